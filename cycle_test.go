@@ -1,0 +1,551 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// byCycle runs f by the cycle, also where IN_MASK_CREATE does not work.
+func byCycle(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Run("with IN_MASK_CREATE", func(t *testing.T) {
+		if !hasMaskCreate(t) {
+			t.Skip("this needs IN_MASK_CREATE, which the kernel ignores")
+		}
+		withoutIoctl(t)
+		f(t)
+	})
+	t.Run("without IN_MASK_CREATE", func(t *testing.T) {
+		withoutIoctl(t)
+		withoutMaskCreate(t)
+		f(t)
+	})
+}
+
+// A number below the limit is refused at once if it takes more steps than are
+// allowed, and a number that was passed too; the counter moves by one at most.
+func TestCycleRefusesBeforeItClimbs(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 3)
+		restore(t, n, 10, paths[0], inotify.Attrib)
+		before := watches(t, n)
+		refused := func(wd inotify.WD, opts ...inotify.RestoreOption) *inotify.CycleError {
+			t.Helper()
+			err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.AllEvents, opts...)
+			wantPathError(t, err, paths[1], errors.ErrUnsupported)
+			var cycle *inotify.CycleError
+			if !errors.As(err, &cycle) {
+				t.Fatalf("error %v (%T), want a CycleError", err, err)
+			}
+			wantUntouched(t, n, before)
+			return cycle
+		}
+		if e := refused(0x34d71d6); e.Next != 11 || e.Steps != 0x34d71d6-11 || e.Limit != inotify.DefaultMaxSteps || e.Done != 0 {
+			t.Errorf("%+v", e)
+		} else if !strings.Contains(e.Error(), fmt.Sprint(e.Steps)) || !strings.Contains(e.Error(), fmt.Sprint(e.Limit)) {
+			t.Errorf("%q does not give the steps and the limit", e)
+		}
+		if e := refused(20, inotify.WithMaxSteps(7)); e.Next != 12 || e.Steps != 8 || e.Limit != 7 {
+			t.Errorf("%+v", e)
+		}
+		if e := refused(5); e.Next != 13 || e.Steps != 0 {
+			t.Errorf("%+v", e)
+		} else if !strings.Contains(e.Error(), "fresh instance") {
+			t.Errorf("%q does not say what to do", e)
+		}
+		// It is one step less from here.
+		if err := n.RestoreWatch(t.Context(), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
+			t.Error(err)
+		}
+		if got := add(t, n, paths[2], inotify.Attrib); got != 21 {
+			t.Errorf("the next number is %d, want 21", got)
+		}
+	})
+}
+
+func TestCycleLeavesNoWatchAndNoEvent(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 2)
+		restore(t, n, 1, paths[0], inotify.Attrib)
+		restore(t, n, 1000, paths[1], inotify.Attrib)
+		if ws := watches(t, n); ws != nil && (len(ws) != 2 || ws[0].WD != 1 || ws[1].WD != 1000) {
+			t.Errorf("watches %v, want 1 and 1000", ws)
+		}
+		if readable(t, n) {
+			t.Error("readable with no event there")
+		}
+		wantEvents(t, pending(t, n))
+		// What is left in the kernel's own queue would show here.
+		if b, err := n.Buffered(); b != 0 || err != nil {
+			t.Errorf("Buffered %d, %v", b, err)
+		}
+	})
+}
+
+// The instance watches all that the cycle likes to use, and more.
+func TestCycleTouchesNoWatchedInode(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		var paths []string
+		for _, dir := range []string{"/", "/proc", "/dev", "/sys", "/usr", "/etc", "/tmp", "/var", "/run", "/bin", "/lib", "/home", "/opt"} {
+			wd, err := n.AddWatch(dir, inotify.MoveSelf)
+			if err != nil {
+				continue
+			}
+			if again := add(t, n, dir, inotify.MaskAdd); again != wd {
+				t.Logf("%s is another inode at each look-up, as on hostfs", dir)
+				continue
+			}
+			paths = append(paths, dir)
+		}
+		before := watches(t, n)
+		var numbers []inotify.WD
+		for _, path := range paths {
+			// Asks for the number and changes nothing.
+			numbers = append(numbers, add(t, n, path, inotify.MaskAdd))
+		}
+		file := files(t, 1)[0]
+		restore(t, n, 500, file, inotify.Attrib)
+		for i, path := range paths {
+			if got := add(t, n, path, inotify.MaskAdd); got != numbers[i] {
+				t.Errorf("%s is watch %d and was %d", path, got, numbers[i])
+			}
+		}
+		if after := watches(t, n); after != nil && !slices.Equal(after[:len(before)], before) {
+			t.Errorf("watches:\nbefore %v\n after %v", before, after)
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
+// A directory that may not be read is passed over.
+func TestCycleNeedsNoRights(t *testing.T) {
+	withoutIoctl(t)
+	path := files(t, 1)[0]
+	if err := errors.Join(os.Chmod(path, 0o644), os.Chmod(filepath.Dir(path), 0o755), os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	asNobody(t)
+	n := newInotify(t)
+	restore(t, n, 100, path, inotify.Attrib)
+}
+
+// Where the directories are all beyond reach, as in a jail, an inode of the
+// cycle's own serves.
+func TestCycleWithoutDirectories(t *testing.T) {
+	withoutIoctl(t)
+	if !hasMaskCreate(t) {
+		t.Skip("this needs IN_MASK_CREATE, by which scratch watches on directories are made to fail")
+	}
+	dir := t.TempDir()
+	n := newInotify(t)
+	for _, d := range []string{"/", "/proc", "/dev", "/sys", "/usr", "/etc", "/tmp", "/var", "/run"} {
+		n.AddWatch(d, inotify.MoveSelf)
+	}
+	restore(t, n, 60, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "x"))
+	wantEvents(t, pending(t, n), inotify.Event{WD: 60, Mask: inotify.Create, Name: "x"})
+}
+
+// The path to restore may be what the cycle climbs on.
+func TestCycleToItsOwnDirectory(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		restore(t, n, 200, "/", inotify.MoveSelf)
+		if got := add(t, n, "/", inotify.MaskAdd); got != 200 {
+			t.Errorf("/ is watch %d, want 200", got)
+		}
+	})
+}
+
+// Numbers on the way that are taken are passed over, also just below the goal.
+func TestCyclePassesTakenNumbers(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 7)
+	for i, wd := range []inotify.WD{30, 48, 49, 51} {
+		restore(t, n, wd, paths[i], inotify.Attrib)
+	}
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	restore(t, n, 50, paths[4], inotify.Attrib)
+	if got := add(t, n, paths[5], inotify.Attrib); got != 52 {
+		t.Errorf("the next number is %d, want 52", got)
+	}
+	if evs := pending(t, n); evs != nil {
+		t.Errorf("events %v", evs)
+	}
+}
+
+// A number that is taken further up is known before the climb.
+func TestCycleKnowsTakenNumber(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	restore(t, n, 900_000, paths[0], inotify.Attrib)
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	err := n.RestoreWatch(t.Context(), 900_000, paths[1], inotify.Attrib)
+	var taken *inotify.WDError
+	if !errors.As(err, &taken) {
+		t.Errorf("error %v (%T), want a WDError", err, err)
+	}
+	if got := add(t, n, paths[1], inotify.Attrib); got > 7 {
+		t.Errorf("the next number is %d: it climbed", got)
+	}
+}
+
+// far is a number that takes many seconds to climb to anywhere.
+const far = math.MaxInt32
+
+func TestCycleStopsWithItsContext(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var last inotify.Progress
+		err := n.RestoreWatch(ctx, far, files(t, 1)[0], inotify.AllEvents,
+			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+				if p.WD != far || p.Done <= last.Done || p.Steps != far-1 || p.Elapsed <= last.Elapsed || p.Remaining() <= 0 {
+					t.Errorf("progress %+v after %+v", p, last)
+				}
+				if last = p; p.Done > 0 {
+					cancel()
+				}
+			}))
+		wantError(t, err, context.Canceled)
+		var cycle *inotify.CycleError
+		if !errors.As(err, &cycle) || cycle.Done < last.Done || cycle.Done == 0 || int64(cycle.Next) < cycle.Done {
+			t.Errorf("error %+v after progress %+v", err, last)
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("error %v is ErrUnsupported, though it was the context", err)
+		}
+		wantUntouched(t, n, watches(t, newInotify(t)))
+	})
+}
+
+func TestCycleStopsByClose(t *testing.T) {
+	n := newInotify(t)
+	dup, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := files(t, 1)[0]
+	started := make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		// Not t.Run, and no t.Skip: this is another goroutine than the test's.
+		runtime.LockOSThread()
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		var once sync.Once
+		ended <- n.RestoreWatch(context.Background(), far, path, inotify.AllEvents,
+			inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { once.Do(func() { close(started) }) }))
+	}()
+	select {
+	case <-started:
+	case err := <-ended:
+		t.Skip("this needs seccomp or a kernel without the ioctl: ", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	wantError(t, <-ended, os.ErrClosed)
+	// And no scratch watch is left in the instance, which lives on.
+	heir, err := inotify.FromFile(dup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heir.Close()
+	if ws := watches(t, heir); len(ws) != 0 {
+		t.Errorf("watches %v are left", ws)
+	}
+}
+
+// Progress is called with no lock held: it may use all of the Inotify.
+func TestCycleProgressMayUseTheInotify(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var added inotify.WD
+		err := n.RestoreWatch(ctx, far, paths[0], inotify.Create,
+			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+				if added != 0 {
+					cancel() // after another slice
+					return
+				}
+				// The directory that is climbed on, too: it now is the caller's.
+				if added = add(t, n, "/", inotify.MoveSelf); int64(added) < p.Done {
+					t.Errorf("number %d after %d steps", added, p.Done)
+				}
+				if wd := add(t, n, paths[1], inotify.Attrib); wd != added+1 {
+					t.Errorf("number %d after %d", wd, added)
+				}
+				os.Chmod(paths[1], 0o400)
+				if err := n.RestoreWatch(ctx, added+2, filepath.Dir(paths[1]), inotify.Create); err != nil {
+					t.Error(err)
+				}
+				wantEvents(t, pending(t, n), inotify.Event{WD: added + 1, Mask: inotify.Attrib})
+				n.SetNextWD(1)
+				n.Buffered()
+				watches(t, n)
+			}))
+		wantError(t, err, context.Canceled)
+		if got := add(t, n, "/", inotify.MaskAdd); got != added {
+			t.Errorf("/ is watch %d, want %d, which was added meanwhile", got, added)
+		}
+		if ws := watches(t, n); ws != nil && (len(ws) != 3 || ws[0].Mask != inotify.MoveSelf) {
+			t.Errorf("watches %v, want the three that were added meanwhile", ws)
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
+// Progress is called at the end of every climb, and not for the ioctl.
+func TestProgressAtTheEnd(t *testing.T) {
+	calls := func(t *testing.T, n *inotify.Inotify, wd inotify.WD) []inotify.Progress {
+		var ps []inotify.Progress
+		if err := n.RestoreWatch(t.Context(), wd, files(t, 1)[0], inotify.Attrib, inotify.WithProgress(func(p inotify.Progress) {
+			ps = append(ps, p)
+		})); err != nil {
+			t.Fatal(err)
+		}
+		return ps
+	}
+	t.Run("cycle", func(t *testing.T) {
+		withoutIoctl(t)
+		for wd, steps := range map[inotify.WD]int64{1: 0, 100: 99} {
+			if ps := calls(t, newInotify(t), wd); len(ps) == 0 {
+				t.Error("progress was not called")
+			} else if p := ps[len(ps)-1]; p.WD != wd || p.Done != steps || p.Steps != steps || p.Remaining() != 0 {
+				t.Errorf("to %d: progress %+v, want %d steps of as many", wd, p, steps)
+			}
+		}
+	})
+	t.Run("ioctl", func(t *testing.T) {
+		needIoctl(t)
+		if ps := calls(t, newInotify(t), 100); ps != nil {
+			t.Errorf("progress %v", ps)
+		}
+	})
+}
+
+// While another process makes events and several readers wait, a climb loses
+// none, and shows none of its own.
+func TestCycleLosesNothing(t *testing.T) {
+	for name, readers := range map[string]int{"no reader": 0, "one reader": 1, "four readers": 4} {
+		t.Run(name, func(t *testing.T) {
+			byCycle(t, func(t *testing.T) {
+				n := newInotify(t)
+				dir := t.TempDir()
+				wd := add(t, n, dir, inotify.Create)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var mu sync.Mutex
+				var seen []inotify.Event
+				var group sync.WaitGroup
+				for i := range readers {
+					group.Go(func() {
+						if i%2 == 0 {
+							for ev, err := range n.Events(ctx) {
+								if err != nil {
+									t.Error(err)
+									return
+								}
+								mu.Lock()
+								seen = append(seen, ev)
+								mu.Unlock()
+							}
+							return
+						}
+						for {
+							ev, err := n.ReadEvent()
+							if errors.Is(err, os.ErrDeadlineExceeded) {
+								return
+							}
+							mu.Lock()
+							seen = append(seen, ev)
+							mu.Unlock()
+						}
+					})
+				}
+				writer := startToucher(t, dir, "x")
+				for !readable(t, n) && func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 0 }() {
+					time.Sleep(time.Millisecond)
+				}
+				climb, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+				err := n.RestoreWatch(climb, far, files(t, 1)[0], inotify.AllEvents, inotify.WithMaxSteps(far))
+				stop()
+				var cycle *inotify.CycleError
+				if !errors.As(err, &cycle) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("error %v, want the context's", err)
+				}
+				made := writer.stop()
+				for {
+					// All that there is comes to the readers, or is fetched here.
+					b, err := n.Buffered()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if b == 0 || readers == 0 {
+						break
+					}
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(5 * time.Millisecond)
+				cancel()
+				n.SetReadDeadline(time.Unix(1, 0))
+				group.Wait()
+				seen = append(seen, pending(t, n)...)
+				t.Logf("%d steps, %d events", cycle.Done, made)
+				if len(seen) != made {
+					t.Errorf("%d events, want %d", len(seen), made)
+				}
+				if readers > 1 { // in whatever order they came to it
+					number := func(ev inotify.Event) (i int) { fmt.Sscanf(ev.Name, "x%d", &i); return i }
+					slices.SortFunc(seen, func(a, b inotify.Event) int { return number(a) - number(b) })
+				}
+				for i, ev := range seen {
+					if want := (inotify.Event{WD: wd, Mask: inotify.Create, Name: fmt.Sprint("x", i)}); ev != want {
+						t.Fatalf("event %d is %v, want %v", i, ev, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Readers who wait are woken by what a climb puts by.
+func TestCycleWakesReaders(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	got := make(chan inotify.Event, 100)
+	go func() {
+		for ev := range n.Events(t.Context()) {
+			got <- ev
+		}
+	}()
+	other := files(t, 40)
+	for i, path := range other {
+		climbed := make(chan struct{})
+		go func() {
+			touch(t, filepath.Join(dir, fmt.Sprint(i)))
+			close(climbed)
+		}()
+		restore(t, n, inotify.WD(100*(i+1)), path, inotify.Attrib)
+		<-climbed
+		if ev := <-got; ev.WD != wd || ev.Name != fmt.Sprint(i) {
+			t.Errorf("event %v at %d", ev, i)
+		}
+	}
+}
+
+// An event with the number of an earlier scratch watch is that number's own.
+func TestCycleKeepsTheNextLife(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	add(t, n, paths[0], inotify.Attrib)
+	os.Chmod(paths[0], 0o400) // so that something is put by
+	ended := make(chan error)
+	go func() {
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		ended <- n.RestoreWatch(context.Background(), 40, paths[1], inotify.Attrib)
+	}()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, wd := range []inotify.WD{39, 20, 39} {
+		restore(t, n, wd, paths[2], inotify.Attrib)
+		if err := n.RemoveWatch(wd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: 1, Mask: inotify.Attrib},
+		inotify.Event{WD: 39, Mask: inotify.Ignored},
+		inotify.Event{WD: 20, Mask: inotify.Ignored},
+		inotify.Event{WD: 39, Mask: inotify.Ignored})
+}
+
+// A queue that was full before the climb: all that was in it is delivered, the
+// overflow too, and nothing else.
+func TestCycleWithAFullQueue(t *testing.T) {
+	size := queueSize(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.MovedTo)
+	move(t, dir, "x", size+100)
+	restore(t, n, 300, files(t, 1)[0], inotify.Attrib)
+	evs := pending(t, n)
+	wantMoves(t, evs[:len(evs)-1], wd, "x", size)
+	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+}
+
+// What is put by is bounded.
+func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this puts 16 MiB of events into the queue")
+	}
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.MovedTo)
+	name := strings.Repeat("n", 240)
+	path := files(t, 1)[0]
+	// Each climb, of one step, puts by what was queued.
+	const count = 4000
+	for i := 0; ; i++ {
+		move(t, dir, fmt.Sprint(name, i, "-"), count)
+		err := n.RestoreWatch(t.Context(), inotify.WD(2+i), path, inotify.Attrib)
+		b, berr := n.Buffered()
+		if berr != nil {
+			t.Fatal(berr)
+		}
+		if err != nil {
+			if b < inotify.MaxPutBy || !strings.Contains(err.Error(), "put by") {
+				t.Errorf("with %d bytes put by: %v", b, err)
+			}
+			if evs := pending(t, n); len(evs) != count*(i+1)+i {
+				t.Errorf("%d events, want %d and %d IN_IGNORED", len(evs), count*(i+1), i)
+			}
+			return
+		}
+		if b > inotify.MaxPutBy+1<<21 {
+			t.Fatalf("%d bytes are put by", b)
+		}
+		if err := n.RemoveWatch(inotify.WD(2 + i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

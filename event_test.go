@@ -1,0 +1,464 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func TestReadEventWaits(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	go func() {
+		time.Sleep(10 * time.Millisecond)
+		os.Mkdir(filepath.Join(dir, "sub"), 0o700)
+	}()
+	ev, err := n.ReadEvent()
+	if want := (inotify.Event{WD: wd, Mask: inotify.Create | inotify.IsDir, Name: "sub"}); err != nil || ev != want {
+		t.Errorf("event %v, %v; want %v", ev, err, want)
+	}
+}
+
+func TestTryReadEventDoesNotWait(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	if ev, ok, err := n.TryReadEvent(); ok || err != nil {
+		t.Errorf("event %v, %v, %v where there is none", ev, ok, err)
+	}
+	touch(t, filepath.Join(dir, "x"))
+	if ev, ok, err := n.TryReadEvent(); !ok || err != nil || ev != (inotify.Event{WD: wd, Mask: inotify.Create, Name: "x"}) {
+		t.Errorf("event %v, %v, %v", ev, ok, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	var want []inotify.Event
+	for _, name := range []string{
+		"a", strings.Repeat("b", 15), strings.Repeat("c", 16), strings.Repeat("d", 17), strings.Repeat("e", 255),
+		"sp ace", "new\nline", "\xff\xfe", "…", " (deleted)",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Logf("the filesystem refuses %q: %v", name, err)
+			continue
+		}
+		want = append(want, inotify.Event{WD: wd, Mask: inotify.Create, Name: name})
+	}
+	wantEvents(t, pending(t, n), want...)
+}
+
+func TestRenamePairsByCookie(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	if err := errors.Join(os.Mkdir(one, 0o700), os.Mkdir(two, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"x", "y"} {
+		touch(t, filepath.Join(one, name))
+	}
+	from, to := add(t, n, one, inotify.Move), add(t, n, two, inotify.Move)
+	for _, name := range []string{"x", "y"} {
+		if err := os.Rename(filepath.Join(one, name), filepath.Join(two, name+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	evs := pending(t, n)
+	if len(evs) != 4 || evs[0].Cookie == 0 || evs[2].Cookie == 0 || evs[0].Cookie == evs[2].Cookie {
+		t.Fatalf("events %v, want two pairs with cookies of their own", evs)
+	}
+	x, y := evs[0].Cookie, evs[2].Cookie
+	wantEvents(t, evs,
+		inotify.Event{WD: from, Mask: inotify.MovedFrom, Cookie: x, Name: "x"},
+		inotify.Event{WD: to, Mask: inotify.MovedTo, Cookie: x, Name: "xx"},
+		inotify.Event{WD: from, Mask: inotify.MovedFrom, Cookie: y, Name: "y"},
+		inotify.Event{WD: to, Mask: inotify.MovedTo, Cookie: y, Name: "yy"})
+}
+
+func TestOneShot(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	// Of a file that is made: gVisor hangs in chmod(2) of a file with such a watch.
+	wd := add(t, n, dir, inotify.Create|inotify.OneShot)
+	for _, name := range []string{"x", "y"} {
+		touch(t, filepath.Join(dir, name))
+	}
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: wd, Mask: inotify.Create, Name: "x"},
+		inotify.Event{WD: wd, Mask: inotify.Ignored})
+}
+
+// queueSize returns how many events the kernel's queue holds.
+func queueSize(t *testing.T) int {
+	t.Helper()
+	var size int
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &size)
+	}
+	if err != nil {
+		t.Skip("this needs the size of the queue: ", err)
+	}
+	if size > 1<<17 {
+		t.Skipf("this needs a queue that can be filled, and max_queued_events is %d", size)
+	}
+	return size
+}
+
+// move renames one file in dir again and again, to prefix0, prefix1 and so on.
+// For a watch for MovedTo each is an event with a name of its own, and there is
+// only one file to make and to remove.
+func move(t *testing.T, dir, prefix string, count int) {
+	t.Helper()
+	last := filepath.Join(dir, "first")
+	touch(t, last)
+	for i := range count {
+		next := filepath.Join(dir, fmt.Sprint(prefix, i))
+		if err := os.Rename(last, next); err != nil {
+			t.Fatal(err)
+		}
+		last = next
+	}
+	if err := os.Remove(last); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantMoves checks that evs are the first events of a move.
+func wantMoves(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, count int) {
+	t.Helper()
+	if len(evs) != count {
+		t.Errorf("%d events, want %d", len(evs), count)
+	}
+	for i, ev := range evs {
+		want := inotify.Event{WD: wd, Mask: inotify.MovedTo, Cookie: ev.Cookie, Name: fmt.Sprint(prefix, i)}
+		if ev != want {
+			t.Fatalf("event %d is %v, want %v", i, ev, want)
+		}
+	}
+}
+
+func TestOverflowIsAnEvent(t *testing.T) {
+	size := queueSize(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.MovedTo)
+	move(t, dir, "x", size+100)
+	evs := pending(t, n)
+	wantMoves(t, evs[:len(evs)-1], wd, "x", size)
+	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+}
+
+func TestReadDeadline(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	deadline := func(d time.Time) {
+		t.Helper()
+		if err := n.SetReadDeadline(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("soon", func(t *testing.T) {
+		deadline(time.Now().Add(5 * time.Millisecond))
+		_, err := n.ReadEvent()
+		wantError(t, err, os.ErrDeadlineExceeded)
+		for _, err := range n.Events(t.Context()) {
+			wantError(t, err, os.ErrDeadlineExceeded)
+		}
+	})
+	t.Run("past, with an event there", func(t *testing.T) {
+		deadline(time.Unix(1, 0))
+		os.Chmod(path, 0o400)
+		if ev, err := n.ReadEvent(); err != nil || ev.WD != wd {
+			t.Errorf("event %v, %v", ev, err)
+		}
+		_, err := n.ReadEvent()
+		wantError(t, err, os.ErrDeadlineExceeded)
+	})
+	t.Run("set while all wait", func(t *testing.T) {
+		deadline(time.Time{})
+		errs := make(chan error)
+		for range 4 {
+			go func() { _, err := n.ReadEvent(); errs <- err }()
+		}
+		time.Sleep(10 * time.Millisecond)
+		deadline(time.Now())
+		for range 4 {
+			wantError(t, <-errs, os.ErrDeadlineExceeded)
+		}
+	})
+	t.Run("taken back", func(t *testing.T) {
+		deadline(time.Now())
+		deadline(time.Time{})
+		go func() { time.Sleep(5 * time.Millisecond); os.Chmod(path, 0o600) }()
+		if ev, err := n.ReadEvent(); err != nil || ev.WD != wd {
+			t.Errorf("event %v, %v", ev, err)
+		}
+	})
+}
+
+// One reader's context ends its own wait and nobody else's, whether it is the
+// one in the poller or one that waits for its turn.
+func TestContextEndsOneReader(t *testing.T) {
+	for _, place := range []string{"in the poller", "waiting its turn"} {
+		t.Run(place, func(t *testing.T) {
+			n := newInotify(t)
+			path := files(t, 1)[0]
+			wd := add(t, n, path, inotify.Attrib)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			got := make(chan inotify.Event)
+			loser := func() {
+				for ev, err := range n.Events(ctx) {
+					t.Errorf("the reader whose context ends got %v, %v", ev, err)
+				}
+				close(ended)
+			}
+			winner := func() {
+				ev, err := n.ReadEvent()
+				if err != nil {
+					t.Errorf("the other reader: %v", err)
+				}
+				got <- ev
+			}
+			first, second := loser, winner
+			if place == "waiting its turn" {
+				first, second = winner, loser
+			}
+			go first()
+			time.Sleep(10 * time.Millisecond)
+			go second()
+			time.Sleep(10 * time.Millisecond)
+			cancel()
+			<-ended
+			if err := os.Chmod(path, 0o400); err != nil {
+				t.Fatal(err)
+			}
+			if ev := <-got; ev != (inotify.Event{WD: wd, Mask: inotify.Attrib}) {
+				t.Errorf("event %v", ev)
+			}
+		})
+	}
+}
+
+// A context that ends does not move the caller's deadline.
+func TestContextLeavesTheDeadline(t *testing.T) {
+	n := newInotify(t)
+	if err := n.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	for ev, err := range n.Events(ctx) {
+		t.Errorf("yielded %v, %v", ev, err)
+	}
+	_, err := n.ReadEvent()
+	wantError(t, err, os.ErrDeadlineExceeded)
+}
+
+func TestEventsEnds(t *testing.T) {
+	run := func(t *testing.T, n *inotify.Inotify, ctx context.Context) chan struct{} {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for ev, err := range n.Events(ctx) {
+				t.Errorf("yielded %v, %v", ev, err)
+			}
+		}()
+		time.Sleep(10 * time.Millisecond)
+		return ended
+	}
+	t.Run("by Close", func(t *testing.T) {
+		n := newInotify(t)
+		ended := run(t, n, t.Context())
+		n.Close()
+		<-ended
+	})
+	t.Run("by its context", func(t *testing.T) {
+		n := newInotify(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := run(t, n, ctx)
+		cancel()
+		<-ended
+	})
+	t.Run("by a context that has ended, with events there", func(t *testing.T) {
+		n := newInotify(t)
+		add(t, n, files(t, 1)[0], inotify.Attrib)
+		n.RemoveWatch(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		<-run(t, n, ctx)
+		wantEvents(t, pending(t, n), inotify.Event{WD: 1, Mask: inotify.Ignored})
+	})
+	t.Run("within the loop", func(t *testing.T) {
+		n := newInotify(t)
+		for _, path := range files(t, 3) {
+			wd := add(t, n, path, inotify.Attrib)
+			n.RemoveWatch(wd)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		count := 0
+		for range n.Events(ctx) {
+			count++
+			cancel()
+		}
+		if count != 1 {
+			t.Errorf("%d events after the context's end", count-1)
+		}
+		count = 0
+		for range n.Events(t.Context()) {
+			count++
+			break
+		}
+		if evs := pending(t, n); count != 1 || len(evs) != 1 {
+			t.Errorf("break lost an event: %d and %v", count, evs)
+		}
+	})
+}
+
+// Of several readers, each event goes to one, and none is lost.
+func TestSeveralReaders(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.Create)
+	const count = 2000
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var readers sync.WaitGroup
+	for range 6 {
+		readers.Go(func() {
+			for ev, err := range n.Events(ctx) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				seen[ev.Name]++
+				if len(seen) == count {
+					cancel()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range count {
+		touch(t, filepath.Join(dir, fmt.Sprint(i)))
+	}
+	readers.Wait()
+	for name, times := range seen {
+		if times != 1 {
+			t.Errorf("%s was read %d times", name, times)
+		}
+	}
+	if len(seen) != count {
+		t.Errorf("%d names, want %d", len(seen), count)
+	}
+}
+
+func TestBuffered(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.Create)
+	for i := range 10 {
+		touch(t, filepath.Join(dir, fmt.Sprint("twelve bytes", i)))
+	}
+	for left := 10; left >= 0; left-- {
+		if got, err := n.Buffered(); err != nil || got != left*32 {
+			t.Errorf("Buffered %d, %v with %d events of 32 bytes left", got, err, left)
+		}
+		if _, ok, err := n.TryReadEvent(); err != nil || ok != (left > 0) {
+			t.Fatalf("%v, %v", ok, err)
+		}
+	}
+}
+
+// The steady state allocates nothing: names that come again are reused.
+func TestReadEventDoesNotAllocate(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a name")
+	touch(t, path)
+	add(t, n, dir, inotify.Attrib)
+	allocs := testing.AllocsPerRun(200, func() {
+		if err := unix.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if ev, err := n.ReadEvent(); err != nil || ev.Name != "a name" {
+			t.Fatal(ev, err)
+		}
+	})
+	chmod := testing.AllocsPerRun(200, func() {
+		if err := unix.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > chmod {
+		t.Errorf("ReadEvent allocates %v times", allocs-chmod)
+	}
+}
+
+func TestDecodeIsBoundsChecked(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "name"))
+	raw := rawEvents(t, n)
+	ev, size, err := inotify.DecodeEvent(raw)
+	if err != nil || size != 32 || ev != (inotify.Event{WD: wd, Mask: inotify.Create, Name: "name"}) {
+		t.Fatalf("event %v of %d bytes, %v", ev, size, err)
+	}
+	for short := range 32 {
+		if ev, _, err := inotify.DecodeEvent(raw[:short]); err == nil {
+			t.Errorf("the first %d bytes are decoded as %v", short, ev)
+		}
+	}
+	for i := 12; i < 16; i++ {
+		raw[i] = 0xff // a length of 4 GiB, whatever the byte order
+	}
+	if ev, _, err := inotify.DecodeEvent(raw); err == nil {
+		t.Errorf("a name beyond the end is decoded as %v", ev)
+	}
+}
+
+// rawEvents reads the queue past the Inotify.
+func rawEvents(t *testing.T, n *inotify.Inotify) []byte {
+	t.Helper()
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	if err := conn.Read(func(fd uintptr) bool {
+		var k int
+		k, err = unix.Read(int(fd), b)
+		b = b[:max(k, 0)]
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+// What the tests of package inotify_test must reach.
+
+// SetNextWDRequest is the ioctl's number on this processor.
+func SetNextWDRequest() uintptr { return setNextWDRequest() }
+
+// DecodeEvent decodes the record at the front of b and returns its size.
+func DecodeEvent(b []byte) (Event, int, error) {
+	rec, size, err := decode(b)
+	return Event{WD: rec.wd, Mask: rec.mask, Cookie: rec.cookie, Name: string(rec.name)}, size, err
+}
+
+// MaxPutBy is how many bytes a climb puts by.
+const MaxPutBy = maxPutBy

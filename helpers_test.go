@@ -1,0 +1,367 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// TestMain also is the program of the child processes that tests start, and
+// fails the run if a descriptor leaked.
+func TestMain(m *testing.M) {
+	if name := os.Getenv("INOTIFY_TEST_CHILD"); name != "" {
+		if err := children[name](); err != nil {
+			fmt.Println("child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if n, err := inotify.New(); err == nil {
+		n.Close() // the runtime's poller has its descriptors from now on
+	}
+	before := openDescriptors()
+	code := m.Run()
+	runtime.GC()
+	if after := openDescriptors(); code == 0 && len(after) > len(before) {
+		fmt.Printf("descriptors leaked: before %v, after %v\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// openDescriptors lists what this process has open, but for the directory that
+// it reads for that.
+func openDescriptors() []string {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	var open []string
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.Contains(target, "coverage") {
+			open = append(open, e.Name()+" "+target)
+		}
+	}
+	return open
+}
+
+// children are what TestMain runs in a child process.
+var children = map[string]func() error{
+	"touch":         childTouch,
+	"limit files":   childLimitFiles,
+	"limit watches": childLimitWatches,
+}
+
+// child prepares this program to run as a child process. Its input and output
+// are pipes.
+func child(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), "INOTIFY_TEST_CHILD="+name)
+	return cmd
+}
+
+// childTouch makes files in a directory, named with a prefix and a number, as
+// many as it is told or until its input ends, and prints how many it made. It
+// makes them through a directory descriptor and keeps the pace moderate, as the
+// kernel's queue has only 16,384 places.
+func childTouch() error {
+	dir, prefix := os.Args[1], os.Args[2]
+	stop := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(stop)
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			fmt.Println(i)
+			return nil
+		default:
+		}
+		if err := unix.Mknod(filepath.Join(dir, fmt.Sprint(prefix, i)), unix.S_IFREG|0o600, 0); err != nil {
+			return err
+		}
+		if i%8 == 0 {
+			time.Sleep(200 * time.Microsecond)
+		}
+	}
+}
+
+// A toucher is another process that makes files.
+type toucher struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startToucher(t *testing.T, dir, prefix string) *toucher {
+	t.Helper()
+	cmd := child(t, "touch", dir, prefix)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &toucher{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
+}
+
+// stop ends the process and returns how many files it made.
+func (c *toucher) stop() int {
+	c.t.Helper()
+	c.in.Close()
+	var n int
+	if _, err := fmt.Fscan(c.out, &n); err != nil {
+		c.t.Fatalf("toucher said nothing: %v", err)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
+func newInotify(t testing.TB) *inotify.Inotify {
+	t.Helper()
+	n, err := inotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// files makes count files in a new directory.
+func files(t testing.TB, count int) []string {
+	t.Helper()
+	dir := t.TempDir()
+	paths := make([]string, count)
+	for i := range paths {
+		paths[i] = filepath.Join(dir, fmt.Sprint("f", i))
+		touch(t, paths[i])
+	}
+	return paths
+}
+
+func touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func add(t testing.TB, n *inotify.Inotify, path string, mask inotify.Mask) inotify.WD {
+	t.Helper()
+	wd, err := n.AddWatch(path, mask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wd
+}
+
+// pending returns the events that are there.
+func pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
+	t.Helper()
+	var evs []inotify.Event
+	for {
+		ev, ok, err := n.TryReadEvent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return evs
+		}
+		evs = append(evs, ev)
+	}
+}
+
+func wantEvents(t testing.TB, got []inotify.Event, want ...inotify.Event) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n got %v\nwant %v", got, want)
+	}
+}
+
+func wantError(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error %v (%T), want one that is %v", err, err, want)
+	}
+}
+
+// watches returns what the kernel lists, or nil where it lists none.
+func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
+	t.Helper()
+	ws, err := n.Watches()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatal(err)
+	}
+	return ws
+}
+
+// readable reports whether poll(2) says so of the descriptor.
+func readable(t testing.TB, n *inotify.Inotify) bool {
+	t.Helper()
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ready bool
+	if err := conn.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		k, err := unix.Poll(p, 0)
+		ready = err == nil && k == 1
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ready
+}
+
+// What this kernel has, found by trying.
+
+func hasIoctl(t testing.TB) bool {
+	t.Helper()
+	return newInotify(t).SupportsSetNextWD()
+}
+
+func needIoctl(t testing.TB) {
+	t.Helper()
+	if err := newInotify(t).SetNextWD(1); err != nil {
+		t.Skip("this needs the ioctl: ", err)
+	}
+}
+
+func needLists(t testing.TB) {
+	t.Helper()
+	if _, err := newInotify(t).Watches(); err != nil {
+		t.Skip("this needs watches in fdinfo: ", err)
+	}
+}
+
+func hasMaskCreate(t testing.TB) bool {
+	t.Helper()
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.Create)
+	_, err := n.AddWatch(dir, inotify.Create|inotify.MaskCreate)
+	return err != nil
+}
+
+// watchesInodes reports whether two hard links have one watch. In gVisor each
+// has its own.
+func watchesInodes(t testing.TB) bool {
+	t.Helper()
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	if err := os.Link(path, path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	return add(t, n, path, inotify.Attrib) == add(t, n, path+".link", inotify.Attrib)
+}
+
+// onOwnThread keeps the test on a thread that ends with it, so that what is
+// changed about the thread harms no other test.
+func onOwnThread(t testing.TB) {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked
+}
+
+// failCalls has the kernel fail calls of number nr on the test's thread with an
+// errno, by a seccomp filter, if argument arg is equal to value, or, with
+// anyBit, has any of its bits.
+func failCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, errno unix.Errno) {
+	t.Helper()
+	onOwnThread(t)
+	offset := uint32(16 + 8*arg) // of the low half, in struct seccomp_data
+	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
+		offset += 4
+	}
+	compare := uint16(unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K)
+	if anyBit {
+		compare = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
+		{Code: compare, Jf: 1, K: value},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Skip("this needs seccomp: no_new_privs: ", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+		t.Skip("this needs seccomp: ", err)
+	}
+	runtime.KeepAlive(filter)
+}
+
+// withoutIoctl runs the rest of the test on a kernel that lacks the ioctl: as
+// it is, or by a seccomp filter.
+func withoutIoctl(t testing.TB) {
+	t.Helper()
+	withoutIoctlAs(t, unix.ENOTTY)
+}
+
+func withoutIoctlAs(t testing.TB, errno unix.Errno) {
+	t.Helper()
+	if hasIoctl(t) {
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, errno)
+	}
+	if newInotify(t).SupportsSetNextWD() {
+		t.Fatal("the ioctl is still there")
+	}
+}
+
+// withoutMaskCreate runs the rest of the test on a kernel without
+// IN_MASK_CREATE: as it is, or with a seccomp filter that makes it look like
+// Linux 4.17, which refuses bits that it does not know.
+func withoutMaskCreate(t testing.TB) {
+	t.Helper()
+	if hasMaskCreate(t) {
+		failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskCreate), true, unix.EINVAL)
+	}
+}
+
+// asNobody gives up root's rights to files on the test's thread.
+func asNobody(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	onOwnThread(t)
+	const nobody = 65534
+	unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0)
+	if now, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); now != nobody {
+		t.Skip("this needs setfsuid, which had no effect")
+	}
+	t.Cleanup(func() { unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0) }) // before the directories are removed
+}

@@ -1,0 +1,250 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Package inotify gives a program the whole of Linux inotify: watches, events,
+// and the number of the next watch descriptor, which the kernel lets a process
+// choose since Linux 4.17 (INOTIFY_IOC_SETNEXTWD), so that a watch can be
+// restored under the number that it had before a checkpoint.
+//
+// An [Inotify] is one inotify instance. [Inotify.AddWatch] adds watches,
+// [Inotify.ReadEvent] and [Inotify.Events] read events,
+// [Inotify.RestoreWatch] adds a watch under a number of the caller's choice,
+// by the ioctl where the kernel has it and otherwise by adding and removing a
+// scratch watch until the number comes up.
+//
+// The package keeps nothing per watch and starts no goroutine. It maps no
+// number to a path: the numbers are the caller's to choose, so a slice can.
+//
+// # What to know about inotify
+//
+// A watch is on an inode, not on a path. Adding a second path of a watched
+// inode (a hard link, or a symbolic link that is followed) returns the number
+// that it has and replaces its mask, unless the mask has [MaskCreate] or
+// [MaskAdd]. A file that is replaced by renaming another over it is no longer
+// the watched one: watch its directory.
+//
+// A number can be used again. After a watch is removed, events of its life may
+// still be unread; they come before its [Ignored] event, and those of the
+// number's next watch come after. So a reader that forgets a number when it
+// reads Ignored, not when it calls [Inotify.RemoveWatch], never confuses the
+// two. Only after an overflow may Ignored be missing.
+//
+// When the kernel's queue is full (fs.inotify.max_queued_events, 16384 by
+// default), events are lost and one event with [QOverflow] is queued in their
+// place. The only remedy is to look at the watched files again.
+//
+// The kernel merges an event with the one queued just before it if both are
+// equal.
+package inotify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// An Inotify is an inotify instance. Its methods may be called from any number
+// of goroutines at once. After [Inotify.Close] every method returns an error
+// for which errors.Is(err, [os.ErrClosed]) holds.
+type Inotify struct {
+	file   *os.File // owns the descriptor; every system call on it runs inside control or poll
+	closed atomic.Bool
+
+	// unreadable says why nothing may be read, or is nil. Set by FromFile.
+	unreadable error
+	adopted    bool // by FromFile: others may have added watches to it
+
+	// restoring is held by the one restore under way, and is taken first;
+	// numbers is held shared by adds and alone by that restore.
+	restoring chan struct{}
+	numbers   sync.RWMutex
+	highest   atomic.Int32 // the highest number given to a watch added here; see existing
+	create    atomic.Int32 // what the kernel makes of IN_MASK_CREATE, once it is known
+
+	queue   queue
+	reading chan struct{} // held by the one reader that is in the poller
+	poller  poller
+}
+
+var (
+	_ io.Closer    = (*Inotify)(nil)
+	_ syscall.Conn = (*Inotify)(nil)
+)
+
+// New makes an inotify instance: inotify_init1(IN_CLOEXEC | IN_NONBLOCK). The
+// error is a [*LimitError] if a limit was reached (EMFILE). On systems other
+// than Linux it is [errors.ErrUnsupported].
+func New() (*Inotify, error) {
+	fd, err := sysInit()
+	if err != nil {
+		if errors.Is(err, eMFILE) {
+			err = instanceLimits(err)
+		}
+		return nil, callError(callInit, err)
+	}
+	return newInotify(os.NewFile(uintptr(fd), "inotify")), nil
+}
+
+// FromFile adopts an inotify descriptor, for example one that was inherited or
+// received over a socket. From then on f is the Inotify's, which closes it; the
+// caller uses f no more. If f is not an inotify descriptor, FromFile fails and
+// f stays the caller's.
+//
+// FromFile changes nothing about f. If its description is in blocking mode, or
+// was when [os.NewFile] made f, all works but what reads: ReadEvent,
+// TryReadEvent, Events, SetReadDeadline and the climb to a number without the
+// ioctl return an error that says so. Whoever has the right to change the mode
+// calls [syscall.SetNonblock] before os.NewFile.
+func FromFile(f *os.File) (*Inotify, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var nonblock bool
+	if cerr := conn.Control(func(fd uintptr) {
+		if err = checkInotify(int(fd)); err == nil {
+			nonblock, err = sysNonblock(int(fd))
+		}
+	}); cerr != nil {
+		err = os.ErrClosed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inotify: cannot adopt %s: %w", f.Name(), err)
+	}
+	n := newInotify(f)
+	n.adopted = true
+	switch {
+	case !nonblock:
+		n.unreadable = errBlocking
+	case f.SetReadDeadline(time.Time{}) != nil:
+		n.unreadable = errNotPolled
+	}
+	return n, nil
+}
+
+var (
+	errBlocking  = errors.New("the adopted descriptor is in blocking mode, where a read cannot be interrupted: set O_NONBLOCK before os.NewFile")
+	errNotPolled = errors.New("the adopted descriptor was in blocking mode when os.NewFile made its file, so the runtime does not wait for it: set O_NONBLOCK before os.NewFile")
+)
+
+func newInotify(f *os.File) *Inotify {
+	return &Inotify{
+		file:      f,
+		restoring: make(chan struct{}, 1),
+		reading:   make(chan struct{}, 1),
+	}
+}
+
+// checkInotify asks the kernel to watch the empty path, which it refuses in
+// any case: with EINVAL if fd is no inotify descriptor, which it checks first,
+// and with ENOENT if it is one.
+func checkInotify(fd int) error {
+	path, err := cString("")
+	if err != nil {
+		return err
+	}
+	if _, e := sysAdd(fd, path, IsDir); e != eNOENT {
+		return fmt.Errorf("not an inotify descriptor: %w", e)
+	}
+	return nil
+}
+
+// Close closes the descriptor with one close(2) and wakes every reader and
+// climb. It waits for no lock and for no more than the kernel call in flight.
+// The kernel drops the instance's watches and events when no duplicate of the
+// descriptor is left.
+func (n *Inotify) Close() error {
+	n.closed.Store(true)
+	if err := n.file.Close(); err != nil {
+		if errors.Is(err, os.ErrClosed) {
+			return callError("close", os.ErrClosed)
+		}
+		return err
+	}
+	return nil
+}
+
+// File returns a duplicate of the descriptor with close-on-exec set, to hand to
+// a child or over a socket. It shares the instance: watches, queue, counter,
+// and O_NONBLOCK, which must stay set as long as the Inotify reads. Events that
+// this Inotify has read ahead do not come there again (see [Inotify.Buffered]).
+func (n *Inotify) File() (*os.File, error) {
+	fd := -1
+	var err error
+	if cerr := n.control(func(own int) { fd, err = sysDup(own) }); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, callError("fcntl F_DUPFD_CLOEXEC", err)
+	}
+	return os.NewFile(uintptr(fd), n.file.Name()), nil
+}
+
+// SyscallConn returns a raw connection to the descriptor, for calls that this
+// package does not wrap. Its Read waits among this Inotify's readers; a
+// function that reads there takes events from them.
+func (n *Inotify) SyscallConn() (syscall.RawConn, error) {
+	if n.closed.Load() {
+		return nil, callError("SyscallConn", os.ErrClosed)
+	}
+	return rawConn{n}, nil
+}
+
+type rawConn struct{ n *Inotify }
+
+func (c rawConn) Control(f func(fd uintptr)) error {
+	return c.n.control(func(fd int) { f(uintptr(fd)) })
+}
+
+func (c rawConn) Read(f func(fd uintptr) bool) error {
+	if c.n.unreadable != nil {
+		return c.n.unreadable
+	}
+	return c.n.poll(context.Background(), f)
+}
+
+func (c rawConn) Write(f func(fd uintptr) bool) error {
+	conn, err := c.n.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := conn.Write(f); err != nil {
+		return os.ErrClosed
+	}
+	return nil
+}
+
+// control runs f with the descriptor, which stays open meanwhile. The only
+// error is os.ErrClosed.
+//
+// The connection is taken anew each time: kept in the struct, it would make
+// every f escape to the heap.
+func (n *Inotify) control(f func(fd int)) error {
+	conn, err := n.file.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { f(int(fd)) })
+	}
+	if err != nil {
+		return os.ErrClosed // the poller's own closing error, or the file's
+	}
+	return nil
+}
+
+// instanceLimits explains an EMFILE of inotify_init1.
+func instanceLimits(err error) error {
+	return &LimitError{
+		What: "inotify instances or open files",
+		Limits: []Limit{
+			sysctl("fs.inotify.max_user_instances"),
+			sysctl("user.max_inotify_instances"),
+			{Name: "RLIMIT_NOFILE", Value: sysFileLimit()},
+		},
+		Err: err,
+	}
+}

@@ -1,0 +1,552 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func TestNewFlags(t *testing.T) {
+	n := newInotify(t)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) {
+		if fl, err := unix.FcntlInt(fd, unix.F_GETFL, 0); err != nil || fl&unix.O_NONBLOCK == 0 {
+			t.Errorf("F_GETFL %#o, %v: want O_NONBLOCK", fl, err)
+		}
+		if fl, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err != nil || fl&unix.FD_CLOEXEC == 0 {
+			t.Errorf("F_GETFD %#o, %v: want FD_CLOEXEC", fl, err)
+		}
+	})
+}
+
+// rawInotify returns an inotify descriptor that no Inotify owns.
+func rawInotify(t *testing.T, flags int) int {
+	t.Helper()
+	fd, err := unix.InotifyInit1(flags | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+func TestFromFileAdopts(t *testing.T) {
+	f := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
+	n, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Modify)
+	if err := os.WriteFile(path, []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	ev, err := n.ReadEvent()
+	if err != nil || ev != (inotify.Event{WD: wd, Mask: inotify.Modify}) {
+		t.Errorf("event %v, %v", ev, err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close the adopted file says %v, want that it is closed", err)
+	}
+}
+
+func TestFromFileRefuses(t *testing.T) {
+	path := files(t, 1)[0]
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	regular, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opath, err := os.OpenFile(path, unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]*os.File{
+		"pipe":         r,
+		"regular file": regular,
+		"epoll":        os.NewFile(uintptr(epfd), "epoll"),
+		"O_PATH":       opath,
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer f.Close()
+			if _, err := inotify.FromFile(f); err == nil {
+				t.Error("adopted")
+			} else if !strings.Contains(err.Error(), f.Name()) {
+				t.Errorf("error %q does not name the file", err)
+			}
+			if _, err := f.Stat(); err != nil {
+				t.Errorf("the refused file is not the caller's any more: %v", err)
+			}
+		})
+	}
+	t.Run("closed", func(t *testing.T) {
+		f := os.NewFile(uintptr(rawInotify(t, 0)), "closed")
+		f.Close()
+		_, err := inotify.FromFile(f)
+		wantError(t, err, os.ErrClosed)
+	})
+	t.Run("nil", func(t *testing.T) {
+		_, err := inotify.FromFile(nil)
+		wantError(t, err, os.ErrInvalid)
+	})
+}
+
+// On a blocking description everything works but what reads, which says why,
+// and the mode stays.
+func TestFromFileBlocking(t *testing.T) {
+	for name, late := range map[string]bool{"blocking": false, "blocking when os.NewFile saw it": true} {
+		t.Run(name, func(t *testing.T) {
+			fd := rawInotify(t, 0)
+			f := os.NewFile(uintptr(fd), "blocking")
+			if late {
+				if err := unix.SetNonblock(fd, true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n, err := inotify.FromFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.Close()
+			paths := files(t, 3)
+			wd := add(t, n, paths[0], inotify.AllEvents)
+			other := add(t, n, paths[1], inotify.AllEvents)
+			if err := n.RemoveWatch(wd); err != nil {
+				t.Error(err)
+			}
+			if got, err := n.Buffered(); err != nil || got != 16 {
+				t.Errorf("Buffered %d, %v: want the 16 bytes of an IN_IGNORED", got, err)
+			}
+
+			_, err = n.ReadEvent()
+			wantBlocking(t, "ReadEvent", err)
+			_, _, err = n.TryReadEvent()
+			wantBlocking(t, "TryReadEvent", err)
+			wantBlocking(t, "SetReadDeadline", n.SetReadDeadline(time.Now()))
+			conn, err := n.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBlocking(t, "SyscallConn.Read", conn.Read(func(uintptr) bool { return true }))
+			yielded := 0
+			for _, err := range n.Events(t.Context()) {
+				yielded++
+				wantBlocking(t, "Events", err)
+			}
+			if yielded != 1 {
+				t.Errorf("Events yielded %d times, want its error once", yielded)
+			}
+			if n.SupportsSetNextWD() {
+				if err := n.RestoreWatch(t.Context(), 77, paths[2], inotify.Create); err != nil {
+					t.Error(err)
+				}
+				// The stray's IN_IGNORED stays: nobody here may read it.
+				err := n.RestoreWatch(t.Context(), other, paths[0], inotify.Create)
+				wantBlocking(t, "a failed restore", err)
+				var taken *inotify.WDError
+				if !errors.As(err, &taken) || taken.Want != other {
+					t.Errorf("error %v, want a WDError for %d", err, other)
+				}
+			} else {
+				err := n.RestoreWatch(t.Context(), 77, paths[2], inotify.Create)
+				if hasMaskCreate(t) || !errors.Is(err, errors.ErrUnsupported) {
+					wantBlocking(t, "a climb", err)
+				}
+			}
+			if nonblock, err := isNonblock(conn); err != nil || nonblock != late {
+				t.Errorf("O_NONBLOCK is %v, %v: it was changed", nonblock, err)
+			}
+		})
+	}
+}
+
+func wantBlocking(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "blocking mode") {
+		t.Errorf("%s: error %v, want one that tells of the blocking mode", what, err)
+	}
+}
+
+func isNonblock(conn syscall.RawConn) (nonblock bool, err error) {
+	cerr := conn.Control(func(fd uintptr) {
+		var fl int
+		fl, err = unix.FcntlInt(fd, unix.F_GETFL, 0)
+		nonblock = fl&unix.O_NONBLOCK != 0
+	})
+	return nonblock, errors.Join(err, cerr)
+}
+
+func TestEveryMethodAfterClose(t *testing.T) {
+	n := newInotify(t)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := files(t, 1)[0]
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	add(t, n, path, inotify.Attrib)
+	// Two events, of which one is read, and the other is read ahead.
+	os.Chmod(path, 0o400)
+	os.Chtimes(path, time.Now(), time.Now())
+	if err := n.RemoveWatch(1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ReadEvent(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() error{
+		"Close":           n.Close,
+		"File":            func() error { _, err := n.File(); return err },
+		"SyscallConn":     func() error { _, err := n.SyscallConn(); return err },
+		"Control":         func() error { return conn.Control(func(uintptr) { t.Error("called") }) },
+		"Read":            func() error { return conn.Read(func(uintptr) bool { t.Error("called"); return true }) },
+		"Write":           func() error { return conn.Write(func(uintptr) bool { t.Error("called"); return true }) },
+		"AddWatch":        func() error { _, err := n.AddWatch(path, inotify.Open); return err },
+		"AddWatchFile":    func() error { _, err := n.AddWatchFile(f, inotify.Open); return err },
+		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
+		"Watches":         func() error { _, err := n.Watches(); return err },
+		"SetNextWD":       func() error { return n.SetNextWD(1) },
+		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, path, inotify.Open) },
+		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
+		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
+		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
+		"Buffered":        func() error { _, err := n.Buffered(); return err },
+	} {
+		if err := call(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: error %v, want one that is os.ErrClosed", name, err)
+		}
+	}
+	if n.SupportsSetNextWD() {
+		t.Error("SupportsSetNextWD is true")
+	}
+	for ev, err := range n.Events(t.Context()) {
+		t.Errorf("Events yielded %v, %v", ev, err)
+	}
+}
+
+func TestCloseWakesEveryReader(t *testing.T) {
+	n := newInotify(t)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error)
+	for range 4 {
+		go func() { _, err := n.ReadEvent(); errs <- err }()
+		go func() {
+			for ev, err := range n.Events(t.Context()) {
+				errs <- fmt.Errorf("Events yielded %v, %v", ev, err)
+			}
+			errs <- os.ErrClosed
+		}()
+		go func() { errs <- conn.Read(func(uintptr) bool { return false }) }()
+	}
+	time.Sleep(20 * time.Millisecond) // let them come to wait
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 12 {
+		wantError(t, <-errs, os.ErrClosed)
+	}
+}
+
+// Close is one close(2): it does not remove the watches, as those who hold a
+// duplicate would notice.
+func TestCloseRemovesNoWatch(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heir.Close()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, pending(t, heir), inotify.Event{WD: wd, Mask: inotify.Attrib})
+}
+
+func TestFileSharesTheInstance(t *testing.T) {
+	n := newInotify(t)
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	path := files(t, 1)[0]
+	if one, two := add(t, n, path, inotify.Open), add(t, other, path, inotify.Open); one != two {
+		t.Errorf("the same inode has the numbers %d and %d", one, two)
+	}
+	conn, err := other.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) {
+		if fl, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err != nil || fl&unix.FD_CLOEXEC == 0 {
+			t.Errorf("F_GETFD %#o, %v: want FD_CLOEXEC", fl, err)
+		}
+	})
+}
+
+// A reader through SyscallConn and one through ReadEvent take turns.
+func TestSyscallConnReadTakesItsTurn(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	add(t, n, path, inotify.Attrib)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		got <- conn.Read(func(fd uintptr) bool {
+			b := make([]byte, 4096)
+			_, err := unix.Read(int(fd), b)
+			return err == nil
+		})
+	}()
+	time.Sleep(10 * time.Millisecond)
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	if err := n.RemoveWatch(1); err != nil {
+		t.Error(err)
+	}
+	if ev, err := n.ReadEvent(); err != nil || ev.Mask != inotify.Ignored {
+		t.Errorf("event %v, %v", ev, err)
+	}
+}
+
+// No call of this package reaches a descriptor that has been closed and given
+// to somebody else: thirty goroutines use instances that are being closed,
+// while others in the process, which get the freed numbers, keep their watches.
+func TestUnrelatedInstancesKeepTheirWatches(t *testing.T) {
+	paths := files(t, 8)
+	var lost, rounds atomic.Int64
+	done := make(chan struct{})
+	var users, owners sync.WaitGroup
+	for range 5 {
+		owners.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				o, err := inotify.New()
+				if err != nil {
+					continue // so many instances at a time are not allowed
+				}
+				wd, err := o.AddWatch(paths[0], inotify.Attrib)
+				for range 20 {
+					if err == nil {
+						var again inotify.WD
+						again, err = o.AddWatch(paths[0], inotify.Attrib)
+						if again != wd {
+							err = fmt.Errorf("watch %d became %d", wd, again)
+						}
+					}
+				}
+				if evs, _, rerr := o.TryReadEvent(); err != nil || rerr != nil || evs.Mask != 0 {
+					t.Errorf("an unrelated instance: %v, %v, event %v", err, rerr, evs)
+					lost.Add(1)
+				}
+				o.Close()
+				rounds.Add(1)
+			}
+		})
+	}
+	deadline := time.Now().Add(time.Second)
+	for time.Now().Before(deadline) {
+		n, err := inotify.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 30 {
+			users.Go(func() {
+				for {
+					var err error
+					switch i % 6 {
+					case 0:
+						_, err = n.AddWatch(paths[1+i%7], inotify.AllEvents)
+					case 1:
+						if err = n.RemoveWatch(inotify.WD(1 + i%7)); errors.Is(err, unix.EINVAL) {
+							err = nil
+						}
+					case 2:
+						_, err = n.ReadEvent()
+					case 3:
+						for range n.Events(ctx) {
+						}
+						err = os.ErrClosed
+					case 4:
+						_, err = n.Buffered()
+					case 5:
+						err = n.RestoreWatch(ctx, inotify.WD(100+i), paths[1+i%7], inotify.Open)
+						if !errors.Is(err, os.ErrClosed) {
+							err = nil // watched or taken already
+						}
+					}
+					if err != nil {
+						if !errors.Is(err, os.ErrClosed) {
+							t.Errorf("case %d: %v", i%6, err)
+						}
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Millisecond)
+		n.Close()
+		users.Wait()
+		cancel()
+	}
+	close(done)
+	owners.Wait()
+	if rounds.Load() == 0 {
+		t.Error("no unrelated instance was ever made")
+	}
+	t.Logf("%d unrelated instances, of which %d lost a watch", rounds.Load(), lost.Load())
+}
+
+func childLimitFiles() error {
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 20}); err != nil {
+		return err
+	}
+	var keep []*inotify.Inotify
+	for range 30 {
+		n, err := inotify.New()
+		if err != nil {
+			var limit *inotify.LimitError
+			if !errors.As(err, &limit) || !errors.Is(err, unix.EMFILE) {
+				return fmt.Errorf("error %v (%T), want a LimitError for EMFILE", err, err)
+			}
+			fmt.Println(err)
+			return nil
+		}
+		keep = append(keep, n)
+	}
+	return fmt.Errorf("made %d instances with 20 descriptors", len(keep))
+}
+
+func TestLimitOfDescriptors(t *testing.T) {
+	out, err := child(t, "limit files").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"inotify_init1", "RLIMIT_NOFILE (now 20)", "fs.inotify.max_user_instances", "user.max_inotify_instances"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q does not name %q", out, want)
+		}
+	}
+}
+
+func childLimitWatches() error {
+	if err := os.WriteFile("/proc/sys/user/max_inotify_watches", []byte("3"), 0); err != nil {
+		return err
+	}
+	n, err := inotify.New()
+	if err != nil {
+		return err
+	}
+	for i := range 5 {
+		path := filepath.Join(os.Args[1], fmt.Sprint("f", i))
+		if _, err := n.AddWatch(path, inotify.Open); err != nil {
+			var limit *inotify.LimitError
+			if !errors.As(err, &limit) || !errors.Is(err, unix.ENOSPC) || i != 3 {
+				return fmt.Errorf("at watch %d error %v (%T), want a LimitError for ENOSPC at watch 3", i, err, err)
+			}
+			fmt.Println(err)
+			err = n.RestoreWatch(context.Background(), 90, path, inotify.Open)
+			if !errors.As(err, &limit) {
+				return fmt.Errorf("RestoreWatch: error %v (%T), want a LimitError", err, err)
+			}
+			if ws, err := n.Watches(); err != nil || len(ws) != 3 {
+				return fmt.Errorf("watches %v, %v: want the three", ws, err)
+			}
+			return nil
+		}
+	}
+	return errors.New("five watches where three are allowed")
+}
+
+// In a user namespace of its own, whose limit is its own too.
+func TestLimitOfWatches(t *testing.T) {
+	dir := filepath.Dir(files(t, 5)[0])
+	inNamespace := func(name string) ([]byte, error) {
+		cmd := child(t, name, dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		return cmd.CombinedOutput()
+	}
+	out, err := inNamespace("limit watches")
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		t.Skip("this needs a user namespace: ", err)
+	case err != nil && strings.Contains(string(out), "/proc/sys/user/max_inotify_watches"):
+		t.Skip("this needs a namespace's own limits: ", string(out))
+	case err != nil:
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"inotify_add_watch", "f3", "user.max_inotify_watches (now 3)", "fs.inotify.max_user_watches"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q does not name %q", out, want)
+		}
+	}
+}

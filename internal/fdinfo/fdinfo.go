@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Package fdinfo reads what Linux says of an inotify descriptor in
+// /proc/PID/fdinfo/FD.
+package fdinfo
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+)
+
+// A Watch is one "inotify" line.
+type Watch struct {
+	WD           int32
+	Inode        uint64
+	Major, Minor uint32 // of the superblock's device
+	Mask         uint32
+	HandleType   int32
+	Handle       string // the raw bytes; empty if the line has no handle
+}
+
+const (
+	maxHandle = 128      // bytes: MAX_HANDLE_SZ
+	maxLine   = 64 << 10 // far more than the longest line that the kernel writes
+)
+
+// Watches yields the watches in the text that r yields, in its order. Lines
+// about anything else are passed over. An error, of r or of a malformed line,
+// ends it.
+//
+// A line, written by inotify_fdinfo in fs/notify/fdinfo.c, all numbers
+// hexadecimal; the last three fields come only if the filesystem has handles:
+//
+//	inotify wd:34d71d6 ino:986491 sdev:fe00000 mask:84000800 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85
+//
+// sdev is MAJOR<<20 | MINOR.
+func Watches(r io.Reader) iter.Seq2[Watch, error] {
+	return func(yield func(Watch, error) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(make([]byte, maxLine), maxLine)
+		for lines.Scan() {
+			fields, ok := bytes.CutPrefix(lines.Bytes(), []byte("inotify "))
+			if !ok {
+				continue
+			}
+			w, err := parse(fields)
+			if err != nil {
+				yield(Watch{}, fmt.Errorf("fdinfo: line %.400q: %w", lines.Bytes(), err))
+				return
+			}
+			if !yield(w, nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(Watch{}, fmt.Errorf("fdinfo: %w", err))
+		}
+	}
+}
+
+// parse reads what follows "inotify " in a line.
+func parse(rest []byte) (w Watch, err error) {
+	f := fields{rest: rest}
+	w.WD = int32(f.number("wd", math.MaxInt32))
+	w.Inode = f.number("ino", math.MaxUint64)
+	sdev := f.number("sdev", math.MaxUint32)
+	w.Major, w.Minor = uint32(sdev>>20), uint32(sdev&(1<<20-1))
+	w.Mask = uint32(f.number("mask", math.MaxUint32))
+	f.number("ignored_mask", math.MaxUint32)
+	if len(bytes.TrimSpace(f.rest)) > 0 {
+		length := f.number("fhandle-bytes", maxHandle)
+		w.HandleType = int32(f.number("fhandle-type", math.MaxInt32))
+		w.Handle = f.handle("f_handle", int(length))
+	}
+	if f.err == nil && w.WD == 0 {
+		f.err = errors.New("wd is 0")
+	}
+	return w, f.err
+}
+
+// fields reads fields one after the other and keeps the first error.
+type fields struct {
+	rest []byte
+	err  error
+}
+
+// value returns the value of the next field, which must be key's.
+func (f *fields) value(key string) []byte {
+	var field []byte
+	field, f.rest, _ = bytes.Cut(f.rest, []byte(" "))
+	name, value, found := bytes.Cut(field, []byte(":"))
+	if f.err == nil && (!found || string(name) != key) {
+		f.err = fmt.Errorf("%q stands where %q is due", field, key)
+	}
+	return value
+}
+
+func (f *fields) number(key string, limit uint64) uint64 {
+	value := f.value(key)
+	if f.err != nil {
+		return 0
+	}
+	v, err := strconv.ParseUint(string(value), 16, 64)
+	if err != nil || v > limit {
+		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, value, limit)
+	}
+	return v
+}
+
+func (f *fields) handle(key string, length int) string {
+	value := f.value(key)
+	if f.err != nil {
+		return ""
+	}
+	var raw [maxHandle]byte
+	if hex.DecodedLen(len(value)) != length {
+		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, len(value), length)
+		return ""
+	}
+	if _, err := hex.Decode(raw[:], value); err != nil {
+		f.err = fmt.Errorf("%s: %w", key, err)
+	}
+	return string(raw[:length])
+}

@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+import (
+	"context"
+	"fmt"
+)
+
+// SetNextWD makes wd the number of the next watch that is added, if it is
+// free; if not, the next free one above it. It may go up or down. It wraps
+// ioctl(INOTIFY_IOC_SETNEXTWD), which needs Linux 4.17 with
+// CONFIG_CHECKPOINT_RESTORE; without it the error is an [*UnsupportedError]
+// and errors.Is(err, errors.ErrUnsupported) holds.
+//
+// Between SetNextWD and an [Inotify.AddWatch] another goroutine can add a watch
+// and take the number; [Inotify.RestoreWatch] does both in one.
+func (n *Inotify) SetNextWD(wd WD) error {
+	if err := checkWD(wd); err != nil {
+		return callError(callSetNext, err)
+	}
+	if err := n.lockNumbers(context.Background()); err != nil {
+		return callError(callSetNext, err)
+	}
+	defer n.unlockNumbers()
+	var e errno
+	if err := n.control(func(fd int) { e = sysSetNext(fd, wd) }); err != nil {
+		return callError(callSetNext, err)
+	}
+	return setNextError(e)
+}
+
+// SupportsSetNextWD reports whether [Inotify.SetNextWD] works here, by asking
+// the kernel for number 0, which it refuses without changing anything. It is
+// false after Close.
+func (n *Inotify) SupportsSetNextWD() bool {
+	e := eNOSYS
+	if err := n.control(func(fd int) { e = sysSetNext(fd, 0) }); err != nil {
+		return false
+	}
+	return e == success || e == eINVAL
+}
+
+// Buffered returns how many bytes of event records a reader would find without
+// waiting: those read ahead or put by here, and those in the kernel's queue
+// (ioctl FIONREAD). A record takes 16 bytes and, if it has a name, the name
+// with its final NUL, rounded up to a multiple of 16.
+func (n *Inotify) Buffered() (int, error) {
+	n.queue.mu.Lock()
+	defer n.queue.mu.Unlock()
+	var queued int
+	var e errno
+	if err := n.control(func(fd int) { queued, e = sysQueued(fd) }); err != nil {
+		return 0, callError(callQueued, err)
+	}
+	if e != success {
+		return 0, callError(callQueued, e)
+	}
+	return n.queue.buffered() + queued - n.queue.unwanted(), nil
+}
+
+func checkWD(wd WD) error {
+	if wd < 1 {
+		return fmt.Errorf("watch descriptor %d is not in 1 to %d: %w", wd, maxWD, eINVAL)
+	}
+	return nil
+}
+
+// setNextError explains the errno of INOTIFY_IOC_SETNEXTWD, asked for a number
+// in range. ENOTTY: the kernel has no such ioctl (gVisor too); ENOSYS:
+// qemu-user; EPERM: a seccomp profile.
+func setNextError(e errno) error {
+	switch e {
+	case success:
+		return nil
+	case eNOTTY, eNOSYS, ePERM:
+		return callError(callSetNext, &UnsupportedError{
+			Feature: "setting the next watch descriptor",
+			Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE",
+			Err:     e,
+		})
+	}
+	return callError(callSetNext, e)
+}

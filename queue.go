@@ -1,0 +1,252 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+import (
+	"errors"
+	"hash/maphash"
+	"math"
+	"slices"
+	"sync"
+)
+
+const (
+	// readSize is how much one read(2) asks for. A record has at most
+	// maxRecord bytes, and the kernel refuses a buffer too small for the next.
+	readSize  = 32 << 10
+	maxRecord = recordHeader + 256
+
+	// maxPutBy is how many bytes of records a climb puts by for readers before
+	// it gives up. The kernel's own queue, at its default of 16384 events, can
+	// hold 4.25 MiB.
+	maxPutBy = 16 << 20
+)
+
+var errPutBy = errors.New("too many events were put by for readers meanwhile (16 MiB): read them while restoring")
+
+// A queue holds raw records between the kernel and the readers, and takes out
+// those that a restore causes. The caller of each method holds mu.
+//
+// A restore adds watches that nobody asked for: scratch watches, and strays
+// that came under the wrong number. Their records must not reach a reader, but
+// those of the same number's former and next life must. The three lie apart:
+// what the kernel had queued before the add is the former life's, and as long
+// as the restore holds the numbers no next life begins. So the queue counts the
+// bytes that it reads, and an own watch's records lie between two positions.
+type queue struct {
+	mu   sync.Mutex
+	buf  []byte
+	r, w int    // buf[r:w] is for readers
+	pos  uint64 // bytes read from the kernel so far
+	own  []span
+
+	names *nameCache
+}
+
+// A span is where in the stream of records those of an own watch lie.
+type span struct {
+	wd          WD
+	from, until uint64
+}
+
+const unsettled = math.MaxUint64 // the until of a watch that may still report
+
+func (q *queue) buffered() int { return q.w - q.r }
+
+// unwanted returns how many bytes in the kernel's queue no reader will see:
+// the IN_IGNORED of a watch of the queue's own.
+func (q *queue) unwanted() int { return recordHeader * len(q.own) }
+
+// end returns the position behind all that the kernel's queue now holds.
+func (q *queue) end(fd int) (uint64, error) {
+	queued, e := sysQueued(fd)
+	if e != success {
+		return 0, callError(callQueued, e)
+	}
+	return q.pos + uint64(queued), nil
+}
+
+// expect makes wd an own watch, whose records begin at from.
+func (q *queue) expect(wd WD, from uint64) {
+	q.own = append(q.own, span{wd, from, unsettled})
+}
+
+// settle ends the own watches' spans at what the kernel's queue now holds.
+func (q *queue) settle(fd int) error {
+	end, err := q.end(fd)
+	if err != nil {
+		end = q.pos // rather read one record too many than lose one
+	}
+	for i := range q.own {
+		q.own[i].until = min(q.own[i].until, end)
+	}
+	q.forget()
+	return err
+}
+
+// forget forgets the spans that have been read.
+func (q *queue) forget() {
+	q.own = slices.DeleteFunc(q.own, func(s span) bool { return s.until <= q.pos })
+}
+
+// removeLast removes the last own watch, when the others have been removed, and
+// leaves the descriptor readable if there is something to read.
+//
+// The queue is emptied first, so that the removal cannot overflow it. What is
+// then put by for readers no longer makes the descriptor readable, but the
+// IN_IGNORED of this removal does: it stays in the kernel's queue until a reader
+// drops it. See takeLast for when nothing was put by.
+func (q *queue) removeLast(fd int) error {
+	last := q.own[len(q.own)-1]
+	err := q.drain(fd)
+	if err == nil {
+		q.own = append(q.own[:0], last)
+	}
+	sysRemove(fd, last.wd) // it may be gone already, with what it watched
+	return err
+}
+
+// takeLast takes the IN_IGNORED of removeLast out if it is the only thing
+// there. It reads one record alone: what is behind may be an event that
+// somebody is being woken for.
+func (q *queue) takeLast(fd int) error {
+	if err := q.settle(fd); err != nil || q.buffered() > 0 || len(q.own) == 0 {
+		return err
+	}
+	if _, err := q.read(fd, recordHeader); err != nil && !errors.Is(err, eINVAL) {
+		return err
+	}
+	return nil // EINVAL: a longer record came before it, and is news enough
+}
+
+// drain reads all that the kernel's queue holds when it is called.
+func (q *queue) drain(fd int) error {
+	end, err := q.end(fd)
+	for err == nil && q.pos < end {
+		var n int
+		if n, err = q.read(fd, readSize); n == 0 {
+			return err
+		}
+	}
+	return err
+}
+
+// read reads at most size bytes of records once, without waiting, and returns
+// how many bytes it read; 0 if there are none. It keeps what is for readers.
+func (q *queue) read(fd int, size int) (int, error) {
+	if q.r == q.w {
+		q.r, q.w = 0, 0
+		if len(q.buf) > readSize {
+			q.buf = nil // grown by a climb, and done with
+		}
+	}
+	if len(q.buf)-q.w < size {
+		q.grow(size)
+	}
+	free := q.buf[q.w : q.w+size]
+	n, e := sysRead(fd, free)
+	switch e {
+	case success:
+	case eAGAIN:
+		return 0, nil
+	default:
+		return 0, callError("read", e)
+	}
+	kept, err := n, error(nil)
+	if len(q.own) > 0 {
+		kept, err = q.takeOut(free[:n])
+	}
+	q.w += kept
+	q.pos += uint64(n)
+	q.forget()
+	return n, err
+}
+
+func (q *queue) grow(size int) {
+	if q.names == nil {
+		q.names = newNameCache()
+	}
+	held := q.buf[q.r:q.w]
+	if q.r >= size {
+		copy(q.buf, held)
+	} else {
+		bigger := make([]byte, max(readSize, 2*len(held)+size))
+		copy(bigger, held)
+		q.buf = bigger
+	}
+	q.r, q.w = 0, len(held)
+}
+
+// takeOut removes the own watches' records from b, which was read at q.pos, and
+// returns how many bytes are left at b's front.
+func (q *queue) takeOut(b []byte) (int, error) {
+	kept := 0
+	for off := 0; off < len(b); {
+		rec, size, err := decode(b[off:])
+		if err != nil {
+			return kept, err
+		}
+		if !q.isOwn(rec, q.pos+uint64(off)) {
+			kept += copy(b[kept:], b[off:off+size])
+		}
+		off += size
+	}
+	return kept, nil
+}
+
+// isOwn reports whether a record at a position is an own watch's.
+func (q *queue) isOwn(rec record, at uint64) bool {
+	for _, s := range q.own {
+		if s.wd == rec.wd && s.from <= at && at < s.until {
+			return true
+		}
+	}
+	return false
+}
+
+// next takes the next event from what is held here.
+func (q *queue) next() (ev Event, ok bool, err error) {
+	if q.r == q.w {
+		return Event{}, false, nil
+	}
+	rec, size, err := decode(q.buf[q.r:q.w])
+	if err != nil {
+		q.r = q.w // nothing behind it can be told apart
+		return Event{}, false, err
+	}
+	q.r += size
+	return Event{WD: rec.wd, Mask: rec.mask, Cookie: rec.cookie, Name: q.names.get(rec.name)}, true, nil
+}
+
+// fetch takes the next event, from the kernel if none is held here.
+func (q *queue) fetch(fd int) (Event, bool, error) {
+	for {
+		if ev, ok, err := q.next(); ok || err != nil {
+			return ev, ok, err
+		}
+		if n, err := q.read(fd, readSize); n == 0 || err != nil {
+			return Event{}, false, err
+		}
+	}
+}
+
+// A nameCache holds recently seen names, so that a name that comes again costs
+// no allocation. A name has one place; two that share it push each other out.
+type nameCache struct {
+	seed  maphash.Seed
+	names [128]string
+}
+
+func newNameCache() *nameCache { return &nameCache{seed: maphash.MakeSeed()} }
+
+func (c *nameCache) get(name []byte) string {
+	if len(name) == 0 {
+		return ""
+	}
+	place := &c.names[maphash.Bytes(c.seed, name)%uint64(len(c.names))]
+	if *place != string(name) {
+		*place = string(name)
+	}
+	return *place
+}

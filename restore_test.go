@@ -1,0 +1,532 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// byEachWay runs f with the ioctl and by the cycle, and the latter also where
+// IN_MASK_CREATE does not work.
+func byEachWay(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Run("ioctl", func(t *testing.T) {
+		needIoctl(t)
+		f(t)
+	})
+	t.Run("ioctl without IN_MASK_CREATE", func(t *testing.T) {
+		needIoctl(t)
+		withoutMaskCreate(t)
+		f(t)
+	})
+	t.Run("cycle", func(t *testing.T) {
+		withoutIoctl(t)
+		f(t)
+	})
+	t.Run("cycle without IN_MASK_CREATE", func(t *testing.T) {
+		withoutIoctl(t)
+		withoutMaskCreate(t)
+		f(t)
+	})
+}
+
+func restore(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
+	t.Helper()
+	if err := n.RestoreWatch(t.Context(), wd, path, mask); err != nil {
+		t.Fatalf("restoring watch %d: %v", wd, err)
+	}
+}
+
+func TestSetNextWD(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 6)
+	for i, wd := range []inotify.WD{1, 7, 0x34d71d6, 5, math.MaxInt32} {
+		if err := n.SetNextWD(wd); err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, n, paths[i], inotify.Attrib); got != wd {
+			t.Errorf("the next number is %d, want %d", got, wd)
+		}
+	}
+	// After the last number the search starts at 1, which is taken.
+	if got := add(t, n, paths[5], inotify.Attrib); got != 2 {
+		t.Errorf("after %d comes %d, want 2, the first that is free", math.MaxInt32, got)
+	}
+}
+
+func TestSetNextWDRefusesBadNumbers(t *testing.T) {
+	n := newInotify(t)
+	for _, wd := range []inotify.WD{0, -1, math.MinInt32} {
+		err := n.SetNextWD(wd)
+		wantError(t, err, unix.EINVAL)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(wd)) {
+			t.Errorf("error %v does not name %d", err, wd)
+		}
+	}
+}
+
+func TestMissingIoctl(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOTTY, unix.ENOSYS, unix.EPERM} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			if errno != unix.ENOTTY {
+				needIoctl(t) // to be failed; where it is missing, the kernel has its own errno
+			}
+			withoutIoctlAs(t, errno)
+			n := newInotify(t)
+			if n.SupportsSetNextWD() {
+				t.Error("SupportsSetNextWD is true")
+			}
+			err := n.SetNextWD(9)
+			wantError(t, err, errors.ErrUnsupported)
+			var unsupported *inotify.UnsupportedError
+			var se *os.SyscallError
+			if !errors.As(err, &unsupported) || !errors.As(err, &se) || !strings.Contains(err.Error(), "Linux 4.17") {
+				t.Errorf("error %v (%T), want an UnsupportedError in a SyscallError that names the kernel", err, err)
+			}
+			if hasIoctl := errors.Is(err, errno); !hasIoctl && errno != unix.ENOTTY {
+				t.Errorf("error %v does not unwrap to %v", err, errno)
+			}
+			restore(t, n, 3, files(t, 1)[0], inotify.Attrib)
+		})
+	}
+}
+
+func TestSupportsSetNextWDChangesNothing(t *testing.T) {
+	n := newInotify(t)
+	paths := files(t, 2)
+	add(t, n, paths[0], inotify.Attrib)
+	n.SupportsSetNextWD()
+	if got := add(t, n, paths[1], inotify.Attrib); got != 2 {
+		t.Errorf("the next number is %d, want 2", got)
+	}
+	wantEvents(t, pending(t, n))
+}
+
+// Whatever way is taken, the watch has exactly the number, and works.
+func TestRestoreWatchNumbers(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		numbers := []inotify.WD{1, 2, 7, 8, 300}
+		if n.SupportsSetNextWD() {
+			numbers = append(numbers, 0x34d71d6, math.MaxInt32, 6)
+		}
+		paths := files(t, len(numbers))
+		for i, wd := range numbers {
+			restore(t, n, wd, paths[i], inotify.Attrib)
+		}
+		for i, wd := range numbers {
+			if err := os.Chmod(paths[i], 0o400); err != nil {
+				t.Fatal(err)
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
+		}
+		if ws := watches(t, n); ws != nil && len(ws) != len(numbers) {
+			t.Errorf("%d watches, want %d", len(ws), len(numbers))
+		}
+	})
+}
+
+func TestRestoreWatchWrapsToOne(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	restore(t, n, math.MaxInt32, paths[0], inotify.Attrib)
+	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
+		t.Errorf("after %d comes %d, want 1", math.MaxInt32, got)
+	}
+}
+
+// A mask is restored as fdinfo shows it, and its other bits act.
+func TestRestoreWatchMasks(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		for _, test := range []struct {
+			mask, want inotify.Mask
+		}{
+			{inotify.AllEvents, inotify.AllEvents},
+			{inotify.Attrib | inotify.OneShot | inotify.ExclUnlink, inotify.Attrib | inotify.OneShot | inotify.ExclUnlink},
+			{inotify.OneShot, inotify.OneShot},
+			{inotify.ExclUnlink, inotify.ExclUnlink},
+			{0, 0},
+			{inotify.Create | 0x08000000 | 0x2000, inotify.Create}, // as old kernels show it
+			{inotify.Create | inotify.MaskCreate, inotify.Create},
+		} {
+			n := newInotify(t)
+			restore(t, n, 5, files(t, 1)[0], test.mask)
+			if ws := watches(t, n); ws != nil && (len(ws) != 1 || ws[0].WD != 5 || ws[0].Mask != test.want) {
+				t.Errorf("mask %v is restored as %v", test.mask, ws)
+			}
+		}
+		t.Run("IN_DONT_FOLLOW", func(t *testing.T) {
+			n := newInotify(t)
+			path := files(t, 1)[0]
+			link := path + ".symlink"
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			restore(t, n, 4, link, inotify.Attrib|inotify.DontFollow)
+			if got := add(t, n, path, inotify.Attrib); got == 4 {
+				t.Error("what the link leads to is watched")
+			}
+			if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 4 {
+				t.Errorf("the link itself is watch %d", got)
+			}
+		})
+		t.Run("IN_ONLYDIR", func(t *testing.T) {
+			n := newInotify(t)
+			path := files(t, 1)[0]
+			wantError(t, n.RestoreWatch(t.Context(), 4, path, inotify.Attrib|inotify.OnlyDir), unix.ENOTDIR)
+			restore(t, n, 6, filepath.Dir(path), inotify.Attrib|inotify.OnlyDir)
+		})
+		t.Run("unlinked", func(t *testing.T) {
+			n := newInotify(t)
+			path := files(t, 1)[0]
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			restore(t, n, 4, fmt.Sprint("/proc/self/fd/", f.Fd()), inotify.Modify)
+			f.WriteString("x")
+			wantEvents(t, pending(t, n), inotify.Event{WD: 4, Mask: inotify.Modify})
+		})
+	})
+}
+
+// What is wrong is said before anything is done, as far as it can be.
+func TestRestoreWatchRefuses(t *testing.T) {
+	path := files(t, 1)[0]
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, test := range map[string]struct {
+		ctx  context.Context
+		wd   inotify.WD
+		mask inotify.Mask
+		want error
+		says string
+	}{
+		"number 0":        {t.Context(), 0, inotify.Open, unix.EINVAL, "watch descriptor 0"},
+		"negative number": {t.Context(), -7, inotify.Open, unix.EINVAL, "watch descriptor -7"},
+		"IN_MASK_ADD":     {t.Context(), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
+		"ended context":   {cancelled, 5, inotify.Open, context.Canceled, path},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newInotify(t)
+			err := n.RestoreWatch(test.ctx, test.wd, path, test.mask)
+			wantPathError(t, err, path, test.want)
+			if !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %q does not say %q", err, test.says)
+			}
+			if got := add(t, n, path, inotify.Open); got != 1 {
+				t.Errorf("the next number was moved to %d", got)
+			}
+		})
+	}
+	for name, bad := range badPaths(t) {
+		t.Run(name, func(t *testing.T) {
+			byEachWay(t, func(t *testing.T) {
+				asNobody(t)
+				n := newInotify(t)
+				wantPathError(t, n.RestoreWatch(t.Context(), 5, bad.path, bad.mask), bad.path, bad.errno)
+				wantUntouched(t, n, nil)
+			})
+		})
+	}
+}
+
+// wantUntouched checks that n has the watches that it had and no event.
+func wantUntouched(t *testing.T, n *inotify.Inotify, before []inotify.Watch) {
+	t.Helper()
+	if after := watches(t, n); !slices.Equal(after, before) {
+		t.Errorf("watches:\nbefore %v\n after %v", before, after)
+	}
+	wantEvents(t, pending(t, n))
+	if b, err := n.Buffered(); b != 0 || err != nil {
+		t.Errorf("Buffered %d, %v with no event there", b, err)
+	}
+}
+
+func TestRestoreWatchOfWatchedPath(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 2)
+		names := paths[:1]
+		if link := paths[0] + ".link"; watchesInodes(t) {
+			if err := os.Link(paths[0], link); err != nil {
+				t.Fatal(err)
+			}
+			names = []string{paths[0], link}
+		}
+		wd := add(t, n, paths[0], inotify.Attrib|inotify.ExclUnlink)
+		last := add(t, n, paths[1], inotify.Attrib)
+		before := watches(t, n)
+		// The number it has, one lower than the counter, the next, and one to climb to.
+		for _, number := range []inotify.WD{wd, last + 1, 40} {
+			for _, path := range names {
+				err := n.RestoreWatch(t.Context(), number, path, inotify.Open)
+				wantPathError(t, err, path, unix.EEXIST)
+				if err == nil || !strings.Contains(err.Error(), "watches the inode already") {
+					t.Errorf("error %q does not say why", err)
+				}
+				wantUntouched(t, n, before)
+			}
+		}
+		// Its mask is as it was: changing the mode is an event, opening is none.
+		if f, err := os.Open(paths[0]); err != nil {
+			t.Fatal(err)
+		} else {
+			f.Close()
+		}
+		if err := os.Chmod(paths[0], 0o400); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
+	})
+}
+
+// The same for directories, to which gVisor would otherwise report all events.
+func TestRestoreWatchOfWatchedDirectory(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		dir := t.TempDir()
+		wd := add(t, n, dir, inotify.Delete)
+		wantError(t, n.RestoreWatch(t.Context(), 9, dir, inotify.Open), unix.EEXIST)
+		sub := filepath.Join(dir, "sub")
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(sub); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Delete | inotify.IsDir, Name: "sub"})
+	})
+}
+
+func TestRestoreWatchOfTakenNumber(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 3)
+		restore(t, n, 7, paths[0], inotify.Attrib)
+		before := watches(t, n)
+		err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents)
+		var taken *inotify.WDError
+		var cycle *inotify.CycleError
+		switch {
+		case errors.As(err, &taken):
+			if taken.Want != 7 || taken.Got != 8 && taken.Got != inotify.NoWD {
+				t.Errorf("error %+v", taken)
+			}
+		case errors.As(err, &cycle) && watches(t, n) == nil:
+			// Without fdinfo nobody can tell why the number is not to be had.
+			if cycle.WD != 7 || cycle.Next != 8 {
+				t.Errorf("error %+v", cycle)
+			}
+		default:
+			t.Errorf("error %v (%T)", err, err)
+		}
+		wantPathError(t, err, paths[1], err)
+		wantUntouched(t, n, before)
+	})
+}
+
+// Restores and adds from many goroutines: each restore has its number.
+func TestNobodyTakesTheNumber(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	adders, restored := files(t, 64), files(t, 300)
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for j := i; !stop.Load(); j++ {
+				wd, err := n.AddWatch(adders[j%64], inotify.MaskCreate)
+				if err == nil {
+					err = n.RemoveWatch(wd)
+				}
+				if err != nil && !errors.Is(err, unix.EEXIST) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i, path := range restored {
+		if err := n.RestoreWatch(t.Context(), inotify.WD(1_000_000-10*i), path, inotify.Attrib); err != nil {
+			t.Error(err)
+		}
+		if err := n.SetNextWD(inotify.WD(1_000_000 - 10*(i+1))); err != nil {
+			t.Error(err)
+		}
+	}
+	stop.Store(true)
+	group.Wait()
+}
+
+// rollback has a restore fail because number 7 is taken, after queue has put
+// events into the queue. The stray gets number 8. It returns what is read
+// afterwards.
+func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotify.Event {
+	t.Helper()
+	needIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restore(t, n, 7, dir, inotify.Create|inotify.MovedTo)
+	queue(n, dir)
+	before := watches(t, n)
+	busy := files(t, 1)[0]
+	var taken *inotify.WDError
+	if err := n.RestoreWatch(t.Context(), 7, busy, inotify.AllEvents); !errors.As(err, &taken) || taken.Got != 8 {
+		t.Fatalf("error %v, want a WDError that got 8", err)
+	}
+	if after := watches(t, n); !slices.Equal(after, before) {
+		t.Errorf("watches:\nbefore %v\n after %v", before, after)
+	}
+	evs := pending(t, n)
+	if b, err := n.Buffered(); b != 0 || err != nil {
+		t.Errorf("Buffered %d, %v when all is read", b, err)
+	}
+	if readable(t, n) {
+		t.Error("readable when all is read")
+	}
+	return evs
+}
+
+func TestRollbackLeavesNoEvent(t *testing.T) {
+	wantEvents(t, rollback(t, func(*inotify.Inotify, string) {}))
+}
+
+func TestRollbackKeepsWhatWasQueued(t *testing.T) {
+	wantEvents(t, rollback(t, func(n *inotify.Inotify, dir string) {
+		touch(t, filepath.Join(dir, "x"))
+	}), inotify.Event{WD: 7, Mask: inotify.Create, Name: "x"})
+}
+
+// The stray's number had a life before, whose records are still queued.
+func TestRollbackKeepsTheFormerLife(t *testing.T) {
+	wantEvents(t, rollback(t, func(n *inotify.Inotify, dir string) {
+		path := files(t, 1)[0]
+		restore(t, n, 8, path, inotify.Attrib)
+		if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8)); err != nil {
+			t.Fatal(err)
+		}
+	}),
+		inotify.Event{WD: 8, Mask: inotify.Attrib},
+		inotify.Event{WD: 8, Mask: inotify.Ignored})
+}
+
+// And a life after, whose records are delivered.
+func TestRollbackKeepsTheNextLife(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	restore(t, n, 7, paths[0], inotify.Attrib)
+	if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
+			t.Fatal("restored under a taken number")
+		}
+	}
+	restore(t, n, 8, paths[2], inotify.Attrib)
+	if err := errors.Join(os.Chmod(paths[2], 0o400), n.RemoveWatch(8)); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: 7, Mask: inotify.Attrib},
+		inotify.Event{WD: 8, Mask: inotify.Attrib},
+		inotify.Event{WD: 8, Mask: inotify.Ignored})
+}
+
+// A full queue has no room for the stray's IN_IGNORED; nothing is lost by it,
+// and no overflow invented.
+func TestRollbackWithAFullQueue(t *testing.T) {
+	size := queueSize(t)
+	t.Run("exactly", func(t *testing.T) {
+		evs := rollback(t, func(n *inotify.Inotify, dir string) {
+			add(t, n, dir, inotify.MovedTo)
+			move(t, dir, "x", size)
+		})
+		wantMoves(t, evs, 7, "x", size)
+	})
+	t.Run("overflowed", func(t *testing.T) {
+		evs := rollback(t, func(n *inotify.Inotify, dir string) {
+			add(t, n, dir, inotify.MovedTo)
+			move(t, dir, "x", size+1)
+		})
+		wantMoves(t, evs[:len(evs)-1], 7, "x", size)
+		wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+	})
+}
+
+// A stray lives for a moment only, but may report then. The number below is
+// taken, so that each restore fails, while another process writes on.
+func TestRollbackInventsNoEvent(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restore(t, n, 7, files(t, 1)[0], inotify.Attrib)
+	writer := startToucher(t, dir, "x")
+	until := time.Now().Add(300 * time.Millisecond)
+	for time.Now().Before(until) {
+		if err := n.RestoreWatch(t.Context(), 7, dir, inotify.AllEvents); err == nil {
+			t.Fatal("restored under a taken number")
+		}
+		wantEvents(t, pending(t, n))
+	}
+	writer.stop()
+	wantEvents(t, pending(t, n))
+}
+
+// While something was put by, poll(2) still says that the descriptor is
+// readable, for a caller with its own event loop; and not when it is read.
+func TestReadableAfterRestore(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 3)
+		restore(t, n, 7, paths[0], inotify.Attrib)
+		if readable(t, n) {
+			t.Error("readable with no event there")
+		}
+		for range 3 {
+			if err := os.Chmod(paths[0], 0o400); err != nil {
+				t.Fatal(err)
+			}
+			before, err := n.Buffered()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.Attrib); err == nil {
+				t.Fatal("restored under a taken number")
+			}
+			if after, err := n.Buffered(); err != nil || after != before {
+				t.Errorf("Buffered was %d and is %d, %v", before, after, err)
+			}
+			if !readable(t, n) {
+				t.Error("not readable although an event is there")
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: 7, Mask: inotify.Attrib})
+			if readable(t, n) {
+				t.Error("readable when all is read")
+			}
+		}
+	})
+}

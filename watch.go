@@ -1,0 +1,246 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed10546c08/inotify/internal/fdinfo"
+)
+
+// A WD is a watch descriptor: the number by which an instance's events name
+// their watch. The kernel gives numbers from 1 to [math.MaxInt32], each
+// instance its own, in cyclic order: the next free one after the last given.
+type WD int32
+
+// NoWD is the WD of an event that belongs to no watch: a queue overflow.
+const NoWD WD = -1
+
+const maxWD WD = math.MaxInt32
+
+// A Watch is one watch of an instance as the kernel lists it in
+// /proc/PID/fdinfo/FD, and what [Inotify.RestoreWatch] needs to make it again.
+type Watch struct {
+	WD     WD
+	Mask   Mask   // event bits, ExclUnlink and OneShot; the other bits act only while a watch is added
+	Path   string // unknown to the kernel, hence empty in what Watches returns
+	Device Device // of the inode's filesystem
+	Inode  uint64
+	Handle Handle // zero if the kernel printed none
+}
+
+// A Device is a filesystem's device number as the kernel holds it in the
+// superblock: what the third column of /proc/PID/mountinfo shows, and not
+// always what stat(2) returns (overlayfs and btrfs differ).
+type Device struct {
+	Major, Minor uint32
+}
+
+// String returns the form of mountinfo: "254:0".
+func (d Device) String() string {
+	return strconv.FormatUint(uint64(d.Major), 10) + ":" + strconv.FormatUint(uint64(d.Minor), 10)
+}
+
+// A Handle is a file handle, as name_to_handle_at(2) returns it. Two watches
+// are on the same inode exactly when their Device, Inode and Handle are equal.
+type Handle struct {
+	Type  int32
+	Bytes string // the raw bytes; a string so that handles compare with ==
+}
+
+// String returns the type and the bytes in hexadecimal, as fdinfo has them:
+// "1:91649800afc3be85", or "none" for the zero Handle.
+func (h Handle) String() string {
+	if h == (Handle{}) {
+		return "none"
+	}
+	return fmt.Sprintf("%x:%s", h.Type, hex.EncodeToString([]byte(h.Bytes)))
+}
+
+// AddWatch watches what path names, or changes the watch that the instance has
+// on that inode, and returns its number: inotify_add_watch(2). Add [MaskCreate]
+// to fail instead if there is one, [DontFollow] to watch a symbolic link itself.
+//
+// The error is a [*fs.PathError]; it holds a [*LimitError] where the kernel
+// says ENOSPC. AddWatch waits while a restore is under way.
+func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
+	p, err := cString(path)
+	if err != nil {
+		return NoWD, pathError(path, err)
+	}
+	n.numbers.RLock()
+	defer n.numbers.RUnlock()
+	wd, e := NoWD, success
+	if err := n.control(func(fd int) { wd, e = sysAdd(fd, p, mask) }); err != nil {
+		return NoWD, pathError(path, err)
+	}
+	if e != success {
+		return NoWD, pathError(path, addError(e))
+	}
+	n.given(wd)
+	return wd, nil
+}
+
+// AddWatchFile is [Inotify.AddWatch] for an open file: it watches exactly the
+// inode that f is open on, whatever has become of its name, through
+// /proc/self/fd. f may be open with O_PATH, which lets it be a symbolic link
+// (with O_NOFOLLOW) and announces the opening to no watch. f may be closed
+// afterwards, but the last close of a file that has no name left ends its
+// watch. [DontFollow] has no effect.
+func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return NoWD, pathError("<nil>", err)
+	}
+	wd := NoWD
+	if cerr := conn.Control(func(fd uintptr) {
+		// With IN_DONT_FOLLOW the kernel would watch the link in /proc.
+		wd, err = n.AddWatch(procFD(int(fd)), mask&^DontFollow)
+	}); cerr != nil {
+		err = pathError(f.Name(), fmt.Errorf("the file to watch: %w", os.ErrClosed))
+	}
+	if err != nil {
+		return NoWD, fmt.Errorf("watching open file %s: %w", f.Name(), err)
+	}
+	return wd, nil
+}
+
+// RemoveWatch removes a watch: inotify_rm_watch(2). The watch's events that are
+// still unread stay, and an [Ignored] event follows them. RemoveWatch does not
+// wait for it.
+func (n *Inotify) RemoveWatch(wd WD) error {
+	var e errno
+	if err := n.control(func(fd int) { e = sysRemove(fd, wd) }); err != nil {
+		return callError(callRemove, err)
+	}
+	switch e {
+	case success:
+		return nil
+	case eINVAL:
+		return callError(callRemove, fmt.Errorf("the instance has no watch %d: %w", wd, e))
+	}
+	return callError(callRemove, fmt.Errorf("watch %d: %w", wd, e))
+}
+
+// Watches returns the instance's watches in ascending order of WD, as the
+// kernel lists them in /proc/self/fdinfo (Linux 3.8). Path is empty: the kernel
+// keeps none. It includes watches added by others who hold the instance.
+//
+// Where the kernel lists none (gVisor), the error is an [*UnsupportedError].
+func (n *Inotify) Watches() ([]Watch, error) {
+	ws, err := n.watches()
+	if err != nil {
+		return nil, fmt.Errorf("inotify: listing the watches: %w", err)
+	}
+	if len(ws) == 0 {
+		if err := listsWatches(); err != nil {
+			return nil, fmt.Errorf("inotify: listing the watches: %w", err)
+		}
+	}
+	return ws, nil
+}
+
+func (n *Inotify) watches() ([]Watch, error) {
+	// The kernel writes the whole text at the first read, of the file that the
+	// number then stands for. So the first read needs the descriptor to stay
+	// open, and the others do not.
+	var f *os.File
+	var err error
+	first := make([]byte, 32<<10)
+	if cerr := n.control(func(fd int) {
+		if f, err = openFDInfo(fd); err == nil {
+			var k int
+			k, err = f.Read(first)
+			first = first[:k]
+		}
+	}); cerr != nil {
+		return nil, cerr
+	}
+	if f != nil {
+		defer f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ws []Watch
+	for l, err := range fdinfo.Watches(io.MultiReader(bytes.NewReader(first), f)) {
+		if err != nil {
+			return nil, err
+		}
+		ws = append(ws, Watch{
+			WD:     WD(l.WD),
+			Mask:   Mask(l.Mask),
+			Device: Device{Major: l.Major, Minor: l.Minor},
+			Inode:  l.Inode,
+			Handle: Handle{Type: l.HandleType, Bytes: l.Handle},
+		})
+	}
+	slices.SortFunc(ws, func(a, b Watch) int { return int(a.WD) - int(b.WD) })
+	return ws, nil
+}
+
+// listsWatches tells, with an instance of its own, whether the kernel lists
+// watches in fdinfo: an instance without watches looks the same as one whose
+// watches are not listed.
+func listsWatches() error {
+	probe, err := New()
+	if err != nil {
+		return fmt.Errorf("none is listed, and whether the kernel lists any could not be tried: %w", err)
+	}
+	defer probe.Close()
+	if _, err := probe.AddWatch("/", scratchMask); err != nil {
+		return fmt.Errorf("none is listed, and whether the kernel lists any could not be tried: %w", err)
+	}
+	ws, err := probe.watches()
+	if err == nil && len(ws) == 0 {
+		return &UnsupportedError{Feature: "listing watches in /proc/self/fdinfo", Needs: "Linux 3.8"}
+	}
+	return err
+}
+
+// given notes the number of a watch that was added here.
+func (n *Inotify) given(wd WD) {
+	for {
+		h := n.highest.Load()
+		if int32(wd) <= h || n.highest.CompareAndSwap(h, int32(wd)) {
+			return
+		}
+	}
+}
+
+// addError explains the errno of inotify_add_watch.
+func addError(e errno) error {
+	if errors.Is(e, eNOSPC) {
+		return &LimitError{
+			What: "inotify watches",
+			Limits: []Limit{
+				sysctl("fs.inotify.max_user_watches"),
+				sysctl("user.max_inotify_watches"),
+			},
+			Err: e,
+		}
+	}
+	return e
+}
+
+// sysctl reads a kernel setting, which has only letters, digits, '_' and '.'.
+func sysctl(name string) Limit {
+	l := Limit{Name: name, Value: -1}
+	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if err == nil {
+		if v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			l.Value = v
+		}
+	}
+	return l
+}

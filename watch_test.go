@@ -1,0 +1,340 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// wantPathError checks the type and the contents of an error about a path.
+func wantPathError(t *testing.T, err error, path string, errno error) {
+	t.Helper()
+	var pe *fs.PathError
+	if !errors.As(err, &pe) {
+		t.Errorf("error %v (%T), want a PathError", err, err)
+		return
+	}
+	if pe.Op != "inotify_add_watch" || pe.Path != path {
+		t.Errorf("error %q names %q and %q, want inotify_add_watch and %q", err, pe.Op, pe.Path, path)
+	}
+	wantError(t, err, errno)
+}
+
+// badPaths are paths that cannot be watched, with a mask and the errno.
+func badPaths(t *testing.T) map[string]struct {
+	path  string
+	mask  inotify.Mask
+	errno error
+} {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.Mkdir(secret, 0); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "file")
+	touch(t, file)
+	unreadable := filepath.Join(dir, "unreadable")
+	touch(t, unreadable)
+	if err := errors.Join(os.Chmod(unreadable, 0), os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]struct {
+		path  string
+		mask  inotify.Mask
+		errno error
+	}{
+		"missing":               {filepath.Join(dir, "missing"), inotify.Open, unix.ENOENT},
+		"empty":                 {"", inotify.Open, unix.ENOENT},
+		"NUL":                   {"a\x00b", inotify.Open, unix.EINVAL},
+		"directory not allowed": {filepath.Join(secret, "x"), inotify.Open, unix.EACCES},
+		"file not allowed":      {unreadable, inotify.Open, unix.EACCES},
+		"not a directory":       {file, inotify.Open | inotify.OnlyDir, unix.ENOTDIR},
+		"name too long":         {filepath.Join(dir, strings.Repeat("n", 256)), inotify.Open, unix.ENAMETOOLONG},
+	}
+}
+
+func TestAddWatchBadPath(t *testing.T) {
+	for name, test := range badPaths(t) {
+		t.Run(name, func(t *testing.T) {
+			asNobody(t)
+			n := newInotify(t)
+			wd, err := n.AddWatch(test.path, test.mask)
+			wantPathError(t, err, test.path, test.errno)
+			if wd != inotify.NoWD {
+				t.Errorf("number %d with an error", wd)
+			}
+		})
+	}
+	t.Run("unknown bits", func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		if _, err := n.AddWatch(path, 0); err != nil {
+			wantPathError(t, err, path, unix.EINVAL)
+		} else {
+			t.Error("the empty mask was accepted")
+		}
+	})
+}
+
+func TestAddWatchGoesByInode(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	link, symlink := path+".link", path+".symlink"
+	if err := errors.Join(os.Link(path, link), os.Symlink(path, symlink)); err != nil {
+		t.Fatal(err)
+	}
+	wd := add(t, n, path, inotify.Attrib)
+	if got := add(t, n, symlink, inotify.Attrib); got != wd {
+		t.Errorf("through a symbolic link it is watch %d, not %d", got, wd)
+	}
+	if !watchesInodes(t) {
+		t.Log("hard links are not tried: this kernel watches names")
+		link = path
+	}
+	if got := add(t, n, link, inotify.Attrib|inotify.Modify); got != wd {
+		t.Errorf("through a hard link it is watch %d, not %d", got, wd)
+	}
+	if got := add(t, n, symlink, inotify.Attrib|inotify.DontFollow); got == wd {
+		t.Errorf("the symbolic link itself has its file's watch %d", wd)
+	}
+	if ws := watches(t, n); ws != nil {
+		if len(ws) != 2 || ws[0].Mask != inotify.Attrib|inotify.Modify {
+			t.Errorf("watches %v", ws)
+		}
+	}
+}
+
+func TestAddWatchFile(t *testing.T) {
+	open := func(t *testing.T, path string, flags int) *os.File {
+		t.Helper()
+		f, err := os.OpenFile(path, flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	for name, flags := range map[string]int{"O_RDWR": os.O_RDWR, "O_PATH": unix.O_PATH} {
+		t.Run(name+" unlinked", func(t *testing.T) {
+			n := newInotify(t)
+			path := files(t, 1)[0]
+			held := open(t, path, os.O_RDWR)
+			f := open(t, path, flags)
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			wd, err := n.AddWatchFile(f, inotify.Modify)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := held.WriteString("x"); err != nil {
+				t.Fatal(err)
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Modify})
+		})
+	}
+	t.Run("replaced", func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 2)
+		f := open(t, paths[0], unix.O_PATH)
+		if err := os.Rename(paths[1], paths[0]); err != nil {
+			t.Fatal(err)
+		}
+		wd, err := n.AddWatchFile(f, inotify.Attrib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, n, paths[0], inotify.Attrib); got == wd {
+			t.Error("the watch is on the file that took the name")
+		}
+	})
+	t.Run("symbolic link itself", func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		link := path + ".symlink"
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		target := add(t, n, path, inotify.Attrib)
+		wd, err := n.AddWatchFile(open(t, link, unix.O_PATH|unix.O_NOFOLLOW), inotify.Attrib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wd == target {
+			t.Error("the watch is on what the link leads to")
+		}
+		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != wd {
+			t.Errorf("the link itself is watch %d, not %d", got, wd)
+		}
+	})
+	t.Run("IN_DONT_FOLLOW", func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		wd := add(t, n, path, inotify.Attrib)
+		got, err := n.AddWatchFile(open(t, path, unix.O_PATH), inotify.Attrib|inotify.DontFollow)
+		if err != nil || got != wd {
+			t.Errorf("watch %d, %v; want the file's, %d, and not one on the link in /proc", got, err, wd)
+		}
+	})
+	t.Run("errors", func(t *testing.T) {
+		n := newInotify(t)
+		f := open(t, files(t, 1)[0], os.O_RDONLY)
+		if _, err := n.AddWatchFile(f, inotify.Open|inotify.OnlyDir); !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), f.Name()) {
+			t.Errorf("error %v, want ENOTDIR of %s", err, f.Name())
+		}
+		f.Close()
+		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
+			t.Errorf("error %v, want that %s is closed", err, f.Name())
+		}
+		if _, err := n.AddWatchFile(nil, inotify.Open); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("error %v for no file", err)
+		}
+	})
+}
+
+func TestRemoveWatch(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.RemoveWatch(wd); err != nil {
+		t.Fatal(err)
+	}
+	for _, unknown := range []inotify.WD{wd, 0, -1, 99} {
+		err := n.RemoveWatch(unknown)
+		var se *os.SyscallError
+		if !errors.As(err, &se) || se.Syscall != "inotify_rm_watch" || !errors.Is(err, unix.EINVAL) {
+			t.Errorf("removing %d: error %v, want EINVAL of inotify_rm_watch", unknown, err)
+		}
+	}
+	// The former life's event comes before its end.
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: wd, Mask: inotify.Attrib},
+		inotify.Event{WD: wd, Mask: inotify.Ignored})
+}
+
+func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	if ws, err := n.Watches(); err != nil || len(ws) != 0 {
+		t.Errorf("a new instance has the watches %v, %v", ws, err)
+	}
+	paths := files(t, 3)
+	masks := []inotify.Mask{inotify.Create, inotify.AllEvents | inotify.ExclUnlink, inotify.Attrib | inotify.OneShot}
+	for i, path := range paths {
+		add(t, n, path, masks[i])
+	}
+	add(t, n, filepath.Dir(paths[0]), inotify.Delete|inotify.OnlyDir|inotify.DontFollow)
+	ws, err := n.Watches()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ws) != 4 || !slices.IsSortedFunc(ws, func(a, b inotify.Watch) int { return int(a.WD - b.WD) }) {
+		t.Fatalf("watches %v, want four in order", ws)
+	}
+	for i, path := range append(paths, filepath.Dir(paths[0])) {
+		w := ws[i]
+		if want := append(masks, inotify.Delete)[i]; w.WD != inotify.WD(i+1) || w.Mask != want || w.Path != "" {
+			t.Errorf("watch %v, want number %d, mask %v and no path", w, i+1, want)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		if w.Inode != st.Ino {
+			t.Errorf("inode %d, want %d", w.Inode, st.Ino)
+		}
+		if want := mountDevice(t, path); w.Device.String() != want {
+			t.Errorf("device %v, want %s as mountinfo has it", w.Device, want)
+		}
+		const handleFID = 0x200 // AT_HANDLE_FID, Linux 6.5: the handle as fdinfo has it
+		h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, handleFID)
+		if err != nil {
+			t.Log("handle not compared, as name_to_handle_at has no AT_HANDLE_FID: ", err)
+			continue
+		}
+		if w.Handle.Type != h.Type() || w.Handle.Bytes != string(h.Bytes()) {
+			t.Errorf("handle %v, want %x:%x", w.Handle, h.Type(), h.Bytes())
+		}
+	}
+}
+
+// mountDevice returns the device of the mount that path is on, from mountinfo.
+func mountDevice(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, longest := "", -1
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if point := f[4]; (path == point || strings.HasPrefix(path, strings.TrimSuffix(point, "/")+"/")) && len(point) >= longest {
+			device, longest = f[2], len(point)
+		}
+	}
+	return device
+}
+
+// Many more watches than one read returns.
+func TestWatchesOfMany(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	const count = 2000
+	for i, path := range files(t, count) {
+		if wd := add(t, n, path, inotify.Attrib); wd != inotify.WD(i+1) {
+			t.Fatalf("number %d, want %d", wd, i+1)
+		}
+	}
+	ws, err := n.Watches()
+	if err != nil || len(ws) != count {
+		t.Fatalf("%d watches, %v; want %d", len(ws), err, count)
+	}
+	for i, w := range ws {
+		if w.WD != inotify.WD(i+1) || w.Mask != inotify.Attrib {
+			t.Fatalf("watch %v at place %d", w, i)
+		}
+	}
+}
+
+// A kernel that lists no watches is not taken for one that has none.
+func TestWatchesWhereNoneAreListed(t *testing.T) {
+	n := newInotify(t)
+	add(t, n, files(t, 1)[0], inotify.Open)
+	ws, err := n.Watches()
+	if err == nil {
+		if len(ws) != 1 {
+			t.Errorf("watches %v, want the one", ws)
+		}
+		return
+	}
+	var unsupported *inotify.UnsupportedError
+	if !errors.As(err, &unsupported) || !errors.Is(err, errors.ErrUnsupported) || ws != nil {
+		t.Errorf("watches %v, error %v, want an UnsupportedError", ws, err)
+	}
+}
+
+func TestDeviceAndHandleStrings(t *testing.T) {
+	if got := (inotify.Device{Major: 254, Minor: 3}).String(); got != "254:3" {
+		t.Errorf("device %q", got)
+	}
+	if got := (inotify.Handle{Type: 0x81, Bytes: "\x01\xff"}).String(); got != "81:01ff" {
+		t.Errorf("handle %q", got)
+	}
+	if got := (inotify.Handle{}).String(); got != "none" {
+		t.Errorf("no handle %q", got)
+	}
+}
