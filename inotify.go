@@ -64,7 +64,7 @@ type Inotify struct {
 	// numbers is held shared by adds and alone by that restore.
 	restoring chan struct{}
 	numbers   sync.RWMutex
-	highest   atomic.Int32 // the highest number given to a watch added here; see existing
+	highest   atomic.Int32 // the highest number given to a watch added here
 	create    atomic.Int32 // what the kernel makes of IN_MASK_CREATE, once it is known
 
 	queue   queue

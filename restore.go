@@ -332,9 +332,13 @@ var errWatched = fmt.Errorf("this instance watches the inode already: %w", eEXIS
 // takeBack next. place is run by stage.
 func (n *Inotify) place(fd int, t *target) (got WD, err error) {
 	q := &n.queue
-	from, err := q.end(fd)
-	if err != nil {
-		return NoWD, err
+	// A number above all that were given here had no former life, whose records
+	// would have to be told apart. A restore in ascending order saves the call.
+	from := q.pos
+	if n.adopted || t.pinned > 0 || t.wd <= WD(n.highest.Load()) {
+		if from, err = q.end(fd); err != nil {
+			return NoWD, err
+		}
 	}
 	if got, err = t.add(fd); err != nil {
 		return NoWD, err

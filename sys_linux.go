@@ -20,6 +20,7 @@ type errno = unix.Errno
 const (
 	eAGAIN  = unix.EAGAIN
 	eEXIST  = unix.EEXIST
+	eINTR   = unix.EINTR
 	eINVAL  = unix.EINVAL
 	eMFILE  = unix.EMFILE
 	eNOENT  = unix.ENOENT
@@ -34,15 +35,17 @@ func sysInit() (int, error) {
 	return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 }
 
+// addOnce is small enough to be inlined. After a system call each return costs
+// what a mispredicted branch costs, and AddWatch is to cost no more than that.
+func addOnce(fd int, path *byte, mask Mask) (WD, errno) {
+	wd, _, e := unix.Syscall(unix.SYS_INOTIFY_ADD_WATCH, uintptr(fd), uintptr(unsafe.Pointer(path)), uintptr(mask))
+	return WD(wd), e // -1 with an errno
+}
+
 func sysAdd(fd int, path *byte, mask Mask) (WD, errno) {
 	for {
-		wd, _, e := unix.Syscall(unix.SYS_INOTIFY_ADD_WATCH, uintptr(fd), uintptr(unsafe.Pointer(path)), uintptr(mask))
-		switch e {
-		case success:
-			return WD(wd), success
-		case unix.EINTR:
-		default:
-			return NoWD, e
+		if wd, e := addOnce(fd, path, mask); e != eINTR {
+			return wd, e
 		}
 	}
 }
@@ -59,7 +62,7 @@ func sysRead(fd int, p []byte) (int, errno) {
 		switch e {
 		case success:
 			return int(n), success
-		case unix.EINTR:
+		case eINTR:
 		default:
 			return 0, e
 		}

@@ -19,6 +19,7 @@ const (
 	success errno = iota
 	eAGAIN
 	eEXIST
+	eINTR
 	eINVAL
 	eMFILE
 	eNOENT
@@ -31,6 +32,8 @@ const (
 func (e errno) Error() string { return "not Linux" }
 
 func sysInit() (int, error) { return -1, errors.ErrUnsupported }
+
+func addOnce(int, *byte, Mask) (WD, errno) { return NoWD, eNOSYS }
 
 func sysAdd(int, *byte, Mask) (WD, errno) { return NoWD, eNOSYS }
 

@@ -78,11 +78,18 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	if err != nil {
 		return NoWD, pathError(path, err)
 	}
+	wd, e := NoWD, eINTR
 	n.numbers.RLock()
 	defer n.numbers.RUnlock()
-	wd, e := NoWD, success
-	if err := n.control(func(fd int) { wd, e = sysAdd(fd, p, mask) }); err != nil {
-		return NoWD, pathError(path, err)
+	for e == eINTR {
+		// Not through control, which is a call more; see addOnce.
+		conn, err := n.file.SyscallConn()
+		if err == nil {
+			err = conn.Control(func(fd uintptr) { wd, e = addOnce(int(fd), p, mask) })
+		}
+		if err != nil {
+			return NoWD, pathError(path, os.ErrClosed)
+		}
 	}
 	if e != success {
 		return NoWD, pathError(path, addError(e))

@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// The benchmarks measure both sides of a ratio in turn, a batch of each at a
+// time, so that the machine's noise falls on both, and report the median of the
+// batches' ratios.
+
+// alternate runs ours and bare, which return how long they took, and reports
+// ours over bare. Either is first in every other round.
+func alternate(b *testing.B, ours, bare func() time.Duration) {
+	b.Helper()
+	var ratios []float64
+	for b.Loop() {
+		var one, two time.Duration
+		if len(ratios)%2 == 0 {
+			one, two = ours(), bare()
+		} else {
+			two, one = bare(), ours()
+		}
+		ratios = append(ratios, float64(one)/float64(two))
+	}
+	b.ReportMetric(median(ratios), "ratio")
+}
+
+// times returns a function that calls f so many times.
+func times(count int, f func()) func() time.Duration {
+	return func() time.Duration {
+		start := time.Now()
+		for range count {
+			f()
+		}
+		return time.Since(start)
+	}
+}
+
+func median(xs []float64) float64 {
+	sorted := slices.Sorted(slices.Values(xs))
+	return sorted[len(sorted)/2]
+}
+
+// BenchmarkAddWatch compares with the bare call, for new watches.
+func BenchmarkAddWatch(b *testing.B) {
+	const batch = 5000
+	paths := files(b, batch)
+	b.ReportAllocs()
+	alternate(b, func() time.Duration {
+		n, err := inotify.New()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer n.Close()
+		start := time.Now()
+		for _, path := range paths {
+			if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return time.Since(start)
+	}, func() time.Duration {
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer unix.Close(fd)
+		start := time.Now()
+		for _, path := range paths {
+			if _, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return time.Since(start)
+	})
+}
+
+// BenchmarkAddWatchAgain compares with the bare call on a path that is watched,
+// which is the shortest that there is, and on the same descriptor: a second
+// instance's watch takes longer to find.
+func BenchmarkAddWatchAgain(b *testing.B) {
+	n := newInotify(b)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var bare int
+	conn.Control(func(fd uintptr) { bare = int(fd) })
+	for name, path := range map[string]string{"root": "/", "file": files(b, 1)[0]} {
+		b.Run(name, func(b *testing.B) {
+			alternate(b, times(2000, func() {
+				if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
+					b.Fatal(err)
+				}
+			}), times(2000, func() {
+				if _, err := unix.InotifyAddWatch(bare, path, unix.IN_ATTRIB); err != nil {
+					b.Fatal(err)
+				}
+			}))
+		})
+	}
+}
+
+// BenchmarkRestoreWatch compares with the two bare calls, each on new watches.
+func BenchmarkRestoreWatch(b *testing.B) {
+	needIoctl(b)
+	const batch = 5000
+	paths := files(b, batch)
+	request := uint(inotify.SetNextWDRequest())
+	alternate(b, func() time.Duration {
+		n, err := inotify.New()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer n.Close()
+		start := time.Now()
+		for i, path := range paths {
+			if err := n.RestoreWatch(b.Context(), inotify.WD(1000+3*i), path, inotify.Attrib); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return time.Since(start)
+	}, func() time.Duration {
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer unix.Close(fd)
+		start := time.Now()
+		for i, path := range paths {
+			if err := unix.IoctlSetInt(fd, request, 1000+3*i); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return time.Since(start)
+	})
+}
+
+// BenchmarkReadEvent reads events of 16 names that come again and again.
+func BenchmarkReadEvent(b *testing.B) {
+	n := newInotify(b)
+	dir := b.TempDir()
+	paths := make([]string, 16)
+	for i := range paths {
+		paths[i] = filepath.Join(dir, fmt.Sprint("file", i))
+		touch(b, paths[i])
+	}
+	add(b, n, dir, inotify.Attrib)
+	const batch = 8000
+	fill := func() {
+		for i := range batch {
+			if err := unix.Chmod(paths[i%16], 0o600); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportAllocs()
+	left := 0
+	for b.Loop() {
+		if left == 0 {
+			b.StopTimer()
+			fill()
+			left = batch
+			b.StartTimer()
+		}
+		if _, err := n.ReadEvent(); err != nil {
+			b.Fatal(err)
+		}
+		left--
+	}
+}
+
+// BenchmarkCycleStep measures one step of the climb.
+func BenchmarkCycleStep(b *testing.B) {
+	withoutIoctl(b)
+	n := newInotify(b)
+	path := files(b, 1)[0]
+	b.ResetTimer()
+	if err := n.RestoreWatch(b.Context(), inotify.WD(1+b.N), path, inotify.Attrib, inotify.WithMaxSteps(int64(b.N))); err != nil {
+		b.Fatal(err)
+	}
+	if b.N > 1 {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/step")
+	}
+	os.Remove(path)
+}
