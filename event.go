@@ -220,14 +220,8 @@ func (n *Inotify) leavePoller() (kicked bool) {
 // poll calls f whenever the descriptor may have become readable, until f
 // returns true. It returns ctx's error, os.ErrDeadlineExceeded or os.ErrClosed.
 func (n *Inotify) poll(ctx context.Context, f func(fd uintptr) bool) error {
-	select {
-	case n.reading <- struct{}{}:
-	default:
-		select {
-		case n.reading <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := acquire(ctx, n.reading); err != nil {
+		return err
 	}
 	defer func() { <-n.reading }()
 	for {

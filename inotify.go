@@ -236,6 +236,22 @@ func (n *Inotify) control(f func(fd int)) error {
 	return nil
 }
 
+// acquire takes a token, which is the place in a channel of one, or returns
+// ctx's error.
+func acquire(ctx context.Context, token chan struct{}) error {
+	select {
+	case token <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case token <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // instanceLimits explains an EMFILE of inotify_init1.
 func instanceLimits(err error) error {
 	return &LimitError{

@@ -110,14 +110,8 @@ func (n *Inotify) lockNumbers(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	select {
-	case n.restoring <- struct{}{}:
-	default:
-		select {
-		case n.restoring <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := acquire(ctx, n.restoring); err != nil {
+		return err
 	}
 	n.numbers.Lock()
 	return nil

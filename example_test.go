@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func ExampleNew() {
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err) // a LimitError names the limits that it can be
+	}
+	defer n.Close()
+	pending, err := n.Buffered()
+	fmt.Println(pending, err)
+	// Output: 0 <nil>
+}
+
+func ExampleInotify_AddWatch() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	// Numbers begin at 1 and go up, so they can index a slice.
+	paths := []string{""} // there is no number 0
+	wd, err := n.AddWatch(dir, inotify.Create|inotify.OnlyDir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	paths = append(paths, dir)
+
+	if err := os.WriteFile(filepath.Join(dir, "hello"), nil, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	ev, err := n.ReadEvent()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ev.WD == wd, paths[ev.WD] == dir, ev.Mask, ev.Name)
+	// Output: true true IN_CREATE hello
+}
+
+func ExampleInotify_Events() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.AddWatch(dir, inotify.Create|inotify.Delete); err != nil {
+		log.Fatal(err)
+	}
+	path := filepath.Join(dir, "hello")
+	if err := errors.Join(os.Mkdir(path, 0o700), os.Remove(path)); err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for ev, err := range n.Events(ctx) {
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case ev.Mask.Has(inotify.QOverflow):
+			fmt.Println("events were lost: look at the directory again")
+		case ev.Mask.Has(inotify.Delete):
+			cancel() // the loop ends
+		}
+		fmt.Println(ev.Mask, ev.Name)
+	}
+	// Output:
+	// IN_CREATE|IN_ISDIR hello
+	// IN_DELETE|IN_ISDIR hello
+}
+
+func ExampleInotify_SetNextWD() {
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	switch err := n.SetNextWD(1000); {
+	case errors.Is(err, errors.ErrUnsupported):
+		fmt.Println(1000) // on this kernel only RestoreWatch reaches it
+		return
+	case err != nil:
+		log.Fatal(err)
+	}
+	wd, err := n.AddWatch("/", inotify.MoveSelf)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(wd)
+	// Output: 1000
+}
+
+func ExampleInotify_RestoreWatch() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+
+	// Whatever the kernel, the watch has this number, or there is an error.
+	err = n.RestoreWatch(context.Background(), 1234, dir, inotify.Create,
+		inotify.WithMaxSteps(5000), // where the number must be climbed to
+		inotify.WithProgress(func(p inotify.Progress) { log.Printf("%d of %d", p.Done, p.Steps) }))
+	var cycle *inotify.CycleError
+	if errors.As(err, &cycle) && cycle.Steps > cycle.Limit {
+		log.Fatalf("it would take %d steps", cycle.Steps)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "hello"), 0o700); err != nil {
+		log.Fatal(err)
+	}
+	ev, err := n.ReadEvent()
+	fmt.Println(ev.WD, ev.Mask, ev.Name, err)
+	// Output: 1234 IN_CREATE|IN_ISDIR hello <nil>
+}
+
+func ExampleInotify_TryReadEvent() {
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	wd, err := n.AddWatch("/", inotify.MoveSelf)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := n.RemoveWatch(wd); err != nil {
+		log.Fatal(err)
+	}
+	// When a poller of one's own says that the descriptor is readable:
+	for {
+		ev, ok, err := n.TryReadEvent()
+		if err != nil {
+			log.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		fmt.Println(ev.WD == wd, ev.Mask)
+	}
+	// Output: true IN_IGNORED
+}
+
+func ExampleInotify_Watches() {
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.AddWatch("/", inotify.MoveSelf|inotify.ExclUnlink); err != nil {
+		log.Fatal(err)
+	}
+	ws, err := n.Watches()
+	if errors.Is(err, errors.ErrUnsupported) {
+		ws = []inotify.Watch{{WD: 1, Mask: inotify.MoveSelf | inotify.ExclUnlink}} // gVisor lists none
+	}
+	for _, w := range ws {
+		fmt.Println(w.WD, w.Mask)
+	}
+	// Output: 1 IN_MOVE_SELF|IN_EXCL_UNLINK
+}
+
+func ExampleParseMask() {
+	m, err := inotify.ParseMask("IN_CREATE|IN_DELETE")
+	fmt.Println(m == inotify.Create|inotify.Delete, err)
+	// Output: true <nil>
+}

@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// rawRecords returns the records in testdata, which little-endian kernels wrote.
+func rawRecords(t testing.TB) [][]byte {
+	t.Helper()
+	names, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no records: ", err)
+	}
+	var all [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for len(text) > 0 && text[len(text)-1] == '\n' {
+			text = text[:len(text)-1]
+		}
+		raw, err := hex.DecodeString(string(text))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		all = append(all, raw)
+	}
+	return all
+}
+
+// What a kernel really wrote is decoded to the last byte.
+func TestDecodeRealRecords(t *testing.T) {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		t.Skip("this needs a little-endian processor, as the records are of one")
+	}
+	for _, raw := range rawRecords(t) {
+		for off := 0; off < len(raw); {
+			ev, size, err := inotify.DecodeEvent(raw[off:])
+			if err != nil {
+				t.Fatalf("%x at %d: %v", raw, off, err)
+			}
+			if ev.WD < 1 && !ev.Mask.Has(inotify.QOverflow) || ev.Mask == 0 || ev.Mask.String() == "" {
+				t.Errorf("event %v", ev)
+			}
+			off += size
+		}
+	}
+}
+
+// Whatever the bytes, decoding stays within them.
+func FuzzDecodeEvent(f *testing.F) {
+	for _, raw := range rawRecords(f) {
+		f.Add(raw)
+	}
+	f.Add([]byte{})
+	f.Add(make([]byte, 16))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		ev, size, err := inotify.DecodeEvent(raw)
+		if err != nil {
+			return
+		}
+		if size < 16 || size > len(raw) {
+			t.Fatalf("%d bytes of %d", size, len(raw))
+		}
+		if want := inotify.WD(binary.NativeEndian.Uint32(raw)); ev.WD != want {
+			t.Errorf("number %d, want %d", ev.WD, want)
+		}
+		if len(ev.Name) > size-16 || ev.Name != string(raw[16:16+len(ev.Name)]) {
+			t.Errorf("name %q of %x", ev.Name, raw)
+		}
+		if end := 16 + len(ev.Name); end < size && raw[end] != 0 {
+			t.Errorf("name %q is cut off in %x", ev.Name, raw)
+		}
+	})
+}
+
+// What ParseMask takes, String writes in a form that it takes for the same.
+func FuzzParseMask(f *testing.F) {
+	for _, s := range []string{"IN_CREATE|IN_ISDIR", "0", "IN_ALL_EVENTS", "IN_OPEN|0x1000", "4294967295", "IN_CLOSE|IN_MOVE", "|", "0x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := inotify.ParseMask(s)
+		if err != nil {
+			if m != 0 {
+				t.Errorf("%v with an error", m)
+			}
+			return
+		}
+		if back, err := inotify.ParseMask(m.String()); err != nil || back != m {
+			t.Errorf("%q is %v, and that is %v, %v", s, m, back, err)
+		}
+	})
+}

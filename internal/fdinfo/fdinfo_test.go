@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package fdinfo_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/seed10546c08/inotify/internal/fdinfo"
+)
+
+func collect(r io.Reader) ([]fdinfo.Watch, error) {
+	var ws []fdinfo.Watch
+	for w, err := range fdinfo.Watches(r) {
+		if err != nil {
+			return ws, err
+		}
+		ws = append(ws, w)
+	}
+	return ws, nil
+}
+
+const line = "inotify wd:34d71d6 ino:986491 sdev:fe00003 mask:84000800 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85"
+
+func TestLines(t *testing.T) {
+	full := fdinfo.Watch{
+		WD: 0x34d71d6, Inode: 0x986491, Major: 254, Minor: 3, Mask: 0x84000800,
+		HandleType: 1, Handle: "\x91\x64\x98\x00\xaf\xc3\xbe\x85",
+	}
+	bare := full
+	bare.HandleType, bare.Handle = 0, ""
+	const bareLine = "inotify wd:34d71d6 ino:986491 sdev:fe00003 mask:84000800 ignored_mask:0"
+	largest := fdinfo.Watch{WD: 0x7fffffff, Inode: 1<<64 - 1, Major: 0xfff, Minor: 0xfffff, Mask: 0xffffffff, HandleType: 0x7fffffff, Handle: strings.Repeat("\xff", 128)}
+	for name, test := range map[string]struct {
+		text string
+		want []fdinfo.Watch
+	}{
+		"nothing":          {"", nil},
+		"other lines":      {"pos:\t0\nflags:\t02004000\nmnt_id:\t15\nino:\t1057\n", nil},
+		"another kind":     {"inotifyx wd:1\nfanotify ino:1\n", nil},
+		"one":              {line + "\n", []fdinfo.Watch{full}},
+		"no final newline": {line, []fdinfo.Watch{full}},
+		"no handle":        {bareLine + "\n", []fdinfo.Watch{bare}},
+		"trailing space":   {bareLine + " \n", []fdinfo.Watch{bare}},
+		"in order":         {"pos:\t0\n" + bareLine + "\n" + line + "\n", []fdinfo.Watch{bare, full}},
+		"a field more":     {line + " more:1\n", []fdinfo.Watch{full}},
+		"largest": {"inotify wd:7fffffff ino:ffffffffffffffff sdev:ffffffff mask:ffffffff ignored_mask:ffffffff fhandle-bytes:80 fhandle-type:7fffffff f_handle:" + strings.Repeat("ff", 128) + "\n",
+			[]fdinfo.Watch{largest}},
+		"empty handle": {bareLine + " fhandle-bytes:0 fhandle-type:0 f_handle:\n", []fdinfo.Watch{bare}},
+	} {
+		if got, err := collect(strings.NewReader(test.text)); err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, test.want)
+		}
+	}
+}
+
+func TestMalformedLines(t *testing.T) {
+	change := func(old, new string) string { return strings.Replace(line, old, new, 1) }
+	for name, text := range map[string]string{
+		"nothing but the word":  "inotify ",
+		"cut off":               "inotify wd:1 ino:2",
+		"no watch":              change("wd:34d71d6 ", ""),
+		"watch 0":               change("wd:34d71d6", "wd:0"),
+		"watch too large":       change("wd:34d71d6", "wd:80000000"),
+		"negative watch":        change("wd:34d71d6", "wd:-1"),
+		"not a number":          change("wd:34d71d6", "wd:xyz"),
+		"no number":             change("wd:34d71d6", "wd:"),
+		"0x":                    change("wd:34d71d6", "wd:0x1"),
+		"no colon":              change("ino:986491", "ino986491"),
+		"other order":           change("ino:986491 sdev:fe00003", "sdev:fe00003 ino:986491"),
+		"inode too large":       change("ino:986491", "ino:10000000000000000"),
+		"device too large":      change("sdev:fe00003", "sdev:100000000"),
+		"mask too large":        change("mask:84000800", "mask:100000000"),
+		"handle too short":      change("fhandle-bytes:8", "fhandle-bytes:9"),
+		"handle too long":       change("fhandle-bytes:8", "fhandle-bytes:7"),
+		"handle beyond maximum": change("fhandle-bytes:8", "fhandle-bytes:81"),
+		"handle not hex":        change("91649800afc3be85", "91649800afc3bexx"),
+		"odd digits":            change("91649800afc3be85", "91649800afc3be853"),
+		"no handle":             change(" f_handle:91649800afc3be85", ""),
+	} {
+		ws, err := collect(strings.NewReader(line + "\n" + text + "\n" + line + "\n"))
+		if err == nil || len(ws) != 1 {
+			t.Errorf("%s: %d watches, error %v; want the one before and an error", name, len(ws), err)
+		}
+	}
+}
+
+func TestReaderErrors(t *testing.T) {
+	boom := errors.New("boom")
+	if ws, err := collect(io.MultiReader(strings.NewReader(line+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ws) != 1 {
+		t.Errorf("%d watches, error %v; want the one before and the reader's error", len(ws), err)
+	}
+	if _, err := collect(strings.NewReader("inotify " + strings.Repeat("x", 1<<20))); err == nil {
+		t.Error("a line of 1 MiB is read")
+	}
+	if ws, err := collect(iotest.OneByteReader(strings.NewReader(line + "\n"))); err != nil || len(ws) != 1 {
+		t.Errorf("byte by byte: %v, %v", ws, err)
+	}
+}
+
+// What kernels have really written.
+func TestRealTexts(t *testing.T) {
+	want := map[string]int{
+		"gvisor.txt":                     0,
+		"linux-6.1-uml-hostfs-tmpfs.txt": 12,
+		"linux-6.18-ext4-tmpfs-proc.txt": 18,
+	}
+	for name, count := range want {
+		f, err := os.Open(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws, err := collect(f)
+		f.Close()
+		if err != nil || len(ws) != count {
+			t.Errorf("%s: %d watches, %v; want %d", name, len(ws), err, count)
+		}
+	}
+}
+
+// Whatever the text, parsing ends, and what it yields is in range.
+func FuzzWatches(f *testing.F) {
+	texts, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(texts) == 0 {
+		f.Fatal("no texts to begin with: ", err)
+	}
+	for _, name := range texts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(line))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		ws, _ := collect(strings.NewReader(string(text)))
+		if len(ws) > strings.Count(string(text), "inotify ") {
+			t.Errorf("%d watches from %d lines", len(ws), strings.Count(string(text), "inotify "))
+		}
+		for _, w := range ws {
+			if w.WD < 1 || len(w.Handle) > 128 || w.HandleType < 0 || w.Minor >= 1<<20 || w.Major >= 1<<12 {
+				t.Errorf("out of range: %+v", w)
+			}
+		}
+	})
+}
+
+func BenchmarkWatches(b *testing.B) {
+	text := strings.Repeat(line+"\n", 1000)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if ws, err := collect(strings.NewReader(text)); err != nil || len(ws) != 1000 {
+			b.Fatal(len(ws), err)
+		}
+	}
+}
