@@ -549,3 +549,82 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 		}
 	}
 }
+
+// climbFar starts a climb that takes long, on a thread of its own, and returns
+// when it is under way. The function that it returns ends it.
+func climbFar(t *testing.T, n *inotify.Inotify) (end func() error) {
+	t.Helper()
+	path := files(t, 1)[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	started := make(chan struct{})
+	ended := make(chan error, 1)
+	lacking := !hasIoctl(t)
+	go func() {
+		if !lacking { // no t.Skip in here: this is another goroutine than the test's
+			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		}
+		var once sync.Once
+		ended <- n.RestoreWatch(ctx, far, path, inotify.AllEvents,
+			inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { once.Do(func() { close(started) }) }))
+	}()
+	t.Cleanup(cancel)
+	select {
+	case <-started:
+	case err := <-ended:
+		t.Fatal("the climb ended at once: ", err)
+	}
+	return func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// Who waits for a restore to end waits no longer than his context.
+func TestRestoreWaitsForRestore(t *testing.T) {
+	n := newInotify(t)
+	end := climbFar(t, n)
+	paths := files(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	for {
+		// The climb lets others in while it reports progress, so this may even succeed.
+		if err := n.RestoreWatch(ctx, 1, paths[0], inotify.Attrib); errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	added := make(chan inotify.WD)
+	go func() {
+		wd, err := n.AddWatch(paths[1], inotify.Attrib)
+		if err != nil {
+			t.Error(err)
+		}
+		added <- wd
+	}()
+	wantError(t, end(), context.Canceled)
+	if wd := <-added; wd < 1 {
+		t.Errorf("number %d", wd)
+	}
+}
+
+// A climb never has more than 64 records of its own in the kernel's queue.
+func TestCycleQueuesLittle(t *testing.T) {
+	n := newInotify(t)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := climbFar(t, n)
+	most, samples := 0, 0
+	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); samples++ {
+		conn.Control(func(fd uintptr) {
+			if k, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
+				most = max(most, k)
+			}
+		})
+	}
+	wantError(t, end(), context.Canceled)
+	t.Logf("at most %d bytes in %d samples", most, samples)
+	if most > 64*16 || most == 0 {
+		t.Errorf("%d bytes are queued, want at most 64 records of 16 bytes, and some", most)
+	}
+}

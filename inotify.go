@@ -25,9 +25,12 @@
 //
 // A number can be used again. After a watch is removed, events of its life may
 // still be unread; they come before its [Ignored] event, and those of the
-// number's next watch come after. So a reader that forgets a number when it
-// reads Ignored, not when it calls [Inotify.RemoveWatch], never confuses the
-// two. Only after an overflow may Ignored be missing.
+// number's next watch come after. So a reader forgets a number when it reads
+// Ignored, not when it calls [Inotify.RemoveWatch]. Two things to know: an event
+// that another processor is reporting at the moment of the removal can come
+// after Ignored (seen on Linux 6.18), and after an overflow Ignored may be
+// missing. As long as numbers are not used again soon, which the kernel does not
+// do by itself, both are harmless.
 //
 // When the kernel's queue is full (fs.inotify.max_queued_events, 16384 by
 // default), events are lost and one event with [QOverflow] is queued in their

@@ -57,7 +57,7 @@ func (n *Inotify) Buffered() (int, error) {
 	if e != success {
 		return 0, callError(callQueued, e)
 	}
-	return n.queue.buffered() + queued - n.queue.unwanted(), nil
+	return n.queue.buffered() + max(0, queued-n.queue.unwanted()), nil
 }
 
 func checkWD(wd WD) error {

@@ -496,6 +496,40 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	wantEvents(t, pending(t, n))
 }
 
+// IN_IGNORED is not always the last record of a watch: what another processor is
+// reporting at the moment of the removal comes after it. So much is logged; what
+// must hold is that it comes under the number that the watch had.
+func TestEventsAfterIgnored(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	writer := startToucher(t, dir, "x")
+	removals, late := 0, 0
+	until := time.Now().Add(200 * time.Millisecond)
+	for time.Now().Before(until) {
+		wd := add(t, n, dir, inotify.AllEvents)
+		if err := n.RemoveWatch(wd); err != nil {
+			t.Fatal(err)
+		}
+		removals++
+		ended := false
+		for _, ev := range pending(t, n) {
+			switch {
+			case ev.WD > wd || ev.WD < wd-1:
+				t.Errorf("event %v after watch %d was removed", ev, wd)
+			case ev.Mask.Has(inotify.Ignored):
+				ended = true
+			case ended || ev.WD < wd:
+				late++
+			}
+		}
+		if !ended {
+			t.Errorf("watch %d was removed and is not reported as gone", wd)
+		}
+	}
+	made := writer.stop()
+	t.Logf("%d removals, %d files made; %d events came after IN_IGNORED", removals, made, late)
+}
+
 // While something was put by, poll(2) still says that the descriptor is
 // readable, for a caller with its own event loop; and not when it is read.
 func TestReadableAfterRestore(t *testing.T) {

@@ -1,0 +1,234 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// TestMain also is the command itself, in the processes that tests start.
+func TestMain(m *testing.M) {
+	switch os.Getenv("INOTIFYCTL_TEST_CHILD") {
+	case "without ioctl":
+		// INOTIFY_IOC_SETNEXTWD's number ends in 0x4900 on every processor.
+		failCalls(unix.SYS_IOCTL, 0xffff, 0x4900, unix.ENOTTY)
+		if n, err := inotify.New(); err == nil {
+			if n.SupportsSetNextWD() {
+				os.Exit(exitNotTaken)
+			}
+			n.Close()
+		}
+		main()
+	case "without instances":
+		failCalls(unix.SYS_INOTIFY_INIT1, 0, 0, unix.EMFILE)
+		if _, err := inotify.New(); err == nil {
+			os.Exit(exitNotTaken)
+		}
+		main()
+	case "command":
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// failCalls has the kernel fail calls of number nr on this thread, where the
+// command then makes them, if argument 1 has the value in the bits of mask.
+func failCalls(nr, mask, value uint32, errno unix.Errno) {
+	runtime.LockOSThread()
+	offset := uint32(16 + 8) // of the low half of argument 1, in struct seccomp_data
+	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
+		offset += 4
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 4, K: nr},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: value},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	runtime.KeepAlive(filter)
+}
+
+// exitNotTaken says that the kernel has what could not be taken away.
+const exitNotTaken = 77
+
+func hasIoctl(t *testing.T) bool {
+	t.Helper()
+	n, err := inotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	return n.SupportsSetNextWD()
+}
+
+// command prepares the command as a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	// With -race a process otherwise sleeps for a second at its end.
+	cmd.Env = append(os.Environ(), "INOTIFYCTL_TEST_CHILD=command", "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// withoutIoctl prepares the command on a kernel that lacks the ioctl: as it is,
+// or by a seccomp filter.
+func withoutIoctl(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := command(t, args...)
+	cmd.Env = append(cmd.Env, "INOTIFYCTL_TEST_CHILD=without ioctl")
+	return cmd
+}
+
+// result runs cmd to its end.
+func result(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout = &out
+	if cmd.Stderr == nil {
+		cmd.Stderr = &errs
+	}
+	err := cmd.Run()
+	return exitCode(t, err), out.String(), errs.String()
+}
+
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &exit):
+		t.Fatal(err)
+	case exit.ExitCode() == exitNotTaken:
+		t.Skip("this needs a kernel without the ioctl, or seccomp")
+	}
+	return exit.ExitCode()
+}
+
+// call runs the command in this process.
+func call(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(context.Background(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func wantSuccess(t *testing.T, code int, stderr string) {
+	t.Helper()
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, want 0; standard error %q", code, stderr)
+	}
+}
+
+// wantFailure wants exit code 1 and one line that has every text of want.
+func wantFailure(t *testing.T, code int, stderr string, want ...string) {
+	t.Helper()
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if !strings.HasPrefix(stderr, "inotifyctl: ") || strings.Index(stderr, "\n") != len(stderr)-1 {
+		t.Errorf("standard error %q, want one line that begins with inotifyctl", stderr)
+	}
+	for _, w := range want {
+		if !strings.Contains(stderr, w) {
+			t.Errorf("standard error %q, want %q in it", stderr, w)
+		}
+	}
+}
+
+func wantText(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// A watching is the command watch under way.
+type watching struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	out *bufio.Reader
+}
+
+func startWatch(t *testing.T, args ...string) *watching {
+	t.Helper()
+	cmd := command(t, append([]string{"watch"}, args...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	return &watching{t: t, cmd: cmd, out: bufio.NewReader(out)}
+}
+
+// line waits for the next line.
+func (w *watching) line() string {
+	w.t.Helper()
+	line, err := w.out.ReadString('\n')
+	if err != nil {
+		w.t.Fatalf("after %q: %v", line, err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (w *watching) wantLine(want string) {
+	w.t.Helper()
+	wantText(w.t, w.line(), want)
+}
+
+// end wants no more lines and exit code 0.
+func (w *watching) end() {
+	w.t.Helper()
+	rest, err := io.ReadAll(w.out)
+	if err != nil || len(rest) > 0 {
+		w.t.Errorf("at the end: %q, %v", rest, err)
+	}
+	if code := exitCode(w.t, w.cmd.Wait()); code != 0 {
+		w.t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+func (w *watching) signal(s os.Signal) {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(s); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func touch(t *testing.T, path ...string) string {
+	t.Helper()
+	name := filepath.Join(path...)
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}

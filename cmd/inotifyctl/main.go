@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The command inotifyctl watches paths, also under a watch descriptor of the
+// caller's choice, and tells what this kernel's inotify can do.
+//
+//	inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
+//	inotifyctl check
+//
+// It exits with 0 after success and after an interrupt of watch, with 1 after
+// a failure, which one line on standard error explains, and with 2 if the
+// arguments are wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/seed10546c08/inotify"
+)
+
+const usageText = `usage:
+  inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
+  inotifyctl check
+  inotifyctl help
+
+watch adds a watch on each PATH, says how it got its number, and prints the
+events, one a line, until it is interrupted.
+  -wd N         give the watch on the first PATH the number N (1 to 2147483647,
+                or hexadecimal with 0x)
+  -mask LIST    watch for these events: kernel names joined by "," or "|"
+                (default IN_ALL_EVENTS)
+  -n COUNT      end after COUNT events; 0 ends right after the watches
+  -json         print each line as a JSON object
+  -max-steps N  where the kernel cannot set the number, climb at most N numbers
+                (default 1048576)
+
+check tells what this kernel's inotify can do, and how much of its limits you
+have in use.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command but for the process around it. It returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(ctx, args, stdout, stderr)
+	var misuse *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &misuse):
+		fmt.Fprintf(stderr, "inotifyctl: %s\n%s", oneLine(misuse.Error()), usageText)
+		return 2
+	}
+	fmt.Fprintf(stderr, "inotifyctl: %s\n", oneLine(advise(err)))
+	return 1
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return misused("a command is missing")
+	}
+	var err error
+	switch args[0] {
+	case "watch":
+		err = watch(ctx, args[1:], stdout, stderr)
+	case "check":
+		err = check(args[1:], stdout, "/proc")
+	case "help", "-h", "-help", "--help":
+		err = flag.ErrHelp
+	default:
+		err = misused("unknown command %q", args[0])
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		_, err = io.WriteString(stdout, usageText)
+	}
+	return err
+}
+
+// A usageError says what is wrong with the arguments.
+type usageError struct{ what string }
+
+func (e *usageError) Error() string { return e.what }
+
+func misused(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// parseFlags parses args with flags, which print nothing themselves.
+func parseFlags(flags *flag.FlagSet, args []string) error {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return misused("%s: %v", flags.Name(), err)
+	}
+	return err
+}
+
+// advise returns the error's text with what to do about it, where the text
+// itself does not say that.
+func advise(err error) string {
+	if hint := hint(err); hint != "" {
+		return err.Error() + "; " + hint
+	}
+	return err.Error()
+}
+
+func hint(err error) string {
+	var cycle *inotify.CycleError
+	var limit *inotify.LimitError
+	switch {
+	case errors.As(err, &limit):
+		return "" // it names the settings to raise
+	case errors.Is(err, context.Canceled):
+		return "interrupted, and no watch is left: run it again to begin anew"
+	case errors.As(err, &cycle):
+		if errors.Is(err, errors.ErrUnsupported) && cycle.Steps > cycle.Limit {
+			return fmt.Sprintf("run it with -max-steps %d", cycle.Steps)
+		}
+		return ""
+	case errors.Is(err, errors.ErrUnsupported):
+		return "this system has no inotify: run it on Linux"
+	case errors.Is(err, fs.ErrNotExist):
+		return "give a path that exists"
+	case errors.Is(err, fs.ErrPermission):
+		return "make sure that you may read the path"
+	case errors.Is(err, fs.ErrExist):
+		return "give each inode once, or leave out IN_MASK_CREATE"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "give a directory, or leave out IN_ONLYDIR"
+	case errors.Is(err, syscall.EINVAL):
+		return "give another -mask"
+	}
+	return ""
+}
+
+// oneLine makes text a single line without anything that a terminal obeys:
+// paths in it can hold any byte.
+func oneLine(text string) string {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		text = text[size:]
+	}
+	return b.String()
+}

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func TestMisuse(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"", "a command is missing"},
+		{"wacth /", `unknown command "wacth"`},
+		{"-json", `unknown command "-json"`},
+		{"watch", "watch: a path is missing"},
+		{"watch -json", "watch: a path is missing"},
+		{"watch -frobnicate /", "-frobnicate"},
+		{"watch -wd 0 /", "1 to 2147483647"},
+		{"watch -wd -1 /", "1 to 2147483647"},
+		{"watch -wd 2147483648 /", "1 to 2147483647"},
+		{"watch -wd 0x80000000 /", "1 to 2147483647"},
+		{"watch -wd 010x /", "1 to 2147483647"},
+		{"watch -wd 1_000 /", "1 to 2147483647"},
+		{"watch -mask CREATE /", "IN_CREATE"},
+		{"watch -mask IN_CREATE,, /", "mask"},
+		{"watch -mask IN_CREATE,IN_NOTHING /", "IN_NOTHING"},
+		{"watch -n many /", "-n"},
+		{"watch -n -2 /", "-n -2"},
+		{"watch -max-steps -1 /", "-max-steps -1"},
+		{"check /", "no arguments"},
+		{"check -json", "-json"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			code, stdout, stderr := call(strings.Fields(tt.args)...)
+			if code != 2 || stdout != "" {
+				t.Errorf("exit code %d and standard output %q, want 2 and none", code, stdout)
+			}
+			line, rest, _ := strings.Cut(stderr, "\n")
+			if !strings.HasPrefix(line, "inotifyctl: ") || !strings.Contains(line, tt.want) {
+				t.Errorf("first line %q, want %q in it", line, tt.want)
+			}
+			wantText(t, rest, usageText)
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h"} {
+		t.Run(args, func(t *testing.T) {
+			code, stdout, stderr := call(strings.Fields(args)...)
+			wantSuccess(t, code, stderr)
+			wantText(t, stdout, usageText)
+		})
+	}
+	if want := fmt.Sprintf("(default %d)", inotify.DefaultMaxSteps); !strings.Contains(usageText, want) {
+		t.Errorf("the usage lacks %q", want)
+	}
+}
+
+func TestExitCodesOfTheProcess(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		code int
+	}{
+		{"help", 0},
+		{"watch -n 0 /", 0},
+		{"watch -n 0 /there/is/no/such/path", 1},
+		{"nonsense", 2},
+	} {
+		if code, _, stderr := result(t, command(t, strings.Fields(tt.args)...)); code != tt.code {
+			t.Errorf("%s: exit code %d, want %d; standard error %q", tt.args, code, tt.code, stderr)
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	dir := t.TempDir()
+	file := touch(t, dir, "file")
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"no such path", []string{dir + "/none"}, []string{dir + "/none", "give a path that exists"}},
+		{"empty path", []string{""}, []string{"give a path that exists"}},
+		{"no directory", []string{"-mask", "IN_CREATE,IN_ONLYDIR", file}, []string{"IN_ONLYDIR"}},
+		{"no mask", []string{"-mask", "0", file}, []string{"-mask"}},
+		{"restore with IN_MASK_ADD", []string{"-wd", "3", "-mask", "IN_CREATE|IN_MASK_ADD", file}, []string{"IN_MASK_ADD"}},
+		{"hostile path", []string{dir + "/a\n\x1b[2Jb\xff"}, []string{`/a; \x1b[2Jb\xff`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, _, stderr := call(append([]string{"watch", "-n", "0"}, tt.args...)...)
+			wantFailure(t, code, stderr, tt.want...)
+		})
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	limit := &inotify.LimitError{What: "inotify watches", Limits: []inotify.Limit{{Name: "fs.inotify.max_user_watches", Value: 3}}, Err: syscall.ENOSPC}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string // what follows the error's text
+	}{
+		{"limit", &fs.PathError{Op: "add", Path: "/", Err: limit}, ""},
+		{"no inotify", errors.ErrUnsupported, "; this system has no inotify: run it on Linux"},
+		{"permission", &fs.PathError{Op: "add", Path: "/", Err: syscall.EACCES}, "; make sure that you may read the path"},
+		{"watched", &fs.PathError{Op: "add", Path: "/", Err: syscall.EEXIST}, "; give each inode once, or leave out IN_MASK_CREATE"},
+		{"too far", &inotify.CycleError{WD: 100, Next: 1, Steps: 99, Limit: 9, Err: errors.ErrUnsupported}, "; run it with -max-steps 99"},
+		{"climb failed", &inotify.CycleError{WD: 100, Next: 5, Done: 4, Steps: 99, Limit: 1000, Err: limit}, ""},
+		{"other", io.ErrClosedPipe, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantText(t, advise(tt.err), tt.err.Error()+tt.want)
+		})
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"plain text, größer", "plain text, größer"},
+		{"two\nlines\n", "two; lines"},
+		{"\x1b]0;title\a\r\t", `\x1b]0;title\a`},
+		{"it's \"so\" \\ \xff\u202e.", `it's "so" \ \xff\u202e.`},
+		{"\ufffd", "\ufffd"},
+	} {
+		wantText(t, oneLine(tt.in), tt.want)
+	}
+}
+
+// failing is a full disk.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOutputThatFails(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"help"},
+		{"check"},
+		{"watch", "-n", "0", dir},
+		{"watch", "-json", "-n", "0", dir},
+	} {
+		t.Run(strings.Join(args[:1], " "), func(t *testing.T) {
+			var stderr strings.Builder
+			code := run(t.Context(), args, failing{}, &stderr)
+			wantFailure(t, code, stderr.String(), syscall.ENOSPC.Error())
+		})
+	}
+}

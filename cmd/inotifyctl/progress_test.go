@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func TestBarText(t *testing.T) {
+	for _, tt := range []struct {
+		p    inotify.Progress
+		want string
+	}{
+		{inotify.Progress{Done: 25, Steps: 100, Elapsed: 2 * time.Second}, "[=====               ]  25% 25 / 100 steps, 6s left"},
+		{inotify.Progress{Done: 0, Steps: 100}, "[                    ]   0% 0 / 100 steps, 0s left"},
+		{inotify.Progress{Done: 99, Steps: 100, Elapsed: time.Second}, "[=================== ]  99% 99 / 100 steps, 0s left"},
+		{inotify.Progress{Done: 100, Steps: 100, Elapsed: time.Second}, "[====================] 100% 100 / 100 steps, 0s left"},
+		{inotify.Progress{}, "[====================] 100% 0 / 0 steps, 0s left"},
+	} {
+		wantText(t, barText(tt.p), tt.want)
+	}
+	const most = math.MaxInt32
+	longest := barText(inotify.Progress{Done: most/10 + 1, Steps: most, Elapsed: 99 * time.Hour})
+	if len(longest) >= 80 {
+		t.Errorf("%q has %d columns", longest, len(longest))
+	}
+}
+
+func TestBarIsCleared(t *testing.T) {
+	var w writes
+	b := bar{w: &w}
+	b.clear()
+	b.draw(inotify.Progress{Done: 1, Steps: 2})
+	b.clear()
+	b.clear()
+	if len(w) != 2 || !strings.HasPrefix(w[0], clearLine+"[") || w[1] != clearLine {
+		t.Errorf("wrote %q, want the bar and what clears it", w)
+	}
+}
+
+func TestIsTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if isTerminal(null) {
+		t.Error("/dev/null is taken for a terminal")
+	}
+	if isTerminal(new(strings.Builder)) {
+		t.Error("a strings.Builder is taken for a terminal")
+	}
+	if _, slave := openTerminal(t); !isTerminal(slave) {
+		t.Error("a terminal is not taken for one")
+	}
+}
+
+func TestBarOnTerminal(t *testing.T) {
+	master, slave := openTerminal(t)
+	cmd := withoutIoctl(t, "watch", "-n", "0", "-wd", "12", t.TempDir())
+	cmd.Stderr = slave
+	code, stdout, _ := result(t, cmd)
+	if code != 0 || !strings.HasPrefix(stdout, "watch 12 (cycle") {
+		t.Fatalf("exit code %d and %q", code, stdout)
+	}
+	got := readUntil(t, master, "left"+clearLine)
+	wantText(t, got, clearLine+"[====================] 100% 11 / 11 steps, 0s left"+clearLine)
+}
+
+func TestInterruptEndsClimb(t *testing.T) {
+	master, slave := openTerminal(t)
+	cmd := withoutIoctl(t, "watch", "-wd", "2147483647", "-max-steps", "2147483647", t.TempDir())
+	cmd.Stderr = slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	slave.Close() // so that reading ends when the command does
+	if !strings.HasSuffix(readUntil(t, master, "left"), "left") {
+		exitCode(t, cmd.Wait()) // skips
+		t.Fatal("no bar was drawn")
+	}
+	cmd.Process.Signal(syscall.SIGINT)
+	got := readUntil(t, master, "\r\n")
+	code := exitCode(t, cmd.Wait())
+	_, line, _ := strings.Cut(got, clearLine+"inotifyctl")
+	wantFailure(t, code, "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", " of 2147483646 steps", "run it again")
+}
+
+// openTerminal returns the two ends of a new terminal.
+func openTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("this needs a terminal: ", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Skip("this needs a terminal: ", err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+// readUntil returns what f gives up to and with the text, or until nobody has
+// the other end.
+func readUntil(t *testing.T, f *os.File, text string) string {
+	t.Helper()
+	var got []byte
+	one := make([]byte, 1)
+	for !strings.HasSuffix(string(got), text) {
+		if _, err := f.Read(one); err != nil {
+			t.Logf("after %q: %v", got, err)
+			break
+		}
+		got = append(got, one...)
+	}
+	return string(got)
+}

@@ -1,0 +1,249 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func TestWatchAdds(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	code, stdout, stderr := call("watch", "-n", "0", a, b)
+	wantSuccess(t, code, stderr)
+	wantText(t, stdout, "watch 1 (added): "+a+"\nwatch 2 (added): "+b+"\n")
+}
+
+func TestWatchRestoresByIoctl(t *testing.T) {
+	if !hasIoctl(t) {
+		t.Skip("this needs a kernel with the ioctl")
+	}
+	a, b := t.TempDir(), t.TempDir()
+	for _, tt := range []struct{ wd, first, second string }{
+		{"7", "7", "8"},
+		{"0x34d71d6", "55407062", "55407063"},
+		{"2147483647", "2147483647", "1"},
+	} {
+		code, stdout, stderr := call("watch", "-n", "0", "-wd", tt.wd, a, b)
+		wantSuccess(t, code, stderr)
+		wantText(t, stdout, "watch "+tt.first+" (ioctl): "+a+"\nwatch "+tt.second+" (added): "+b+"\n")
+	}
+}
+
+func TestWatchRestoresByCycle(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	for _, tt := range []struct{ wd, steps, second int }{
+		{1, 0, 2},
+		{40, 39, 41},
+	} {
+		code, stdout, stderr := result(t, withoutIoctl(t, "watch", "-n", "0", "-wd", fmt.Sprint(tt.wd), a, b))
+		wantSuccess(t, code, stderr) // no bar, as standard error is no terminal
+		want := fmt.Sprintf(`^watch %d \(cycle, %d steps in [0-9.]+(ns|µs|ms|s)\): %s\nwatch %d \(added\): %s\n$`,
+			tt.wd, tt.steps, regexp.QuoteMeta(a), tt.second, regexp.QuoteMeta(b))
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("got %q, want it to match %q", stdout, want)
+		}
+	}
+}
+
+func TestCycleTooLong(t *testing.T) {
+	code, stdout, stderr := result(t, withoutIoctl(t, "watch", "-n", "0", "-wd", "2000", "-max-steps", "1998", t.TempDir()))
+	wantText(t, stdout, "")
+	wantFailure(t, code, stderr, "-max-steps 1999")
+}
+
+func TestMaxSteps(t *testing.T) {
+	code, _, stderr := result(t, withoutIoctl(t, "watch", "-n", "0", "-wd", "20", "-max-steps", "19", t.TempDir()))
+	wantSuccess(t, code, stderr)
+}
+
+func TestWatchPrintsEvents(t *testing.T) {
+	dir := t.TempDir()
+	w := startWatch(t, "-n", "5", "-mask", "IN_CREATE,IN_MOVE|IN_DELETE", dir)
+	w.wantLine("watch 1 (added): " + dir)
+	touch(t, dir, "one")
+	w.wantLine("1 IN_CREATE " + dir + "/one")
+	if err := os.Mkdir(filepath.Join(dir, "sub dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.wantLine("1 IN_CREATE|IN_ISDIR " + dir + "/sub dir")
+	if err := os.Rename(filepath.Join(dir, "one"), filepath.Join(dir, "two")); err != nil {
+		t.Fatal(err)
+	}
+	from, to := w.line(), w.line()
+	var cookie uint32
+	if _, err := fmt.Sscanf(from, "1 IN_MOVED_FROM cookie %d", &cookie); err != nil || cookie == 0 {
+		t.Errorf("%q: cookie %d, %v", from, cookie, err)
+	}
+	wantText(t, from, fmt.Sprintf("1 IN_MOVED_FROM cookie %d %s/one", cookie, dir))
+	wantText(t, to, fmt.Sprintf("1 IN_MOVED_TO cookie %d %s/two", cookie, dir))
+	touch(t, dir, "\x1b[31mred\xff")
+	w.wantLine(`1 IN_CREATE "` + dir + `/\x1b[31mred\xff"`)
+	w.end()
+}
+
+func TestWatchPrintsJSON(t *testing.T) {
+	dir := t.TempDir()
+	w := startWatch(t, "-json", "-n", "2", "-mask", "IN_CREATE", dir)
+	wantObject(t, w.line(), map[string]any{
+		"wd": 1.0, "path": dir, "mask": "IN_CREATE", "how": "added", "steps": 0.0, "seconds": 0.0,
+	})
+	touch(t, dir, "<plain>")
+	line := w.line()
+	wantText(t, line, `{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<plain>"}`)
+	touch(t, dir, "\xfe\xff\n")
+	wantObject(t, w.line(), map[string]any{
+		"wd": 1.0, "mask": "IN_CREATE", "cookie": 0.0, "name": "\ufffd\ufffd\n", "nameBytes": "/v8K",
+	})
+	w.end()
+}
+
+func TestCycleInJSON(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := result(t, withoutIoctl(t, "watch", "-json", "-n", "0", "-wd", "9", dir))
+	wantSuccess(t, code, stderr)
+	var got map[string]any
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatalf("%q: %v", stdout, err)
+	}
+	if got["how"] != "cycle" || got["wd"] != 9.0 || got["steps"] != 8.0 || !(got["seconds"].(float64) > 0) {
+		t.Errorf("got %v, want 8 steps of the cycle", got)
+	}
+}
+
+func wantObject(t *testing.T, line string, want map[string]any) {
+	t.Helper()
+	var got map[string]any
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
+func TestSignalsEndWatch(t *testing.T) {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(s.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			w := startWatch(t, "-mask", "IN_CREATE", dir)
+			w.wantLine("watch 1 (added): " + dir)
+			touch(t, dir, "one")
+			w.wantLine("1 IN_CREATE " + dir + "/one")
+			w.signal(s)
+			w.end()
+		})
+	}
+}
+
+func TestContextEndsWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr strings.Builder
+	dir := t.TempDir()
+	code := run(ctx, []string{"watch", dir}, &stdout, &stderr)
+	wantSuccess(t, code, stderr.String())
+	wantText(t, stdout.String(), "watch 1 (added): "+dir+"\n")
+}
+
+// A line is one write, so that it can be seen at once.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+func TestPrinter(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		event inotify.Event
+		plain string
+		json  string
+	}{
+		{
+			"overflow", inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow},
+			"-1 IN_Q_OVERFLOW: the queue was full and events were lost: look at the watched paths again (rescan)",
+			`{"wd":-1,"mask":"IN_Q_OVERFLOW","cookie":0,"name":""}`,
+		}, {
+			"the watched itself", inotify.Event{WD: 3, Mask: inotify.Attrib},
+			"3 IN_ATTRIB /dir",
+			`{"wd":3,"mask":"IN_ATTRIB","cookie":0,"name":""}`,
+		}, {
+			"unknown watch", inotify.Event{WD: 9, Mask: inotify.Create, Name: "x"},
+			"9 IN_CREATE x",
+			`{"wd":9,"mask":"IN_CREATE","cookie":0,"name":"x"}`,
+		}, {
+			"unknown watch, no name", inotify.Event{WD: 9, Mask: inotify.Ignored},
+			"9 IN_IGNORED",
+			`{"wd":9,"mask":"IN_IGNORED","cookie":0,"name":""}`,
+		}, {
+			"name on another line", inotify.Event{WD: 3, Mask: inotify.Create, Name: "a\n3 IN_DELETE b"},
+			`3 IN_CREATE "/dir/a\n3 IN_DELETE b"`,
+			`{"wd":3,"mask":"IN_CREATE","cookie":0,"name":"a\n3 IN_DELETE b"}`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for json, want := range map[bool]string{false: tt.plain, true: tt.json} {
+				var w writes
+				p := newPrinter(&w, json)
+				p.paths[3] = "/dir"
+				if err := p.event(tt.event); err != nil {
+					t.Fatal(err)
+				}
+				wantText(t, strings.Join(w, "<write>"), want+"\n")
+			}
+		})
+	}
+}
+
+func TestPrinterKnowsWatches(t *testing.T) {
+	var w writes
+	p := newPrinter(&w, false)
+	p.watch(added{wd: 3, path: "/", how: byAdd})
+	p.watch(added{wd: 3, path: "/same\tinode", how: byAdd})
+	p.event(inotify.Event{WD: 3, Mask: inotify.Create, Name: "x"})
+	p.event(inotify.Event{WD: 3, Mask: inotify.Ignored})
+	p.event(inotify.Event{WD: 3, Mask: inotify.Create, Name: "x"})
+	wantText(t, strings.Join(w, ""), `watch 3 (added): /
+watch 3 (added): "/same\tinode"
+3 IN_CREATE /x
+3 IN_IGNORED /
+3 IN_CREATE x
+`)
+}
+
+func TestInvalidPathInJSON(t *testing.T) {
+	var w writes
+	p := newPrinter(&w, true)
+	p.watch(added{wd: 3, path: "/\xff", mask: inotify.Create, how: byAdd})
+	wantObject(t, w[0], map[string]any{
+		"wd": 3.0, "path": "/\ufffd", "pathBytes": "L/8=", "mask": "IN_CREATE", "how": "added", "steps": 0.0, "seconds": 0.0,
+	})
+}
+
+func TestQuote(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"/tmp/a b", "/tmp/a b"},
+		{`/tmp/"ä"\n`, `/tmp/"ä"\n`},
+		{"", `""`},
+		{`"x"`, `"\"x\""`},
+		{"\x1b[2J", `"\x1b[2J"`},
+		{"a\u202eb", `"a\u202eb"`},
+		{"a\xffb", `"a\xffb"`},
+		{"a\ufffdb", "a\ufffdb"},
+		{"a\u009bb", `"a\u009bb"`},
+	} {
+		wantText(t, quote(tt.in), tt.want)
+	}
+}
