@@ -32,8 +32,8 @@ func WithMaxSteps(steps int64) RestoreOption {
 }
 
 // WithProgress has the restore call f while it climbs, about ten times a
-// second, and once when it has reached the number. A restore by the ioctl does
-// not call it.
+// second, and once when it has reached the number, also if that took no step. A
+// restore by the ioctl does not call it.
 //
 // f runs on the restoring goroutine and no lock is held meanwhile, so f may use
 // the Inotify; the numbers of watches that are added meanwhile lie on the way.
