@@ -26,7 +26,8 @@ const (
 
 // scratchMask makes a watch that queues nothing but its IN_IGNORED, and changes
 // nothing about a watch that exists: IN_MASK_ADD with no event. Where
-// IN_MASK_CREATE works it serves for the former alike, and is safer.
+// IN_MASK_CREATE works, that bit alone is used instead: it queues as little and
+// fails on a watched inode.
 const scratchMask = MaskAdd
 
 // scratchPaths are directories to climb on: those that exist nearly everywhere
@@ -39,11 +40,11 @@ type scratch struct {
 	census *census  // what was there before, where the mask does not tell
 	paths  []string // not yet tried
 	path   *byte
-	memfd  int // 0 is none
+	memfd  int // or -1
 }
 
 func (s *scratch) release() {
-	if s.memfd > 0 {
+	if s.memfd >= 0 {
 		sysClose(s.memfd)
 	}
 }
@@ -77,7 +78,7 @@ func (s *scratch) advance() (err error) {
 		s.paths = s.paths[1:]
 		return err
 	}
-	if s.memfd > 0 {
+	if s.memfd >= 0 {
 		return errors.New("neither a directory nor a memory file can be watched")
 	}
 	if s.memfd, err = sysMemfd(); err == nil {
@@ -114,12 +115,12 @@ func (n *Inotify) placeByClimb(ctx context.Context, s *session, t *target, path 
 	for _, o := range opts {
 		o(&c.options)
 	}
-	if t.pinned == 0 {
+	if t.pinned < 0 {
 		if err := n.pin(t, path); err != nil {
 			return err
 		}
 	}
-	c.scratch.paths = scratchPaths[:]
+	c.scratch = scratch{paths: scratchPaths[:], memfd: -1}
 	defer c.scratch.release()
 	if err := c.survey(); err != nil {
 		return err
@@ -178,25 +179,19 @@ func (c *climb) begin() (placed bool, err error) {
 	t := c.target
 	got := NoWD
 	err = c.n.stage(func(fd int) (err error) {
-		// Records of the climb's own never come to a queue that is nearly full.
-		if err = c.n.queue.drain(fd); err == nil && c.n.queue.buffered() > maxPutBy {
-			err = errPutBy
-		}
-		if err == nil {
-			got, err = c.n.place(fd, t)
-		}
+		got, err = c.n.place(fd, t)
 		return err
 	})
 	c.first, c.last = got, got
 	if got == NoWD || got == t.wd && err == nil {
 		return err == nil, err
 	}
-	missed := c.n.takeBack(t, got, err)
+	err = errors.Join(err, c.n.takeBack(t, got))
 	switch {
-	case got == t.wd || err != nil:
-		return false, missed
+	case err != nil:
+		return false, err
 	case c.census.taken(t.wd):
-		return false, missed
+		return false, &WDError{Want: t.wd, Got: got}
 	case got > t.wd || c.stepsInAll() > c.options.maxSteps:
 		return false, c.stopped(c.missing)
 	}
@@ -217,20 +212,25 @@ func (c *climb) steps(fd int) (err error) {
 	q := &c.n.queue
 	defer func() { err = errors.Join(err, q.takeLast(fd)) }()
 	until := time.Now().Add(sliceTime)
+	begin, err := q.end(fd)
+	if err != nil {
+		return err
+	}
 	for i := 1; ; i++ {
-		from := q.pos // what is queued is no older than the climb
-		if c.census.taken(c.last + 1) {
-			// That number's watch may have been removed just now, and have
-			// records in the queue.
-			if from, err = q.end(fd); err != nil {
-				return err
-			}
-		}
 		wd, err := c.scratch.add(fd)
 		if err != nil {
 			return err
 		}
-		q.expect(wd, from)
+		// What is queued before the slice is a former life's. If the number was
+		// taken when the numbers were locked, that life ended since, perhaps in
+		// this slice; the scratch watch itself has queued nothing yet.
+		from := begin
+		if c.census.taken(wd) {
+			if end, err := q.end(fd); err == nil {
+				from = end
+			}
+		}
+		q.expect(wd, from, true)
 		c.last = wd
 		if i >= sliceSteps-1 || wd >= c.goal || time.Now().After(until) {
 			// With the IN_IGNORED that the slice before left that makes 64.
@@ -243,20 +243,42 @@ func (c *climb) steps(fd int) (err error) {
 	}
 }
 
-// arrive adds the target's watch as the counter stands at its number.
+// arrive adds the target's watch as the counter stands at its number. It may
+// stand lower, if the number below was taken and became free meanwhile.
 func (c *climb) arrive() error {
-	got := NoWD
-	err := c.n.stage(func(fd int) (err error) {
-		got, err = c.n.place(fd, c.target)
-		return err
-	})
-	if got != NoWD && (got != c.target.wd || err != nil) {
-		return c.n.takeBack(c.target, got, err)
-	}
-	if err == nil {
+	for {
+		got := NoWD
+		err := c.n.stage(func(fd int) (err error) {
+			got, err = c.n.place(fd, c.target)
+			return err
+		})
+		if got == NoWD {
+			return err
+		}
 		c.last = got
+		if got == c.target.wd && err == nil {
+			return nil
+		}
+		if err = errors.Join(err, c.n.takeBack(c.target, got)); err != nil {
+			return err
+		}
+		if got > c.target.wd {
+			return c.overshot()
+		}
 	}
-	return err
+}
+
+// overshot tells why the target's number was not given: somebody has it, or
+// had it, or so many watches were added while progress was called.
+func (c *climb) overshot() error {
+	census, err := c.n.takeCensus()
+	if err != nil {
+		return err
+	}
+	if census.taken(c.target.wd) {
+		return &WDError{Want: c.target.wd, Got: c.last}
+	}
+	return c.stopped(c.missing)
 }
 
 // callProgress calls the caller's function, with the numbers unlocked, when it

@@ -12,10 +12,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -252,32 +252,26 @@ func TestCycleStopsWithItsContext(t *testing.T) {
 	})
 }
 
+// Close does not wait for the climb, which holds its locks all the time here.
 func TestCycleStopsByClose(t *testing.T) {
 	n := newInotify(t)
 	dup, err := n.File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := files(t, 1)[0]
-	started := make(chan struct{})
-	ended := make(chan error)
-	go func() {
-		// Not t.Run, and no t.Skip: this is another goroutine than the test's.
-		runtime.LockOSThread()
-		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
-		var once sync.Once
-		ended <- n.RestoreWatch(context.Background(), far, path, inotify.AllEvents,
-			inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { once.Do(func() { close(started) }) }))
-	}()
-	select {
-	case <-started:
-	case err := <-ended:
-		t.Skip("this needs seccomp or a kernel without the ioctl: ", err)
+	if !hasMaskCreate(t) {
+		// gVisor could not tell watches that the duplicate's holder adds.
+		dup.Close()
+		n, dup = newInotify(t), nil
 	}
+	_, wait := climbFar(t, n)
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	wantError(t, <-ended, os.ErrClosed)
+	wantError(t, wait(), os.ErrClosed)
+	if dup == nil {
+		return
+	}
 	// And no scratch watch is left in the instance, which lives on.
 	heir, err := inotify.FromFile(dup)
 	if err != nil {
@@ -525,11 +519,11 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	add(t, n, dir, inotify.MovedTo)
 	name := strings.Repeat("n", 240)
 	path := files(t, 1)[0]
-	// Each climb, of one step, puts by what was queued.
+	// Each climb, of ten steps, puts by what was queued.
 	const count = 4000
 	for i := 0; ; i++ {
 		move(t, dir, fmt.Sprint(name, i, "-"), count)
-		err := n.RestoreWatch(t.Context(), inotify.WD(2+i), path, inotify.Attrib)
+		err := n.RestoreWatch(t.Context(), inotify.WD(11+10*i), path, inotify.Attrib)
 		b, berr := n.Buffered()
 		if berr != nil {
 			t.Fatal(berr)
@@ -546,66 +540,71 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 		if b > inotify.MaxPutBy+1<<21 {
 			t.Fatalf("%d bytes are put by", b)
 		}
-		if err := n.RemoveWatch(inotify.WD(2 + i)); err != nil {
+		if err := n.RemoveWatch(inotify.WD(11 + 10*i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// climbFar starts a climb that takes long, on a thread of its own, and returns
-// when it is under way. The function that it returns ends it.
-func climbFar(t *testing.T, n *inotify.Inotify) (end func() error) {
+// climbFar starts a climb that takes long, on a thread of its own and without
+// progress, so that it never lets go of the numbers, and returns when it is
+// under way. cancel ends its context, and wait waits for its end.
+func climbFar(t *testing.T, n *inotify.Inotify) (cancel func(), wait func() error) {
 	t.Helper()
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := files(t, 1)[0]
 	ctx, cancel := context.WithCancel(context.Background())
-	started := make(chan struct{})
+	t.Cleanup(cancel)
 	ended := make(chan error, 1)
 	lacking := !hasIoctl(t)
 	go func() {
 		if !lacking { // no t.Skip in here: this is another goroutine than the test's
 			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
 		}
-		var once sync.Once
-		ended <- n.RestoreWatch(ctx, far, path, inotify.AllEvents,
-			inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { once.Do(func() { close(started) }) }))
+		ended <- n.RestoreWatch(ctx, far, path, inotify.AllEvents, inotify.WithMaxSteps(far))
 	}()
-	t.Cleanup(cancel)
-	select {
-	case <-started:
-	case err := <-ended:
-		t.Fatal("the climb ended at once: ", err)
+	for queued := 0; queued == 0; {
+		select {
+		case err := <-ended:
+			t.Fatal("the climb ended at once: ", err)
+		default:
+		}
+		// Two records at once are of a slice, not of the first step.
+		conn.Control(func(fd uintptr) { queued, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+		queued /= 32
 	}
-	return func() error {
-		cancel()
-		return <-ended
-	}
+	return cancel, func() error { return <-ended }
 }
 
 // Who waits for a restore to end waits no longer than his context.
 func TestRestoreWaitsForRestore(t *testing.T) {
 	n := newInotify(t)
-	end := climbFar(t, n)
+	end, wait := climbFar(t, n)
 	paths := files(t, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	for {
-		// The climb lets others in while it reports progress, so this may even succeed.
-		if err := n.RestoreWatch(ctx, 1, paths[0], inotify.Attrib); errors.Is(err, context.DeadlineExceeded) {
-			break
+	wantError(t, n.RestoreWatch(ctx, 1, paths[0], inotify.Attrib), context.DeadlineExceeded)
+	// Adds and SetNextWD have their turn when it has ended, and not before.
+	var over sync.WaitGroup
+	var ended atomic.Bool
+	over.Go(func() {
+		if _, err := n.AddWatch(paths[1], inotify.Attrib); err != nil || !ended.Load() {
+			t.Errorf("AddWatch returned during a restore, or failed: %v", err)
 		}
-	}
-	added := make(chan inotify.WD)
-	go func() {
-		wd, err := n.AddWatch(paths[1], inotify.Attrib)
-		if err != nil {
-			t.Error(err)
+	})
+	over.Go(func() {
+		if err := n.SetNextWD(1); err != nil && !errors.Is(err, errors.ErrUnsupported) || !ended.Load() {
+			t.Errorf("SetNextWD returned during a restore, or failed: %v", err)
 		}
-		added <- wd
-	}()
-	wantError(t, end(), context.Canceled)
-	if wd := <-added; wd < 1 {
-		t.Errorf("number %d", wd)
-	}
+	})
+	time.Sleep(20 * time.Millisecond)
+	ended.Store(true)
+	end()
+	wantError(t, wait(), context.Canceled)
+	over.Wait()
 }
 
 // A climb never has more than 64 records of its own in the kernel's queue.
@@ -615,7 +614,7 @@ func TestCycleQueuesLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := climbFar(t, n)
+	end, wait := climbFar(t, n)
 	most, samples := 0, 0
 	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); samples++ {
 		conn.Control(func(fd uintptr) {
@@ -624,9 +623,148 @@ func TestCycleQueuesLittle(t *testing.T) {
 			}
 		})
 	}
-	wantError(t, end(), context.Canceled)
+	end()
+	wantError(t, wait(), context.Canceled)
 	t.Logf("at most %d bytes in %d samples", most, samples)
 	if most > 64*16 || most == 0 {
 		t.Errorf("%d bytes are queued, want at most 64 records of 16 bytes, and some", most)
 	}
+}
+
+// Descriptor 0 is one like any other, when a program has closed its input.
+func TestCycleWithDescriptorZero(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		input, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			t.Skip("this needs a standard input to close: ", err)
+		}
+		n := newInotify(t)
+		paths := files(t, 2)
+		wd := add(t, n, paths[0], inotify.Attrib)
+		before := watches(t, n)
+		unix.Close(0)
+		watched := n.RestoreWatch(t.Context(), 40, paths[0], inotify.Open)
+		placed := n.RestoreWatch(t.Context(), 50, paths[1], inotify.Attrib)
+		left, err := os.Readlink("/proc/self/fd/0")
+		if err := unix.Dup3(input, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(input)
+		if err == nil {
+			t.Errorf("%s is left open", left)
+		}
+		wantError(t, watched, unix.EEXIST)
+		if placed != nil {
+			t.Error(placed)
+		}
+		if got := add(t, n, paths[0], inotify.MaskAdd); got != wd {
+			t.Errorf("the watch has become %d", got)
+		}
+		if after := watches(t, n); after != nil && after[0] != before[0] {
+			t.Errorf("the watch was %v and is %v", before[0], after[0])
+		}
+	})
+}
+
+// A caller with its own event loop still sees what was there, however a restore
+// ends.
+func TestCycleKeepsReadable(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		for _, test := range []struct {
+			name string
+			wd   inotify.WD
+			busy bool
+		}{
+			{"placed at once", 2, false}, {"climbed", 90, false},
+			{"watched, at once", 2, true}, {"watched, to climb", 90, true}, {"refused", far, false},
+		} {
+			n := newInotify(t)
+			paths := files(t, 2)
+			wd := add(t, n, paths[0], inotify.Attrib)
+			if err := os.Chmod(paths[0], 0o400); err != nil {
+				t.Fatal(err)
+			}
+			path := paths[1]
+			if test.busy {
+				path = paths[0]
+			}
+			n.RestoreWatch(t.Context(), test.wd, path, inotify.Attrib)
+			if b, err := n.Buffered(); err != nil || b != 16 || !readable(t, n) {
+				t.Errorf("%s: Buffered %d, %v, readable %v; want 16 and true", test.name, b, err, readable(t, n))
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
+			if readable(t, n) {
+				t.Errorf("%s: readable when all is read", test.name)
+			}
+		}
+	})
+}
+
+// A watch further up that is removed during the climb: its last events are
+// delivered, although its number is then climbed over.
+func TestCycleKeepsTheFormerLife(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ahead := inotify.WD(0)
+	reached := make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		ended <- n.RestoreWatch(ctx, far, paths[0], inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+			switch {
+			case ahead == 0:
+				// On this thread the ioctl is missing; the other lends a hand.
+				ahead = inotify.WD(p.Done) + 30
+				reached <- struct{}{}
+				<-reached
+			case p.Done > int64(ahead):
+				cancel()
+			}
+		}))
+	}()
+	<-reached
+	next := add(t, n, paths[2], inotify.Attrib)
+	restore(t, n, ahead, paths[1], inotify.Attrib)
+	err := errors.Join(os.Chmod(paths[1], 0o400), n.RemoveWatch(ahead), n.RemoveWatch(next), n.SetNextWD(next))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached <- struct{}{}
+	wantError(t, <-ended, context.Canceled)
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: ahead, Mask: inotify.Attrib},
+		inotify.Event{WD: ahead, Mask: inotify.Ignored},
+		inotify.Event{WD: next, Mask: inotify.Ignored})
+}
+
+// The number just below the wanted one becomes free during the climb.
+func TestCycleWhenANumberBecomesFree(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	const wd = 100_000
+	restore(t, n, wd-1, paths[0], inotify.Attrib)
+	if err := n.SetNextWD(1); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	removed := make(chan error, 1)
+	var once sync.Once
+	if err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.Attrib, inotify.WithProgress(func(inotify.Progress) {
+		once.Do(func() {
+			// After the numbers were looked at again, as far as that can be had.
+			go func() { time.Sleep(2 * time.Millisecond); removed <- n.RemoveWatch(wd - 1) }()
+		})
+	})); err != nil {
+		t.Error(err)
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, pending(t, n), inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
 }

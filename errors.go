@@ -87,7 +87,7 @@ func (e *CycleError) Unwrap() error { return e.Err }
 // be the one that was reached; it counts for the user who made the instance.
 // Limits of user namespaces further out cannot be read and are not listed.
 type LimitError struct {
-	What   string  // what ran out: "watches", "instances or descriptors"
+	What   string  // what ran out: "inotify watches", "inotify instances or open files"
 	Limits []Limit // what can be the cause
 	Err    error   // the errno
 }

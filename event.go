@@ -238,8 +238,10 @@ func (n *Inotify) poll(ctx context.Context, f func(fd uintptr) bool) error {
 		switch {
 		case err == nil:
 			return nil
+		case n.closed.Load():
+			return os.ErrClosed // for the poller's own closing error
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return os.ErrClosed // the poller's own closing error
+			return err
 		case !kicked:
 			return err
 		}

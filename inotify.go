@@ -61,7 +61,7 @@ type Inotify struct {
 
 	// unreadable says why nothing may be read, or is nil. Set by FromFile.
 	unreadable error
-	adopted    bool // by FromFile: others may have added watches to it
+	foreign    atomic.Bool // by FromFile or File: others may add watches to the instance
 
 	// restoring is held by the one restore under way, and is taken first;
 	// numbers is held shared by adds and alone by that restore.
@@ -91,7 +91,12 @@ func New() (*Inotify, error) {
 		}
 		return nil, callError(callInit, err)
 	}
-	return newInotify(os.NewFile(uintptr(fd), "inotify")), nil
+	f := os.NewFile(uintptr(fd), "inotify")
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("inotify: the runtime cannot wait for the descriptor (see fs.epoll.max_user_watches): %w", err)
+	}
+	return newInotify(f), nil
 }
 
 // FromFile adopts an inotify descriptor, for example one that was inherited or
@@ -121,7 +126,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 		return nil, fmt.Errorf("inotify: cannot adopt %s: %w", f.Name(), err)
 	}
 	n := newInotify(f)
-	n.adopted = true
+	n.foreign.Store(true)
 	switch {
 	case !nonblock:
 		n.unreadable = errBlocking
@@ -178,6 +183,7 @@ func (n *Inotify) Close() error {
 // and O_NONBLOCK, which must stay set as long as the Inotify reads. Events that
 // this Inotify has read ahead do not come there again (see [Inotify.Buffered]).
 func (n *Inotify) File() (*os.File, error) {
+	n.foreign.Store(true)
 	fd := -1
 	var err error
 	if cerr := n.control(func(own int) { fd, err = sysDup(own) }); cerr != nil {
@@ -190,8 +196,10 @@ func (n *Inotify) File() (*os.File, error) {
 }
 
 // SyscallConn returns a raw connection to the descriptor, for calls that this
-// package does not wrap. Its Read waits among this Inotify's readers; a
-// function that reads there takes events from them.
+// package does not wrap, such as epoll_ctl(2). Its Read waits among this
+// Inotify's readers; a function that reads there takes events from them. Watches
+// are added by the methods here only: a restore that fails, and on gVisor each
+// restore, relies on knowing the highest number that was given.
 func (n *Inotify) SyscallConn() (syscall.RawConn, error) {
 	if n.closed.Load() {
 		return nil, callError("SyscallConn", os.ErrClosed)
@@ -206,7 +214,7 @@ func (c rawConn) Control(f func(fd uintptr)) error {
 }
 
 func (c rawConn) Read(f func(fd uintptr) bool) error {
-	if c.n.unreadable != nil {
+	if c.n.unreadable != nil && !c.n.closed.Load() {
 		return c.n.unreadable
 	}
 	return c.n.poll(context.Background(), f)

@@ -40,6 +40,15 @@ func TestNewFlags(t *testing.T) {
 	})
 }
 
+// An instance that the runtime cannot wait for is not made, for its readers
+// would fail as if it were closed.
+func TestNewNotPolled(t *testing.T) {
+	failCalls(t, unix.SYS_EPOLL_CTL, 1, unix.EPOLL_CTL_ADD, false, unix.ENOSPC)
+	if n, err := inotify.New(); err == nil || n != nil || errors.Is(err, os.ErrClosed) {
+		t.Errorf("New: %v, %v; want an error", n, err)
+	}
+}
+
 // rawInotify returns an inotify descriptor that no Inotify owns.
 func rawInotify(t *testing.T, flags int) int {
 	t.Helper()
@@ -232,6 +241,8 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
 	for name, call := range map[string]func() error{
 		"Close":           n.Close,
 		"File":            func() error { _, err := n.File(); return err },
@@ -249,6 +260,12 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
 		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
 		"Buffered":        func() error { _, err := n.Buffered(); return err },
+
+		// Also with arguments that would be refused.
+		"AddWatch of a NUL":             func() error { _, err := n.AddWatch("a\x00b", inotify.Open); return err },
+		"SetNextWD of 0":                func() error { return n.SetNextWD(0) },
+		"RestoreWatch of 0":             func() error { return n.RestoreWatch(t.Context(), 0, path, inotify.Open) },
+		"RestoreWatch in ended context": func() error { return n.RestoreWatch(ended, 5, path, inotify.Open) },
 	} {
 		if err := call(); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s: error %v, want one that is os.ErrClosed", name, err)

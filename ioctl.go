@@ -6,6 +6,7 @@ package inotify
 import (
 	"context"
 	"fmt"
+	"os"
 )
 
 // SetNextWD makes wd the number of the next watch that is added, if it is
@@ -14,9 +15,14 @@ import (
 // CONFIG_CHECKPOINT_RESTORE; without it the error is an [*UnsupportedError]
 // and errors.Is(err, errors.ErrUnsupported) holds.
 //
+// It waits while a restore is under way, and for adds under way.
+//
 // Between SetNextWD and an [Inotify.AddWatch] another goroutine can add a watch
 // and take the number; [Inotify.RestoreWatch] does both in one.
 func (n *Inotify) SetNextWD(wd WD) error {
+	if n.closed.Load() {
+		return callError(callSetNext, os.ErrClosed)
+	}
 	if err := checkWD(wd); err != nil {
 		return callError(callSetNext, err)
 	}

@@ -48,6 +48,7 @@ type queue struct {
 type span struct {
 	wd          WD
 	from, until uint64
+	quiet       bool // the watch reports nothing, so that its IN_IGNORED is all there is
 }
 
 const unsettled = math.MaxUint64 // the until of a watch that may still report
@@ -55,7 +56,8 @@ const unsettled = math.MaxUint64 // the until of a watch that may still report
 func (q *queue) buffered() int { return q.w - q.r }
 
 // unwanted returns how many bytes in the kernel's queue no reader will see:
-// the IN_IGNORED of a watch of the queue's own.
+// the IN_IGNORED of a watch of the queue's own. A stray that was not quiet may
+// have reported more, which is counted.
 func (q *queue) unwanted() int { return recordHeader * len(q.own) }
 
 // end returns the position behind all that the kernel's queue now holds.
@@ -68,8 +70,8 @@ func (q *queue) end(fd int) (uint64, error) {
 }
 
 // expect makes wd an own watch, whose records begin at from.
-func (q *queue) expect(wd WD, from uint64) {
-	q.own = append(q.own, span{wd, from, unsettled})
+func (q *queue) expect(wd WD, from uint64, quiet bool) {
+	q.own = append(q.own, span{wd, from, unsettled, quiet})
 }
 
 // settle ends the own watches' spans at what the kernel's queue now holds.
@@ -107,17 +109,21 @@ func (q *queue) removeLast(fd int) error {
 	return err
 }
 
-// takeLast takes the IN_IGNORED of removeLast out if it is the only thing
-// there. It reads one record alone: what is behind may be an event that
+// takeLast takes the records of removed own watches out as long as nothing else
+// is before them. It reads one at a time: what is behind may be an event that
 // somebody is being woken for.
 func (q *queue) takeLast(fd int) error {
-	if err := q.settle(fd); err != nil || q.buffered() > 0 || len(q.own) == 0 {
-		return err
+	err := q.settle(fd)
+	for err == nil && q.buffered() == 0 && len(q.own) > 0 {
+		var n int
+		if n, err = q.read(fd, recordHeader); n == 0 {
+			break
+		}
 	}
-	if _, err := q.read(fd, recordHeader); err != nil && !errors.Is(err, eINVAL) {
-		return err
+	if errors.Is(err, eINVAL) {
+		return nil // a longer record comes first, and is news enough
 	}
-	return nil // EINVAL: a longer record came before it, and is news enough
+	return err
 }
 
 // drain reads all that the kernel's queue holds when it is called.
@@ -197,8 +203,11 @@ func (q *queue) takeOut(b []byte) (int, error) {
 
 // isOwn reports whether a record at a position is an own watch's.
 func (q *queue) isOwn(rec record, at uint64) bool {
-	for _, s := range q.own {
+	for i, s := range q.own {
 		if s.wd == rec.wd && s.from <= at && at < s.until {
+			if s.quiet && rec.mask.Has(Ignored) {
+				q.own = slices.Delete(q.own, i, i+1)
+			}
 			return true
 		}
 	}

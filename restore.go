@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 )
@@ -74,10 +75,17 @@ func (p Progress) Remaining() time.Duration {
 // On an instance that has given no number yet, or lower ones only, any number
 // can be reached: restore on a fresh instance, in ascending order.
 //
-// Readers elsewhere that share the descriptor (see [Inotify.File]) and read it
-// during a climb take events of scratch watches, and this Inotify those meant
-// for them.
+// It waits for another restore under way until ctx ends, and for adds under way
+// in any case. A climb, and every restore where IN_MASK_CREATE does not work,
+// needs /proc and a free descriptor.
+//
+// Readers elsewhere that share the descriptor (see [Inotify.File]) take events
+// of scratch watches, and this Inotify those meant for them, from the beginning
+// of a climb until the events that it put by have been read.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
+	if n.closed.Load() {
+		return pathError(path, os.ErrClosed)
+	}
 	t, err := newTarget(wd, path, mask)
 	if err != nil {
 		return pathError(path, err)
@@ -92,11 +100,12 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	if err == nil && !honoured {
 		err = n.pin(&t, path)
 	}
+	var missing error
 	if err == nil {
-		err = n.placeByIoctl(&t)
+		missing, err = n.placeByIoctl(&t)
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = n.placeByClimb(ctx, &s, &t, path, opts, err)
+	if missing != nil {
+		err = n.placeByClimb(ctx, &s, &t, path, opts, missing)
 	}
 	if err != nil {
 		return pathError(path, err)
@@ -154,7 +163,7 @@ type target struct {
 	wd     WD
 	path   *byte // of a pinned target, through /proc/self/fd
 	mask   Mask  // to have in the end, and for the call that makes the watch
-	pinned int   // the O_PATH descriptor; 0 is none
+	pinned int   // the O_PATH descriptor, or -1
 	blank  Mask  // what a pinned target's first call passes
 	census *census
 }
@@ -175,7 +184,7 @@ func newTarget(wd WD, path string, mask Mask) (target, error) {
 		return target{}, err
 	}
 	// IN_MASK_CREATE also lets the mask be empty otherwise.
-	return target{wd: wd, path: p, mask: mask&^leakedBits | MaskCreate}, nil
+	return target{wd: wd, path: p, mask: mask&^leakedBits | MaskCreate, pinned: -1}, nil
 }
 
 // What a kernel makes of IN_MASK_CREATE (Linux 4.18).
@@ -227,16 +236,18 @@ func (n *Inotify) pin(t *target, path string) error {
 		if t.census, err = n.takeCensus(); err != nil {
 			return err
 		}
-		if n.adopted && !t.census.listed {
+		if n.foreign.Load() && !t.census.listed {
 			return &UnsupportedError{
-				Feature: "restoring a watch on an adopted instance",
+				Feature: "restoring a watch on an instance that others hold or held",
 				Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
 			}
 		}
 	}
-	if t.pinned, err = sysOpenPath(path, t.mask.Has(DontFollow)); err != nil {
+	pinned, err := sysOpenPath(path, t.mask.Has(DontFollow))
+	if err != nil {
 		return fmt.Errorf("open with O_PATH: %w", err)
 	}
+	t.pinned = pinned
 	t.path, err = cString(procFD(t.pinned))
 	t.blank |= t.mask & OnlyDir
 	t.mask &^= DontFollow | MaskCreate // IN_DONT_FOLLOW would watch the link in /proc
@@ -244,7 +255,7 @@ func (n *Inotify) pin(t *target, path string) error {
 }
 
 func (t *target) release() {
-	if t.pinned > 0 {
+	if t.pinned >= 0 {
 		sysClose(t.pinned)
 	}
 }
@@ -262,11 +273,10 @@ func (n *Inotify) takeCensus() (*census, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := n.watches // whether the kernel lists any matters only to existing
-	if !honoured {
-		list = n.Watches
+	ws, err := n.watches()
+	if !honoured && err == nil && len(ws) == 0 {
+		err = n.listsWatches() // existing goes by it
 	}
-	ws, err := list()
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
@@ -283,9 +293,10 @@ func (c *census) taken(wd WD) bool {
 	return found
 }
 
-// existing reports whether wd, which an add returned, is the number of a watch
-// that was there at the census, on a kernel that ignores IN_MASK_CREATE. Where the kernel lists none, it is gVisor, which
-// gives no number twice: what is higher than all that were given is new.
+// existing reports whether wd, which an add returned on a kernel that ignores
+// IN_MASK_CREATE, is the number of a watch that was there at the census. A
+// kernel that lists none is gVisor, which gives no number twice: what is higher
+// than all that were given is new.
 func (c *census) existing(wd WD) bool {
 	if c.listed {
 		return c.taken(wd)
@@ -297,7 +308,7 @@ func (c *census) existing(wd WD) bool {
 // watched.
 func (t *target) add(fd int) (WD, error) {
 	mask := t.mask
-	if t.pinned > 0 {
+	if t.pinned >= 0 {
 		mask = t.blank
 	}
 	wd, e := sysAdd(fd, t.path, mask)
@@ -314,14 +325,15 @@ func (t *target) add(fd int) (WD, error) {
 
 // finish gives a pinned target's watch, which has t's number, its mask.
 func (t *target) finish(fd int) error {
-	if t.pinned == 0 || t.mask == 0 {
+	if t.pinned < 0 || t.mask == 0 {
 		return nil
 	}
 	wd, e := sysAdd(fd, t.path, t.mask)
 	if e != success {
 		return addError(e)
 	}
-	if wd != t.wd {
+	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
+		sysRemove(fd, wd)
 		return fmt.Errorf("setting the mask of watch %d reached watch %d", t.wd, wd)
 	}
 	return nil
@@ -335,9 +347,11 @@ var errWatched = fmt.Errorf("this instance watches the inode already: %w", eEXIS
 func (n *Inotify) place(fd int, t *target) (got WD, err error) {
 	q := &n.queue
 	// A number above all that were given here had no former life, whose records
-	// would have to be told apart. A restore in ascending order saves the call.
+	// would have to be told apart: a restore in ascending order saves the call.
+	// A one-shot watch that ends by itself just between the two calls, and whose
+	// number the stray gets, is not told apart.
 	from := q.pos
-	if n.adopted || t.pinned > 0 || t.wd <= WD(n.highest.Load()) {
+	if t.pinned < 0 && (n.foreign.Load() || t.wd <= WD(n.highest.Load())) {
 		if from, err = q.end(fd); err != nil {
 			return NoWD, err
 		}
@@ -355,22 +369,25 @@ func (n *Inotify) place(fd int, t *target) (got WD, err error) {
 		sysRemove(fd, got)
 		return got, err
 	}
-	q.expect(got, from)
+	if t.pinned >= 0 {
+		// Blank, it has reported nothing yet: all that is queued is older.
+		if end, eerr := q.end(fd); eerr == nil {
+			from = end
+		}
+	}
+	q.expect(got, from, t.pinned >= 0)
 	return got, errors.Join(err, q.removeLast(fd))
 }
 
-// takeBack takes out the records of a watch that place has removed, and returns
-// the error that says why it was.
-func (n *Inotify) takeBack(t *target, got WD, err error) error {
-	if got != t.wd {
-		err = errors.Join(&WDError{Want: t.wd, Got: got}, err)
-	}
+// takeBack takes out the records of a watch that place has removed.
+func (n *Inotify) takeBack(t *target, got WD) error {
 	if n.unreadable != nil {
 		// Whoever reads this descriptor does so elsewhere, and is told.
-		return errors.Join(err, fmt.Errorf("the IN_IGNORED of watch %d remains in the queue: %w", got, n.unreadable))
+		return fmt.Errorf("the IN_IGNORED of watch %d remains in the queue: %w", got, n.unreadable)
 	}
-	if t.pinned == 0 {
-		quiesce()
+	var err error
+	if t.pinned < 0 {
+		err = quiesce()
 	}
 	return errors.Join(err, n.stage(n.queue.takeLast))
 }
@@ -381,10 +398,12 @@ func (n *Inotify) takeBack(t *target, got WD, err error) error {
 // just then reporting comes after it (seen on Linux 6.18, TestEventsAfterIgnored).
 // The kernel waits for those processors (synchronize_srcu) before it frees a
 // removed watch, and for that when an instance is closed, some 15 ms.
-func quiesce() {
-	if other, err := New(); err == nil {
-		other.Close()
+func quiesce() error {
+	other, err := New()
+	if err != nil {
+		return fmt.Errorf("an event of a watch that was removed again may follow: %w", err)
 	}
+	return other.Close()
 }
 
 // stage runs f with the descriptor and holds queue.mu meanwhile.
@@ -398,18 +417,25 @@ func (n *Inotify) stage(f func(fd int) error) error {
 	return err
 }
 
-// placeByIoctl sets the next number and adds t's watch.
-func (n *Inotify) placeByIoctl(t *target) error {
+// placeByIoctl sets the next number and adds t's watch. If the ioctl is missing,
+// it says so and has done nothing.
+func (n *Inotify) placeByIoctl(t *target) (missing, err error) {
 	got := NoWD
-	err := n.stage(func(fd int) (err error) {
-		if e := sysSetNext(fd, t.wd); e != success {
-			return setNextError(e)
+	err = n.stage(func(fd int) (err error) {
+		if err = setNextError(sysSetNext(fd, t.wd)); errors.Is(err, errors.ErrUnsupported) {
+			missing = err
+			return nil
 		}
-		got, err = n.place(fd, t)
+		if err == nil {
+			got, err = n.place(fd, t)
+		}
 		return err
 	})
-	if got == NoWD || got == t.wd && err == nil {
-		return err
+	switch {
+	case got == NoWD || got == t.wd && err == nil:
+		return missing, err
+	case got != t.wd:
+		err = errors.Join(&WDError{Want: t.wd, Got: got}, err)
 	}
-	return n.takeBack(t, got, err)
+	return nil, errors.Join(err, n.takeBack(t, got))
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -74,6 +75,9 @@ func (h Handle) String() string {
 // The error is a [*fs.PathError]; it holds a [*LimitError] where the kernel
 // says ENOSPC. AddWatch waits while a restore is under way.
 func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
+	if n.closed.Load() {
+		return NoWD, pathError(path, os.ErrClosed)
+	}
 	p, err := cString(path)
 	if err != nil {
 		return NoWD, pathError(path, err)
@@ -107,14 +111,14 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return NoWD, pathError("<nil>", err)
+		return NoWD, pathError("no file", err)
 	}
 	wd := NoWD
 	if cerr := conn.Control(func(fd uintptr) {
 		// With IN_DONT_FOLLOW the kernel would watch the link in /proc.
 		wd, err = n.AddWatch(procFD(int(fd)), mask&^DontFollow)
 	}); cerr != nil {
-		err = pathError(f.Name(), fmt.Errorf("the file to watch: %w", os.ErrClosed))
+		err = fmt.Errorf("it is closed: %w", fs.ErrInvalid) // os.ErrClosed would tell of the Inotify
 	}
 	if err != nil {
 		return NoWD, fmt.Errorf("watching open file %s: %w", f.Name(), err)
@@ -126,6 +130,10 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 // still unread stay, and an [Ignored] event follows them. RemoveWatch does not
 // wait for it.
 func (n *Inotify) RemoveWatch(wd WD) error {
+	// Under the queue's lock, so that no IN_IGNORED comes between a restore's
+	// look at the queue and its add.
+	n.queue.mu.Lock()
+	defer n.queue.mu.Unlock()
 	var e errno
 	if err := n.control(func(fd int) { e = sysRemove(fd, wd) }); err != nil {
 		return callError(callRemove, err)
@@ -150,7 +158,7 @@ func (n *Inotify) Watches() ([]Watch, error) {
 		return nil, fmt.Errorf("inotify: listing the watches: %w", err)
 	}
 	if len(ws) == 0 {
-		if err := listsWatches(); err != nil {
+		if err := n.listsWatches(); err != nil {
 			return nil, fmt.Errorf("inotify: listing the watches: %w", err)
 		}
 	}
@@ -199,9 +207,12 @@ func (n *Inotify) watches() ([]Watch, error) {
 // listsWatches tells, with an instance of its own, whether the kernel lists
 // watches in fdinfo: an instance without watches looks the same as one whose
 // watches are not listed.
-func listsWatches() error {
+func (n *Inotify) listsWatches() error {
 	probe, err := New()
 	if err != nil {
+		if honoured, _ := n.honoursCreate(); honoured {
+			return nil // Linux 4.18 or later, which lists them
+		}
 		return fmt.Errorf("none is listed, and whether the kernel lists any could not be tried: %w", err)
 	}
 	defer probe.Close()

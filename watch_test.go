@@ -196,8 +196,8 @@ func TestAddWatchFile(t *testing.T) {
 			t.Errorf("error %v, want ENOTDIR of %s", err, f.Name())
 		}
 		f.Close()
-		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
-			t.Errorf("error %v, want that %s is closed", err, f.Name())
+		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, fs.ErrInvalid) || errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
+			t.Errorf("error %v, want that %s is closed, and not that the Inotify is", err, f.Name())
 		}
 		if _, err := n.AddWatchFile(nil, inotify.Open); !errors.Is(err, os.ErrInvalid) {
 			t.Errorf("error %v for no file", err)
