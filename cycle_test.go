@@ -264,7 +264,7 @@ func TestCycleStopsByClose(t *testing.T) {
 		dup.Close()
 		n, dup = newInotify(t), nil
 	}
-	_, wait := climbFar(t, n)
+	_, wait := startClimb(t, n, far)
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
@@ -546,10 +546,10 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	}
 }
 
-// climbFar starts a climb that takes long, on a thread of its own and without
+// startClimb starts a climb that takes a while, on a thread of its own and without
 // progress, so that it never lets go of the numbers, and returns when it is
 // under way. cancel ends its context, and wait waits for its end.
-func climbFar(t *testing.T, n *inotify.Inotify) (cancel func(), wait func() error) {
+func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(), wait func() error) {
 	t.Helper()
 	conn, err := n.SyscallConn()
 	if err != nil {
@@ -564,7 +564,7 @@ func climbFar(t *testing.T, n *inotify.Inotify) (cancel func(), wait func() erro
 		if !lacking { // no t.Skip in here: this is another goroutine than the test's
 			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
 		}
-		ended <- n.RestoreWatch(ctx, far, path, inotify.AllEvents, inotify.WithMaxSteps(far))
+		ended <- n.RestoreWatch(ctx, wd, path, inotify.Create, inotify.WithMaxSteps(far))
 	}()
 	for queued := 0; queued == 0; {
 		select {
@@ -582,7 +582,7 @@ func climbFar(t *testing.T, n *inotify.Inotify) (cancel func(), wait func() erro
 // Who waits for a restore to end waits no longer than his context.
 func TestRestoreWaitsForRestore(t *testing.T) {
 	n := newInotify(t)
-	end, wait := climbFar(t, n)
+	end, wait := startClimb(t, n, far)
 	paths := files(t, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -614,7 +614,7 @@ func TestCycleQueuesLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, wait := climbFar(t, n)
+	end, wait := startClimb(t, n, far)
 	most, samples := 0, 0
 	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); samples++ {
 		conn.Control(func(fd uintptr) {
@@ -746,25 +746,17 @@ func TestCycleWhenANumberBecomesFree(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
-	paths := files(t, 2)
 	const wd = 100_000
-	restore(t, n, wd-1, paths[0], inotify.Attrib)
+	restore(t, n, wd-1, files(t, 1)[0], inotify.Attrib)
 	if err := n.SetNextWD(1); err != nil {
 		t.Fatal(err)
 	}
-	withoutIoctl(t)
-	removed := make(chan error, 1)
-	var once sync.Once
-	if err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.Attrib, inotify.WithProgress(func(inotify.Progress) {
-		once.Do(func() {
-			// After the numbers were looked at again, as far as that can be had.
-			go func() { time.Sleep(2 * time.Millisecond); removed <- n.RemoveWatch(wd - 1) }()
-		})
-	})); err != nil {
-		t.Error(err)
-	}
-	if err := <-removed; err != nil {
+	_, wait := startClimb(t, n, wd)
+	if err := n.RemoveWatch(wd - 1); err != nil {
 		t.Fatal(err)
+	}
+	if err := wait(); err != nil {
+		t.Error(err)
 	}
 	wantEvents(t, pending(t, n), inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
 }

@@ -261,6 +261,35 @@ func TestContextEndsOneReader(t *testing.T) {
 	}
 }
 
+// A deadline that is set just as a context ends takes nothing from it.
+func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
+	n := newInotify(t)
+	stop := make(chan struct{})
+	var setter sync.WaitGroup
+	setter.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := n.SetReadDeadline(time.Time{}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Microsecond)
+		for ev, err := range n.Events(ctx) {
+			t.Errorf("yielded %v, %v", ev, err)
+		}
+		cancel()
+	}
+	close(stop)
+	setter.Wait()
+}
+
 // A context that ends does not move the caller's deadline.
 func TestContextLeavesTheDeadline(t *testing.T) {
 	n := newInotify(t)

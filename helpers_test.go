@@ -65,6 +65,7 @@ func openDescriptors() []string {
 // children are what TestMain runs in a child process.
 var children = map[string]func() error{
 	"touch":         childTouch,
+	"rename":        childRename,
 	"limit files":   childLimitFiles,
 	"limit watches": childLimitWatches,
 }
@@ -109,7 +110,33 @@ func childTouch() error {
 	}
 }
 
-// A toucher is another process that makes files.
+// childRename renames a file to and fro as fast as it can until its input ends,
+// and prints how often.
+func childRename() error {
+	one, two := os.Args[1]+"/one", os.Args[1]+"/two"
+	if err := os.WriteFile(one, nil, 0o600); err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(stop)
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			fmt.Println(i)
+			return nil
+		default:
+		}
+		if err := os.Rename(one, two); err != nil {
+			return err
+		}
+		one, two = two, one
+	}
+}
+
+// A toucher is another process that makes or renames files.
 type toucher struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -119,7 +146,11 @@ type toucher struct {
 
 func startToucher(t *testing.T, dir, prefix string) *toucher {
 	t.Helper()
-	cmd := child(t, "touch", dir, prefix)
+	return startChild(t, child(t, "touch", dir, prefix))
+}
+
+func startChild(t *testing.T, cmd *exec.Cmd) *toucher {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +166,7 @@ func startToucher(t *testing.T, dir, prefix string) *toucher {
 	return &toucher{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
 }
 
-// stop ends the process and returns how many files it made.
+// stop ends the process and returns how many files it made or renamed.
 func (c *toucher) stop() int {
 	c.t.Helper()
 	c.in.Close()

@@ -187,6 +187,11 @@ func TestFromFileBlocking(t *testing.T) {
 				if !errors.As(err, &taken) || taken.Want != other {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
+				conn.Control(func(fd uintptr) {
+					if queued, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
+						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED, for who reads elsewhere", queued, err)
+					}
+				})
 			} else {
 				err := n.RestoreWatch(t.Context(), 77, paths[2], inotify.Create)
 				if hasMaskCreate(t) || !errors.Is(err, errors.ErrUnsupported) {
@@ -197,6 +202,23 @@ func TestFromFileBlocking(t *testing.T) {
 				t.Errorf("O_NONBLOCK is %v, %v: it was changed", nonblock, err)
 			}
 		})
+	}
+}
+
+func TestFromFileBlockingRefusesTheCycle(t *testing.T) {
+	withoutIoctl(t)
+	n, err := inotify.FromFile(os.NewFile(uintptr(rawInotify(t, 0)), "blocking"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if !hasMaskCreate(t) {
+		t.Skip("this needs IN_MASK_CREATE: without it an adopted instance is refused for that")
+	}
+	paths := files(t, 2)
+	wantBlocking(t, "the cycle", n.RestoreWatch(t.Context(), 50, paths[0], inotify.Attrib))
+	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
+		t.Errorf("the next number is %d: something was tried", got)
 	}
 }
 

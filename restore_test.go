@@ -494,7 +494,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	restore(t, n, 7, files(t, 1)[0], inotify.Attrib)
-	writer := startToucher(t, dir, "x")
+	writer := startChild(t, child(t, "rename", dir))
 	until := time.Now().Add(300 * time.Millisecond)
 	for time.Now().Before(until) {
 		if err := n.RestoreWatch(t.Context(), 7, dir, inotify.AllEvents); err == nil {
@@ -512,7 +512,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 func TestEventsAfterIgnored(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
-	writer := startToucher(t, dir, "x")
+	writer := startChild(t, child(t, "rename", dir))
 	removals, late := 0, 0
 	until := time.Now().Add(200 * time.Millisecond)
 	for time.Now().Before(until) {
@@ -537,7 +537,7 @@ func TestEventsAfterIgnored(t *testing.T) {
 		}
 	}
 	made := writer.stop()
-	t.Logf("%d removals, %d files made; %d events came after IN_IGNORED", removals, made, late)
+	t.Logf("%d removals, %d renames; %d events came after IN_IGNORED", removals, made, late)
 }
 
 // While something was put by, poll(2) still says that the descriptor is
