@@ -83,17 +83,23 @@ func child(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// inputEnds returns a channel that is closed when the standard input ends.
+func inputEnds() <-chan struct{} {
+	end := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(end)
+	}()
+	return end
+}
+
 // childTouch makes files in a directory, named with a prefix and a number, as
 // many as it is told or until its input ends, and prints how many it made. It
 // makes them through a directory descriptor and keeps the pace moderate, as the
 // kernel's queue has only 16,384 places.
 func childTouch() error {
 	dir, prefix := os.Args[1], os.Args[2]
-	stop := make(chan struct{})
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		close(stop)
-	}()
+	stop := inputEnds()
 	for i := 0; ; i++ {
 		select {
 		case <-stop:
@@ -117,11 +123,7 @@ func childRename() error {
 	if err := os.WriteFile(one, nil, 0o600); err != nil {
 		return err
 	}
-	stop := make(chan struct{})
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		close(stop)
-	}()
+	stop := inputEnds()
 	for i := 0; ; i++ {
 		select {
 		case <-stop:
