@@ -55,38 +55,53 @@ func median(xs []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// BenchmarkAddWatch compares with the bare call, for new watches.
-func BenchmarkAddWatch(b *testing.B) {
-	const batch = 5000
-	paths := files(b, batch)
-	b.ReportAllocs()
-	alternate(b, func() time.Duration {
+// onNew times f for each path on a new instance.
+func onNew(b *testing.B, paths []string, f func(n *inotify.Inotify, i int, path string) error) func() time.Duration {
+	return func() time.Duration {
 		n, err := inotify.New()
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer n.Close()
 		start := time.Now()
-		for _, path := range paths {
-			if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
+		for i, path := range paths {
+			if err := f(n, i, path); err != nil {
 				b.Fatal(err)
 			}
 		}
 		return time.Since(start)
-	}, func() time.Duration {
+	}
+}
+
+// onBare is onNew for bare calls.
+func onBare(b *testing.B, paths []string, f func(fd, i int, path string) error) func() time.Duration {
+	return func() time.Duration {
 		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer unix.Close(fd)
 		start := time.Now()
-		for _, path := range paths {
-			if _, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB); err != nil {
+		for i, path := range paths {
+			if err := f(fd, i, path); err != nil {
 				b.Fatal(err)
 			}
 		}
 		return time.Since(start)
-	})
+	}
+}
+
+// BenchmarkAddWatch compares with the bare call, for new watches.
+func BenchmarkAddWatch(b *testing.B) {
+	paths := files(b, 5000)
+	b.ReportAllocs()
+	alternate(b, onNew(b, paths, func(n *inotify.Inotify, _ int, path string) error {
+		_, err := n.AddWatch(path, inotify.Attrib)
+		return err
+	}), onBare(b, paths, func(fd, _ int, path string) error {
+		_, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB)
+		return err
+	}))
 }
 
 // BenchmarkAddWatchAgain compares with the bare call on a path that is watched,
@@ -118,39 +133,17 @@ func BenchmarkAddWatchAgain(b *testing.B) {
 // BenchmarkRestoreWatch compares with the two bare calls, each on new watches.
 func BenchmarkRestoreWatch(b *testing.B) {
 	needIoctl(b)
-	const batch = 5000
-	paths := files(b, batch)
+	paths := files(b, 5000)
 	request := uint(inotify.SetNextWDRequest())
-	alternate(b, func() time.Duration {
-		n, err := inotify.New()
-		if err != nil {
-			b.Fatal(err)
+	alternate(b, onNew(b, paths, func(n *inotify.Inotify, i int, path string) error {
+		return n.RestoreWatch(b.Context(), inotify.WD(1000+3*i), path, inotify.Attrib)
+	}), onBare(b, paths, func(fd, i int, path string) error {
+		if err := unix.IoctlSetInt(fd, request, 1000+3*i); err != nil {
+			return err
 		}
-		defer n.Close()
-		start := time.Now()
-		for i, path := range paths {
-			if err := n.RestoreWatch(b.Context(), inotify.WD(1000+3*i), path, inotify.Attrib); err != nil {
-				b.Fatal(err)
-			}
-		}
-		return time.Since(start)
-	}, func() time.Duration {
-		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer unix.Close(fd)
-		start := time.Now()
-		for i, path := range paths {
-			if err := unix.IoctlSetInt(fd, request, 1000+3*i); err != nil {
-				b.Fatal(err)
-			}
-			if _, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB); err != nil {
-				b.Fatal(err)
-			}
-		}
-		return time.Since(start)
-	})
+		_, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB)
+		return err
+	}))
 }
 
 // BenchmarkReadEvent reads events of 16 names that come again and again.

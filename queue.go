@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	// readSize is how much one read(2) asks for. A record has at most
-	// maxRecord bytes, and the kernel refuses a buffer too small for the next.
-	readSize  = 32 << 10
-	maxRecord = recordHeader + 256
+	// readSize is how much one read(2) asks for. A record has at most 272
+	// bytes, and the kernel refuses a buffer too small for the next.
+	readSize = 32 << 10
 
 	// maxPutBy is how many bytes of records a climb puts by for readers before
 	// it gives up. The kernel's own queue, at its default of 16384 events, can

@@ -397,7 +397,7 @@ func (n *Inotify) takeBack(t *target, got WD) error {
 // IN_IGNORED is not always a watch's last record: what another processor is
 // just then reporting comes after it (seen on Linux 6.18, TestEventsAfterIgnored).
 // The kernel waits for those processors (synchronize_srcu) before it frees a
-// removed watch, and for that when an instance is closed, some 15 ms.
+// removed watch, and for that when an instance is closed, some 10 ms.
 func quiesce() error {
 	other, err := New()
 	if err != nil {
