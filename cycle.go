@@ -6,132 +6,70 @@ package inotify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"time"
 )
 
 const (
-	// A climb gives way after so many steps or so much time, whichever comes
+	// A restore gives way after so many steps or so much time, whichever comes
 	// first. So at most that many records of its own are queued at any time.
 	sliceSteps = 64
 	sliceTime  = 300 * time.Microsecond
 
 	progressInterval = 100 * time.Millisecond
 
-	// While progress is called others may add watches. Near the end they could
-	// take the number itself, so progress is not called any more.
-	quietSteps = 4096
+	// While progress is called others may add watches. Near a number to restore
+	// they could take that, so progress is not called there.
+	quietSteps = 256
 )
 
-// scratchMask makes a watch that queues nothing but its IN_IGNORED, and changes
-// nothing about a watch that exists: IN_MASK_ADD with no event. Where
-// IN_MASK_CREATE works, that bit alone is used instead: it queues as little and
-// fails on a watched inode.
-const scratchMask = MaskAdd
-
-// scratchPaths are directories to climb on: those that exist nearly everywhere
-// and are looked up fastest.
-var scratchPaths = [...]string{"/", "/proc", "/dev", "/sys", "/usr", "/etc", "/tmp", "/var", "/run"}
-
-// A scratch is an inode on which watches are added only to be removed.
-type scratch struct {
-	mask   Mask     // MaskCreate, or scratchMask where the kernel ignores that
-	census *census  // what was there before, where the mask does not tell
-	paths  []string // not yet tried
-	path   *byte
-	memfd  int // or -1
-}
-
-func (s *scratch) release() {
-	if s.memfd >= 0 {
-		sysClose(s.memfd)
-	}
-}
-
-// add adds a watch that was not there. When it cannot on one inode, because
-// the instance watches it or it may not be read, it goes to the next and stays.
-// The last is one that nobody else has.
-func (s *scratch) add(fd int) (WD, error) {
-	for {
-		var wd WD
-		e := eEXIST
-		if s.path != nil {
-			if wd, e = sysAdd(fd, s.path, s.mask); e == success && !s.existing(wd) {
-				return wd, nil
-			}
-		}
-		if e == eNOSPC {
-			return NoWD, addError(e) // no other inode would do better
-		}
-		if err := s.advance(); err != nil {
-			return NoWD, fmt.Errorf("no inode to climb on: %w", err)
-		}
-	}
-}
-
-func (s *scratch) existing(wd WD) bool { return s.mask == scratchMask && s.census.existing(wd) }
-
-func (s *scratch) advance() (err error) {
-	if len(s.paths) > 0 {
-		s.path, err = cString(s.paths[0])
-		s.paths = s.paths[1:]
-		return err
-	}
-	if s.memfd >= 0 {
-		return errors.New("neither a directory nor a memory file can be watched")
-	}
-	if s.memfd, err = sysMemfd(); err == nil {
-		s.path, err = cString(procFD(s.memfd))
-	}
-	return err
-}
-
-// A climb brings the instance's counter up to a number, by adding and removing
-// scratch watches. Each of its stages holds queue.mu, and between two of them
-// the readers, the context and Close have their turn.
+// A climb brings the instance's counter up to the numbers of a batch, by adding
+// and removing scratch watches, and adds each watch when its number is next. Each
+// of its stages holds queue.mu, and between two of them the readers, the context
+// and Close have their turn.
 type climb struct {
-	n       *Inotify
-	session *session
-	target  *target
+	b       *batch
 	options restoreOptions
-	missing error // what SETNEXTWD said
-	scratch scratch
+	mask    Mask    // of scratch watches
+	own     scratch // this thread's
+	mate    *mate   // or nil
+	memfd   int     // or -1
 
-	census *census // since the numbers were last locked
-	first  WD      // the number at which it began
-	last   WD      // the number that was given last
-	goal   WD      // the number to be given last: then the next is the target's
+	from    uint64 // where the records of scratch numbers begin to be the climb's
+	first   WD     // the number at which it began
+	last    WD     // the number that was given last
+	strayed bool   // a target's watch came under a lower number, and was removed
 
 	start, reported time.Time
 }
 
-// placeByClimb adds t's watch once the counter has come to its number.
-func (n *Inotify) placeByClimb(ctx context.Context, s *session, t *target, path string, opts []RestoreOption, missing error) error {
-	if n.unreadable != nil {
-		return errors.Join(n.unreadable, missing)
+// byClimb adds the watches as the counter comes to their numbers.
+func (b *batch) byClimb(ctx context.Context) error {
+	if b.n.unreadable != nil {
+		return errors.Join(b.n.unreadable, b.missing)
 	}
-	c := climb{n: n, session: s, target: t, missing: missing, options: restoreOptions{maxSteps: DefaultMaxSteps}}
-	for _, o := range opts {
+	c := climb{b: b, options: restoreOptions{maxSteps: DefaultMaxSteps}, mask: MaskCreate, memfd: -1}
+	c.own.c = &c
+	for _, o := range b.opts {
 		o(&c.options)
 	}
-	if t.pinned < 0 {
-		if err := n.pin(t, path); err != nil {
-			return err
+	if !b.honoured {
+		c.mask = scratchMask
+	}
+	defer c.release()
+	err := c.survey()
+	if err == nil {
+		c.start = time.Now()
+		c.reported = c.start
+		err = c.begin()
+	}
+	if err == nil && b.done < len(b.ws) {
+		if err = c.choose(); err == nil {
+			err = c.ascend(ctx)
 		}
 	}
-	c.scratch = scratch{paths: scratchPaths[:], memfd: -1}
-	defer c.scratch.release()
-	if err := c.survey(); err != nil {
-		return err
-	}
-	c.start = time.Now()
-	c.reported = c.start
-	placed, err := c.begin()
-	if !placed && err == nil {
-		if err = c.ascend(ctx); err == nil {
-			err = c.arrive()
-		}
+	if b.undo == nil { // else rollBack does it
+		err = join(err, b.n.stage(b.n.queue.sweep))
 	}
 	if err == nil {
 		c.report()
@@ -141,165 +79,248 @@ func (n *Inotify) placeByClimb(ctx context.Context, s *session, t *target, path 
 
 // survey learns which numbers are taken. It is called whenever the numbers were
 // locked anew.
-func (c *climb) survey() (err error) {
-	if c.census, err = c.n.takeCensus(); err != nil {
+func (c *climb) survey() error {
+	b := c.b
+	if err := b.survey(); err != nil {
 		return err
 	}
-	c.scratch.census = c.census
-	c.scratch.mask = MaskCreate
-	if c.target.census != nil { // IN_MASK_CREATE does not work
-		c.scratch.mask = scratchMask
-		c.target.census = c.census
+	return b.n.stage(func(fd int) (err error) {
+		c.from, err = b.n.queue.end(fd)
+		b.marks = append(b.marks, mark{b.done, c.from})
+		return err
+	})
+}
+
+// check finds the numbers that others have.
+func (c *climb) check() error {
+	b := c.b
+	for i := b.done; i < len(b.ws); i++ {
+		if b.census.taken(b.ws[i].WD) {
+			b.failed = i
+			return &WDError{Want: b.ws[i].WD, Got: NoWD}
+		}
 	}
 	return nil
 }
 
-// ascend makes steps until the target's number is next.
+// begin makes the first step, which is to add the lowest watch itself: the
+// counter cannot be read and may stand at its number, and much of what can be
+// wrong shows at once.
+func (c *climb) begin() error {
+	b := c.b
+	b.t.release()
+	b.t.set(&b.ws[0])
+	if err := b.t.pin(b.ws[0].Path, b.honoured); err != nil {
+		return err
+	}
+	err := b.n.stage(c.arrive)
+	c.first = c.last
+	if c.strayed {
+		err = join(err, c.takeBack())
+	}
+	b.t.release()
+	passed := errors.Is(err, errPassed)
+	if err == nil || passed {
+		err = c.check()
+	}
+	if err == nil && passed {
+		return c.stopped(b.missing)
+	}
+	if err == nil && c.stepsInAll() > c.options.maxSteps {
+		b.failed = len(b.ws) - 1
+		e := c.stopped(b.missing)
+		e.Estimate = c.estimate()
+		return e
+	}
+	return err
+}
+
+// estimate measures on another instance how long the climb would take.
+func (c *climb) estimate() time.Duration {
+	other, err := New()
+	if err != nil {
+		return 0
+	}
+	defer other.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err = other.RestoreWatch(ctx, maxWD, c.b.ws[0].Path, 0, WithMaxSteps(int64(maxWD)))
+	var stopped *CycleError
+	if !errors.As(err, &stopped) || stopped.Done == 0 {
+		return 0
+	}
+	pace := float64(time.Since(start)) / float64(stopped.Done)
+	return time.Duration(pace * float64(c.stepsInAll()))
+}
+
+// ascend makes steps and adds the watches until all are there.
 func (c *climb) ascend(ctx context.Context) error {
-	for c.last < c.goal {
+	b := c.b
+	b.next = NoWD // from here on the target is set by next
+	if err := c.aim(); err != nil {
+		return err
+	}
+	for b.done < len(b.ws) {
 		err := ctx.Err()
 		if err == nil {
-			err = c.n.stage(c.steps)
+			err = b.n.stage(c.slice)
 		}
-		if err == nil {
-			err = c.callProgress(ctx)
+		if err == nil && c.strayed {
+			err = c.takeBack()
+		}
+		if err == nil && b.done < len(b.ws) {
+			if err = c.callProgress(ctx); err == nil {
+				err = c.aim()
+			}
 		}
 		if err != nil {
-			return c.stopped(err)
+			return c.explain(err)
 		}
 		runtime.Gosched()
 	}
 	return nil
 }
 
-// begin makes the first step, which is to add the watch itself: the counter
-// cannot be read and may stand at its number, and whatever else is wrong shows
-// at once. Unless that placed the watch, it sets goal.
-func (c *climb) begin() (placed bool, err error) {
-	t := c.target
-	got := NoWD
-	err = c.n.stage(func(fd int) (err error) {
-		got, err = c.n.place(fd, t)
+// aim makes ws[done] the target, pinned where that is needed and it is next.
+func (c *climb) aim() error {
+	b := c.b
+	b.failed = b.done
+	w := &b.ws[b.done]
+	if b.t.wd != w.WD || !b.t.pinned {
+		b.t.release()
+		b.t.set(w)
+		if !b.honoured && c.free() == 0 {
+			return b.t.pin(w.Path, false)
+		}
+	}
+	return nil
+}
+
+// free returns how many numbers are to be given before the target's.
+func (c *climb) free() int64 { return c.b.census.between(c.last, c.b.t.wd) }
+
+// slice makes as many steps and adds as many watches as fit into one slice. It is
+// run by stage.
+func (c *climb) slice(fd int) error {
+	b, q := c.b, &c.b.n.queue
+	if err := q.drain(fd); err != nil {
 		return err
-	})
-	c.first, c.last = got, got
-	if got == NoWD || got == t.wd && err == nil {
-		return err == nil, err
 	}
-	err = errors.Join(err, c.n.takeBack(t, got))
-	switch {
-	case err != nil:
-		return false, err
-	case c.census.taken(t.wd):
-		return false, &WDError{Want: t.wd, Got: got}
-	case got > t.wd || c.stepsInAll() > c.options.maxSteps:
-		return false, c.stopped(c.missing)
+	if q.buffered() > maxPutBy {
+		return errPutBy
 	}
-	c.goal = c.below(t.wd)
-	return false, nil
-}
-
-// below returns the highest number under wd that is free. The one given after
-// it is wd.
-func (c *climb) below(wd WD) WD {
-	for wd--; c.census.taken(wd); wd-- {
-	}
-	return wd
-}
-
-// steps makes as many steps as fit into one slice. It is run by stage.
-func (c *climb) steps(fd int) (err error) {
-	q := &c.n.queue
-	defer func() { err = errors.Join(err, q.takeLast(fd)) }()
 	until := time.Now().Add(sliceTime)
-	begin, err := q.end(fd)
-	if err != nil {
-		return err
-	}
-	for i := 1; ; i++ {
-		wd, err := c.scratch.add(fd)
-		if err != nil {
-			return err
-		}
-		// What is queued before the slice is a former life's. If the number was
-		// taken when the numbers were locked, that life ended since, perhaps in
-		// this slice; the scratch watch itself has queued nothing yet.
-		from := begin
-		if c.census.taken(wd) {
-			if end, err := q.end(fd); err == nil {
-				from = end
+	for left := sliceSteps - 1; left > 0; {
+		if free := c.free(); free > 0 {
+			made, err := c.walk(fd, int(min(free, int64(left))), until)
+			if err != nil {
+				return err
 			}
-		}
-		q.expect(wd, from, true)
-		c.last = wd
-		if i >= sliceSteps-1 || wd >= c.goal || time.Now().After(until) {
-			// With the IN_IGNORED that the slice before left that makes 64.
-			if err = q.removeLast(fd); err == nil && q.buffered() > maxPutBy {
-				err = errPutBy
+			left -= made
+		} else {
+			if !b.honoured && !b.t.pinned {
+				return nil
 			}
-			return err
+			if err := c.arrive(fd); err != nil || c.strayed || b.done == len(b.ws) {
+				return err
+			}
+			left--
+			b.failed = b.done
+			b.t.release()
+			b.t.set(&b.ws[b.done])
 		}
-		sysRemove(fd, wd)
-	}
-}
-
-// arrive adds the target's watch as the counter stands at its number. It may
-// stand lower, if the number below was taken and became free meanwhile.
-func (c *climb) arrive() error {
-	for {
-		got := NoWD
-		err := c.n.stage(func(fd int) (err error) {
-			got, err = c.n.place(fd, c.target)
-			return err
-		})
-		if got == NoWD {
-			return err
+		if c.last >= b.t.wd {
+			return errPassed
 		}
-		c.last = got
-		if got == c.target.wd && err == nil {
+		if time.Now().After(until) {
 			return nil
 		}
-		if err = errors.Join(err, c.n.takeBack(c.target, got)); err != nil {
-			return err
-		}
-		if got > c.target.wd {
-			return c.overshot()
-		}
 	}
+	return nil
+}
+
+// errPassed stands for a target's number that the counter has passed.
+var errPassed = errors.New("the number was passed")
+
+// arrive adds the target's watch. If that comes under a lower number it is
+// removed: a number below was taken and became free meanwhile. It is run by
+// stage.
+func (c *climb) arrive(fd int) error {
+	b := c.b
+	got, err := b.place(fd)
+	if got == NoWD {
+		return err
+	}
+	c.last = got
+	if got == b.t.wd && err == nil {
+		return nil
+	}
+	if err == nil && (got < b.t.wd || b.done == 0 && b.t.pinned) {
+		c.strayed = true
+		s := b.stray(fd, got)
+		s.quiet = b.t.pinned
+		b.n.queue.expect(s)
+		err = b.n.removeOwn(fd, []span{s})
+	} else {
+		err = join(err, b.abort(fd, got))
+	}
+	if err == nil && got > b.t.wd {
+		return errPassed
+	}
+	return err
+}
+
+// takeBack takes out the records of a target's watch that strayed.
+func (c *climb) takeBack() error {
+	c.strayed = false
+	return c.b.takeBack(c.b.t.pinned)
+}
+
+// explain tells why the climb ended before its time.
+func (c *climb) explain(err error) error {
+	if errors.Is(err, errPassed) {
+		return c.overshot()
+	}
+	if err == errWatched || errors.As(err, new(*WDError)) {
+		return err
+	}
+	return c.stopped(err)
 }
 
 // overshot tells why the target's number was not given: somebody has it, or
 // had it, or so many watches were added while progress was called.
 func (c *climb) overshot() error {
-	census, err := c.n.takeCensus()
+	census, err := c.b.n.takeCensus()
 	if err != nil {
 		return err
 	}
-	if census.taken(c.target.wd) {
-		return &WDError{Want: c.target.wd, Got: c.last}
+	wd := c.b.ws[c.b.failed].WD
+	if census.taken(wd) {
+		return &WDError{Want: wd, Got: c.last}
 	}
-	return c.stopped(c.missing)
+	return c.stopped(c.b.missing)
 }
 
 // callProgress calls the caller's function, with the numbers unlocked, when it
 // is due.
 func (c *climb) callProgress(ctx context.Context) error {
-	if c.options.progress == nil || time.Since(c.reported) < progressInterval || c.goal-c.last < quietSteps {
+	b := c.b
+	if c.options.progress == nil || time.Since(c.reported) < progressInterval || b.ws[b.done].WD-c.last < quietSteps {
 		return nil
+	}
+	if err := b.n.stage(b.n.queue.sweep); err != nil { // the numbers' next lives may begin
+		return err
 	}
 	c.report()
 	c.reported = time.Now()
-	if err := c.session.lock(ctx); err != nil {
+	if err := b.lock(ctx); err != nil {
 		return err
 	}
 	if err := c.survey(); err != nil {
 		return err
 	}
-	if c.census.taken(c.target.wd) {
-		return &WDError{Want: c.target.wd, Got: NoWD}
-	}
-	c.goal = c.below(c.target.wd)
-	return nil
+	return c.check()
 }
 
 // report calls the caller's function with the numbers unlocked.
@@ -307,17 +328,20 @@ func (c *climb) report() {
 	if c.options.progress == nil {
 		return
 	}
-	c.session.unlock()
-	c.options.progress(Progress{WD: c.target.wd, Done: c.done(), Steps: c.stepsInAll(), Elapsed: time.Since(c.start)})
+	c.b.unlock()
+	c.options.progress(Progress{WD: c.goal(), Done: c.made(), Steps: c.stepsInAll(), Elapsed: time.Since(c.start)})
 }
 
-func (c *climb) done() int64 { return max(0, min(int64(c.last)-int64(c.first), c.stepsInAll())) }
+// goal is the highest number to reach.
+func (c *climb) goal() WD { return c.b.ws[len(c.b.ws)-1].WD }
 
-func (c *climb) stepsInAll() int64 { return max(0, int64(c.target.wd)-int64(c.first)) }
+func (c *climb) made() int64 { return max(0, min(int64(c.last)-int64(c.first), c.stepsInAll())) }
 
-func (c *climb) stopped(err error) error {
+func (c *climb) stepsInAll() int64 { return max(0, int64(c.goal())-int64(c.first)) }
+
+func (c *climb) stopped(err error) *CycleError {
 	return &CycleError{
-		WD: c.target.wd, Next: c.last, Done: c.done(), Steps: c.stepsInAll(),
+		WD: c.b.ws[c.b.failed].WD, Next: c.last, Done: c.made(), Steps: c.stepsInAll(),
 		Limit: c.options.maxSteps, Err: err,
 	}
 }

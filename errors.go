@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 )
 
 // An UnsupportedError says that the kernel, or a seccomp profile before it,
@@ -47,6 +48,24 @@ func (e *WDError) Error() string {
 	return fmt.Sprintf("watch descriptor %d is taken by another watch of this instance: the kernel gave %d", e.Want, e.Got)
 }
 
+// A RestoreError says which watch of a [Inotify.RestoreWatches] could not be
+// restored. All that were added before it have been removed again.
+type RestoreError struct {
+	Watch Watch // the one that failed
+	Done  int   // how many had been added
+	Err   error // what [Inotify.RestoreWatch] would have returned for it
+}
+
+func (e *RestoreError) Error() string {
+	s := fmt.Sprintf("restoring watch %d: %v", e.Watch.WD, e.Err)
+	if e.Done > 0 {
+		s += fmt.Sprintf(" (%d watches had been added, and were removed again)", e.Done)
+	}
+	return s
+}
+
+func (e *RestoreError) Unwrap() error { return e.Err }
+
 // A CycleError says that the add/remove cycle, which is used where the kernel
 // lacks INOTIFY_IOC_SETNEXTWD, did not reach a number. No watch is left behind.
 //
@@ -59,10 +78,15 @@ func (e *WDError) Error() string {
 type CycleError struct {
 	WD    WD    // the number asked for
 	Next  WD    // the number that the instance had come to
-	Done  int64 // steps done; one step is one add and one remove
-	Steps int64 // steps it takes in all, from where it began; 0 if WD was passed
+	Done  int64 // steps done; one step is one number
+	Steps int64 // steps it takes in all, from where it began to the highest number asked for
 	Limit int64 // steps allowed
-	Err   error
+
+	// Estimate is how long the steps would take, if they are more than Limit: a
+	// few were made on another instance to measure it. 0 if that failed.
+	Estimate time.Duration
+
+	Err error
 }
 
 func (e *CycleError) Error() string {
@@ -71,7 +95,11 @@ func (e *CycleError) Error() string {
 	case e.passed():
 		why = fmt.Sprintf("the instance has already come to %d and only counts up: restore on a fresh instance, in ascending order", e.Next)
 	case e.Done == 0 && e.Steps > e.Limit:
-		why = fmt.Sprintf("it takes %d steps and %d are allowed: raise the limit", e.Steps, e.Limit)
+		about := ""
+		if e.Estimate > 0 {
+			about = fmt.Sprintf(", here about %v,", e.Estimate.Round(e.Estimate/50))
+		}
+		why = fmt.Sprintf("it takes %d steps%s and %d are allowed: raise the limit", e.Steps, about, e.Limit)
 	default:
 		why = fmt.Sprintf("stopped after %d of %d steps", e.Done, e.Steps)
 	}
@@ -123,6 +151,17 @@ const (
 	callSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
 	callQueued  = "ioctl FIONREAD"
 )
+
+// join adds what went wrong besides to an error.
+func join(err, besides error) error {
+	switch {
+	case besides == nil || errors.Is(err, besides):
+		return err
+	case err == nil:
+		return besides
+	}
+	return errors.Join(err, besides)
+}
 
 func pathError(path string, err error) error {
 	return &fs.PathError{Op: callAdd, Path: path, Err: err}

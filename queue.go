@@ -38,7 +38,9 @@ type queue struct {
 	buf  []byte
 	r, w int    // buf[r:w] is for readers
 	pos  uint64 // bytes read from the kernel so far
-	own  []span
+	own  []span // ascending by wd
+	// ending is the last position at which an own watch's span ends, or 0.
+	ending uint64
 
 	names *nameCache
 }
@@ -48,6 +50,7 @@ type span struct {
 	wd          WD
 	from, until uint64
 	quiet       bool // the watch reports nothing, so that its IN_IGNORED is all there is
+	ignored     bool // its IN_IGNORED was seen
 }
 
 const unsettled = math.MaxUint64 // the until of a watch that may still report
@@ -55,9 +58,17 @@ const unsettled = math.MaxUint64 // the until of a watch that may still report
 func (q *queue) buffered() int { return q.w - q.r }
 
 // unwanted returns how many bytes in the kernel's queue no reader will see:
-// the IN_IGNORED of a watch of the queue's own. A stray that was not quiet may
+// the IN_IGNORED of the queue's own watches. A stray that was not quiet may
 // have reported more, which is counted.
-func (q *queue) unwanted() int { return recordHeader * len(q.own) }
+func (q *queue) unwanted() int {
+	count := 0
+	for i := range q.own {
+		if !q.own[i].ignored {
+			count++
+		}
+	}
+	return recordHeader * count
+}
 
 // end returns the position behind all that the kernel's queue now holds.
 func (q *queue) end(fd int) (uint64, error) {
@@ -68,13 +79,27 @@ func (q *queue) end(fd int) (uint64, error) {
 	return q.pos + uint64(queued), nil
 }
 
-// expect makes wd an own watch, whose records begin at from.
-func (q *queue) expect(wd WD, from uint64, quiet bool) {
-	q.own = append(q.own, span{wd, from, unsettled, quiet})
+// expect makes watches own watches.
+func (q *queue) expect(own ...span) {
+	q.own = append(q.own, own...)
+	byWD := func(a, b span) int { return int(a.wd) - int(b.wd) }
+	if !slices.IsSortedFunc(q.own, byWD) {
+		slices.SortStableFunc(q.own, byWD)
+	}
+}
+
+// firstOwn returns the place of the first own watch with the number wd or a
+// higher one.
+func (q *queue) firstOwn(wd WD) int {
+	i, _ := slices.BinarySearchFunc(q.own, wd, func(s span, wd WD) int { return int(s.wd) - int(wd) })
+	return i
 }
 
 // settle ends the own watches' spans at what the kernel's queue now holds.
 func (q *queue) settle(fd int) error {
+	if len(q.own) == 0 {
+		return nil
+	}
 	end, err := q.end(fd)
 	if err != nil {
 		end = q.pos // rather read one record too many than lose one
@@ -82,36 +107,45 @@ func (q *queue) settle(fd int) error {
 	for i := range q.own {
 		q.own[i].until = min(q.own[i].until, end)
 	}
+	q.ending = max(q.ending, end)
 	q.forget()
 	return err
 }
 
-// forget forgets the spans that have been read.
+// forget forgets the spans that have been read, once all that ended have been.
 func (q *queue) forget() {
+	if q.ending == 0 || q.pos < q.ending {
+		return
+	}
 	q.own = slices.DeleteFunc(q.own, func(s span) bool { return s.until <= q.pos })
+	if len(q.own) == 0 {
+		q.own = nil // it may have been long
+	}
+	q.ending = 0
 }
 
-// removeLast removes the last own watch, when the others have been removed, and
-// leaves the descriptor readable if there is something to read.
-//
-// The queue is emptied first, so that the removal cannot overflow it. What is
-// then put by for readers no longer makes the descriptor readable, but the
-// IN_IGNORED of this removal does: it stays in the kernel's queue until a reader
-// drops it. See takeLast for when nothing was put by.
-func (q *queue) removeLast(fd int) error {
-	last := q.own[len(q.own)-1]
-	err := q.drain(fd)
-	if err == nil {
-		q.own = append(q.own[:0], last)
+// drain reads all that the kernel's queue holds when it is called, but not the
+// last record: so the descriptor stays readable for a caller who waits for that,
+// though what is read here is put by.
+func (q *queue) drain(fd int) error {
+	end, err := q.end(fd)
+	for err == nil && q.pos+recordHeader < end {
+		size := int(min(end-q.pos-recordHeader, readSize))
+		var n int
+		if n, err = q.read(fd, size); n == 0 || n < size && size < readSize {
+			break
+		}
 	}
-	sysRemove(fd, last.wd) // it may be gone already, with what it watched
+	if errors.Is(err, eINVAL) {
+		return nil // the last has a name, and is all that is left
+	}
 	return err
 }
 
-// takeLast takes the records of removed own watches out as long as nothing else
-// is before them. It reads one at a time: what is behind may be an event that
-// somebody is being woken for.
-func (q *queue) takeLast(fd int) error {
+// sweep ends the spans of own watches, which have been removed, and takes their
+// records out as long as nothing else is before them. It reads one at a time:
+// what is behind may be an event that somebody is being woken for.
+func (q *queue) sweep(fd int) error {
 	err := q.settle(fd)
 	for err == nil && q.buffered() == 0 && len(q.own) > 0 {
 		var n int
@@ -121,18 +155,6 @@ func (q *queue) takeLast(fd int) error {
 	}
 	if errors.Is(err, eINVAL) {
 		return nil // a longer record comes first, and is news enough
-	}
-	return err
-}
-
-// drain reads all that the kernel's queue holds when it is called.
-func (q *queue) drain(fd int) error {
-	end, err := q.end(fd)
-	for err == nil && q.pos < end {
-		var n int
-		if n, err = q.read(fd, readSize); n == 0 {
-			return err
-		}
 	}
 	return err
 }
@@ -202,13 +224,18 @@ func (q *queue) takeOut(b []byte) (int, error) {
 
 // isOwn reports whether a record at a position is an own watch's.
 func (q *queue) isOwn(rec record, at uint64) bool {
-	for i, s := range q.own {
-		if s.wd == rec.wd && s.from <= at && at < s.until {
-			if s.quiet && rec.mask.Has(Ignored) {
+	for i := q.firstOwn(rec.wd); i < len(q.own) && q.own[i].wd == rec.wd; i++ {
+		s := &q.own[i]
+		if at < s.from || at >= s.until {
+			continue
+		}
+		if rec.mask.Has(Ignored) {
+			s.ignored = true
+			if s.quiet {
 				q.own = slices.Delete(q.own, i, i+1)
 			}
-			return true
 		}
+		return true
 	}
 	return false
 }

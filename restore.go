@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -44,8 +45,8 @@ func WithProgress(f func(Progress)) RestoreOption {
 
 // Progress tells how far the climb to a number is.
 type Progress struct {
-	WD      WD    // the number to reach
-	Done    int64 // steps done
+	WD      WD    // the number to reach, the highest of a RestoreWatches
+	Done    int64 // steps done; one step is one number
 	Steps   int64 // steps in all
 	Elapsed time.Duration
 }
@@ -66,14 +67,15 @@ func (p Progress) Remaining() time.Duration {
 // ([*WDError]).
 //
 // It sets the number with INOTIFY_IOC_SETNEXTWD. Where that is missing, it
-// climbs to the number by adding and removing a scratch watch, which goes up
+// climbs to the number by adding and removing scratch watches, which goes up
 // only and takes some microseconds a number; a climb fails with a
 // [*CycleError]. It stops within about a millisecond when ctx ends or the
 // Inotify is closed. After a failure, all is as before but the number that the
 // next AddWatch gets, and no event of the restore's own watches is ever read.
 //
 // On an instance that has given no number yet, or lower ones only, any number
-// can be reached: restore on a fresh instance, in ascending order.
+// can be reached: restore on a fresh instance, and several watches with
+// [Inotify.RestoreWatches] or in ascending order.
 //
 // It waits for another restore under way until ctx ends, and for adds under way
 // in any case. A climb, and every restore where IN_MASK_CREATE does not work,
@@ -86,31 +88,59 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	if n.closed.Load() {
 		return pathError(path, os.ErrClosed)
 	}
-	t, err := newTarget(wd, path, mask)
-	if err != nil {
-		return pathError(path, err)
-	}
-	s := session{n: n}
-	if err := s.lock(ctx); err != nil {
-		return pathError(path, err)
-	}
-	defer s.unlock()
-	defer t.release()
-	honoured, err := n.honoursCreate()
-	if err == nil && !honoured {
-		err = n.pin(&t, path)
-	}
-	var missing error
+	b := batch{n: n, ws: []Watch{{WD: wd, Path: path, Mask: mask}}, opts: opts}
+	err := checkWatch(&b.ws[0])
 	if err == nil {
-		missing, err = n.placeByIoctl(&t)
-	}
-	if missing != nil {
-		err = n.placeByClimb(ctx, &s, &t, path, opts, missing)
+		err = b.restore(ctx)
 	}
 	if err != nil {
 		return pathError(path, err)
 	}
 	return nil
+}
+
+// RestoreWatches adds each of ws under its number, or fails and adds none. It
+// goes by Path, which must not be empty, and Mask, as [Inotify.RestoreWatch]
+// does; it checks neither Device, Inode nor Handle. ws may be in any order and
+// is not changed. The error is a [*RestoreError], which names the watch that
+// could not be restored.
+//
+// Numbers that follow each other need one INOTIFY_IOC_SETNEXTWD; by the cycle,
+// the restore climbs once from the lowest number to the highest, and
+// [WithMaxSteps] counts all of that.
+//
+// Events of watches that are added already may be read while others are still
+// to come. If the restore then fails, the events that were not read from the
+// kernel by then are dropped, and no [Ignored] tells of the removal. All else is
+// as for RestoreWatch.
+func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {
+	if n.closed.Load() {
+		return callError("RestoreWatches", os.ErrClosed)
+	}
+	if len(ws) == 0 {
+		return nil
+	}
+	b := batch{n: n, ws: ascending(ws), opts: opts}
+	err := b.check()
+	if err == nil {
+		err = b.restore(ctx)
+	}
+	if err != nil {
+		w := b.ws[b.failed]
+		return &RestoreError{Watch: w, Done: b.reached, Err: pathError(w.Path, err)}
+	}
+	return nil
+}
+
+// ascending returns ws in ascending order of WD: itself, or a sorted copy.
+func ascending(ws []Watch) []Watch {
+	byWD := func(a, b Watch) int { return int(a.WD) - int(b.WD) }
+	if slices.IsSortedFunc(ws, byWD) {
+		return ws
+	}
+	ws = slices.Clone(ws)
+	slices.SortFunc(ws, byWD)
+	return ws
 }
 
 // lockNumbers takes the sole right to give out numbers. It waits for the
@@ -131,265 +161,315 @@ func (n *Inotify) unlockNumbers() {
 	<-n.restoring
 }
 
-// A session is a restore's hold on the numbers, which it lets go for a while
-// when it calls out.
-type session struct {
-	n    *Inotify
-	held bool
+// A batch is the watches of one restore.
+type batch struct {
+	n      *Inotify
+	ws     []Watch // ascending
+	opts   []RestoreOption
+	locked bool // the numbers are held
+
+	honoured bool    // IN_MASK_CREATE works
+	census   *census // since the numbers were last locked; by the ioctl only where that bit does not work
+	t        target  // ws[done]
+	done     int     // ws[:done] have been added
+	next     WD      // the number that the next add gets, as far as SETNEXTWD told the kernel
+	marks    []mark
+
+	failed  int    // ws[failed] could not be restored
+	reached int    // how many had been added then
+	undo    []span // what is to be removed again
+	missing error  // what SETNEXTWD said, if it is missing
 }
 
-func (s *session) lock(ctx context.Context) error {
-	err := s.n.lockNumbers(ctx)
-	s.held = err == nil
-	return err
+// A mark says that no record of a former life of the numbers of ws[first:] lies
+// at or behind a position of the queue. Numbers without a mark had none.
+type mark struct {
+	first int
+	from  uint64
 }
 
-func (s *session) unlock() {
-	if s.held {
-		s.n.unlockNumbers()
-		s.held = false
-	}
-}
-
-// A target is a watch to be made under a number.
-//
-// It is made with one call where that is safe and fast. Otherwise it is pinned:
-// first a watch that reports nothing is added, and when it has the number, a
-// second call sets its mask; an O_PATH descriptor makes sure that both are about
-// the same inode. That is needed where the kernel ignores IN_MASK_CREATE, since
-// the first call then finds out whether the inode is watched, and used for the
-// climb, whose first step nearly always comes under a wrong number.
-type target struct {
-	wd     WD
-	path   *byte // of a pinned target, through /proc/self/fd
-	mask   Mask  // to have in the end, and for the call that makes the watch
-	pinned int   // the O_PATH descriptor, or -1
-	blank  Mask  // what a pinned target's first call passes
-	census *census
-}
-
-// leakedBits are bits that old kernels show in fdinfo's masks but refuse in an
-// add: FS_EVENT_ON_CHILD, and IN_UNMOUNT, which is always on.
-const leakedBits = 0x08000000 | Unmount
-
-func newTarget(wd WD, path string, mask Mask) (target, error) {
-	if err := checkWD(wd); err != nil {
-		return target{}, err
-	}
-	if mask.Has(MaskAdd) {
-		return target{}, fmt.Errorf("IN_MASK_ADD cannot be restored, since a restore never changes a watch: %w", eINVAL)
-	}
-	p, err := cString(path)
-	if err != nil {
-		return target{}, err
-	}
-	// IN_MASK_CREATE also lets the mask be empty otherwise.
-	return target{wd: wd, path: p, mask: mask&^leakedBits | MaskCreate, pinned: -1}, nil
-}
-
-// What a kernel makes of IN_MASK_CREATE (Linux 4.18).
-const (
-	createUnknown int32 = iota
-	createHonoured
-	createIgnored
-)
-
-// honoursCreate reports whether IN_MASK_CREATE works. A kernel that has it
-// refuses it together with IN_MASK_ADD (EINVAL) before it looks at the path,
-// and alone gets to find that the path is empty (ENOENT). Older kernels and
-// gVisor ignore the bit, and find the empty path both times, or know no such
-// bit, and say EINVAL both times. Nothing is changed by asking.
-func (n *Inotify) honoursCreate() (bool, error) {
-	if known := n.create.Load(); known != createUnknown {
-		return known == createHonoured, nil
-	}
-	empty, err := cString("")
-	if err != nil {
-		return false, err
-	}
-	var alone, both errno
-	if err := n.control(func(fd int) {
-		_, alone = sysAdd(fd, empty, MaskCreate)
-		_, both = sysAdd(fd, empty, MaskCreate|MaskAdd)
-	}); err != nil {
-		return false, err
-	}
-	switch {
-	case alone == eNOENT && both == eINVAL:
-		n.create.Store(createHonoured)
-		return true, nil
-	case alone == both && (alone == eNOENT || alone == eINVAL):
-		n.create.Store(createIgnored)
-	}
-	return false, nil
-}
-
-// pin makes t a pinned target.
-func (n *Inotify) pin(t *target, path string) error {
-	honoured, err := n.honoursCreate()
-	if err != nil {
-		return err
-	}
-	t.blank = MaskCreate
-	if !honoured {
-		t.blank = scratchMask
-		if t.census, err = n.takeCensus(); err != nil {
+// check finds what is wrong with the watches before anything is done.
+func (b *batch) check() error {
+	for i := range b.ws {
+		w := &b.ws[i]
+		b.failed = i
+		if err := checkWatch(w); err != nil {
 			return err
 		}
-		if n.foreign.Load() && !t.census.listed {
-			return &UnsupportedError{
-				Feature: "restoring a watch on an instance that others hold or held",
-				Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
-			}
+		if w.Path == "" {
+			return fmt.Errorf("watch %d has no path: %w", w.WD, eINVAL)
 		}
-	}
-	pinned, err := sysOpenPath(path, t.mask.Has(DontFollow))
-	if err != nil {
-		return fmt.Errorf("open with O_PATH: %w", err)
-	}
-	t.pinned = pinned
-	t.path, err = cString(procFD(t.pinned))
-	t.blank |= t.mask & OnlyDir
-	t.mask &^= DontFollow | MaskCreate // IN_DONT_FOLLOW would watch the link in /proc
-	return err
-}
-
-func (t *target) release() {
-	if t.pinned >= 0 {
-		sysClose(t.pinned)
-	}
-}
-
-// A census is what can be known of the numbers that are in use. It counts as
-// long as the numbers are held.
-type census struct {
-	listed  bool // the kernel lists its watches; gVisor does not
-	live    []WD // ascending
-	highest WD   // of the watches added here
-}
-
-func (n *Inotify) takeCensus() (*census, error) {
-	honoured, err := n.honoursCreate()
-	if err != nil {
-		return nil, err
-	}
-	ws, err := n.watches()
-	if !honoured && err == nil && len(ws) == 0 {
-		err = n.listsWatches() // existing goes by it
-	}
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return nil, err
-	}
-	c := &census{listed: err == nil, highest: WD(n.highest.Load())}
-	for _, w := range ws {
-		c.live = append(c.live, w.WD)
-	}
-	return c, nil
-}
-
-// taken reports whether a watch is known to have the number wd.
-func (c *census) taken(wd WD) bool {
-	_, found := slices.BinarySearch(c.live, wd)
-	return found
-}
-
-// existing reports whether wd, which an add returned on a kernel that ignores
-// IN_MASK_CREATE, is the number of a watch that was there at the census. A
-// kernel that lists none is gVisor, which gives no number twice: what is higher
-// than all that were given is new.
-func (c *census) existing(wd WD) bool {
-	if c.listed {
-		return c.taken(wd)
-	}
-	return wd <= c.highest
-}
-
-// add adds t's watch, whatever number it gets, or fails because the inode is
-// watched.
-func (t *target) add(fd int) (WD, error) {
-	mask := t.mask
-	if t.pinned >= 0 {
-		mask = t.blank
-	}
-	wd, e := sysAdd(fd, t.path, mask)
-	switch {
-	case e == eEXIST:
-		return NoWD, errWatched
-	case e != success:
-		return NoWD, addError(e)
-	case t.census != nil && t.census.existing(wd):
-		return NoWD, fmt.Errorf("as watch %d: %w", wd, errWatched)
-	}
-	return wd, nil
-}
-
-// finish gives a pinned target's watch, which has t's number, its mask.
-func (t *target) finish(fd int) error {
-	if t.pinned < 0 || t.mask == 0 {
-		return nil
-	}
-	wd, e := sysAdd(fd, t.path, t.mask)
-	if e != success {
-		return addError(e)
-	}
-	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
-		sysRemove(fd, wd)
-		return fmt.Errorf("setting the mask of watch %d reached watch %d", t.wd, wd)
+		if i > 0 && b.ws[i-1].WD == w.WD {
+			return fmt.Errorf("watch descriptor %d is asked for twice, and for %s: %w", w.WD, b.ws[i-1].Path, eINVAL)
+		}
 	}
 	return nil
 }
 
-var errWatched = fmt.Errorf("this instance watches the inode already: %w", eEXIST)
-
-// place adds t's watch and returns the number that it got, or NoWD. Unless that
-// is t's and err is nil, the watch has been removed again, and the caller calls
-// takeBack next. place is run by stage.
-func (n *Inotify) place(fd int, t *target) (got WD, err error) {
-	q := &n.queue
-	// A number above all that were given here had no former life, whose records
-	// would have to be told apart: a restore in ascending order saves the call.
-	// A one-shot watch that ends by itself just between the two calls, and whose
-	// number the stray gets, is not told apart.
-	from := q.pos
-	if t.pinned < 0 && (n.foreign.Load() || t.wd <= WD(n.highest.Load())) {
-		if from, err = q.end(fd); err != nil {
-			return NoWD, err
+// restore adds all watches or none.
+func (b *batch) restore(ctx context.Context) (err error) {
+	if err := b.lock(ctx); err != nil {
+		return err
+	}
+	defer b.unlock()
+	defer b.t.release()
+	if b.honoured, err = b.n.honoursCreate(); err != nil {
+		return err
+	}
+	if !b.honoured {
+		if err := b.survey(); err != nil {
+			return err
 		}
 	}
-	if got, err = t.add(fd); err != nil {
-		return NoWD, err
+	err = b.byIoctl(ctx)
+	if b.missing != nil {
+		err = b.byClimb(ctx)
 	}
-	if got == t.wd {
-		if err = t.finish(fd); err == nil {
-			n.given(got)
-			return got, nil
-		}
+	if err != nil {
+		err = b.named(err)
+		err = join(err, b.rollBack())
 	}
-	if n.unreadable != nil {
-		sysRemove(fd, got)
-		return got, err
-	}
-	if t.pinned >= 0 {
-		// Blank, it has reported nothing yet: all that is queued is older.
-		if end, eerr := q.end(fd); eerr == nil {
-			from = end
-		}
-	}
-	q.expect(got, from, t.pinned >= 0)
-	return got, errors.Join(err, q.removeLast(fd))
+	return err
 }
 
-// takeBack takes out the records of a watch that place has removed.
-func (n *Inotify) takeBack(t *target, got WD) error {
-	if n.unreadable != nil {
+func (b *batch) lock(ctx context.Context) error {
+	err := b.n.lockNumbers(ctx)
+	b.locked = err == nil
+	return err
+}
+
+func (b *batch) unlock() {
+	if b.locked {
+		b.n.unlockNumbers()
+		b.locked = false
+	}
+}
+
+// survey learns which numbers are taken.
+func (b *batch) survey() (err error) {
+	if b.census, err = b.n.takeCensus(); err != nil {
+		return err
+	}
+	if !b.honoured && b.n.foreign.Load() && !b.census.listed {
+		return &UnsupportedError{
+			Feature: "restoring a watch on an instance that others hold or held",
+			Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
+		}
+	}
+	return nil
+}
+
+// existing reports whether a watch with the number wd was there before the one
+// that is being added.
+func (b *batch) existing(wd WD) bool { return b.census.existing(wd) || b.has(wd) }
+
+// has reports whether this restore has added the watch wd.
+func (b *batch) has(wd WD) bool {
+	_, found := slices.BinarySearchFunc(b.ws[:b.done], wd, func(w Watch, wd WD) int { return int(w.WD) - int(wd) })
+	return found
+}
+
+// byIoctl sets the next number and adds the watches. If the ioctl is missing,
+// it has done nothing, and b.missing says so.
+func (b *batch) byIoctl(ctx context.Context) error {
+	for b.done < len(b.ws) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.aim(); err != nil {
+			return err
+		}
+		if err := b.n.stage(b.slice); err != nil {
+			return err
+		}
+		if b.done < len(b.ws) {
+			runtime.Gosched()
+		}
+	}
+	return nil
+}
+
+// aim makes ws[done] the target, pinned where IN_MASK_CREATE does not work.
+func (b *batch) aim() error {
+	b.t.release()
+	b.t.set(&b.ws[b.done])
+	b.failed = b.done
+	if b.honoured {
+		return nil
+	}
+	return b.t.pin(b.ws[b.done].Path, false)
+}
+
+// slice adds as many watches as fit into one slice of time, or one pinned one.
+// It is run by stage.
+func (b *batch) slice(fd int) error {
+	if err := b.mark(fd); err != nil {
+		return err
+	}
+	var until time.Time
+	last := min(b.done+sliceSteps, len(b.ws))
+	if last > b.done+1 {
+		until = time.Now().Add(sliceTime)
+	}
+	for {
+		if err := b.placeNext(fd); err != nil || b.done == last || b.t.pinned {
+			return err
+		}
+		if b.done%8 == 0 && time.Now().After(until) {
+			return nil
+		}
+		b.failed = b.done
+		b.t.set(&b.ws[b.done])
+	}
+}
+
+// mark notes where the former lives of the numbers to be given next end, if they
+// can have had one: a number above all that were given here had none.
+func (b *batch) mark(fd int) error {
+	if !b.n.foreign.Load() && b.ws[b.done].WD > WD(b.n.highest.Load()) {
+		return nil
+	}
+	from, err := b.n.queue.end(fd)
+	if err == nil {
+		b.marks = append(b.marks, mark{b.done, from})
+	}
+	return err
+}
+
+// placeNext sets the next number, if it is not the one that comes anyway, and
+// adds the target. If it fails, rollBack comes next. It is run by stage.
+func (b *batch) placeNext(fd int) error {
+	if b.t.wd != b.next {
+		if err := setNextError(sysSetNext(fd, b.t.wd)); err != nil {
+			if errors.Is(err, errors.ErrUnsupported) && b.done == 0 {
+				b.missing = err
+			}
+			return err
+		}
+	}
+	got, err := b.place(fd)
+	b.next = got + 1
+	if got == NoWD || got == b.t.wd && err == nil {
+		return err
+	}
+	if got != b.t.wd {
+		err = join(&WDError{Want: b.t.wd, Got: got}, err)
+	}
+	return join(err, b.abort(fd, got))
+}
+
+// place adds the target's watch and returns the number that it got, or NoWD.
+// Unless that is the target's and err is nil, the watch is a stray, which the
+// caller removes before the stage ends.
+func (b *batch) place(fd int) (got WD, err error) {
+	if got, err = b.t.add(fd, b.existing); err != nil {
+		return NoWD, err
+	}
+	if got == b.t.wd {
+		if err = b.t.finish(fd); err == nil {
+			b.n.given(got)
+			b.done++
+		}
+	}
+	return got, err
+}
+
+// stray returns the span of a watch that got a wrong number.
+//
+// A one-shot watch that ended by itself since the mark, and whose number the
+// stray got, is not told apart.
+func (b *batch) stray(fd int, wd WD) span {
+	s := span{wd: wd, from: b.from(b.done), until: unsettled}
+	if b.t.pinned {
+		// Blank, it has reported nothing yet: all that is queued is older.
+		if end, err := b.n.queue.end(fd); err == nil {
+			s.from = end
+		}
+	}
+	return s
+}
+
+// from returns where the records of ws[i]'s number begin to be this restore's.
+func (b *batch) from(i int) uint64 {
+	for _, m := range slices.Backward(b.marks) {
+		if m.first <= i {
+			return m.from
+		}
+	}
+	return 0
+}
+
+// abort has the records of all watches that were added, and of a stray if there
+// is one, taken out from now on, and removes the stray. The others are left for
+// rollBack. It is run by stage.
+func (b *batch) abort(fd int, stray WD) error {
+	b.reached, b.undo = b.done, make([]span, 0, b.done+1)
+	marks, from := b.marks, uint64(0)
+	for i, w := range b.ws[:b.done] {
+		if len(marks) > 0 && marks[0].first == i {
+			from, marks = marks[0].from, marks[1:]
+		}
+		b.undo = append(b.undo, span{wd: w.WD, from: from, until: unsettled})
+	}
+	own := b.undo
+	if stray != NoWD {
+		own = append(own, b.stray(fd, stray))
+	}
+	b.done = 0
+	b.n.expect(own...)
+	return b.n.removeOwn(fd, own[len(b.undo):])
+}
+
+// rollBack removes all that was added and takes its records out.
+func (b *batch) rollBack() error {
+	if b.undo == nil && b.done > 0 {
+		if err := b.n.stage(func(fd int) error { return b.abort(fd, NoWD) }); err != nil {
+			return err
+		}
+	}
+	if b.undo == nil {
+		return nil
+	}
+	for slice := range slices.Chunk(b.undo, sliceSteps-1) {
+		if err := b.n.stage(func(fd int) error { return b.n.removeOwn(fd, slice) }); err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return b.takeBack(b.t.pinned && b.reached == 0)
+}
+
+// expect makes watches own watches. Where nothing may be read it does nothing.
+func (n *Inotify) expect(own ...span) {
+	if n.unreadable == nil {
+		n.queue.expect(own...)
+	}
+}
+
+// removeOwn removes own watches. The queue is emptied first as far as it may be,
+// so that the removals cannot overflow it. It is run by stage.
+func (n *Inotify) removeOwn(fd int, own []span) (err error) {
+	if n.unreadable == nil {
+		err = n.queue.drain(fd)
+	}
+	for _, s := range own {
+		sysRemove(fd, s.wd) // it may be gone already, with what it watched
+	}
+	return err
+}
+
+// takeBack takes out the records of own watches that were removed. If they were
+// quiet, there is no more to come than is there.
+func (b *batch) takeBack(quiet bool) error {
+	if b.n.unreadable != nil {
 		// Whoever reads this descriptor does so elsewhere, and is told.
-		return fmt.Errorf("the IN_IGNORED of watch %d remains in the queue: %w", got, n.unreadable)
+		return fmt.Errorf("an IN_IGNORED of each watch that was removed again remains in the queue: %w", b.n.unreadable)
 	}
 	var err error
-	if t.pinned < 0 {
+	if !quiet {
 		err = quiesce()
 	}
-	return errors.Join(err, n.stage(n.queue.takeLast))
+	return join(err, b.n.stage(b.n.queue.sweep))
 }
 
 // quiesce waits until no event is on its way of a watch that has been removed.
@@ -406,6 +486,34 @@ func quiesce() error {
 	return other.Close()
 }
 
+// named adds to the error for an inode that is watched already which watch that
+// is, where there are several that it can be.
+func (b *batch) named(err error) error {
+	if err != errWatched || len(b.ws) == 1 {
+		return err
+	}
+	census, cerr := b.n.takeCensus()
+	if cerr != nil {
+		return err
+	}
+	w := &b.ws[b.failed]
+	b.t.set(w)
+	b.n.stage(func(fd int) error {
+		// Asks for the number of the inode's watch and changes nothing about it.
+		wd, e := sysAdd(fd, &b.t.path[0], scratchMask|w.Mask&(DontFollow|OnlyDir))
+		switch {
+		case e != success:
+		case census.taken(wd) || b.has(wd):
+			err = watchedAs(wd)
+		default: // that watch has gone meanwhile, and this is a new one
+			b.n.expect(span{wd: wd, until: unsettled, quiet: true})
+			return b.n.removeOwn(fd, []span{{wd: wd}})
+		}
+		return nil
+	})
+	return err
+}
+
 // stage runs f with the descriptor and holds queue.mu meanwhile.
 func (n *Inotify) stage(f func(fd int) error) error {
 	n.queue.mu.Lock()
@@ -415,27 +523,4 @@ func (n *Inotify) stage(f func(fd int) error) error {
 		return cerr
 	}
 	return err
-}
-
-// placeByIoctl sets the next number and adds t's watch. If the ioctl is missing,
-// it says so and has done nothing.
-func (n *Inotify) placeByIoctl(t *target) (missing, err error) {
-	got := NoWD
-	err = n.stage(func(fd int) (err error) {
-		if err = setNextError(sysSetNext(fd, t.wd)); errors.Is(err, errors.ErrUnsupported) {
-			missing = err
-			return nil
-		}
-		if err == nil {
-			got, err = n.place(fd, t)
-		}
-		return err
-	})
-	switch {
-	case got == NoWD || got == t.wd && err == nil:
-		return missing, err
-	case got != t.wd:
-		err = errors.Join(&WDError{Want: t.wd, Got: got}, err)
-	}
-	return nil, errors.Join(err, n.takeBack(t, got))
 }

@@ -39,6 +39,10 @@ func sysAdd(int, *byte, Mask) (WD, errno) { return NoWD, eNOSYS }
 
 func sysRemove(int, WD) errno { return eNOSYS }
 
+func sysAddScratch(int, *byte, Mask) (WD, errno) { return NoWD, eNOSYS }
+
+func sysRemoveScratch(int, WD) {}
+
 func sysRead(int, []byte) (int, errno) { return 0, eNOSYS }
 
 func sysQueued(int) (int, errno) { return 0, eNOSYS }

@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A target is a watch to be made under a number.
+//
+// It is made with one call where that is safe. Otherwise it is pinned: first a
+// watch that reports nothing is added, and when it has the number, a second call
+// sets its mask; an O_PATH descriptor makes sure that both are about the same
+// inode. That is needed where the kernel ignores IN_MASK_CREATE, since the first
+// call then finds out whether the inode is watched, and used for the first step
+// of a climb, which nearly always comes under a wrong number.
+type target struct {
+	wd     WD
+	path   []byte // with a final NUL; of a pinned target, through /proc/self/fd
+	mask   Mask   // to have in the end, and for the call that makes the watch
+	pinned bool
+	fd     int  // the O_PATH descriptor of a pinned target
+	blank  Mask // what a pinned target's first call passes
+}
+
+// leakedBits are bits that old kernels show in fdinfo's masks but refuse in an
+// add: FS_EVENT_ON_CHILD, and IN_UNMOUNT, which is always on.
+const leakedBits = 0x08000000 | Unmount
+
+// checkWatch finds what is wrong with a watch that is to be restored, as far as
+// it shows without asking the kernel.
+func checkWatch(w *Watch) error {
+	if err := checkWD(w.WD); err != nil {
+		return err
+	}
+	if w.Mask.Has(MaskAdd) {
+		return fmt.Errorf("IN_MASK_ADD cannot be restored, since a restore never changes a watch: %w", eINVAL)
+	}
+	if strings.IndexByte(w.Path, 0) >= 0 {
+		return fmt.Errorf("the path has a NUL byte: %w", eINVAL)
+	}
+	return nil
+}
+
+// set makes t the watch w, which was checked, and not pinned.
+func (t *target) set(w *Watch) {
+	t.wd = w.WD
+	t.path = append(append(t.path[:0], w.Path...), 0)
+	t.mask = w.Mask&^leakedBits | MaskCreate // which also lets the mask be empty otherwise
+	t.pinned = false
+}
+
+// pin makes t a pinned target.
+func (t *target) pin(path string, honoured bool) error {
+	fd, err := sysOpenPath(path, t.mask.Has(DontFollow))
+	if err != nil {
+		return fmt.Errorf("open with O_PATH: %w", err)
+	}
+	t.pinned, t.fd = true, fd
+	t.path = append(append(t.path[:0], procFD(fd)...), 0)
+	t.blank = MaskCreate
+	if !honoured {
+		t.blank = scratchMask
+	}
+	t.blank |= t.mask & OnlyDir
+	t.mask &^= DontFollow | MaskCreate // IN_DONT_FOLLOW would watch the link in /proc
+	return nil
+}
+
+func (t *target) release() {
+	if t.pinned {
+		sysClose(t.fd)
+		t.pinned = false
+	}
+}
+
+// add adds t's watch, whatever number it gets, or fails because the inode is
+// watched: existing tells whether a number is that of a watch that was there,
+// which matters where IN_MASK_CREATE does not work.
+func (t *target) add(fd int, existing func(WD) bool) (WD, error) {
+	mask := t.mask
+	if t.pinned {
+		mask = t.blank
+	}
+	wd, e := sysAdd(fd, &t.path[0], mask)
+	switch {
+	case e == eEXIST:
+		return NoWD, errWatched
+	case e != success:
+		return NoWD, addError(e)
+	case !mask.Has(MaskCreate) && existing(wd):
+		return NoWD, watchedAs(wd)
+	}
+	return wd, nil
+}
+
+// finish gives a pinned target's watch, which has t's number, its mask.
+func (t *target) finish(fd int) error {
+	if !t.pinned || t.mask == 0 {
+		return nil
+	}
+	wd, e := sysAdd(fd, &t.path[0], t.mask)
+	if e != success {
+		return addError(e)
+	}
+	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
+		sysRemove(fd, wd)
+		return fmt.Errorf("setting the mask of watch %d reached watch %d", t.wd, wd)
+	}
+	return nil
+}
+
+var errWatched = fmt.Errorf("this instance watches the inode already: %w", eEXIST)
+
+func watchedAs(wd WD) error { return fmt.Errorf("as watch %d: %w", wd, errWatched) }
+
+// What a kernel makes of IN_MASK_CREATE (Linux 4.18).
+const (
+	createUnknown int32 = iota
+	createHonoured
+	createIgnored
+)
+
+// honoursCreate reports whether IN_MASK_CREATE works. A kernel that has it
+// refuses it together with IN_MASK_ADD (EINVAL) before it looks at the path,
+// and alone gets to find that the path is empty (ENOENT). Older kernels and
+// gVisor ignore the bit, and find the empty path both times, or know no such
+// bit, and say EINVAL both times. Nothing is changed by asking.
+func (n *Inotify) honoursCreate() (bool, error) {
+	if known := n.create.Load(); known != createUnknown {
+		return known == createHonoured, nil
+	}
+	var empty byte
+	var alone, both errno
+	if err := n.control(func(fd int) {
+		_, alone = sysAdd(fd, &empty, MaskCreate)
+		_, both = sysAdd(fd, &empty, MaskCreate|MaskAdd)
+	}); err != nil {
+		return false, err
+	}
+	switch {
+	case alone == eNOENT && both == eINVAL:
+		n.create.Store(createHonoured)
+		return true, nil
+	case alone == both && (alone == eNOENT || alone == eINVAL):
+		n.create.Store(createIgnored)
+	}
+	return false, nil
+}
+
+// A census is what can be known of the numbers that are in use. It counts as
+// long as the numbers are held.
+type census struct {
+	listed  bool // the kernel lists its watches; gVisor does not
+	live    []WD // ascending
+	highest WD   // of the watches added here
+}
+
+func (n *Inotify) takeCensus() (*census, error) {
+	honoured, err := n.honoursCreate()
+	if err != nil {
+		return nil, err
+	}
+	ws, err := n.watches()
+	if !honoured && err == nil && len(ws) == 0 {
+		err = n.listsWatches() // existing goes by it
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	c := &census{listed: err == nil, highest: WD(n.highest.Load())}
+	for _, w := range ws {
+		c.live = append(c.live, w.WD)
+	}
+	return c, nil
+}
+
+// taken reports whether a watch is known to have the number wd.
+func (c *census) taken(wd WD) bool {
+	_, found := slices.BinarySearch(c.live, wd)
+	return found
+}
+
+// between returns how many numbers above low and below high are not known to be
+// taken.
+func (c *census) between(low, high WD) int64 {
+	free := int64(high) - int64(low) - 1
+	if free <= 0 || len(c.live) == 0 {
+		return max(0, free)
+	}
+	i, _ := slices.BinarySearch(c.live, low+1)
+	j, _ := slices.BinarySearch(c.live, high)
+	return free - int64(j-i)
+}
+
+// existing reports whether wd, which an add returned on a kernel that ignores
+// IN_MASK_CREATE, is the number of a watch that was there at the census. A
+// kernel that lists none is gVisor, which gives no number twice: what is higher
+// than all that were given is new.
+func (c *census) existing(wd WD) bool {
+	if c.listed {
+		return c.taken(wd)
+	}
+	return wd <= c.highest
+}
