@@ -43,19 +43,24 @@ type climb struct {
 	start, reported time.Time
 }
 
-// byClimb adds the watches as the counter comes to their numbers.
-func (b *batch) byClimb(ctx context.Context) error {
-	if b.n.unreadable != nil {
-		return errors.Join(b.n.unreadable, b.missing)
-	}
-	c := climb{b: b, options: restoreOptions{maxSteps: DefaultMaxSteps}, mask: MaskCreate, memfd: -1}
-	c.own.c = &c
+func (b *batch) newClimb() *climb {
+	c := &climb{b: b, options: restoreOptions{maxSteps: DefaultMaxSteps}, mask: MaskCreate, memfd: -1}
+	c.own.c = c
 	for _, o := range b.opts {
 		o(&c.options)
 	}
 	if !b.honoured {
 		c.mask = scratchMask
 	}
+	return c
+}
+
+// byClimb adds the watches as the counter comes to their numbers.
+func (b *batch) byClimb(ctx context.Context) error {
+	if b.n.unreadable != nil {
+		return errors.Join(b.n.unreadable, b.missing)
+	}
+	c := b.newClimb()
 	defer c.release()
 	err := c.survey()
 	if err == nil {
@@ -81,8 +86,10 @@ func (b *batch) byClimb(ctx context.Context) error {
 // locked anew.
 func (c *climb) survey() error {
 	b := c.b
-	if err := b.survey(); err != nil {
-		return err
+	if b.honoured { // else lock did
+		if err := b.survey(); err != nil {
+			return err
+		}
 	}
 	return b.n.stage(func(fd int) (err error) {
 		c.from, err = b.n.queue.end(fd)

@@ -37,6 +37,73 @@ func (n *Inotify) SetNextWD(wd WD) error {
 	return setNextError(e)
 }
 
+// NextWD returns the number that the next add of a new watch will get. The
+// kernel does not tell, so it is found by adding a scratch watch on a directory
+// that this instance does not watch, and put back with INOTIFY_IOC_SETNEXTWD;
+// readers see nothing of it. If the kernel's counter stands at numbers that are
+// taken, NextWD leaves it at the free one behind them.
+//
+// Without the ioctl the error is an [*UnsupportedError], as for
+// [Inotify.SetNextWD], and nothing is changed. A [*LimitError] says that the
+// user may have no more watches; the kernel has then moved the counter on by one,
+// as it does for every add that fails so.
+//
+// It waits while a restore is under way, and for adds under way.
+func (n *Inotify) NextWD() (WD, error) {
+	wd, err := n.probeNext()
+	if err != nil {
+		return NoWD, fmt.Errorf("inotify: finding the next watch descriptor: %w", err)
+	}
+	return wd, nil
+}
+
+func (n *Inotify) probeNext() (wd WD, err error) {
+	if n.unreadable != nil && !n.closed.Load() {
+		return NoWD, n.unreadable // the scratch watch's IN_IGNORED would remain
+	}
+	b := batch{n: n}
+	defer b.unlock()
+	if err := b.lock(context.Background()); err != nil {
+		return NoWD, err
+	}
+	c := b.newClimb()
+	defer c.release()
+	for _, name := range scratchPaths {
+		path, err := cString(name)
+		if err != nil {
+			return NoWD, err
+		}
+		c.own.paths = append(c.own.paths, path)
+	}
+	err = n.stage(func(fd int) (err error) {
+		if e := sysSetNext(fd, 0); e != eINVAL {
+			return setNextError(e)
+		}
+		wd, err = c.probe(fd)
+		return join(err, n.queue.sweep(fd))
+	})
+	return wd, err
+}
+
+// probe adds and removes one scratch watch and sets the counter back to its
+// number. It is run by stage.
+func (c *climb) probe(fd int) (WD, error) {
+	for len(c.own.given) == 0 {
+		if len(c.own.paths) == 0 {
+			if err := c.lastResort(); err != nil {
+				return NoWD, err
+			}
+		}
+		if c.own.add(fd, 1); c.own.err != nil {
+			return NoWD, c.own.err
+		}
+	}
+	own := c.own.given
+	c.b.n.queue.expect(own...)
+	err := c.b.n.removeOwn(fd, own)
+	return own[0].wd, join(err, setNextError(sysSetNext(fd, own[0].wd)))
+}
+
 // SupportsSetNextWD reports whether [Inotify.SetNextWD] works here, by asking
 // the kernel for number 0, which it refuses without changing anything. It is
 // false after Close.

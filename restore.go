@@ -207,21 +207,13 @@ func (b *batch) check() error {
 }
 
 // restore adds all watches or none.
-func (b *batch) restore(ctx context.Context) (err error) {
+func (b *batch) restore(ctx context.Context) error {
+	defer b.unlock()
 	if err := b.lock(ctx); err != nil {
 		return err
 	}
-	defer b.unlock()
 	defer b.t.release()
-	if b.honoured, err = b.n.honoursCreate(); err != nil {
-		return err
-	}
-	if !b.honoured {
-		if err := b.survey(); err != nil {
-			return err
-		}
-	}
-	err = b.byIoctl(ctx)
+	err := b.byIoctl(ctx)
 	if b.missing != nil {
 		err = b.byClimb(ctx)
 	}
@@ -232,9 +224,15 @@ func (b *batch) restore(ctx context.Context) (err error) {
 	return err
 }
 
-func (b *batch) lock(ctx context.Context) error {
-	err := b.n.lockNumbers(ctx)
-	b.locked = err == nil
+// lock takes the numbers. Where IN_MASK_CREATE does not work it takes a census.
+func (b *batch) lock(ctx context.Context) (err error) {
+	if err := b.n.lockNumbers(ctx); err != nil {
+		return err
+	}
+	b.locked = true
+	if b.honoured, err = b.n.honoursCreate(); err == nil && !b.honoured {
+		err = b.survey()
+	}
 	return err
 }
 

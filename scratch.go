@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -77,7 +77,7 @@ func (s *scratch) add(fd, last int) {
 // the scratch watch itself has queued nothing yet.
 func (c *climb) span(fd int, wd WD) span {
 	s := span{wd: wd, from: c.from, until: unsettled, quiet: true}
-	if c.b.census.taken(wd) {
+	if c.b.census == nil || c.b.census.taken(wd) {
 		if end, err := c.b.n.queue.end(fd); err == nil {
 			s.from = end
 		}
@@ -149,19 +149,45 @@ func (c *climb) lastResort() (err error) {
 	return err
 }
 
-// A mate is a second thread that makes steps, on inodes of its own. It takes
-// tasks as it finds the time; those that it does not come to are done without it.
+// A mate is a second thread that makes steps, on inodes of its own. Both threads
+// take groups of a slice's steps until none is left; those that the mate does not
+// come to are done without it. It does not sleep between slices, which are some
+// microseconds apart, as waking it would take longer than its share of the steps.
+//
 // More than two threads gain nothing, as they wait for each other in the kernel.
 type mate struct {
 	scratch
-	tasks chan task
-	busy  sync.WaitGroup // tasks that are not done
-	ended chan struct{}
+	fd      int // of the slice
+	until   time.Time
+	left    atomic.Int32 // steps of the slice that nobody has taken
+	working atomic.Bool
+	stop    atomic.Bool
+	ended   chan struct{}
 }
 
-type task struct {
-	fd, steps int
-	until     time.Time
+// take returns how many steps the caller is to make next.
+func (m *mate) take() int {
+	left := m.left.Add(-groupSteps)
+	return int(min(groupSteps, left+groupSteps))
+}
+
+func (m *mate) work() {
+	defer close(m.ended)
+	for idle := 0; !m.stop.Load(); idle++ {
+		switch {
+		case m.left.Load() > 0:
+			idle = 0
+			m.working.Store(true) // before it takes anything
+			for steps := m.take(); steps > 0; steps = m.take() {
+				m.run(m.fd, steps, m.until)
+			}
+			m.working.Store(false)
+		case idle < 1000:
+			runtime.Gosched()
+		default: // progress is being called, it seems
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
 }
 
 // worthAMate is how many steps it takes before a second thread pays.
@@ -174,7 +200,7 @@ func (c *climb) startMate() {
 		c.own.paths = paths[:min(groupSteps, len(paths))]
 		return
 	}
-	m := &mate{scratch: scratch{c: c}, tasks: make(chan task, sliceSteps), ended: make(chan struct{})}
+	m := &mate{scratch: scratch{c: c}, ended: make(chan struct{})}
 	c.own.paths = nil
 	for i, path := range paths {
 		if i%2 == 0 {
@@ -184,19 +210,13 @@ func (c *climb) startMate() {
 		}
 	}
 	c.mate = m
-	go func() {
-		defer close(m.ended)
-		for t := range m.tasks {
-			m.run(t.fd, t.steps, t.until)
-			m.busy.Done()
-		}
-	}()
+	go m.work()
 }
 
 // release gives back what the climb used. The second thread has ended then.
 func (c *climb) release() {
 	if c.mate != nil {
-		close(c.mate.tasks)
+		c.mate.stop.Store(true)
 		<-c.mate.ended
 	}
 	if c.memfd >= 0 {
@@ -220,21 +240,15 @@ func (c *climb) walk(fd, steps int, until time.Time) (int, error) {
 	return c.merge()
 }
 
-// share splits steps into tasks that both threads take until none is left.
+// share makes steps on both threads, and returns when they are made.
 func (m *mate) share(own *scratch, fd, steps int, until time.Time) {
-	for ; steps > 0; steps -= groupSteps {
-		m.busy.Add(1)
-		m.tasks <- task{fd, min(steps, groupSteps), until}
+	m.fd, m.until = fd, until
+	m.left.Store(int32(steps))
+	for steps := m.take(); steps > 0; steps = m.take() {
+		own.run(fd, steps, until)
 	}
-	for {
-		select {
-		case t := <-m.tasks:
-			own.run(t.fd, t.steps, t.until)
-			m.busy.Done()
-		default:
-			m.busy.Wait()
-			return
-		}
+	for m.working.Load() {
+		runtime.Gosched()
 	}
 }
 
