@@ -277,6 +277,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
 		"Watches":         func() error { _, err := n.Watches(); return err },
 		"SetNextWD":       func() error { return n.SetNextWD(1) },
+		"NextWD":          func() error { _, err := n.NextWD(); return err },
 		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, path, inotify.Open) },
 		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
 		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
@@ -287,6 +288,8 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		"AddWatch of a NUL":             func() error { _, err := n.AddWatch("a\x00b", inotify.Open); return err },
 		"SetNextWD of 0":                func() error { return n.SetNextWD(0) },
 		"RestoreWatch of 0":             func() error { return n.RestoreWatch(t.Context(), 0, path, inotify.Open) },
+		"RestoreWatches":                func() error { return n.RestoreWatches(t.Context(), []inotify.Watch{{WD: 5, Path: path}}) },
+		"RestoreWatches of nothing":     func() error { return n.RestoreWatches(t.Context(), nil) },
 		"RestoreWatch in ended context": func() error { return n.RestoreWatch(ended, 5, path, inotify.Open) },
 	} {
 		if err := call(); !errors.Is(err, os.ErrClosed) {
@@ -557,7 +560,18 @@ func childLimitWatches() error {
 			if ws, err := n.Watches(); err != nil || len(ws) != 3 {
 				return fmt.Errorf("watches %v, %v: want the three", ws, err)
 			}
-			return nil
+			for wd := range inotify.WD(3) {
+				n.RemoveWatch(1 + wd)
+			}
+			var many []inotify.Watch
+			for i := range 5 {
+				many = append(many, inotify.Watch{WD: inotify.WD(20 + i), Mask: inotify.Open, Path: filepath.Join(os.Args[1], fmt.Sprint("f", i))})
+			}
+			var restore *inotify.RestoreError
+			if err := n.RestoreWatches(context.Background(), many); !errors.As(err, &limit) || !errors.As(err, &restore) || restore.Done != 3 {
+				return fmt.Errorf("RestoreWatches: error %v (%T), want a LimitError after three", err, err)
+			}
+			return n.RestoreWatches(context.Background(), many[:3])
 		}
 	}
 	return errors.New("five watches where three are allowed")

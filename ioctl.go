@@ -79,7 +79,9 @@ func (n *Inotify) probeNext() (wd WD, err error) {
 		if e := sysSetNext(fd, 0); e != eINVAL {
 			return setNextError(e)
 		}
-		wd, err = c.probe(fd)
+		if c.from, err = n.queue.end(fd); err == nil {
+			wd, err = c.probe(fd)
+		}
 		return join(err, n.queue.sweep(fd))
 	})
 	return wd, err

@@ -192,15 +192,17 @@ type mark struct {
 func (b *batch) check() error {
 	for i := range b.ws {
 		w := &b.ws[i]
-		b.failed = i
-		if err := checkWatch(w); err != nil {
+		err := checkWatch(w)
+		switch {
+		case err != nil:
+		case w.Path == "":
+			err = fmt.Errorf("watch %d has no path: %w", w.WD, eINVAL)
+		case i > 0 && b.ws[i-1].WD == w.WD:
+			err = fmt.Errorf("watch descriptor %d is asked for twice, also for %s: %w", w.WD, b.ws[i-1].Path, eINVAL)
+		}
+		if err != nil {
+			b.failed = i
 			return err
-		}
-		if w.Path == "" {
-			return fmt.Errorf("watch %d has no path: %w", w.WD, eINVAL)
-		}
-		if i > 0 && b.ws[i-1].WD == w.WD {
-			return fmt.Errorf("watch descriptor %d is asked for twice, and for %s: %w", w.WD, b.ws[i-1].Path, eINVAL)
 		}
 	}
 	return nil
@@ -271,6 +273,7 @@ func (b *batch) has(wd WD) bool {
 // it has done nothing, and b.missing says so.
 func (b *batch) byIoctl(ctx context.Context) error {
 	for b.done < len(b.ws) {
+		b.failed = b.done
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -291,7 +294,6 @@ func (b *batch) byIoctl(ctx context.Context) error {
 func (b *batch) aim() error {
 	b.t.release()
 	b.t.set(&b.ws[b.done])
-	b.failed = b.done
 	if b.honoured {
 		return nil
 	}

@@ -1,0 +1,214 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+func nextWD(t *testing.T, n *inotify.Inotify) inotify.WD {
+	t.Helper()
+	wd, err := n.NextWD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wd
+}
+
+// byEachMask runs f with the ioctl, and also where IN_MASK_CREATE does not work.
+func byEachMask(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	needIoctl(t)
+	t.Run("with IN_MASK_CREATE", f)
+	t.Run("without IN_MASK_CREATE", func(t *testing.T) {
+		withoutMaskCreate(t)
+		f(t)
+	})
+}
+
+func TestNextWD(t *testing.T) {
+	byEachMask(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 8)
+		for i, wd := range []inotify.WD{1, 7, 0x34d71d6, 5, math.MaxInt32} {
+			if err := n.SetNextWD(wd); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if got := nextWD(t, n); got != wd {
+					t.Errorf("NextWD is %d, want %d", got, wd)
+				}
+			}
+			if got := add(t, n, paths[i], inotify.Attrib); got != wd {
+				t.Errorf("the next number is %d, NextWD said %d", got, wd)
+			}
+		}
+		// After the last comes the first that is free, and taken ones are passed over.
+		if got := nextWD(t, n); got != 2 {
+			t.Errorf("NextWD after %d is %d, want 2", math.MaxInt32, got)
+		}
+		if err := n.SetNextWD(5); err != nil {
+			t.Fatal(err)
+		}
+		if got := nextWD(t, n); got != 6 {
+			t.Errorf("NextWD with 5 taken is %d, want 6", got)
+		}
+		if got := add(t, n, paths[6], inotify.Attrib); got != 6 {
+			t.Errorf("the next number is %d, want 6", got)
+		}
+		if ws := watches(t, n); len(ws) != 6 {
+			t.Errorf("%d watches, want 6", len(ws))
+		}
+		if readable(t, n) {
+			t.Error("readable with no event there")
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
+// It touches no watch, also when the instance watches what it likes to use.
+func TestNextWDTouchesNoWatch(t *testing.T) {
+	byEachMask(t, func(t *testing.T) {
+		n := newInotify(t)
+		for _, dir := range []string{"/", "/proc", "/dev", "/sys", "/run", "/etc", "/proc/sys", "/proc/fs", "/proc/tty", "/proc/bus", "/dev/shm", "/dev/pts", "/tmp", "/usr", "/var", "/proc/irq"} {
+			n.AddWatch(dir, inotify.MoveSelf)
+			before := watches(t, n)
+			want := before[len(before)-1].WD + 1
+			if got := nextWD(t, n); got != want {
+				t.Errorf("NextWD is %d, want %d", got, want)
+			}
+			wantUntouched(t, n, before)
+		}
+	})
+}
+
+// What is queued stays, is readable, and is told from what the probe queues: its
+// number's former life too.
+func TestNextWDKeepsEvents(t *testing.T) {
+	byEachMask(t, func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		dir := t.TempDir()
+		wd := add(t, n, dir, inotify.Create)
+		restore(t, n, 9, path, inotify.Attrib)
+		if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(9), n.SetNextWD(9)); err != nil {
+			t.Fatal(err)
+		}
+		touch(t, filepath.Join(dir, "x"))
+		before, err := n.Buffered()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nextWD(t, n); got != 9 {
+			t.Errorf("NextWD is %d, want 9", got)
+		}
+		if after, err := n.Buffered(); after != before || err != nil {
+			t.Errorf("Buffered was %d and is %d, %v", before, after, err)
+		}
+		if !readable(t, n) {
+			t.Error("not readable although events are there")
+		}
+		restore(t, n, 9, path, inotify.Attrib)
+		if err := n.RemoveWatch(9); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n),
+			inotify.Event{WD: 9, Mask: inotify.Attrib},
+			inotify.Event{WD: 9, Mask: inotify.Ignored},
+			inotify.Event{WD: wd, Mask: inotify.Create, Name: "x"},
+			inotify.Event{WD: 9, Mask: inotify.Ignored})
+	})
+}
+
+// Readers who wait see nothing of it, and adds meanwhile get each number once.
+func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	seen := make(chan inotify.Event, 1000)
+	var reader, group sync.WaitGroup
+	reader.Go(func() {
+		for {
+			ev, err := n.ReadEvent()
+			if err != nil {
+				return
+			}
+			seen <- ev
+		}
+	})
+	paths := files(t, 200)
+	given := make(chan inotify.WD, len(paths))
+	for i := range 2 {
+		group.Go(func() {
+			for j := i; j < len(paths); j += 2 {
+				wd, err := n.AddWatch(paths[j], inotify.Attrib)
+				if err != nil {
+					t.Error(err)
+				}
+				given <- wd
+			}
+		})
+	}
+	for range 100 {
+		nextWD(t, n)
+	}
+	group.Wait()
+	close(given)
+	var max inotify.WD
+	for wd := range given {
+		if wd > max {
+			max = wd
+		}
+	}
+	if max != inotify.WD(len(paths)) {
+		t.Errorf("the highest number is %d, want %d", max, len(paths))
+	}
+	n.Close()
+	reader.Wait()
+	close(seen)
+	for ev := range seen {
+		t.Errorf("event %v", ev)
+	}
+}
+
+func TestNextWDUnsupported(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	add(t, n, paths[0], inotify.Attrib)
+	wd, err := n.NextWD()
+	wantError(t, err, errors.ErrUnsupported)
+	if wd != inotify.NoWD {
+		t.Errorf("NextWD is %d with an error", wd)
+	}
+	if got := add(t, n, paths[1], inotify.Attrib); got != 2 {
+		t.Errorf("the next number is %d, want 2", got)
+	}
+	wantEvents(t, pending(t, n))
+}
+
+func TestNextWDOnABlockingDescriptor(t *testing.T) {
+	needIoctl(t)
+	n, err := inotify.FromFile(os.NewFile(uintptr(rawInotify(t, 0)), "blocking"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.NextWD(); err == nil || errors.Is(err, os.ErrClosed) {
+		t.Errorf("error %v, want one that says that the descriptor is in blocking mode", err)
+	}
+	if got := add(t, n, files(t, 1)[0], unix.IN_ATTRIB); got != 1 {
+		t.Errorf("the next number is %d, want 1", got)
+	}
+}

@@ -1,0 +1,681 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// batch returns a watch under each of the numbers, on a file of its own.
+func batch(t testing.TB, mask inotify.Mask, numbers ...inotify.WD) []inotify.Watch {
+	t.Helper()
+	paths := files(t, len(numbers))
+	ws := make([]inotify.Watch, len(numbers))
+	for i, wd := range numbers {
+		ws[i] = inotify.Watch{WD: wd, Mask: mask, Path: paths[i]}
+	}
+	return ws
+}
+
+// wantRestored checks that n has exactly the watches ws, under their numbers.
+func wantRestored(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+	t.Helper()
+	want := slices.Clone(ws)
+	slices.SortFunc(want, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
+	if got := watches(t, n); got != nil {
+		if len(got) != len(want) {
+			t.Fatalf("%d watches, want %d", len(got), len(want))
+		}
+		for i := range got {
+			if got[i].WD != want[i].WD || got[i].Mask != want[i].Mask {
+				t.Fatalf("watch %d with mask %v, want %d with %v", got[i].WD, got[i].Mask, want[i].WD, want[i].Mask)
+			}
+		}
+	}
+	for _, w := range want {
+		if w.Mask.Has(inotify.Attrib) {
+			if err := os.Chmod(w.Path, 0o400); err != nil {
+				t.Fatal(err)
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: w.WD, Mask: inotify.Attrib})
+		}
+	}
+}
+
+// wantRestoreError checks that err names the watch and how many were done, and is
+// an error of RestoreWatch for that path.
+func wantRestoreError(t *testing.T, err error, wd inotify.WD, path string, done int, is error) {
+	t.Helper()
+	var e *inotify.RestoreError
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v (%T), want a RestoreError", err, err)
+	}
+	if e.Watch.WD != wd || e.Watch.Path != path || e.Done != done {
+		t.Errorf("error %v: watch %d on %s, %d done; want watch %d on %s, %d done",
+			e, e.Watch.WD, e.Watch.Path, e.Done, wd, path, done)
+	}
+	wantPathError(t, e.Err, path, is)
+	for _, say := range []string{fmt.Sprint(wd), path} {
+		if !strings.Contains(err.Error(), say) {
+			t.Errorf("error %q does not say %q", err, say)
+		}
+	}
+}
+
+func TestRestoreWatches(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		numbers := []inotify.WD{400, 3, 4, 5, 90, 91, 7, 401, 300, 6, 1, 700}
+		if n.SupportsSetNextWD() {
+			numbers = append(numbers, 0x34d71d6, math.MaxInt32)
+		}
+		ws := batch(t, inotify.Attrib, numbers...)
+		before := slices.Clone(ws)
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(ws, before) {
+			t.Error("the caller's slice was changed")
+		}
+		wantRestored(t, n, ws)
+		if err := n.RestoreWatches(t.Context(), nil); err != nil {
+			t.Errorf("restoring nothing: %v", err)
+		}
+	})
+}
+
+func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib)
+		for i, path := range files(t, 200) {
+			ws = append(ws, inotify.Watch{WD: inotify.WD(5 + i), Mask: inotify.Attrib, Path: path})
+		}
+		rand.Shuffle(len(ws), func(i, j int) { ws[i], ws[j] = ws[j], ws[i] })
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		wantRestored(t, n, ws)
+		if got := add(t, n, t.TempDir(), inotify.Create); got != 205 {
+			t.Errorf("the next number is %d, want 205", got)
+		}
+	})
+}
+
+func TestRestoreWatchesMasks(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, 0, 10, 11, 12, 13, 14)
+		want := slices.Clone(ws)
+		for i, mask := range []inotify.Mask{
+			0, inotify.OneShot, inotify.ExclUnlink,
+			inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot, inotify.Create,
+		} {
+			ws[i].Mask, want[i].Mask = mask|0x08000000|0x2000, mask // as old kernels show it
+		}
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if got := watches(t, n); got != nil {
+			for i := range want {
+				if got[i].WD != want[i].WD || got[i].Mask != want[i].Mask {
+					t.Errorf("watch %d with mask %v, want %v", got[i].WD, got[i].Mask, want[i].Mask)
+				}
+			}
+		}
+	})
+}
+
+// Numbers that follow each other need one ioctl: here any other fails.
+func TestRestoreWatchesSetsTheNumberOncePerRun(t *testing.T) {
+	needIoctl(t)
+	var numbers []inotify.WD
+	for _, first := range []inotify.WD{1000, 5000} {
+		for i := range inotify.WD(300) {
+			numbers = append(numbers, first+i)
+		}
+	}
+	ws := batch(t, inotify.Attrib, numbers...)
+	for _, wd := range []uint32{1001, 1064, 1150, 1299, 5001, 5299} {
+		failCalls(t, unix.SYS_IOCTL, 2, wd, false, unix.EPERM)
+	}
+	for from, want := range []bool{false, true} {
+		climbed := false
+		if err := newInotify(t).RestoreWatches(t.Context(), ws[from:], inotify.WithProgress(func(inotify.Progress) { climbed = true })); err != nil {
+			t.Error(err)
+		}
+		if climbed != want {
+			t.Errorf("from number %d: climbed %v, want %v", ws[from].WD, climbed, want)
+		}
+	}
+}
+
+// What is wrong with the watches is said before anything is done.
+func TestRestoreWatchesRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(ws []inotify.Watch)
+		at    int
+		says  string
+	}{
+		"number 0":            {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "watch descriptor 0"},
+		"negative number":     {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "watch descriptor -2147483648"},
+		"the same number":     {func(ws []inotify.Watch) { ws[2].WD = ws[1].WD }, 2, "twice"},
+		"an empty path":       {func(ws []inotify.Watch) { ws[2].Path = "" }, 2, "has no path"},
+		"a NUL byte":          {func(ws []inotify.Watch) { ws[1].Path += "\x00" }, 1, "NUL"},
+		"IN_MASK_ADD":         {func(ws []inotify.Watch) { ws[1].Mask |= inotify.MaskAdd }, 1, "IN_MASK_ADD"},
+		"IN_MASK_ADD, sorted": {func(ws []inotify.Watch) { ws[2].Mask |= inotify.MaskAdd; ws[0], ws[2] = ws[2], ws[0] }, 0, "IN_MASK_ADD"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 10, 12, 14)
+			path := ws[0].Path
+			test.spoil(ws)
+			err := n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, 0, unix.EINVAL)
+			if !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %q does not say %q", err, test.says)
+			}
+			if test.says == "twice" && !strings.Contains(err.Error(), ws[1].Path) {
+				t.Errorf("error %q does not name the other watch's path", err)
+			}
+			if got := add(t, n, path, inotify.Open); got != 1 {
+				t.Errorf("the next number was moved to %d", got)
+			}
+		})
+	}
+	t.Run("ended context", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, 10, 12)
+		wantRestoreError(t, n.RestoreWatches(ctx, ws), 10, ws[0].Path, 0, context.Canceled)
+		if got := add(t, n, ws[0].Path, inotify.Open); got != 1 {
+			t.Errorf("the next number was moved to %d", got)
+		}
+	})
+}
+
+// If one cannot be restored, none is, and all is as before.
+func TestRestoreWatchesAllOrNothing(t *testing.T) {
+	const total = 200 // several slices of time
+	for name, test := range map[string]struct {
+		at    int // the one that fails
+		spoil func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch)
+		is    error
+		says  func(ws []inotify.Watch) string
+	}{
+		"missing file": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+			if err := os.Remove(ws[150].Path); err != nil {
+				t.Fatal(err)
+			}
+		}, unix.ENOENT, nil},
+		"two on one inode": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+			ws[150].Path = ws[20].Path
+		}, unix.EEXIST, func(ws []inotify.Watch) string { return fmt.Sprint("as watch ", ws[20].WD) }},
+		"watched inode": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+			add(t, n, ws[150].Path, inotify.Open)
+		}, unix.EEXIST, func([]inotify.Watch) string { return "as watch 1" }},
+		"taken number": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+			if !n.SupportsSetNextWD() {
+				t.Skip("without the ioctl the number was passed")
+			}
+			restore(t, n, ws[150].WD, t.TempDir(), inotify.Create)
+		}, nil, func(ws []inotify.Watch) string { return fmt.Sprint("watch descriptor ", ws[150].WD, " is taken") }},
+		"no directory": {199, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+			ws[199].Mask |= inotify.OnlyDir
+		}, unix.ENOTDIR, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			byEachWay(t, func(t *testing.T) {
+				n := newInotify(t)
+				var numbers []inotify.WD
+				for i := range inotify.WD(total) {
+					numbers = append(numbers, 10+i+i/50) // four runs
+				}
+				ws := batch(t, inotify.AllEvents, numbers...)
+				test.spoil(t, n, ws)
+				before := watches(t, n)
+				shuffled := slices.Clone(ws)
+				rand.Shuffle(total, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+				err := n.RestoreWatches(t.Context(), shuffled)
+				is, done := test.is, test.at
+				var e *inotify.RestoreError
+				var taken *inotify.WDError
+				if errors.As(err, &taken) {
+					is = taken
+				}
+				if errors.As(err, &e) && e.Done == 0 {
+					done = 0 // the climb found it before it began
+				}
+				wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, done, is)
+				if test.says != nil && watches(t, n) != nil && !strings.Contains(err.Error(), test.says(ws)) {
+					t.Errorf("error %q does not say %q", err, test.says(ws))
+				}
+				wantUntouched(t, n, before)
+				if readable(t, n) {
+					t.Error("readable with no event there")
+				}
+			})
+		})
+	}
+}
+
+// A rollback leaves what others queued in its place, in order, also where other
+// events lie between the records that it takes out, and takes out those of its
+// own watches that nobody has read.
+func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		dir := t.TempDir()
+		wd := add(t, n, dir, inotify.Create)
+		old := files(t, 1)[0]
+		former := add(t, n, old, inotify.Attrib)
+		if err := errors.Join(os.Chmod(old, 0o400), n.RemoveWatch(former)); err != nil {
+			t.Fatal(err)
+		}
+		touch(t, filepath.Join(dir, "a"))
+		first := inotify.WD(3)
+		if n.SupportsSetNextWD() {
+			first = former // its former life is still to be read
+		}
+		ws := batch(t, inotify.AllEvents, first, first+1, first+2, first+9)
+		ws[3].Mask |= inotify.OnlyDir
+		wantRestoreError(t, n.RestoreWatches(t.Context(), ws), ws[3].WD, ws[3].Path, 3, unix.ENOTDIR)
+		touch(t, filepath.Join(dir, "b"))
+		want := []inotify.Event{
+			{WD: former, Mask: inotify.Attrib},
+			{WD: former, Mask: inotify.Ignored},
+			{WD: wd, Mask: inotify.Create, Name: "a"},
+			{WD: wd, Mask: inotify.Create, Name: "b"},
+		}
+		wantEvents(t, pending(t, n), want...)
+		if readable(t, n) {
+			t.Error("readable when all is read")
+		}
+	})
+}
+
+// With readers at work, and the watches to be restored busy, a rollback shows no
+// IN_IGNORED and loses no event of other watches.
+func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		busy, live := t.TempDir(), t.TempDir()
+		wd := add(t, n, live, inotify.Create)
+		var mu sync.Mutex
+		var seen []inotify.Event
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var group sync.WaitGroup
+		group.Go(func() {
+			for ev := range n.Events(ctx) {
+				mu.Lock()
+				seen = append(seen, ev)
+				mu.Unlock()
+			}
+		})
+		renamer := startChild(t, child(t, "rename", busy))
+		toucher := startToucher(t, live, "x")
+		first := inotify.WD(10)
+		var numbers []inotify.WD
+		for i := range inotify.WD(100) {
+			numbers = append(numbers, first+i)
+		}
+		ws := batch(t, inotify.AllEvents, numbers...)
+		ws[0].Path = busy
+		ws[99].Mask |= inotify.OnlyDir
+		for until := time.Now().Add(150 * time.Millisecond); time.Now().Before(until); {
+			err := n.RestoreWatches(ctx, ws)
+			wantRestoreError(t, err, ws[99].WD, ws[99].Path, len(ws)-1, unix.ENOTDIR)
+			if !n.SupportsSetNextWD() {
+				break // the numbers are passed
+			}
+		}
+		renamer.stop()
+		made := toucher.stop()
+		for ; ; time.Sleep(time.Millisecond) {
+			if b, err := n.Buffered(); b == 0 || err != nil {
+				break
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+		cancel()
+		group.Wait()
+		seen = append(seen, pending(t, n)...)
+		next := 0
+		for _, ev := range seen {
+			switch {
+			case ev.Mask.Has(inotify.Ignored):
+				t.Errorf("event %v", ev)
+			case ev.WD == wd:
+				if want := (inotify.Event{WD: wd, Mask: inotify.Create, Name: fmt.Sprint("x", next)}); ev != want {
+					t.Fatalf("event %v, want %v", ev, want)
+				}
+				next++
+			}
+		}
+		if next != made {
+			t.Errorf("%d events of the other watch, want %d", next, made)
+		}
+	})
+}
+
+// The numbers of watches that were rolled back have a life afterwards, whose
+// IN_IGNORED is theirs.
+func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	ws := batch(t, inotify.AllEvents, 5, 6, 7)
+	good := ws[2].Path
+	ws[2].Path += ".missing"
+	other := files(t, 1)[0]
+	add(t, n, other, inotify.Attrib)
+	if err := os.Chmod(other, 0o400); err != nil { // so that something is put by
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := n.RestoreWatches(t.Context(), ws); err == nil {
+			t.Fatal("restored a watch on a missing file")
+		}
+	}
+	ws[2].Path = good
+	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range ws {
+		if err := n.RemoveWatch(w.WD); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantEvents(t, pending(t, n),
+		inotify.Event{WD: 1, Mask: inotify.Attrib},
+		inotify.Event{WD: 5, Mask: inotify.Ignored},
+		inotify.Event{WD: 6, Mask: inotify.Ignored},
+		inotify.Event{WD: 7, Mask: inotify.Ignored})
+}
+
+// The context's end stops a restore by the ioctl, too, between two slices.
+func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	var numbers []inotify.WD
+	for i := range inotify.WD(3000) {
+		numbers = append(numbers, 10+i)
+	}
+	ws := batch(t, inotify.AllEvents, numbers...)
+	for wait := 50 * time.Microsecond; ; wait += 50 * time.Microsecond {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		err := n.RestoreWatches(ctx, ws)
+		cancel()
+		if err == nil {
+			t.Fatal("no context ended in the middle of a restore")
+		}
+		wantError(t, err, context.DeadlineExceeded)
+		wantUntouched(t, n, watches(t, newInotify(t)))
+		var e *inotify.RestoreError
+		if errors.As(err, &e) && e.Done > 0 {
+			if e.Watch != ws[e.Done] {
+				t.Errorf("error %v after %d watches", e, e.Done)
+			}
+			return
+		}
+	}
+}
+
+// The cycle climbs once for all, and its progress counts to the highest number.
+func TestRestoreWatchesClimbsOnce(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, 3000, 2, 2500, 2501, 1000)
+		var last inotify.Progress
+		if err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(2999), inotify.WithProgress(func(p inotify.Progress) {
+			last = p
+		})); err != nil {
+			t.Fatal(err)
+		}
+		if last.WD != 3000 || last.Steps != 2999 || last.Done != 2999 {
+			t.Errorf("progress %+v, want 2999 steps to 3000", last)
+		}
+		wantRestored(t, n, ws)
+		// One step too many, and a number that was passed: refused before any is added.
+		var cycle *inotify.CycleError
+		ws = batch(t, inotify.Attrib, 4000, 6001)
+		err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(2999))
+		wantRestoreError(t, err, 6001, ws[1].Path, 0, errors.ErrUnsupported)
+		if !errors.As(err, &cycle) || cycle.Steps != 3000 || cycle.Next != 3001 || cycle.WD != 6001 {
+			t.Errorf("%+v, want 3000 steps from 3001", cycle)
+		}
+		ws = batch(t, inotify.Attrib, 4000, 2000)
+		err = n.RestoreWatches(t.Context(), ws)
+		wantRestoreError(t, err, 2000, ws[1].Path, 0, errors.ErrUnsupported)
+		if !errors.As(err, &cycle) || cycle.WD != 2000 || !strings.Contains(err.Error(), "fresh instance") {
+			t.Errorf("error %v, want one that says that 2000 was passed", err)
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
+// Watches that were added during the climb are removed again if it stops.
+func TestRestoreWatchesClimbStops(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ws := batch(t, inotify.AllEvents, 1, 7, 50, far)
+		err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { cancel() }))
+		wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+		var cycle *inotify.CycleError
+		if !errors.As(err, &cycle) || cycle.Done == 0 || cycle.Steps != far-1 {
+			t.Errorf("error %+v", cycle)
+		}
+		wantUntouched(t, n, watches(t, newInotify(t)))
+	})
+}
+
+// The climb adds no watch on an inode that the batch is about to watch.
+func TestCycleSparesWhatItRestores(t *testing.T) {
+	needLists(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	dirs := []string{"/", "/proc", "/sys", "/dev"}
+	var ws []inotify.Watch
+	spared := map[inotify.Handle]bool{}
+	probe := newInotify(t)
+	for i, dir := range dirs {
+		ws = append(ws, inotify.Watch{WD: inotify.WD(300_000 + i), Mask: inotify.MoveSelf, Path: dir})
+		add(t, probe, dir, inotify.MoveSelf)
+	}
+	key := func(w inotify.Watch) string { return fmt.Sprint(w.Device, w.Inode, w.Handle) }
+	for _, w := range watches(t, probe) {
+		spared[inotify.Handle{Bytes: key(w)}] = true
+	}
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := 0
+	group.Go(func() {
+		for ctx.Err() == nil {
+			ws, err := n.Watches()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, w := range ws {
+				if w.WD < 300_000 {
+					seen++
+					if spared[inotify.Handle{Bytes: key(w)}] {
+						t.Errorf("scratch watch %v on an inode that is to be restored", w)
+						return
+					}
+				}
+			}
+		}
+	})
+	err := n.RestoreWatches(t.Context(), ws)
+	cancel()
+	group.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen == 0 {
+		t.Skip("this needs to see scratch watches while they are there, and saw none")
+	}
+}
+
+// A million steps, and then as many watches as a user may have.
+
+// withinReach skips a test whose climb would take very long here.
+func withinReach(t *testing.T, steps inotify.WD) {
+	t.Helper()
+	err := newInotify(t).RestoreWatch(t.Context(), steps+2, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+	var cycle *inotify.CycleError
+	if !errors.As(err, &cycle) || cycle.Estimate <= 0 {
+		t.Fatalf("error %+v, want one with an estimate", err)
+	}
+	if about := cycle.Estimate.Round(cycle.Estimate / 50).String(); !strings.Contains(err.Error(), about) {
+		t.Errorf("error %q does not give the estimate %s", err, about)
+	}
+	if cycle.Estimate > 30*time.Second {
+		t.Skipf("a climb of %d steps would take %v here", steps, cycle.Estimate)
+	}
+}
+
+func TestCycleOfAMillionSteps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this takes some seconds")
+	}
+	withoutIoctl(t)
+	const steps = 1_000_000
+	withinReach(t, steps)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.Create)
+	var seen [2][]inotify.Event
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	group.Go(func() {
+		for ev := range n.Events(ctx) {
+			seen[0] = append(seen[0], ev)
+		}
+	})
+	group.Go(func() {
+		for {
+			ev, err := n.ReadEvent()
+			if err != nil {
+				return
+			}
+			seen[1] = append(seen[1], ev)
+		}
+	})
+	one, two := startToucher(t, dir, "one"), startToucher(t, dir, "two")
+	start := time.Now()
+	if err := n.RestoreWatch(t.Context(), steps+2, files(t, 1)[0], inotify.Attrib); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	made := [2]int{one.stop(), two.stop()}
+	for ; ; time.Sleep(time.Millisecond) {
+		if b, err := n.Buffered(); b == 0 || err != nil {
+			break
+		}
+	}
+	time.Sleep(5 * time.Millisecond)
+	cancel()
+	if err := n.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	t.Logf("%d steps in %v, %d and %d events, read by two: %d and %d", steps, took, made[0], made[1], len(seen[0]), len(seen[1]))
+	count := map[string]int{}
+	for _, evs := range seen {
+		last := map[string]int{"one": -1, "two": -1}
+		for _, ev := range evs {
+			if ev.WD != wd || ev.Mask != inotify.Create || len(ev.Name) < 4 {
+				t.Fatalf("event %v", ev)
+			}
+			who := ev.Name[:3]
+			number, err := strconv.Atoi(ev.Name[3:])
+			if err != nil || number <= last[who] {
+				t.Fatalf("event %v after number %d", ev, last[who])
+			}
+			last[who] = number
+			count[ev.Name]++
+		}
+	}
+	for who, made := range map[string]int{"one": made[0], "two": made[1]} {
+		for i := range made {
+			if c := count[fmt.Sprint(who, i)]; c != 1 {
+				t.Fatalf("event of %s%d came %d times", who, i, c)
+			}
+		}
+	}
+	if len(count) != made[0]+made[1] {
+		t.Errorf("%d events, want %d", len(count), made[0]+made[1])
+	}
+}
+
+func TestRestoreWatchesMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this makes 180,000 files")
+	}
+	needIoctl(t)
+	const total = 180_000
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+	if err != nil {
+		t.Skip("this needs to know how many watches a user may have: ", err)
+	}
+	if limit, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || limit < total+1000 {
+		t.Skipf("this needs %d watches: fs.inotify.max_user_watches is %s", total, text)
+	}
+	n := newInotify(t)
+	dir := t.TempDir()
+	ws := make([]inotify.Watch, total)
+	for i := range ws {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		if err := unix.Mknod(path, unix.S_IFREG|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+		ws[i] = inotify.Watch{WD: inotify.WD(2 + i + i/1000), Mask: inotify.AllEvents, Path: path}
+	}
+	rand.Shuffle(total, func(i, j int) { ws[i], ws[j] = ws[j], ws[i] })
+	check := func(want int) {
+		t.Helper()
+		got := watches(t, n)
+		if len(got) != want {
+			t.Errorf("%d watches, want %d", len(got), want)
+		}
+		wantEvents(t, pending(t, n))
+	}
+	highest := slices.MaxFunc(ws, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
+	// The last one fails: all go again.
+	stranger := add(t, n, highest.Path, inotify.Attrib)
+	wantRestoreError(t, n.RestoreWatches(t.Context(), ws[:total]), highest.WD, highest.Path, total-1, unix.EEXIST)
+	check(1)
+	if err := n.RemoveWatch(stranger); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, pending(t, n), inotify.Event{WD: stranger, Mask: inotify.Ignored})
+	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		t.Fatal(err)
+	}
+	check(total)
+}
