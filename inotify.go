@@ -8,11 +8,11 @@
 //
 // An [Inotify] is one inotify instance. [Inotify.AddWatch] adds watches,
 // [Inotify.ReadEvent] and [Inotify.Events] read events,
-// [Inotify.RestoreWatch] adds a watch under a number of the caller's choice,
-// by the ioctl where the kernel has it and otherwise by adding and removing a
-// scratch watch until the number comes up.
+// [Inotify.RestoreWatches] adds watches under numbers of the caller's choice,
+// by the ioctl where the kernel has it and otherwise by adding and removing
+// scratch watches until the numbers come up.
 //
-// The package keeps nothing per watch and starts no goroutine. It maps no
+// The package keeps nothing per watch and leaves no goroutine behind. It maps no
 // number to a path: the numbers are the caller's to choose, so a slice can.
 //
 // # What to know about inotify
