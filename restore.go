@@ -369,9 +369,26 @@ func (b *batch) place(fd int) (got WD, err error) {
 		if err = b.t.finish(fd); err == nil {
 			b.n.given(got)
 			b.done++
+			b.unpin(fd)
 		}
 	}
 	return got, err
+}
+
+// unpin closes the descriptor of a target whose watch has been made. Linux reports
+// no closing of an O_PATH descriptor, but gVisor does, to the new watch; that is
+// taken out.
+func (b *batch) unpin(fd int) {
+	if !b.t.pinned {
+		return
+	}
+	q := &b.n.queue
+	from, err := q.end(fd)
+	b.t.release()
+	if until, e := q.end(fd); err == nil && e == nil && until > from && b.n.unreadable == nil {
+		q.expect(span{wd: b.t.wd, from: from, until: until, ignored: true})
+		q.ending = max(q.ending, until)
+	}
 }
 
 // stray returns the span of a watch that got a wrong number.
