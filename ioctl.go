@@ -96,8 +96,8 @@ func (c *climb) probe(fd int) (WD, error) {
 				return NoWD, err
 			}
 		}
-		if c.own.add(fd, 1); c.own.err != nil {
-			return NoWD, c.own.err
+		if c.own.add(fd, 1); c.own.full != nil {
+			return NoWD, c.own.full
 		}
 	}
 	own := c.own.given

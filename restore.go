@@ -312,7 +312,7 @@ func (b *batch) slice(fd int) error {
 		until = time.Now().Add(sliceTime)
 	}
 	for {
-		if err := b.placeNext(fd); err != nil || b.done == last || b.t.pinned {
+		if err := b.placeNext(fd); err != nil || b.done == last || !b.honoured {
 			return err
 		}
 		if b.done%8 == 0 && time.Now().After(until) {

@@ -36,13 +36,14 @@ type scratch struct {
 	c     *climb
 	paths []*byte // an inode that turns out to be no use is dropped
 	given []span  // the watches that were added and removed since the last merge
-	err   error
+	lost  int     // adds that failed since then and took a number nevertheless
+	full  error   // there was room for no watch at all
 }
 
 // run makes steps, as many as it is told or until the time, in groups.
 func (s *scratch) run(fd, steps int, until time.Time) {
-	last := len(s.given) + steps
-	for len(s.given) < last && len(s.paths) > 0 && s.err == nil {
+	last := s.made() + steps
+	for s.made() < last && len(s.paths) > 0 && s.full == nil {
 		first := len(s.given)
 		s.add(fd, last)
 		for _, own := range s.given[first:] {
@@ -54,13 +55,20 @@ func (s *scratch) run(fd, steps int, until time.Time) {
 	}
 }
 
-// add adds a watch on each inode, but no more than until it has given last.
+func (s *scratch) made() int { return len(s.given) + s.lost }
+
+// add adds a watch on each inode, but makes no more than last.
 func (s *scratch) add(fd, last int) {
-	for i := 0; i < len(s.paths) && len(s.given) < last; {
+	for i := 0; i < len(s.paths) && s.made() < last; {
 		wd, e := sysAddScratch(fd, s.paths[i], s.c.mask)
 		switch {
 		case e == eNOSPC:
-			s.err = addError(e) // no other inode would do better
+			// The kernel takes a number before it looks at the limit.
+			s.lost++
+			s.paths = s.paths[:max(1, i)]
+			if i == 0 {
+				s.full = addError(e)
+			}
 			return
 		case e != success || s.c.mask == scratchMask && s.c.b.existing(wd):
 			// The instance watches it, or it may not be read.
@@ -215,12 +223,17 @@ func (c *climb) startMate() {
 
 // release gives back what the climb used. The second thread has ended then.
 func (c *climb) release() {
+	c.endMate()
+	if c.memfd >= 0 {
+		sysClose(c.memfd)
+	}
+}
+
+func (c *climb) endMate() {
 	if c.mate != nil {
 		c.mate.stop.Store(true)
 		<-c.mate.ended
-	}
-	if c.memfd >= 0 {
-		sysClose(c.memfd)
+		c.mate = nil
 	}
 }
 
@@ -253,18 +266,26 @@ func (m *mate) share(own *scratch, fd, steps int, until time.Time) {
 }
 
 // merge has the queue expect the records of the watches that were added and
-// removed, and returns how many they were.
+// removed, and returns how many steps were made.
 func (c *climb) merge() (int, error) {
-	own, err := c.own.given, c.own.err
+	s := &c.own
+	made, full := s.made(), s.full
 	if m := c.mate; m != nil {
-		own = append(own, m.given...)
-		err = join(err, m.err)
-		m.given = m.given[:0]
+		made += m.made()
+		s.given = append(s.given, m.given...)
+		full = join(full, m.full)
+		m.given, m.lost = m.given[:0], 0
 	}
-	for i := range own {
-		c.last = max(c.last, own[i].wd)
+	for i := range s.given {
+		c.last = max(c.last, s.given[i].wd)
 	}
-	c.b.n.queue.expect(own...)
-	c.own.given = own[:0]
-	return len(own), err
+	// Rather too high: a watch that then comes under a lower number is removed.
+	c.last += WD(made - len(s.given))
+	c.b.n.queue.expect(s.given...)
+	s.given, s.lost = s.given[:0], 0
+	if full != nil && c.mate != nil {
+		c.endMate() // it may be what took the room
+		s.full, full = nil, nil
+	}
+	return made, full
 }
