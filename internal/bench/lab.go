@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:embed peers
+var peerSources embed.FS
+
+// perDirectory is how many files are in one directory.
+const perDirectory = 20_000
+
+// A lab is a directory with the files to watch and the peers' programs, and what
+// runs there. Nothing of it is left after close.
+type lab struct {
+	dir    string
+	self   string
+	settle time.Duration // between two measurements
+	ioctl  bool          // the kernel has INOTIFY_IOC_SETNEXTWD
+}
+
+func newLab(parent string, ioctl bool, settle time.Duration) (*lab, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(parent, "inotify-bench")
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{dir: dir, self: self, settle: settle, ioctl: ioctl}
+	for _, name := range []string{l.empty(), l.named()} {
+		err = errors.Join(err, os.Mkdir(name, 0o700))
+	}
+	if err = errors.Join(err, os.WriteFile(l.target(), nil, 0o600)); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func (l *lab) close() error { return os.RemoveAll(l.dir) }
+
+func (l *lab) empty() string           { return filepath.Join(l.dir, "empty") }  // a directory to climb on
+func (l *lab) named() string           { return filepath.Join(l.dir, "named") }  // a directory of files to write to
+func (l *lab) target() string          { return filepath.Join(l.dir, "target") } // a file to watch
+func (l *lab) list() string            { return filepath.Join(l.dir, "list") }   // the paths of the files
+func (l *lab) peer(name string) string { return filepath.Join(l.dir, "peers", name) }
+
+// makeFiles makes files to watch, and the list of their paths, which both sides
+// read.
+func (l *lab) makeFiles(ctx context.Context, count int) error {
+	f, err := os.Create(l.list())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list := bufio.NewWriter(f)
+	for i := range count {
+		dir := filepath.Join(l.dir, fmt.Sprint("d", i/perDirectory))
+		if i%perDirectory == 0 {
+			if err := errors.Join(os.Mkdir(dir, 0o700), ctx.Err()); err != nil {
+				return err
+			}
+		}
+		path := filepath.Join(dir, fmt.Sprint("f", i))
+		if err := unix.Mknod(path, unix.S_IFREG|0o600, 0); err != nil {
+			return &os.PathError{Op: "mknod", Path: path, Err: err}
+		}
+		fmt.Fprintln(list, path)
+	}
+	if err := list.Flush(); err != nil {
+		return err
+	}
+	// Else the disk is written to while others are measured.
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// buildPeers builds the C programs.
+func (l *lab) buildPeers(ctx context.Context, flags ...string) error {
+	src := filepath.Join(l.dir, "src")
+	if err := os.CopyFS(src, peerSources); err != nil {
+		return err
+	}
+	if err := os.Mkdir(l.peer(""), 0o700); err != nil {
+		return err
+	}
+	sources, err := filepath.Glob(filepath.Join(src, "peers", "*.c"))
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		program := l.peer(strings.TrimSuffix(filepath.Base(source), ".c"))
+		args := append([]string{"-O2", "-pthread", "-o", program, source}, flags...)
+		if _, err := output(exec.CommandContext(ctx, "cc", args...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A job is a process that measures something and prints numbers, nanoseconds
+// unless it says otherwise.
+type job struct {
+	peer     string   // the C program, or empty for a worker of this program
+	args     []string // for a worker, the first is what to do
+	procs    int      // GOMAXPROCS, or 0 to leave it as it is
+	filtered bool     // INOTIFY_IOC_SETNEXTWD fails
+}
+
+// measure runs a job and lets the kernel come to rest: what a closed instance
+// leaves behind is freed by its workers a while later.
+func (l *lab) measure(ctx context.Context, j job) ([]float64, error) {
+	command := l.command(j)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = os.Environ()
+	if j.procs > 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprint("GOMAXPROCS=", j.procs))
+	}
+	text, err := output(cmd)
+	if err != nil {
+		return nil, err
+	}
+	time.Sleep(l.settle)
+	return numbers(text)
+}
+
+// filters tells whether a job needs the filter, which costs each system call
+// some time: where the ioctl is missing, nobody needs it.
+func (l *lab) filters(j job) bool { return j.filtered && l.ioctl }
+
+// command returns what does the job. The filter stays over execve(2), so with it
+// both sides are started by this program.
+func (l *lab) command(j job) []string {
+	var command []string
+	if l.filters(j) {
+		command = append(command, l.self, "filtered")
+	}
+	if j.peer != "" {
+		command = append(command, l.peer(j.peer))
+	} else {
+		command = append(command, l.self, "worker")
+	}
+	return append(command, j.args...)
+}
+
+// errLimit is the error of a process that exited with exitLimit.
+var errLimit = errors.New("a limit on watches was reached")
+
+const exitLimit = 3
+
+// output runs a command and returns what it prints. The command dies with the
+// thread that started it, should this process be killed, so the thread is kept.
+func output(cmd *exec.Cmd) (string, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	if err == nil {
+		return stdout.String(), nil
+	}
+	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitLimit {
+		err = errLimit
+	}
+	return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(stderr.Bytes()))
+}
+
+func numbers(text string) ([]float64, error) {
+	var ns []float64
+	for _, field := range strings.Fields(text) {
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return nil, err
+		}
+		ns = append(ns, n)
+	}
+	if len(ns) == 0 {
+		return nil, errors.New("a measurement printed nothing")
+	}
+	return ns, nil
+}

@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A writer causes events about the files of a directory, one a write and each
+// about another file than the one before, as the kernel would merge them.
+type writer struct {
+	names []string
+	files []*os.File
+}
+
+func newWriter(dir string, count int) (*writer, error) {
+	w := &writer{}
+	for i := range count {
+		name := fmt.Sprint("name", i)
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		w.names, w.files = append(w.names, name), append(w.files, f)
+	}
+	return w, nil
+}
+
+// The sums of what events say, which show that all were read, and right.
+type sums struct {
+	events, masks, lengths int
+}
+
+// fill causes events, each of which says mask.
+func (w *writer) fill(events, mask int) (sums, error) {
+	var want sums
+	for i := range events {
+		k := i % len(w.files)
+		if _, err := unix.Pwrite(int(w.files[k].Fd()), []byte("x"), 0); err != nil {
+			return want, os.NewSyscallError("pwrite", err)
+		}
+		want.events++
+		want.masks += mask
+		want.lengths += len(w.names[k])
+	}
+	return want, nil
+}
+
+// readAll causes count events, a batch at a time, and returns how long read took
+// to read them all. The kernel's queue holds only so many.
+func (t task) readAll(mask int, read func(events int) (sums, error)) ([]int64, error) {
+	w, err := newWriter(t.path, t.names)
+	if err != nil {
+		return nil, err
+	}
+	var took time.Duration
+	for left := t.count; left > 0; left -= t.batch {
+		want, err := w.fill(min(left, t.batch), mask)
+		if err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		got, err := read(want.events)
+		took += time.Since(start)
+		if err != nil {
+			return nil, err
+		}
+		if got != want {
+			return nil, fmt.Errorf("read events that come to %+v, and %+v were written", got, want)
+		}
+	}
+	return []int64{int64(took)}, nil
+}
+
+func (t task) readEvents() ([]int64, error) {
+	n, err := inotify.New()
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	if _, err := n.AddWatch(t.path, inotify.Modify); err != nil {
+		return nil, err
+	}
+	return t.readAll(int(inotify.Modify), func(events int) (sums, error) {
+		var got sums
+		for range events {
+			ev, err := n.ReadEvent()
+			if err != nil || ev.Mask.Has(inotify.QOverflow) {
+				return got, fmt.Errorf("an event is missing: %v, %w", ev, errOr(err))
+			}
+			got.events++
+			got.masks += int(ev.Mask)
+			got.lengths += len(ev.Name)
+		}
+		return got, nil
+	})
+}
+
+// fsnotify receives from fsnotify's channel. Its goroutine reads ahead while the
+// events are being caused, which is not timed. It gives whole paths.
+func (t task) fsnotify() ([]int64, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if err := w.Add(t.path); err != nil {
+		return nil, err
+	}
+	go func() {
+		for err := range w.Errors { // an overflow, after which events would be missing for ever
+			fmt.Fprintln(os.Stderr, "worker fsnotify:", err)
+			os.Exit(1)
+		}
+	}()
+	prefix := len(t.path) + len("/")
+	return t.readAll(int(fsnotify.Write), func(events int) (sums, error) {
+		var got sums
+		for range events {
+			ev := <-w.Events
+			got.events++
+			got.masks += int(ev.Op)
+			got.lengths += len(ev.Name) - prefix
+		}
+		return got, nil
+	})
+}

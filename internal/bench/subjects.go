@@ -1,0 +1,395 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// sizes are how much of each thing is measured.
+type sizes struct {
+	restores  [2]int // watches
+	goal      int    // of the cycle
+	cancels   int
+	low, high int // watches whose cost is compared
+	lows      int // how many groups of low
+	heap      int // watches
+	events    int
+	adds      int // watches at a time
+	addGroups int
+}
+
+func (c config) sizes() sizes {
+	if c.quick {
+		return sizes{
+			restores: [2]int{100, 1000}, goal: 2000, cancels: 5,
+			low: 10, high: 1800, lows: 20, heap: 1000, events: 20_000, adds: 20, addGroups: 10,
+		}
+	}
+	return sizes{
+		restores: [2]int{10_000, 100_000}, goal: 200_000, cancels: 100,
+		low: 1000, high: 180_000, lows: 20, heap: 100_000, events: 1_000_000, adds: 2000, addGroups: 10,
+	}
+}
+
+// The numbers of restored watches begin at highWD.
+const highWD = 1_000_000_000
+
+// A floor is how climbfloor climbs: the same way as the package does.
+type floor struct {
+	dirs   []string // of each thread, with colons between them
+	group  int      // watches at a time
+	anchor bool     // a second instance watches the directories meanwhile
+	drain  bool     // the queue is read in time
+}
+
+// The floors of climbs with two processors and with one.
+var (
+	floorOfTwo = floor{dirs: []string{"/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}, group: 4, anchor: true, drain: true}
+	floorOfOne = floor{dirs: []string{"/:/proc:/dev:/sys:/usr:/etc:/tmp:/var"}, group: 8, anchor: true, drain: true}
+)
+
+func (f floor) job(target string, goal int) job {
+	bit := map[bool]string{false: "0", true: "1"}
+	args := []string{target, fmt.Sprint(goal), fmt.Sprint(f.group), bit[f.anchor], bit[f.drain]}
+	return job{peer: "climbfloor", args: append(args, f.dirs...), filtered: true}
+}
+
+// A subject is one thing that is measured here and at its peers, in turn. It
+// makes a row of the table for each peer, or one row if it has none.
+type subject struct {
+	what  string
+	unit  string  // of what is printed
+	per   float64 // what one measurement is divided by for it
+	needs []need
+	slow  bool // measured half as often
+	once  bool // measured once, as it comes to many numbers
+	job   func(*lab) job
+	peers []peer
+
+	// The job measures its only peer as well, in short turns, and prints both.
+	// That is for the closest of ratios.
+	both bool
+
+	// Without a peer, what was measured itself is wanted to be so, if anything is.
+	wanted string
+	limit  float64
+}
+
+// A peer is what a subject is compared with.
+type peer struct {
+	name string
+	most float64 // what the ratio is wanted to be at most
+	per  float64 // if it differs from the subject's
+	job  func(*lab) job
+}
+
+// names returns the names of the subject's rows, which -run matches.
+func (s subject) names() []string {
+	if len(s.peers) == 0 {
+		return []string{s.what}
+	}
+	var names []string
+	for _, p := range s.peers {
+		names = append(names, s.what+" / "+p.name)
+	}
+	return names
+}
+
+// only returns the subject with those peers whose rows' names match.
+func (s subject) only(pattern *regexp.Regexp) (subject, bool) {
+	peers := s.peers
+	s.peers = nil
+	if len(peers) == 0 {
+		return s, pattern.MatchString(s.what)
+	}
+	for i, name := range (subject{what: s.what, peers: peers}).names() {
+		if pattern.MatchString(name) {
+			s.peers = append(s.peers, peers[i])
+		}
+	}
+	return s, len(s.peers) > 0
+}
+
+// subjects returns all that can be measured.
+func subjects(z sizes, names int) []subject {
+	var all []subject
+	for _, count := range z.restores {
+		all = append(all, consecutive(count), apart(count))
+	}
+	all = append(all,
+		climbing("two processors", 2, z.goal, floorOfTwo, 0.36),
+		climbing("GOMAXPROCS=1", 1, z.goal, floorOfOne, 0.55),
+		ending("cancel", 1, z.cancels),
+		ending("cancel", 2, z.cancels),
+		ending("deadline", 1, z.cancels),
+		ending("deadline", 2, z.cancels),
+		scaling(z.low, z.lows, z.high),
+		holding(z.heap),
+		reading(z.events, names),
+		adding(z.adds, z.addGroups),
+	)
+	return all
+}
+
+func consecutive(count int) subject {
+	return subject{
+		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive numbers", grouped(count)),
+		unit:  "ns/watch",
+		per:   float64(count),
+		needs: []need{ioctl, watches(count), files(count)},
+		job:   restoreJob(count, 1, 1),
+		peers: []peer{
+			{name: "C, CRIU's way", most: 0.40, job: restorePeer("criu", count, 1)},
+			{name: "C, the shortest way", most: 1.15, job: restorePeer("floor", count, 1)},
+		},
+	}
+}
+
+func apart(count int) subject {
+	const stride = 3
+	return subject{
+		what:  fmt.Sprintf("RestoreWatches, %s watches, numbers %d apart", grouped(count), stride),
+		unit:  "ns/watch",
+		per:   float64(count),
+		needs: []need{ioctl, watches(count), files(count)},
+		job:   restoreJob(count, 1, stride),
+		peers: []peer{{name: "C, the shortest way", most: 1.15, job: restorePeer("floor", count, stride)}},
+	}
+}
+
+func restoreJob(count, groups, stride int) func(*lab) job {
+	return func(l *lab) job {
+		return job{args: []string{
+			"restore", "-list", l.list(), "-count", fmt.Sprint(count), "-groups", fmt.Sprint(groups),
+			"-first", fmt.Sprint(highWD), "-stride", fmt.Sprint(stride),
+		}}
+	}
+}
+
+func restorePeer(way string, count, stride int) func(*lab) job {
+	return func(l *lab) job {
+		return job{peer: "restore", args: []string{way, l.list(), fmt.Sprint(count), fmt.Sprint(highWD), fmt.Sprint(stride)}}
+	}
+}
+
+func climbing(where string, procs, goal int, f floor, most float64) subject {
+	s := subject{
+		what:  fmt.Sprintf("the cycle to %s, %s", grouped(goal), where),
+		unit:  "ns/step",
+		per:   float64(goal),
+		needs: []need{filter},
+		slow:  true,
+		job:   func(l *lab) job { return climbJob(l, goal, 1, procs) },
+		peers: []peer{
+			{name: "C, CRIU's way", most: most, job: func(l *lab) job { return climbPeer(l, goal, 1) }},
+			{name: fmt.Sprintf("C, %d dirs, threads: %d", f.group*len(f.dirs), len(f.dirs)), most: 1.15,
+				job: func(l *lab) job { return f.job(l.target(), goal) }},
+		},
+	}
+	if procs > 1 {
+		s.needs = append(s.needs, processors(procs))
+	}
+	return s
+}
+
+func climbJob(l *lab, goal, repeat, procs int) job {
+	return job{
+		args:     []string{"climb", "-path", l.target(), "-first", fmt.Sprint(goal), "-count", fmt.Sprint(repeat)},
+		procs:    procs,
+		filtered: true,
+	}
+}
+
+func climbPeer(l *lab, goal, repeat int) job {
+	return job{
+		peer:     "climbcriu",
+		args:     []string{l.empty(), l.target(), fmt.Sprint(goal), fmt.Sprint(repeat)},
+		filtered: true,
+	}
+}
+
+func ending(how string, procs, times int) subject {
+	return subject{
+		what:   fmt.Sprintf("a climb's return after its context's %s, GOMAXPROCS=%d, %d times", how, procs, times),
+		unit:   "ms",
+		per:    1e6,
+		needs:  []need{filter},
+		once:   true,
+		wanted: "near 1 ms",
+		job: func(l *lab) job {
+			return job{args: []string{how, "-path", l.target(), "-count", fmt.Sprint(times)}, procs: procs, filtered: true}
+		},
+	}
+}
+
+// scaling compares the package with itself: many watches in one instance with
+// groups of few, each group of other files and in an instance of its own.
+func scaling(low, lows, high int) subject {
+	return subject{
+		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive numbers", grouped(high)),
+		unit:  "ns/watch",
+		per:   float64(high),
+		needs: []need{ioctl, watches(high), files(high)},
+		slow:  true,
+		job:   restoreJob(high, 1, 1),
+		peers: []peer{{
+			name: fmt.Sprintf("itself, %s watches", grouped(low)), most: 1.3, per: float64(low * lows),
+			job: restoreJob(low, lows, 1),
+		}},
+	}
+}
+
+func holding(count int) subject {
+	return subject{
+		what:   fmt.Sprintf("heap held after restoring %s watches", grouped(count)),
+		unit:   "bytes",
+		per:    1,
+		needs:  []need{ioctl, watches(count), files(count)},
+		slow:   true,
+		wanted: "under 4096",
+		limit:  4096,
+		job: func(l *lab) job {
+			return job{args: []string{"heap", "-list", l.list(), "-count", fmt.Sprint(count), "-first", fmt.Sprint(highWD)}}
+		},
+	}
+}
+
+func reading(events, names int) subject {
+	batch := fmt.Sprint(min(16_000, queueSize()-64))
+	count := []string{fmt.Sprint(names), fmt.Sprint(events), batch}
+	worker := func(name string) func(*lab) job {
+		return func(l *lab) job {
+			return job{args: []string{name, "-path", l.named(), "-names", count[0], "-count", count[1], "-batch", count[2]}}
+		}
+	}
+	return subject{
+		what:  fmt.Sprintf("ReadEvent, %s events about %d names", grouped(events), names),
+		unit:  "ns/event",
+		per:   float64(events),
+		needs: []need{queue},
+		slow:  true,
+		job:   worker("read-event"),
+		peers: []peer{
+			{name: "C, read(2) and walk the records", most: 1.20, job: func(l *lab) job {
+				return job{peer: "read", args: append([]string{l.named()}, count...)}
+			}},
+			{name: "fsnotify's channel", most: 0.40, job: worker("fsnotify")},
+		},
+	}
+}
+
+func adding(count, groups int) subject {
+	return subject{
+		what:  fmt.Sprintf("AddWatch, %s new watches", grouped(count*groups)),
+		unit:  "ns/watch",
+		per:   float64(count * groups),
+		needs: []need{watches(count), files(count * groups)},
+		job: func(l *lab) job {
+			return job{args: []string{"add", "-list", l.list(), "-count", fmt.Sprint(count), "-groups", fmt.Sprint(groups)}}
+		},
+		peers: []peer{{name: "unix.InotifyAddWatch", most: 1.05}},
+		both:  true,
+	}
+}
+
+// A need is what a subject cannot be measured without.
+type need struct {
+	files   int                // so many files to watch
+	missing func(*facts) error // why it cannot be measured here, or nil
+}
+
+// facts are what the kernel has.
+type facts struct {
+	ioctl     bool
+	filter    error // why the ioctl cannot be made to fail, or nil
+	maxWatch  int   // the lower of the limits on watches
+	limitedBy string
+}
+
+var (
+	ioctl = need{missing: func(f *facts) error {
+		if !f.ioctl {
+			return errors.New("the kernel has no INOTIFY_IOC_SETNEXTWD")
+		}
+		return nil
+	}}
+	filter = need{missing: func(f *facts) error {
+		if f.ioctl && f.filter != nil {
+			return fmt.Errorf("the kernel has INOTIFY_IOC_SETNEXTWD and no seccomp filter to hide it: %w", f.filter)
+		}
+		return nil
+	}}
+	queue = need{missing: func(*facts) error {
+		if size := queueSize(); size < 128 {
+			return fmt.Errorf("fs.inotify.max_queued_events is %d", size)
+		}
+		return nil
+	}}
+)
+
+func files(count int) need { return need{files: count} }
+
+func watches(count int) need {
+	return need{missing: func(f *facts) error {
+		if f.maxWatch < count {
+			return fmt.Errorf("%s is %d", f.limitedBy, f.maxWatch)
+		}
+		return nil
+	}}
+}
+
+func processors(count int) need {
+	return need{missing: func(*facts) error {
+		if has := runtime.NumCPU(); has < count {
+			return fmt.Errorf("it needs %d processors and has %d", count, has)
+		}
+		return nil
+	}}
+}
+
+// missing tells why the subject cannot be measured here.
+func (s subject) missing(f *facts) error {
+	for _, n := range s.needs {
+		if n.missing != nil {
+			if err := n.missing(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// files tells how many files the subject watches.
+func (s subject) files() int {
+	count := 0
+	for _, n := range s.needs {
+		count = max(count, n.files)
+	}
+	return count
+}
+
+func queueSize() int { return sysctl("fs.inotify.max_queued_events") }
+
+// sysctl returns a setting of the kernel, or a high number if it has none.
+func sysctl(name string) int {
+	const unlimited = 1 << 30
+	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if err != nil {
+		return unlimited
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return unlimited
+	}
+	return n
+}
