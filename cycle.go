@@ -210,15 +210,13 @@ func (c *climb) free() int64 { return c.b.census.between(c.last, c.b.t.wd) }
 // slice makes as many steps and adds as many watches as fit into one slice. It is
 // run by stage.
 func (c *climb) slice(fd int) error {
-	b, q := c.b, &c.b.n.queue
-	if err := q.drain(fd); err != nil {
+	b := c.b
+	until := time.Now().Add(sliceTime)
+	left, err := c.makeRoom(fd, until)
+	if err != nil {
 		return err
 	}
-	if q.buffered() > maxPutBy {
-		return errPutBy
-	}
-	until := time.Now().Add(sliceTime)
-	for left := sliceSteps - 1; left > 0; {
+	for left > 0 {
 		if free := c.free(); free > 0 {
 			made, err := c.walk(fd, int(min(free, int64(left))), until)
 			if err != nil {
@@ -245,6 +243,30 @@ func (c *climb) slice(fd int) error {
 		}
 	}
 	return nil
+}
+
+// makeRoom empties the queue of what the slice before left, and returns how many
+// steps there is room for. The second thread has begun with some.
+func (c *climb) makeRoom(fd int, until time.Time) (steps int, err error) {
+	q := &c.b.n.queue
+	end, err := q.end(fd)
+	if err != nil {
+		return 0, err
+	}
+	steps = sliceSteps - 1
+	if c.mate != nil {
+		steps -= groupSteps // it may make these before the queue is empty
+	}
+	c.goAhead(fd, until)
+	err = q.drainTo(fd, end)
+	if err == nil && q.buffered() > maxPutBy {
+		err = errPutBy
+	}
+	if m := c.mate; err != nil && m != nil {
+		m.share(&c.own, fd, m.ahead, until)
+		c.merge()
+	}
+	return steps, err
 }
 
 // errPassed stands for a target's number that the counter has passed.

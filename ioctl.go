@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 )
 
 // SetNextWD makes wd the number of the next watch that is added, if it is
@@ -96,7 +97,7 @@ func (c *climb) probe(fd int) (WD, error) {
 				return NoWD, err
 			}
 		}
-		if c.own.add(fd, 1); c.own.full != nil {
+		if c.own.add(fd, 1, time.Now()); c.own.full != nil {
 			return NoWD, c.own.full
 		}
 	}

@@ -41,6 +41,7 @@ type queue struct {
 	own  []span // ascending by wd
 	// ending is the last position at which an own watch's span ends, or 0.
 	ending uint64
+	guess  int // where in own the next record's may be
 
 	names *nameCache
 }
@@ -118,10 +119,10 @@ func (q *queue) forget() {
 		return
 	}
 	q.own = slices.DeleteFunc(q.own, func(s span) bool { return s.until <= q.pos })
-	if len(q.own) == 0 {
-		q.own = nil // it may have been long
+	if len(q.own) == 0 && cap(q.own) > 4*sliceSteps {
+		q.own = nil
 	}
-	q.ending = 0
+	q.ending, q.guess = 0, 0
 }
 
 // drain reads all that the kernel's queue holds when it is called, but not the
@@ -129,6 +130,14 @@ func (q *queue) forget() {
 // though what is read here is put by.
 func (q *queue) drain(fd int) error {
 	end, err := q.end(fd)
+	if err != nil {
+		return err
+	}
+	return q.drainTo(fd, end)
+}
+
+// drainTo is drain for what the queue held when it ended at end.
+func (q *queue) drainTo(fd int, end uint64) (err error) {
 	for err == nil && q.pos+recordHeader < end {
 		size := int(min(end-q.pos-recordHeader, readSize))
 		var n int
@@ -224,7 +233,11 @@ func (q *queue) takeOut(b []byte) (int, error) {
 
 // isOwn reports whether a record at a position is an own watch's.
 func (q *queue) isOwn(rec record, at uint64) bool {
-	for i := q.firstOwn(rec.wd); i < len(q.own) && q.own[i].wd == rec.wd; i++ {
+	i := q.guess // mostly they come in order
+	if i >= len(q.own) || q.own[i].wd != rec.wd || i > 0 && q.own[i-1].wd == rec.wd {
+		i = q.firstOwn(rec.wd)
+	}
+	for ; i < len(q.own) && q.own[i].wd == rec.wd; i++ {
 		s := &q.own[i]
 		if at < s.from || at >= s.until {
 			continue
@@ -232,8 +245,10 @@ func (q *queue) isOwn(rec record, at uint64) bool {
 		if rec.mask.Has(Ignored) {
 			s.ignored = true
 			if s.quiet {
-				q.own = slices.Delete(q.own, i, i+1)
+				s.until = 0 // that was all
+				q.ending = max(q.ending, 1)
 			}
+			q.guess = i + 1
 		}
 		return true
 	}

@@ -19,19 +19,23 @@ import (
 // fails on a watched inode.
 const scratchMask = MaskAdd
 
-// scratchPaths are directories to climb on: those that exist nearly everywhere,
-// are looked up fast, and whose lookup waits for no disk and no network.
+// scratchPaths are directories to climb on: those that exist nearly everywhere and
+// whose lookup waits for no disk and no network, the fastest first. A second
+// component of a path costs a tenth of a step.
 var scratchPaths = [...]string{
-	"/", "/proc", "/dev", "/sys", "/run", "/etc", "/proc/sys", "/proc/fs",
-	"/proc/tty", "/proc/bus", "/dev/shm", "/dev/pts", "/tmp", "/usr", "/var", "/proc/irq",
+	"/", "/proc", "/dev", "/run", "/etc", "/tmp", "/usr", "/var", "/opt", "/media", "/boot",
+	"/sys", "/dev/shm", "/dev/pts", "/proc/tty", "/proc/irq",
 }
 
-// groupSteps is how many scratch watches a thread adds before it removes them
-// again, each on an inode of its own. In groups a step takes two thirds of the
-// time; more than eight gain nothing (measured on Linux 6.18).
-const groupSteps = 8
+// groupSteps is how many scratch watches each of two threads adds, each on an
+// inode of its own, before it removes them again. One thread alone uses all inodes
+// for a group. In groups a step takes two thirds of the time (measured on Linux
+// 6.18), and there it takes less the larger they are, though not by much.
+const groupSteps = len(scratchPaths) / 2
 
 // A scratch is the inodes on which one thread adds watches only to remove them.
+// While it runs it works on a copy, as the other thread reads what lies beside it
+// in memory, and the two would wait for each other's cache lines.
 type scratch struct {
 	c     *climb
 	paths []*byte // an inode that turns out to be no use is dropped
@@ -42,24 +46,29 @@ type scratch struct {
 
 // run makes steps, as many as it is told or until the time, in groups.
 func (s *scratch) run(fd, steps int, until time.Time) {
-	last := s.made() + steps
-	for s.made() < last && len(s.paths) > 0 && s.full == nil {
-		first := len(s.given)
-		s.add(fd, last)
-		for _, own := range s.given[first:] {
-			sysRemoveScratch(fd, own.wd)
+	own := *s
+	last := own.made() + steps
+	for own.made() < last && len(own.paths) > 0 && own.full == nil {
+		first := len(own.given)
+		own.add(fd, last, until)
+		for _, w := range own.given[first:] {
+			sysRemoveScratch(fd, w.wd)
 		}
 		if time.Now().After(until) {
-			return
+			break
 		}
 	}
+	*s = own
 }
 
 func (s *scratch) made() int { return len(s.given) + s.lost }
 
 // add adds a watch on each inode, but makes no more than last.
-func (s *scratch) add(fd, last int) {
+func (s *scratch) add(fd, last int, until time.Time) {
 	for i := 0; i < len(s.paths) && s.made() < last; {
+		if i == groupSteps && time.Now().After(until) {
+			return
+		}
 		wd, e := sysAddScratch(fd, s.paths[i], s.c.mask)
 		switch {
 		case e == eNOSPC:
@@ -165,18 +174,27 @@ func (c *climb) lastResort() (err error) {
 // More than two threads gain nothing, as they wait for each other in the kernel.
 type mate struct {
 	scratch
-	fd      int // of the slice
+	_       [64]byte // what one thread waits for lies apart from what the other writes
+	fd      int      // of the slice
 	until   time.Time
 	left    atomic.Int32 // steps of the slice that nobody has taken
+	ahead   int          // how many were given out before the others
+	_       [64]byte
 	working atomic.Bool
 	stop    atomic.Bool
 	ended   chan struct{}
 }
 
-// take returns how many steps the caller is to make next.
+// take returns how many steps the caller is to make next: fewer towards the end
+// of the slice, so that both threads end together.
 func (m *mate) take() int {
-	left := m.left.Add(-groupSteps)
-	return int(min(groupSteps, left+groupSteps))
+	for {
+		left := m.left.Load()
+		steps := min(int32(groupSteps), (left+2)/3)
+		if left == 0 || m.left.CompareAndSwap(left, left-steps) {
+			return int(steps)
+		}
+	}
 }
 
 func (m *mate) work() {
@@ -205,7 +223,6 @@ const worthAMate = 1024
 func (c *climb) startMate() {
 	paths := c.own.paths
 	if runtime.GOMAXPROCS(0) < 2 || runtime.NumCPU() < 2 || len(paths) < 2 || c.stepsInAll() < worthAMate {
-		c.own.paths = paths[:min(groupSteps, len(paths))]
 		return
 	}
 	m := &mate{scratch: scratch{c: c}, ended: make(chan struct{})}
@@ -237,6 +254,15 @@ func (c *climb) endMate() {
 	}
 }
 
+// goAhead has the second thread make its first steps while this one empties the
+// queue. It is run by stage.
+func (c *climb) goAhead(fd int, until time.Time) {
+	if m := c.mate; m != nil && c.free() >= sliceSteps {
+		m.fd, m.until, m.ahead = fd, until, groupSteps
+		m.left.Store(int32(groupSteps))
+	}
+}
+
 // walk makes steps, with the second thread if there is one, and returns how many
 // it made. It is run by stage.
 func (c *climb) walk(fd, steps int, until time.Time) (int, error) {
@@ -245,18 +271,21 @@ func (c *climb) walk(fd, steps int, until time.Time) (int, error) {
 			return 0, err
 		}
 	}
-	if m := c.mate; m == nil || steps <= groupSteps {
+	if c.mate == nil || steps <= groupSteps {
 		c.own.run(fd, steps, until)
 	} else {
-		m.share(&c.own, fd, steps, until)
+		c.mate.share(&c.own, fd, steps, until)
 	}
 	return c.merge()
 }
 
 // share makes steps on both threads, and returns when they are made.
 func (m *mate) share(own *scratch, fd, steps int, until time.Time) {
-	m.fd, m.until = fd, until
-	m.left.Store(int32(steps))
+	if m.ahead == 0 {
+		m.fd, m.until = fd, until
+	}
+	m.left.Add(int32(steps - m.ahead))
+	m.ahead = 0
 	for steps := m.take(); steps > 0; steps = m.take() {
 		own.run(fd, steps, until)
 	}
