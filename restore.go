@@ -88,7 +88,8 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	if n.closed.Load() {
 		return pathError(path, os.ErrClosed)
 	}
-	b := batch{n: n, ws: []Watch{{WD: wd, Path: path, Mask: mask}}, opts: opts}
+	b := batch{n: n, single: [1]Watch{{WD: wd, Path: path, Mask: mask}}, opts: opts}
+	b.ws = b.single[:]
 	err := checkWatch(&b.ws[0])
 	if err == nil {
 		err = b.restore(ctx)
@@ -164,7 +165,8 @@ func (n *Inotify) unlockNumbers() {
 // A batch is the watches of one restore.
 type batch struct {
 	n      *Inotify
-	ws     []Watch // ascending
+	ws     []Watch  // ascending
+	single [1]Watch // the room for one
 	opts   []RestoreOption
 	locked bool // the numbers are held
 
@@ -300,27 +302,72 @@ func (b *batch) aim() error {
 	return b.t.pin(b.ws[b.done].Path, false)
 }
 
-// slice adds as many watches as fit into one slice of time, or one pinned one.
-// It is run by stage.
+// slice adds as many watches as fit into one slice of time, or one pinned one. It
+// sets the next number where that is not the one that comes anyway. If it fails,
+// rollBack comes next. It is run by stage.
+//
+// The calls are made in this function itself: after a system call each return
+// costs what a mispredicted branch costs, and they are most of what there is to
+// save.
 func (b *batch) slice(fd int) error {
 	if err := b.mark(fd); err != nil {
 		return err
 	}
+	t := &b.t
 	var until time.Time
-	last := min(b.done+sliceSteps, len(b.ws))
-	if last > b.done+1 {
-		until = time.Now().Add(sliceTime)
-	}
-	for {
-		if err := b.placeNext(fd); err != nil || b.done == last || !b.honoured {
-			return err
+	for added := 1; ; added++ {
+		if t.wd != b.next {
+			if e := sysSetNext(fd, t.wd); e != success {
+				return b.unset(e)
+			}
 		}
-		if b.done%8 == 0 && time.Now().After(until) {
+		got, e := addOnce(fd, &t.path[0], t.firstMask())
+		b.next = got + 1
+		if got != t.wd || t.pinned {
+			if err := b.judge(fd, got, e); err != nil {
+				return err
+			}
+		} else {
+			b.done++
+		}
+		switch {
+		case b.done == len(b.ws) || !b.honoured:
+			b.n.given(b.ws[b.done-1].WD)
+			return nil
+		case added == 1:
+			until = time.Now().Add(sliceTime)
+		case added%8 == 0 && time.Now().After(until):
+			b.n.given(b.ws[b.done-1].WD)
 			return nil
 		}
 		b.failed = b.done
-		b.t.set(&b.ws[b.done])
+		t.set(&b.ws[b.done])
 	}
+}
+
+// unset explains why the next number could not be set.
+func (b *batch) unset(e errno) error {
+	err := setNextError(e)
+	if errors.Is(err, errors.ErrUnsupported) && b.done == 0 {
+		b.missing = err
+	}
+	return err
+}
+
+// judge decides what becomes of an add whose number is not the target's, or whose
+// target is pinned.
+func (b *batch) judge(fd int, got WD, e errno) error {
+	if e == eINTR {
+		got, e = sysAdd(fd, &b.t.path[0], b.t.firstMask())
+	}
+	got, err := b.placed(fd, got, e)
+	if got == NoWD || got == b.t.wd && err == nil {
+		return err
+	}
+	if got != b.t.wd {
+		err = join(&WDError{Want: b.t.wd, Got: got}, err)
+	}
+	return join(err, b.abort(fd, got))
 }
 
 // mark notes where the former lives of the numbers to be given next end, if they
@@ -336,33 +383,18 @@ func (b *batch) mark(fd int) error {
 	return err
 }
 
-// placeNext sets the next number, if it is not the one that comes anyway, and
-// adds the target. If it fails, rollBack comes next. It is run by stage.
-func (b *batch) placeNext(fd int) error {
-	if b.t.wd != b.next {
-		if err := setNextError(sysSetNext(fd, b.t.wd)); err != nil {
-			if errors.Is(err, errors.ErrUnsupported) && b.done == 0 {
-				b.missing = err
-			}
-			return err
-		}
-	}
-	got, err := b.place(fd)
-	b.next = got + 1
-	if got == NoWD || got == b.t.wd && err == nil {
-		return err
-	}
-	if got != b.t.wd {
-		err = join(&WDError{Want: b.t.wd, Got: got}, err)
-	}
-	return join(err, b.abort(fd, got))
-}
-
 // place adds the target's watch and returns the number that it got, or NoWD.
 // Unless that is the target's and err is nil, the watch is a stray, which the
 // caller removes before the stage ends.
 func (b *batch) place(fd int) (got WD, err error) {
-	if got, err = b.t.add(fd, b.existing); err != nil {
+	got, e := sysAdd(fd, &b.t.path[0], b.t.firstMask())
+	return b.placed(fd, got, e)
+}
+
+// placed is place when the watch was added.
+func (b *batch) placed(fd int, got WD, e errno) (WD, error) {
+	err := b.t.check(got, e, b.existing)
+	if err != nil {
 		return NoWD, err
 	}
 	if got == b.t.wd {

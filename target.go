@@ -20,8 +20,9 @@ import (
 // of a climb, which nearly always comes under a wrong number.
 type target struct {
 	wd     WD
-	path   []byte // with a final NUL; of a pinned target, through /proc/self/fd
-	mask   Mask   // to have in the end, and for the call that makes the watch
+	path   []byte   // with a final NUL; of a pinned target, through /proc/self/fd
+	room   [64]byte // for a path that is not long
+	mask   Mask     // to have in the end, and for the call that makes the watch
 	pinned bool
 	fd     int  // the O_PATH descriptor of a pinned target
 	blank  Mask // what a pinned target's first call passes
@@ -49,7 +50,10 @@ func checkWatch(w *Watch) error {
 // set makes t the watch w, which was checked, and not pinned.
 func (t *target) set(w *Watch) {
 	t.wd = w.WD
-	t.path = append(append(t.path[:0], w.Path...), 0)
+	if t.path == nil {
+		t.path = t.room[:]
+	}
+	t.path = append(append(slices.Grow(t.path[:0], len(w.Path)+1), w.Path...), 0)
 	t.mask = w.Mask&^leakedBits | MaskCreate // which also lets the mask be empty otherwise
 	t.pinned = false
 }
@@ -78,24 +82,27 @@ func (t *target) release() {
 	}
 }
 
-// add adds t's watch, whatever number it gets, or fails because the inode is
-// watched: existing tells whether a number is that of a watch that was there,
-// which matters where IN_MASK_CREATE does not work.
-func (t *target) add(fd int, existing func(WD) bool) (WD, error) {
-	mask := t.mask
+// firstMask is the mask for the call that makes the watch.
+func (t *target) firstMask() Mask {
 	if t.pinned {
-		mask = t.blank
+		return t.blank
 	}
-	wd, e := sysAdd(fd, &t.path[0], mask)
+	return t.mask
+}
+
+// check tells what is wrong with what that call returned, which may be any number,
+// but not that of a watch that was there: existing tells which were, which matters
+// where IN_MASK_CREATE does not work.
+func (t *target) check(wd WD, e errno, existing func(WD) bool) error {
 	switch {
 	case e == eEXIST:
-		return NoWD, errWatched
+		return errWatched
 	case e != success:
-		return NoWD, addError(e)
-	case !mask.Has(MaskCreate) && existing(wd):
-		return NoWD, watchedAs(wd)
+		return addError(e)
+	case !t.firstMask().Has(MaskCreate) && existing(wd):
+		return watchedAs(wd)
 	}
-	return wd, nil
+	return nil
 }
 
 // finish gives a pinned target's watch, which has t's number, its mask.
