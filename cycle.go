@@ -184,7 +184,9 @@ func (c *climb) ascend(ctx context.Context) error {
 		if err != nil {
 			return c.explain(err)
 		}
-		runtime.Gosched()
+		if b.done < len(b.ws) {
+			runtime.Gosched()
+		}
 	}
 	return nil
 }

@@ -115,7 +115,11 @@ func (c *climb) choose() error {
 		}
 		return -1
 	}
-	for _, name := range scratchPaths {
+	names := scratchPaths[:]
+	if c.stepsInAll() < worthAMate {
+		names = names[:groupSteps]
+	}
+	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil || !info.IsDir() || known(info) >= 0 {
 			continue
@@ -216,7 +220,7 @@ func (m *mate) work() {
 	}
 }
 
-// worthAMate is how many steps it takes before a second thread pays.
+// worthAMate is how many steps it takes before a second thread and more inodes pay.
 const worthAMate = 1024
 
 // startMate starts the second thread, if there is a processor for it.

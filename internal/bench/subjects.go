@@ -52,10 +52,16 @@ type floor struct {
 	drain  bool     // the queue is read in time
 }
 
-// The floors of climbs with two processors and with one.
+// The floors of climbs with two processors and with one, on the directories that
+// the package uses.
 var (
-	floorOfTwo = floor{dirs: []string{"/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}, group: 4, anchor: true, drain: true}
-	floorOfOne = floor{dirs: []string{"/:/proc:/dev:/sys:/usr:/etc:/tmp:/var"}, group: 8, anchor: true, drain: true}
+	floorOfTwo = floor{dirs: []string{
+		"/:/dev:/etc:/usr:/opt:/boot:/dev/shm:/proc/tty",
+		"/proc:/run:/tmp:/var:/media:/sys:/dev/pts:/proc/irq",
+	}, group: 8, drain: true}
+	floorOfOne = floor{dirs: []string{
+		"/:/proc:/dev:/run:/etc:/tmp:/usr:/var:/opt:/media:/boot:/sys:/dev/shm:/dev/pts:/proc/tty:/proc/irq",
+	}, group: 16, drain: true}
 )
 
 func (f floor) job(target string, goal int) job {
