@@ -314,6 +314,39 @@ func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
 	})
 }
 
+// Buffered counts what readers will get, also when many watches were rolled back
+// while something was there, and the descriptor is readable for it.
+func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		wd := add(t, n, path, inotify.Attrib)
+		var numbers []inotify.WD
+		for i := range inotify.WD(200) {
+			numbers = append(numbers, 10+i)
+		}
+		ws := batch(t, inotify.AllEvents, numbers...)
+		ws[199].Mask |= inotify.OnlyDir
+		if err := os.Chmod(path, 0o400); err != nil {
+			t.Fatal(err)
+		}
+		wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 209, ws[199].Path, 199, unix.ENOTDIR)
+		if b, err := n.Buffered(); b != 16 || err != nil || !readable(t, n) {
+			t.Errorf("Buffered %d, %v, readable %v; want 16 and true", b, err, readable(t, n))
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := n.Buffered(); b != 32 || err != nil {
+			t.Errorf("Buffered %d, %v; want 32", b, err)
+		}
+		wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Attrib})
+		if b, err := n.Buffered(); b != 0 || err != nil || readable(t, n) {
+			t.Errorf("Buffered %d, %v, readable %v when all is read", b, err, readable(t, n))
+		}
+	})
+}
+
 // With readers at work, and the watches to be restored busy, a rollback shows no
 // IN_IGNORED and loses no event of other watches.
 func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
