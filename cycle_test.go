@@ -751,23 +751,29 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 		inotify.Event{WD: next, Mask: inotify.Ignored})
 }
 
-// The number just below the wanted one becomes free during the climb.
-func TestCycleWhenANumberBecomesFree(t *testing.T) {
+// Numbers that were taken become free during the climb: one on the way, which is
+// then climbed over, and the one just below the wanted one.
+func TestCycleWhenNumbersBecomeFree(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
-	const wd = 100_000
+	const wd = 200_000
+	path := files(t, 1)[0]
+	restore(t, n, wd/2, path, inotify.Attrib)
 	restore(t, n, wd-1, files(t, 1)[0], inotify.Attrib)
 	if err := n.SetNextWD(1); err != nil {
 		t.Fatal(err)
 	}
 	_, wait := startClimb(t, n, wd)
-	if err := n.RemoveWatch(wd - 1); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd/2), n.RemoveWatch(wd-1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := wait(); err != nil {
 		t.Error(err)
 	}
 	evs := pending(t, n)
-	wantEvents(t, evs[2:], inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
+	wantEvents(t, evs[2:],
+		inotify.Event{WD: wd / 2, Mask: inotify.Attrib},
+		inotify.Event{WD: wd / 2, Mask: inotify.Ignored},
+		inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
 }
