@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -27,10 +28,11 @@ type batch struct {
 	next     WD      // the number that the next add gets, as far as SETNEXTWD told the kernel
 	marks    []mark
 
-	failed  int    // ws[failed] could not be restored
-	reached int    // how many had been added then
-	undo    []span // what is to be removed again
-	missing error  // what SETNEXTWD said, if it is missing
+	failed  int      // ws[failed] could not be restored
+	reached int      // how many had been added then
+	undo    []span   // what is to be removed again
+	other   *os.File // a duplicate, if others hold the instance
+	missing error    // what SETNEXTWD said, if it is missing
 }
 
 // check finds what is wrong with the watches before anything is done.
@@ -60,15 +62,24 @@ func (b *batch) restore(ctx context.Context) error {
 		return err
 	}
 	defer b.t.release()
+	if len(b.ws) > 1 && b.n.foreign.Load() {
+		// Others keep the instance if it is closed here in the middle.
+		if other, err := b.n.File(); err == nil {
+			b.other = other
+			defer other.Close()
+		}
+	}
 	err := b.byIoctl(ctx)
 	if b.missing != nil {
 		err = b.byClimb(ctx)
 	}
-	if err != nil {
-		err = b.named(err)
-		err = join(err, b.rollBack())
+	if err == nil {
+		return nil
 	}
-	return err
+	if b.undo == nil {
+		b.reached = b.done
+	}
+	return join(b.named(err), b.rollBack())
 }
 
 // lock takes the numbers. Where IN_MASK_CREATE does not work it takes a census.
@@ -157,8 +168,12 @@ func (b *batch) slice(fd int) error {
 		return err
 	}
 	t := &b.t
-	var until time.Time
-	for added := 1; ; added++ {
+	var start, looked time.Time
+	if b.done+1 < len(b.ws) {
+		start = time.Now()
+		looked = start
+	}
+	for added, look := 1, 1; ; added++ {
 		if t.wd != b.next {
 			if e := sysSetNext(fd, t.wd); e != success {
 				return b.unset(e)
@@ -177,11 +192,17 @@ func (b *batch) slice(fd int) error {
 		case b.done == len(b.ws) || !b.honoured:
 			b.n.given(b.ws[b.done-1].WD)
 			return nil
-		case added == 1:
-			until = time.Now().Add(sliceTime)
-		case added%8 == 0 && time.Now().After(until):
-			b.n.given(b.ws[b.done-1].WD)
-			return nil
+		case added >= look:
+			now := time.Now()
+			if now.Sub(start) > sliceTime {
+				b.n.given(b.ws[b.done-1].WD)
+				return nil
+			}
+			look = added + 8
+			if now.Sub(looked) > sliceTime/4 {
+				look = added + 1 // each takes its time
+			}
+			looked = now
 		}
 		b.failed = b.done
 		t.set(&b.ws[b.done])
@@ -273,8 +294,12 @@ func (b *batch) named(err error) error {
 		case census.taken(wd) || b.has(wd):
 			err = watchedAs(wd)
 		default: // that watch has gone meanwhile, and this is a new one
-			b.n.expect(span{wd: wd, until: unsettled, quiet: true})
-			return b.n.removeOwn(fd, []span{{wd: wd}})
+			own := span{wd: wd, until: unsettled, quiet: true}
+			if own.from, err = b.n.queue.end(fd); err == nil {
+				b.n.expect(own)
+				err = b.n.removeOwn(fd, []span{own})
+			}
+			return join(err, b.n.queue.sweep(fd))
 		}
 		return nil
 	})

@@ -41,14 +41,16 @@ type climb struct {
 	strayed bool   // a target's watch came under a lower number, and was removed
 
 	start, reported time.Time
+	pause           time.Duration // between two reports
 }
 
 func (b *batch) newClimb() *climb {
-	c := &climb{b: b, options: restoreOptions{maxSteps: DefaultMaxSteps}, mask: MaskCreate, memfd: -1}
+	c := &climb{b: b, options: restoreOptions{maxSteps: DefaultMaxSteps}, mask: MaskCreate, memfd: -1, pause: progressInterval}
 	c.own.c = c
 	for _, o := range b.opts {
 		o(&c.options)
 	}
+	c.options.maxSteps = max(0, c.options.maxSteps)
 	if !b.honoured {
 		c.mask = scratchMask
 	}
@@ -69,11 +71,12 @@ func (b *batch) byClimb(ctx context.Context) error {
 		err = c.begin()
 	}
 	if err == nil && b.done < len(b.ws) {
-		if err = c.choose(); err == nil {
+		if err = c.choose(ctx); err == nil {
 			err = c.ascend(ctx)
 		}
 	}
-	if b.undo == nil { // else rollBack does it
+	c.endMate()
+	if b.undo == nil && b.locked { // else rollBack does it, or report did
 		err = join(err, b.n.stage(b.n.queue.sweep))
 	}
 	if err == nil {
@@ -334,23 +337,31 @@ func (c *climb) overshot() error {
 }
 
 // callProgress calls the caller's function, with the numbers unlocked, when it
-// is due.
+// is due. What is learned anew then takes time with many watches, so it is called
+// the less often.
 func (c *climb) callProgress(ctx context.Context) error {
 	b := c.b
-	if c.options.progress == nil || time.Since(c.reported) < progressInterval || b.ws[b.done].WD-c.last < quietSteps {
+	since := time.Since(c.reported)
+	near := b.ws[b.done].WD-c.last < quietSteps
+	if c.options.progress == nil || since < c.pause || near && since < 10*c.pause {
 		return nil
 	}
 	if err := b.n.stage(b.n.queue.sweep); err != nil { // the numbers' next lives may begin
 		return err
 	}
 	c.report()
-	c.reported = time.Now()
+	begin := time.Now()
 	if err := b.lock(ctx); err != nil {
+		if !b.locked && b.done > 0 { // they are needed to undo
+			b.locked = b.n.lockNumbers(context.Background()) == nil
+		}
 		return err
 	}
 	if err := c.survey(); err != nil {
 		return err
 	}
+	c.reported = time.Now()
+	c.pause = max(progressInterval, 20*c.reported.Sub(begin))
 	return c.check()
 }
 

@@ -49,7 +49,8 @@ func (e *WDError) Error() string {
 }
 
 // A RestoreError says which watch of a [Inotify.RestoreWatches] could not be
-// restored. All that were added before it have been removed again.
+// restored. All that were added before it have been removed again, or are gone with
+// the instance if it was closed.
 type RestoreError struct {
 	Watch Watch // the one that failed
 	Done  int   // how many had been added

@@ -3,6 +3,8 @@
 
 package inotify
 
+import "slices"
+
 // What the tests of package inotify_test must reach.
 
 // SetNextWDRequest is the ioctl's number on this processor.
@@ -16,3 +18,6 @@ func DecodeEvent(b []byte) (Event, int, error) {
 
 // MaxPutBy is how many bytes a climb puts by.
 const MaxPutBy = maxPutBy
+
+// ScratchPaths are the directories that a climb uses.
+func ScratchPaths() []string { return slices.Clone(scratchPaths[:]) }

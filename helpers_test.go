@@ -376,6 +376,18 @@ func withoutIoctlAs(t testing.TB, errno unix.Errno) {
 	}
 }
 
+// withoutIoctlElsewhere returns a function that does for the thread of another
+// goroutine what withoutIoctl does for the test's, before which it is called.
+func withoutIoctlElsewhere(t testing.TB) func() {
+	t.Helper()
+	has := hasIoctl(t)
+	return func() {
+		if has {
+			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		}
+	}
+}
+
 // withoutMaskCreate runs the rest of the test on a kernel without
 // IN_MASK_CREATE: as it is, or with a seccomp filter that makes it look like
 // Linux 4.17, which refuses bits that it does not know.

@@ -576,7 +576,22 @@ func childLimitWatches() error {
 			if err != nil {
 				return err
 			}
-			return fresh.RestoreWatches(context.Background(), many[:3])
+			if err := fresh.RestoreWatches(context.Background(), many[:3]); err != nil {
+				return err
+			}
+			fresh.Close()
+			// Any number can be climbed to with as little room as that.
+			for wd := range inotify.WD(80) {
+				fresh, err := inotify.New()
+				if err != nil {
+					return err
+				}
+				if err := fresh.RestoreWatch(context.Background(), 1+wd, path, inotify.Open); err != nil {
+					return err
+				}
+				fresh.Close()
+			}
+			return nil
 		}
 	}
 	return errors.New("five watches where three are allowed")

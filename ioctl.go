@@ -80,6 +80,9 @@ func (n *Inotify) probeNext() (wd WD, err error) {
 		if e := sysSetNext(fd, 0); e != eINVAL {
 			return setNextError(e)
 		}
+		if n.queue.buffered() > maxPutBy {
+			return errPutBy
+		}
 		if c.from, err = n.queue.end(fd); err == nil {
 			wd, err = c.probe(fd)
 		}
@@ -121,7 +124,9 @@ func (n *Inotify) SupportsSetNextWD() bool {
 // Buffered returns how many bytes of event records a reader would find without
 // waiting: those read ahead or put by here, and those in the kernel's queue
 // (ioctl FIONREAD). A record takes 16 bytes and, if it has a name, the name
-// with its final NUL, rounded up to a multiple of 16.
+// with its final NUL, rounded up to a multiple of 16. After a restore that failed,
+// bytes that no reader will see can be counted too, until what is before them was
+// read.
 func (n *Inotify) Buffered() (int, error) {
 	n.queue.mu.Lock()
 	defer n.queue.mu.Unlock()

@@ -7,11 +7,15 @@ package inotify_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,7 +86,7 @@ func TestNextWD(t *testing.T) {
 func TestNextWDTouchesNoWatch(t *testing.T) {
 	byEachMask(t, func(t *testing.T) {
 		n := newInotify(t)
-		for _, dir := range []string{"/", "/proc", "/dev", "/sys", "/run", "/etc", "/proc/sys", "/proc/fs", "/proc/tty", "/proc/bus", "/dev/shm", "/dev/pts", "/tmp", "/usr", "/var", "/proc/irq"} {
+		for _, dir := range inotify.ScratchPaths() {
 			n.AddWatch(dir, inotify.MoveSelf)
 			before := watches(t, n)
 			want := before[len(before)-1].WD + 1
@@ -180,6 +184,68 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	for ev := range seen {
 		t.Errorf("event %v", ev)
 	}
+}
+
+// While events come, the descriptor is readable whenever some are there, however
+// often what a probe or a failed restore queues is taken out among them.
+func TestReadableWhileEventsCome(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	wd := add(t, n, paths[0], inotify.Attrib)
+	var stop atomic.Bool
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for !stop.Load() {
+			if err := os.Chmod(paths[0], 0o400); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+	})
+	check := func(what string) {
+		if b, err := n.Buffered(); err != nil || b > 0 && !readable(t, n) {
+			t.Fatalf("after %s: Buffered %d, %v, and not readable", what, b, err)
+		}
+		pending(t, n)
+	}
+	for range 5000 {
+		nextWD(t, n)
+		check("NextWD")
+	}
+	for range 50 {
+		if err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.AllEvents); err == nil {
+			t.Fatal("restored under a taken number")
+		}
+		check("a failed restore")
+	}
+	stop.Store(true)
+	writer.Wait()
+}
+
+// Without a reader NextWD does not turn the kernel's bounded queue into memory.
+func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this puts 16 MiB of events into the queue")
+	}
+	needIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.MovedTo)
+	name := strings.Repeat("n", 240)
+	for i := range 10 {
+		move(t, dir, fmt.Sprint(name, i, "-"), 12_000)
+		if _, err := n.NextWD(); err != nil {
+			if b, berr := n.Buffered(); b < inotify.MaxPutBy || berr != nil {
+				t.Errorf("with %d bytes put by: %v", b, err)
+			}
+			if err := n.RestoreWatch(t.Context(), 90, files(t, 1)[0], inotify.Attrib); err == nil {
+				t.Error("RestoreWatch went on")
+			}
+			return
+		}
+	}
+	t.Error("NextWD always went on")
 }
 
 func TestNextWDUnsupported(t *testing.T) {

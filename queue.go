@@ -34,14 +34,14 @@ var errPutBy = errors.New("too many events were put by for readers meanwhile (16
 // as the restore holds the numbers no next life begins. So the queue counts the
 // bytes that it reads, and an own watch's records lie between two positions.
 type queue struct {
-	mu   sync.Mutex
-	buf  []byte
-	r, w int    // buf[r:w] is for readers
-	pos  uint64 // bytes read from the kernel so far
-	own  []span // ascending by wd
-	// ending is the last position at which an own watch's span ends, or 0.
-	ending uint64
-	guess  int // where in own the next record's may be
+	mu      sync.Mutex
+	buf     []byte
+	r, w    int    // buf[r:w] is for readers
+	pos     uint64 // bytes read from the kernel so far
+	own     []span // ascending by wd
+	awaited int    // how many of own have not been seen to end
+	ending  uint64 // the first position at which one of their spans ends
+	guess   int    // where in own the next record's may be
 
 	names *nameCache
 }
@@ -61,15 +61,7 @@ func (q *queue) buffered() int { return q.w - q.r }
 // unwanted returns how many bytes in the kernel's queue no reader will see:
 // the IN_IGNORED of the queue's own watches. A stray that was not quiet may
 // have reported more, which is counted.
-func (q *queue) unwanted() int {
-	count := 0
-	for i := range q.own {
-		if !q.own[i].ignored {
-			count++
-		}
-	}
-	return recordHeader * count
-}
+func (q *queue) unwanted() int { return recordHeader * q.awaited }
 
 // end returns the position behind all that the kernel's queue now holds.
 func (q *queue) end(fd int) (uint64, error) {
@@ -82,10 +74,28 @@ func (q *queue) end(fd int) (uint64, error) {
 
 // expect makes watches own watches.
 func (q *queue) expect(own ...span) {
+	for _, s := range own {
+		q.ending = min(q.ending, s.until)
+		if !s.ignored {
+			q.awaited++
+		}
+	}
 	q.own = append(q.own, own...)
 	byWD := func(a, b span) int { return int(a.wd) - int(b.wd) }
 	if !slices.IsSortedFunc(q.own, byWD) {
 		slices.SortStableFunc(q.own, byWD)
+	}
+	q.guess = 0
+}
+
+// gone notes that an own watch ended before it was removed: its IN_IGNORED is
+// queued or was read.
+func (q *queue) gone(wd WD) {
+	for i := q.firstOwn(wd); i < len(q.own) && q.own[i].wd == wd; i++ {
+		if s := &q.own[i]; s.until == unsettled && !s.ignored {
+			s.ignored = true
+			q.awaited--
+		}
 	}
 }
 
@@ -107,22 +117,31 @@ func (q *queue) settle(fd int) error {
 	}
 	for i := range q.own {
 		q.own[i].until = min(q.own[i].until, end)
+		q.ending = min(q.ending, q.own[i].until)
 	}
-	q.ending = max(q.ending, end)
 	q.forget()
 	return err
 }
 
-// forget forgets the spans that have been read, once all that ended have been.
+// forget forgets the spans that have been read.
 func (q *queue) forget() {
-	if q.ending == 0 || q.pos < q.ending {
+	if len(q.own) == 0 || q.pos < q.ending {
 		return
 	}
-	q.own = slices.DeleteFunc(q.own, func(s span) bool { return s.until <= q.pos })
+	q.ending, q.guess = unsettled, 0
+	q.own = slices.DeleteFunc(q.own, func(s span) bool {
+		if s.until > q.pos {
+			q.ending = min(q.ending, s.until)
+			return false
+		}
+		if !s.ignored {
+			q.awaited-- // lost in an overflow
+		}
+		return true
+	})
 	if len(q.own) == 0 && cap(q.own) > 4*sliceSteps {
 		q.own = nil
 	}
-	q.ending, q.guess = 0, 0
 }
 
 // drain reads all that the kernel's queue holds when it is called, but not the
@@ -152,19 +171,20 @@ func (q *queue) drainTo(fd int, end uint64) (err error) {
 }
 
 // sweep ends the spans of own watches, which have been removed, and takes their
-// records out as long as nothing else is before them. It reads one at a time:
-// what is behind may be an event that somebody is being woken for.
+// records out if nothing else is there. Otherwise they stay for the next reader to
+// drop, as what is among them is what somebody is being woken for.
 func (q *queue) sweep(fd int) error {
-	err := q.settle(fd)
-	for err == nil && q.buffered() == 0 && len(q.own) > 0 {
-		var n int
-		if n, err = q.read(fd, recordHeader); n == 0 {
-			break
-		}
+	if err := q.settle(fd); err != nil || q.buffered() > 0 || q.awaited == 0 {
+		return err
 	}
-	if errors.Is(err, eINVAL) {
-		return nil // a longer record comes first, and is news enough
+	queued, e := sysQueued(fd)
+	if e != success {
+		return callError(callQueued, e)
 	}
+	if queued != q.unwanted() || queued > readSize {
+		return nil
+	}
+	_, err := q.read(fd, queued)
 	return err
 }
 
@@ -243,10 +263,12 @@ func (q *queue) isOwn(rec record, at uint64) bool {
 			continue
 		}
 		if rec.mask.Has(Ignored) {
-			s.ignored = true
-			if s.quiet {
-				s.until = 0 // that was all
-				q.ending = max(q.ending, 1)
+			if !s.ignored {
+				s.ignored = true
+				q.awaited--
+			}
+			if s.quiet { // that was all
+				s.until, q.ending = 0, 0
 			}
 			q.guess = i + 1
 		}

@@ -35,7 +35,10 @@ func WithMaxSteps(steps int64) RestoreOption {
 // restore by the ioctl does not call it.
 //
 // f runs on the restoring goroutine and no lock is held meanwhile, so f may use
-// the Inotify; the numbers of watches that are added meanwhile lie on the way.
+// the Inotify; the numbers of watches that are added meanwhile lie on the way. So
+// near a number to restore it is called about once a second only, and less often
+// also where the instance has very many watches, which are listed anew each time.
+// If f panics, watches that RestoreWatches has added remain.
 func WithProgress(f func(Progress)) RestoreOption {
 	return func(o *restoreOptions) { o.progress = f }
 }
@@ -101,7 +104,7 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 // goes by Path, which must not be empty, and Mask, as [Inotify.RestoreWatch]
 // does; it checks neither Device, Inode nor Handle. ws may be in any order and
 // is not changed. The error is a [*RestoreError], which names the watch that
-// could not be restored.
+// could not be restored, or one for [os.ErrClosed] after Close.
 //
 // Numbers that follow each other need one INOTIFY_IOC_SETNEXTWD; by the cycle,
 // the restore climbs once from the lowest number to the highest, and
@@ -109,8 +112,9 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 //
 // Events of watches that are added already may be read while others are still
 // to come. If the restore then fails, the events that were not read from the
-// kernel by then are dropped, and no [Ignored] tells of the removal. All else is
-// as for RestoreWatch.
+// kernel by then are dropped, and no [Ignored] tells of the removal; who reads the
+// instance elsewhere is told, when this Inotify was closed or cannot read. All else
+// is as for RestoreWatch.
 func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {
 	if n.closed.Load() {
 		return callError("RestoreWatches", os.ErrClosed)

@@ -524,6 +524,102 @@ func TestRestoreWatchesClimbStops(t *testing.T) {
 	})
 }
 
+// A climb that its context ended during progress undoes what it did although
+// others restore meanwhile, and none of it is seen.
+func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
+	lacking := withoutIoctlElsewhere(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	numbers := []inotify.WD{far}
+	for i := range inotify.WD(3000) {
+		numbers = append(numbers, 1+i)
+	}
+	ws := batch(t, inotify.AllEvents, numbers...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	other := files(t, 1)[0]
+	begin, stop := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		lacking()
+		<-begin
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if n.RestoreWatch(context.Background(), 1, other, inotify.Attrib) == nil {
+					t.Error("a number was restored that had been passed")
+				}
+			}
+		}
+	})
+	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+		cancel()
+		close(begin)
+		time.Sleep(time.Millisecond)
+	}))
+	close(stop)
+	group.Wait()
+	wantError(t, err, context.Canceled)
+	wantUntouched(t, n, watches(t, newInotify(t)))
+}
+
+// Who holds the instance still finds no watch of a restore in it that Close ended.
+func TestRestoreWatchesStopsByClose(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	var numbers []inotify.WD
+	for i := range inotify.WD(3000) {
+		numbers = append(numbers, 10+i)
+	}
+	ws := batch(t, inotify.AllEvents, numbers...)
+	for wait := 100 * time.Microsecond; ; wait += 200 * time.Microsecond {
+		n := newInotify(t)
+		dup, err := n.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		heir, err := inotify.FromFile(dup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer heir.Close()
+		time.AfterFunc(wait, func() { n.Close() })
+		err = n.RestoreWatches(t.Context(), ws)
+		if err == nil {
+			t.Fatal("it was never closed in the middle")
+		}
+		wantError(t, err, os.ErrClosed)
+		if left := len(watches(t, heir)); left != 0 {
+			t.Errorf("%d watches are left of a restore that failed: %v", left, err)
+		}
+		var e *inotify.RestoreError
+		if errors.As(err, &e) && e.Done > 0 {
+			return
+		}
+	}
+}
+
+// Where half of the directories are watched and no other inode can be had, the
+// climb goes on with the rest.
+func TestCycleWithHalfTheDirectories(t *testing.T) {
+	withoutIoctl(t)
+	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
+	n := newInotify(t)
+	for i, dir := range inotify.ScratchPaths() {
+		if i%2 == 0 {
+			n.AddWatch(dir, inotify.MoveSelf)
+		}
+	}
+	before := watches(t, n)
+	restore(t, n, 5000, files(t, 1)[0], inotify.Attrib)
+	if after := watches(t, n); after != nil && !slices.Equal(after[:len(after)-1], before) {
+		t.Errorf("watches:\nbefore %v\n after %v", before, after)
+	}
+	wantEvents(t, pending(t, n))
+}
+
 // The climb adds no watch on an inode that the batch is about to watch.
 func TestCycleSparesWhatItRestores(t *testing.T) {
 	needLists(t)

@@ -4,7 +4,9 @@
 package inotify
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 )
@@ -19,6 +21,9 @@ type mark struct {
 // mark notes where the former lives of the numbers to be given next end, if they
 // can have had one: a number above all that were given here had none.
 func (b *batch) mark(fd int) error {
+	if b.n.queue.buffered() > maxPutBy {
+		return errPutBy
+	}
 	if !b.n.foreign.Load() && b.ws[b.done].WD > WD(b.n.highest.Load()) {
 		return nil
 	}
@@ -61,7 +66,7 @@ func (b *batch) abort(fd int, stray WD) error {
 	b.reached, b.undo = b.done, make([]span, 0, b.done+1)
 	marks, from := b.marks, uint64(0)
 	for i, w := range b.ws[:b.done] {
-		if len(marks) > 0 && marks[0].first == i {
+		for len(marks) > 0 && marks[0].first == i {
 			from, marks = marks[0].from, marks[1:]
 		}
 		b.undo = append(b.undo, span{wd: w.WD, from: from, until: unsettled})
@@ -77,6 +82,14 @@ func (b *batch) abort(fd int, stray WD) error {
 
 // rollBack removes all that was added and takes its records out.
 func (b *batch) rollBack() error {
+	err := b.removeAll()
+	if errors.Is(err, os.ErrClosed) && b.other != nil {
+		b.removeForOthers()
+	}
+	return err
+}
+
+func (b *batch) removeAll() error {
 	if b.undo == nil && b.done > 0 {
 		if err := b.n.stage(func(fd int) error { return b.abort(fd, NoWD) }); err != nil {
 			return err
@@ -94,6 +107,20 @@ func (b *batch) rollBack() error {
 	return b.takeBack(b.t.pinned && b.reached == 0)
 }
 
+// removeForOthers removes all that was added when the Inotify is closed and others
+// hold the instance. They read of it, too.
+func (b *batch) removeForOthers() {
+	conn, err := b.other.SyscallConn()
+	if err != nil {
+		return
+	}
+	conn.Control(func(fd uintptr) {
+		for _, w := range b.ws[:b.reached] {
+			sysRemove(int(fd), w.WD)
+		}
+	})
+}
+
 // expect makes watches own watches. Where nothing may be read it does nothing.
 func (n *Inotify) expect(own ...span) {
 	if n.unreadable == nil {
@@ -108,7 +135,9 @@ func (n *Inotify) removeOwn(fd int, own []span) (err error) {
 		err = n.queue.drain(fd)
 	}
 	for _, s := range own {
-		sysRemove(fd, s.wd) // it may be gone already, with what it watched
+		if e := sysRemove(fd, s.wd); e != success && n.unreadable == nil {
+			n.queue.gone(s.wd) // with what it watched
+		}
 	}
 	return err
 }

@@ -4,6 +4,8 @@
 package inotify
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,7 +106,7 @@ func (c *climb) span(fd int, wd WD) span {
 
 // choose finds inodes to climb on that no watch of the batch is for, and starts
 // a second thread if that helps.
-func (c *climb) choose() error {
+func (c *climb) choose(ctx context.Context) error {
 	var found []fs.FileInfo
 	var paths []*byte
 	known := func(info fs.FileInfo) int {
@@ -131,6 +133,9 @@ func (c *climb) choose() error {
 		found, paths = append(found, info), append(paths, path)
 	}
 	for i := range c.b.ws {
+		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
+			return c.stopped(cmp.Or(ctx.Err(), os.ErrClosed))
+		}
 		// Also finds what is missing before a climb that may be long.
 		info, err := os.Stat(c.b.ws[i].Path)
 		if err != nil {
@@ -261,7 +266,10 @@ func (c *climb) endMate() {
 // goAhead has the second thread make its first steps while this one empties the
 // queue. It is run by stage.
 func (c *climb) goAhead(fd int, until time.Time) {
-	if m := c.mate; m != nil && c.free() >= sliceSteps {
+	// Not where numbers were taken: of one that is free again the end of the queue
+	// must be learned, which moves meanwhile.
+	far := c.last + min(sliceSteps, maxWD-c.last)
+	if m := c.mate; m != nil && c.free() >= sliceSteps && c.b.census.between(c.last, far) == sliceSteps-1 {
 		m.fd, m.until, m.ahead = fd, until, groupSteps
 		m.left.Store(int32(groupSteps))
 	}
@@ -270,7 +278,15 @@ func (c *climb) goAhead(fd int, until time.Time) {
 // walk makes steps, with the second thread if there is one, and returns how many
 // it made. It is run by stage.
 func (c *climb) walk(fd, steps int, until time.Time) (int, error) {
-	if len(c.own.paths) == 0 {
+	switch m := c.mate; {
+	case len(c.own.paths) > 0:
+	case m != nil:
+		m.share(&c.own, fd, m.ahead, until)
+		made, err := c.merge()
+		c.endMate()
+		c.own.paths = m.paths
+		return made, err
+	default:
 		if err := c.lastResort(); err != nil {
 			return 0, err
 		}
@@ -312,8 +328,10 @@ func (c *climb) merge() (int, error) {
 	for i := range s.given {
 		c.last = max(c.last, s.given[i].wd)
 	}
-	// Rather too high: a watch that then comes under a lower number is removed.
-	c.last += WD(made - len(s.given))
+	if lost := WD(made - len(s.given)); lost > 0 {
+		// Rather too high, as a watch that comes under a lower number is removed.
+		c.last = max(c.last, c.b.t.wd-1-max(0, c.b.t.wd-1-c.last-lost))
+	}
 	c.b.n.queue.expect(s.given...)
 	s.given, s.lost = s.given[:0], 0
 	if full != nil && c.mate != nil {
