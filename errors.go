@@ -98,13 +98,22 @@ func (e *CycleError) Error() string {
 	case e.Done == 0 && e.Steps > e.Limit:
 		about := ""
 		if e.Estimate > 0 {
-			about = fmt.Sprintf(", here about %v,", e.Estimate.Round(e.Estimate/50))
+			about = fmt.Sprintf(", here about %v,", rounded(e.Estimate))
 		}
 		why = fmt.Sprintf("it takes %d steps%s and %d are allowed: raise the limit", e.Steps, about, e.Limit)
 	default:
 		why = fmt.Sprintf("stopped after %d of %d steps", e.Done, e.Steps)
 	}
 	return fmt.Sprintf("watch descriptor %d not reached by adding and removing: %s: %v", e.WD, why, e.Err)
+}
+
+// rounded leaves two or three digits of a duration.
+func rounded(d time.Duration) time.Duration {
+	unit := time.Microsecond
+	for d > 500*unit {
+		unit *= 10
+	}
+	return d.Round(min(unit, time.Second))
 }
 
 func (e *CycleError) passed() bool { return e.Next > e.WD }
