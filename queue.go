@@ -4,8 +4,8 @@
 package inotify
 
 import (
+	"encoding/binary"
 	"errors"
-	"hash/maphash"
 	"math"
 	"slices"
 	"sync"
@@ -221,7 +221,7 @@ func (q *queue) read(fd int, size int) (int, error) {
 
 func (q *queue) grow(size int) {
 	if q.names == nil {
-		q.names = newNameCache()
+		q.names = new(nameCache)
 	}
 	held := q.buf[q.r:q.w]
 	if q.r >= size {
@@ -305,20 +305,29 @@ func (q *queue) fetch(fd int) (Event, bool, error) {
 
 // A nameCache holds recently seen names, so that a name that comes again costs
 // no allocation. A name has one place; two that share it push each other out.
-type nameCache struct {
-	seed  maphash.Seed
-	names [128]string
-}
-
-func newNameCache() *nameCache { return &nameCache{seed: maphash.MakeSeed()} }
+type nameCache [128]string
 
 func (c *nameCache) get(name []byte) string {
 	if len(name) == 0 {
 		return ""
 	}
-	place := &c.names[maphash.Bytes(c.seed, name)%uint64(len(c.names))]
+	place := &c[mix(name)%uint64(len(c))]
 	if *place != string(name) {
 		*place = string(name)
 	}
 	return *place
+}
+
+// mix spreads names over the places, in less time than a hash that strangers
+// cannot foresee: those could cause allocations only.
+func mix(name []byte) uint64 {
+	h := uint64(len(name))
+	for ; len(name) >= 8; name = name[8:] {
+		h = (h ^ binary.NativeEndian.Uint64(name)) * 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	for _, b := range name {
+		h = (h ^ uint64(b)) * 0x9e3779b97f4a7c15
+	}
+	return h >> 57
 }
