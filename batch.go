@@ -270,7 +270,6 @@ func (b *batch) unpin(fd int) {
 	b.t.release()
 	if until, e := q.end(fd); err == nil && e == nil && until > from && b.n.unreadable == nil {
 		q.expect(span{wd: b.t.wd, from: from, until: until, ignored: true})
-		q.ending = max(q.ending, until)
 	}
 }
 

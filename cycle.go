@@ -19,7 +19,7 @@ const (
 	progressInterval = 100 * time.Millisecond
 
 	// While progress is called others may add watches. Near a number to restore
-	// they could take that, so progress is not called there.
+	// they could take that, so progress is called seldom there.
 	quietSteps = 256
 )
 
@@ -167,7 +167,6 @@ func (c *climb) estimate() time.Duration {
 // ascend makes steps and adds the watches until all are there.
 func (c *climb) ascend(ctx context.Context) error {
 	b := c.b
-	b.next = NoWD // from here on the target is set by next
 	if err := c.aim(); err != nil {
 		return err
 	}
