@@ -145,23 +145,37 @@ func (c *climb) begin() error {
 	return err
 }
 
-// estimate measures on another instance how long the climb would take.
+// estimate measures on another instance how long the climb would take: for 5 ms,
+// or for longer where that is too short for a step.
 func (c *climb) estimate() time.Duration {
 	other, err := New()
 	if err != nil {
 		return 0
 	}
 	defer other.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	err = other.RestoreWatch(ctx, maxWD, c.b.ws[0].Path, 0, WithMaxSteps(int64(maxWD)))
-	var stopped *CycleError
-	if !errors.As(err, &stopped) || stopped.Done == 0 {
-		return 0
+	for wait := 5 * time.Millisecond; wait < time.Second; wait *= 4 {
+		start := time.Now()
+		done, err := other.climbFor(wait, c.b.ws[0].Path)
+		if done > 0 {
+			return time.Duration(float64(time.Since(start)) / float64(done) * float64(c.stepsInAll()))
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
 	}
-	pace := float64(time.Since(start)) / float64(stopped.Done)
-	return time.Duration(pace * float64(c.stepsInAll()))
+	return 0
+}
+
+// climbFor climbs for about as long as wait, and tells how many steps that were.
+func (n *Inotify) climbFor(wait time.Duration, path string) (steps int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	err = n.RestoreWatch(ctx, maxWD, path, 0, WithMaxSteps(int64(maxWD)))
+	var stopped *CycleError
+	if errors.As(err, &stopped) {
+		steps = stopped.Done
+	}
+	return steps, err
 }
 
 // ascend makes steps and adds the watches until all are there.
