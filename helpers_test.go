@@ -13,16 +13,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+var (
+	onOwnThread = kerneltest.OnOwnThread
+	failCalls   = kerneltest.FailCalls
+	asNobody    = kerneltest.AsNobody
 )
 
 // TestMain also is the program of the child processes that tests start, and
@@ -35,31 +39,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if n, err := inotify.New(); err == nil {
-		n.Close() // the runtime's poller has its descriptors from now on
-	}
-	before := openDescriptors()
-	code := m.Run()
-	runtime.GC()
-	if after := openDescriptors(); code == 0 && len(after) > len(before) {
-		fmt.Printf("descriptors leaked: before %v, after %v\n", before, after)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// openDescriptors lists what this process has open, but for the directory that
-// it reads for that.
-func openDescriptors() []string {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	var open []string
-	for _, e := range entries {
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && !strings.Contains(target, "coverage") {
-			open = append(open, e.Name()+" "+target)
-		}
-	}
-	return open
+	os.Exit(kerneltest.Main(m))
 }
 
 // children are what TestMain runs in a child process.
@@ -320,45 +300,6 @@ func watchesInodes(t testing.TB) bool {
 	return add(t, n, path, inotify.Attrib) == add(t, n, path+".link", inotify.Attrib)
 }
 
-// onOwnThread keeps the test on a thread that ends with it, so that what is
-// changed about the thread harms no other test.
-func onOwnThread(t testing.TB) {
-	t.Helper()
-	runtime.LockOSThread() // never unlocked
-}
-
-// failCalls has the kernel fail calls of number nr on the test's thread with an
-// errno, by a seccomp filter, if argument arg is equal to value, or, with
-// anyBit, has any of its bits.
-func failCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, errno unix.Errno) {
-	t.Helper()
-	onOwnThread(t)
-	offset := uint32(16 + 8*arg) // of the low half, in struct seccomp_data
-	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
-		offset += 4
-	}
-	compare := uint16(unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K)
-	if anyBit {
-		compare = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
-	}
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
-		{Code: compare, Jf: 1, K: value},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		t.Skip("this needs seccomp: no_new_privs: ", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
-		t.Skip("this needs seccomp: ", err)
-	}
-	runtime.KeepAlive(filter)
-}
-
 // withoutIoctl runs the rest of the test on a kernel that lacks the ioctl: as
 // it is, or by a seccomp filter.
 func withoutIoctl(t testing.TB) {
@@ -396,19 +337,4 @@ func withoutMaskCreate(t testing.TB) {
 	if hasMaskCreate(t) {
 		failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskCreate), true, unix.EINVAL)
 	}
-}
-
-// asNobody gives up root's rights to files on the test's thread.
-func asNobody(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return
-	}
-	onOwnThread(t)
-	const nobody = 65534
-	unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0)
-	if now, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); now != nobody {
-		t.Skip("this needs setfsuid, which had no effect")
-	}
-	t.Cleanup(func() { unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0) }) // before the directories are removed
 }

@@ -27,6 +27,23 @@ type Watch struct {
 	Handle       string // the raw bytes; empty if the line has no handle
 }
 
+// Flags returns the flags of the descriptor and of its file description in text:
+// O_CLOEXEC and those of open(2) that the description has. The line is octal:
+//
+//	flags:	02004000
+func Flags(text []byte) (int, error) {
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte("flags:")); ok {
+			flags, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 31)
+			if err != nil {
+				return 0, fmt.Errorf("fdinfo: line %.400q has no octal number", line)
+			}
+			return int(flags), nil
+		}
+	}
+	return 0, errors.New("fdinfo: no line has flags")
+}
+
 const (
 	maxHandle = 128      // bytes: MAX_HANDLE_SZ
 	maxLine   = 64 << 10 // far more than the longest line that the kernel writes

@@ -162,3 +162,20 @@ func BenchmarkWatches(b *testing.B) {
 		}
 	}
 }
+
+func TestFlags(t *testing.T) {
+	const rest = "\nmnt_id:\t16\nino:\t1057\n"
+	for text, want := range map[string]int{
+		"pos:\t0\nflags:\t02004000" + rest: 0o2004000,
+		"pos:\t0\nflags:\t00" + rest:       0,
+	} {
+		if got, err := fdinfo.Flags([]byte(text)); got != want || err != nil {
+			t.Errorf("%q: flags %o, %v, want %o", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "pos:\t0\n", "flags:\t9\n", "flags:\n", "flags:\t77777777777777\n", line} {
+		if got, err := fdinfo.Flags([]byte(text)); err == nil {
+			t.Errorf("%q: flags %o, want an error", text, got)
+		}
+	}
+}

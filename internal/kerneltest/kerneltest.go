@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+// Package kerneltest lets tests run on a kernel that lacks something, by what the
+// kernel itself offers for that, and finds leaked descriptors.
+package kerneltest
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// Main runs the tests and returns the exit code, which says so if a descriptor
+// leaked.
+func Main(m *testing.M) int {
+	if n, err := inotify.New(); err == nil {
+		n.Close() // the runtime's poller has its descriptors from now on
+	}
+	before := OpenDescriptors()
+	code := m.Run()
+	runtime.GC()
+	if after := OpenDescriptors(); code == 0 && len(after) > len(before) {
+		fmt.Printf("descriptors leaked: before %v, after %v\n", before, after)
+		code = 1
+	}
+	return code
+}
+
+// OpenDescriptors lists what this process has open, but for the directory that
+// it reads for that.
+func OpenDescriptors() []string {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	var open []string
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.Contains(target, "coverage") {
+			open = append(open, e.Name()+" "+target)
+		}
+	}
+	return open
+}
+
+// OnOwnThread keeps the test on a thread that ends with it, so that what is
+// changed about the thread harms no other test.
+func OnOwnThread(t testing.TB) {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked
+}
+
+// FailCalls has the kernel fail calls of number nr on the test's thread with an
+// errno, by a seccomp filter, if argument arg is equal to value, or, with
+// anyBit, has any of its bits.
+func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, errno unix.Errno) {
+	t.Helper()
+	OnOwnThread(t)
+	offset := uint32(16 + 8*arg) // of the low half, in struct seccomp_data
+	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
+		offset += 4
+	}
+	compare := uint16(unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K)
+	if anyBit {
+		compare = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
+		{Code: compare, Jf: 1, K: value},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Skip("this needs seccomp: no_new_privs: ", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+		t.Skip("this needs seccomp: ", err)
+	}
+	runtime.KeepAlive(filter)
+}
+
+// AsNobody gives up root's rights to files on the test's thread.
+func AsNobody(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	OnOwnThread(t)
+	const nobody = 65534
+	unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0)
+	if now, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); now != nobody {
+		t.Skip("this needs setfsuid, which had no effect")
+	}
+	t.Cleanup(func() { unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0) }) // before the directories are removed
+}
+
+// WithoutIoctl runs the rest of the test on a kernel that lacks
+// INOTIFY_IOC_SETNEXTWD: as it is, or by a seccomp filter on the test's thread.
+func WithoutIoctl(t testing.TB) {
+	t.Helper()
+	n, err := inotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if n.SupportsSetNextWD() {
+		for _, request := range []uint32{0x40044900, 0x80044900} { // which one it is depends on the processor
+			FailCalls(t, unix.SYS_IOCTL, 1, request, false, unix.ENOTTY)
+		}
+	}
+	if n.SupportsSetNextWD() {
+		t.Fatal("the ioctl is still there")
+	}
+}
