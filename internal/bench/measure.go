@@ -65,7 +65,22 @@ func (l *lab) facts(ctx context.Context) *facts {
 	if f.ioctl {
 		f.filter = l.tryFilter(ctx)
 	}
+	f.listed = tryListing()
 	return f
+}
+
+// tryListing tells why the kernel lists no watches.
+func tryListing() error {
+	n, err := inotify.New()
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if _, err := n.AddWatch("/", inotify.DeleteSelf); err != nil {
+		return err
+	}
+	_, err = n.Watches()
+	return err
 }
 
 // tryFilter tells why the ioctl cannot be made to fail.

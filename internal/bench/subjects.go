@@ -26,6 +26,8 @@ type sizes struct {
 	events    int
 	adds      int // watches at a time
 	addGroups int
+	list      int // watches
+	lists     int // times
 }
 
 func (c config) sizes() sizes {
@@ -33,11 +35,13 @@ func (c config) sizes() sizes {
 		return sizes{
 			restores: [2]int{100, 1000}, goal: 2000, cancels: 5,
 			low: 10, high: 1800, lows: 20, heap: 1000, events: 20_000, adds: 20, addGroups: 10,
+			list: 1000, lists: 2,
 		}
 	}
 	return sizes{
 		restores: [2]int{10_000, 100_000}, goal: 200_000, cancels: 100,
 		low: 1000, high: 180_000, lows: 20, heap: 100_000, events: 1_000_000, adds: 2000, addGroups: 10,
+		list: 100_000, lists: 2,
 	}
 }
 
@@ -143,6 +147,7 @@ func subjects(z sizes, names int) []subject {
 		holding(z.heap),
 		reading(z.events, names),
 		adding(z.adds, z.addGroups),
+		listing(z.list, z.lists),
 	)
 	return all
 }
@@ -308,6 +313,21 @@ func adding(count, groups int) subject {
 	}
 }
 
+func listing(count, times int) subject {
+	return subject{
+		what:  fmt.Sprintf("Watches, %s watches", grouped(count)),
+		unit:  "ns/watch",
+		per:   float64(count * times),
+		needs: []need{listed, watches(count), files(count)},
+		slow:  true,
+		job: func(l *lab) job {
+			return job{args: []string{"list", "-list", l.list(), "-count", fmt.Sprint(count), "-groups", fmt.Sprint(times)}}
+		},
+		peers: []peer{{name: "read(2) of the same fdinfo to its end", most: 1.15}},
+		both:  true,
+	}
+}
+
 // A need is what a subject cannot be measured without.
 type need struct {
 	files   int                // so many files to watch
@@ -320,6 +340,7 @@ type facts struct {
 	filter    error // why the ioctl cannot be made to fail, or nil
 	maxWatch  int   // the lower of the limits on watches
 	limitedBy string
+	listed    error // why the kernel lists no watches, or nil
 }
 
 var (
@@ -335,7 +356,8 @@ var (
 		}
 		return nil
 	}}
-	queue = need{missing: func(*facts) error {
+	listed = need{missing: func(f *facts) error { return f.listed }}
+	queue  = need{missing: func(*facts) error {
 		if size := queueSize(); size < 128 {
 			return fmt.Errorf("fs.inotify.max_queued_events is %d", size)
 		}

@@ -45,6 +45,7 @@ var tasks = map[string]func(task) ([]int64, error){
 	"deadline":   task.deadline,
 	"heap":       task.heap,
 	"add":        task.add,
+	"list":       task.listWatches,
 	"read-event": task.readEvents,
 	"fsnotify":   task.fsnotify,
 }

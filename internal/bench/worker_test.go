@@ -40,6 +40,8 @@ func TestWorkers(t *testing.T) {
 		{"climb -path " + l.target() + "? -first 10", "target?"},
 		{"cancel -path " + l.target() + "?", "target?"},
 		{"add -list " + l.list() + " -count 2 -groups 6", "fewer than 12 paths"},
+		{"list -list " + l.list() + " -count 11", "fewer than 11 paths"},
+		{"list -list " + twice + " -count 2", "got number 1, not 2"},
 		{"read-event -path " + l.named() + " -names 2 -batch " + overflow + " -count " + overflow, "IN_Q_OVERFLOW"},
 		{"fsnotify -path " + l.named() + " -names 2 -batch " + overflow + " -count " + overflow, "overflow"},
 		{"unknown", "no task"},
