@@ -1,0 +1,406 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// TestMain fails the run if a descriptor or a thread's goroutine leaked.
+func TestMain(m *testing.M) {
+	if n, err := inotify.New(); err == nil {
+		n.Close() // the runtime's poller has its descriptors from now on
+	}
+	before, goroutines := openDescriptors(), runtime.NumGoroutine()
+	code := m.Run()
+	runtime.GC()
+	if after := openDescriptors(); code == 0 && len(after) > len(before) {
+		fmt.Printf("descriptors leaked: before %v, after %v\n", before, after)
+		code = 1
+	}
+	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // leaves one of package testing's
+	if after := runtime.NumGoroutine(); code == 0 && after > goroutines && !fuzzing {
+		fmt.Printf("goroutines leaked: before %d, after %d\n", goroutines, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func openDescriptors() []string {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	var open []string
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.Contains(target, "coverage") {
+			open = append(open, e.Name()+" "+target)
+		}
+	}
+	return open
+}
+
+// What a test's process may lack.
+const (
+	asIs      = "as is"
+	noHandles = "without CAP_DAC_READ_SEARCH"
+	noFID     = "without AT_HANDLE_FID"
+	noNames   = "without name_to_handle_at"
+	noOpenat2 = "without openat2"
+)
+
+var lacks = map[string]func(t testing.TB){
+	asIs:      func(testing.TB) {},
+	noHandles: dropReadSearch,
+	noFID: func(t testing.TB) {
+		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 4, 0x200, unix.EINVAL)
+	},
+	noNames: func(t testing.TB) {
+		dropReadSearch(t)
+		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
+	},
+	noOpenat2: func(t testing.TB) { failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS) },
+}
+
+// dropReadSearch has the programs that the thread starts lack the right to open
+// file handles.
+func dropReadSearch(t testing.TB) {
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_DAC_READ_SEARCH, 0, 0, 0); err != nil && os.Geteuid() == 0 {
+		t.Skip("this needs to drop a capability: ", err)
+	}
+}
+
+const (
+	sameNamespace = 0
+	ownNamespace  = syscall.CLONE_NEWNS
+)
+
+// inChildren runs the test again in child processes, one for each thing that
+// they lack, with a mount namespace of their own if so told. In a child it
+// returns what that lacks, and true; if it returns false, the test is over.
+func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string, child bool) {
+	t.Helper()
+	const name, what = "LOCATE_TEST_NAME", "LOCATE_TEST_LACKS"
+	if os.Getenv(name) == t.Name() {
+		return os.Getenv(what), true
+	}
+	if namespace != 0 {
+		needNamespaces(t)
+	}
+	self, err := os.Executable()
+	try(t, err)
+	for _, lack := range lacking {
+		t.Run(lack, func(t *testing.T) {
+			runtime.LockOSThread() // never unlocked: the thread keeps what it lacks, and ends
+			parent, _, _ := strings.Cut(t.Name(), "/")
+			cmd := exec.Command(self, "-test.v", "-test.run=^"+parent+"$")
+			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: namespace}
+			lacks[lack](t)
+			out, err := cmd.CombinedOutput()
+			switch {
+			case err != nil:
+				t.Errorf("%v\n%s", err, out)
+			case strings.Contains(string(out), "--- SKIP: "+parent):
+				t.Skipf("%s", out)
+			case !strings.Contains(string(out), "--- PASS: "+parent):
+				t.Errorf("the test did not run:\n%s", out)
+			}
+		})
+	}
+	return "", false
+}
+
+// inNamespace is inChildren for a test that lacks nothing.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	_, child := inChildren(t, ownNamespace, asIs)
+	return child
+}
+
+func needNamespaces(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: ownNamespace}
+	if err := cmd.Run(); err != nil {
+		t.Skip("this needs mount namespaces: ", err)
+	}
+}
+
+func mount(t testing.TB, source, target, kind string, flags uintptr, data string) {
+	t.Helper()
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
+		t.Skipf("this needs to mount %s (%s) on %s: %v", kind, data, target, err)
+	}
+	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
+}
+
+// tmpfs returns a directory with a filesystem of its own.
+func tmpfs(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	mount(t, "locate", dir, "tmpfs", 0, "")
+	return dir
+}
+
+// ext4 returns a directory with an ext4 filesystem of its own.
+func ext4(t testing.TB) string {
+	t.Helper()
+	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	for _, args := range [][]string{
+		{"truncate", "-s", "16M", image},
+		{"mkfs.ext4", "-q", "-F", image},
+		{"mount", "-o", "loop,lazytime", image, dir},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("this needs a loop-mounted ext4: %q: %v %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-d", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+	return dir
+}
+
+// overlay returns a directory with an overlay of the layers, of which the first
+// is the upper one.
+func overlay(t testing.TB, upper, lower, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	work := upper + ".work"
+	mkdir(t, work)
+	mount(t, "locate", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s%s", lower, upper, work, options))
+	return dir
+}
+
+func dropCaches(t testing.TB) {
+	t.Helper()
+	unix.Sync()
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0); err != nil {
+		t.Skip("this needs to drop the caches: ", err)
+	}
+}
+
+func mkdir(t testing.TB, dir string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func touch(t testing.TB, path string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(path), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func try(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newInotify(t testing.TB) *inotify.Inotify {
+	t.Helper()
+	n, err := inotify.New()
+	try(t, err)
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// quiet is a mask for watches that are only to be found.
+const quiet = inotify.MaskAdd
+
+// watch returns the kernel's line for a new watch on a path.
+func watch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
+	t.Helper()
+	wd, err := n.AddWatch(path, quiet|inotify.DontFollow)
+	try(t, err)
+	for _, w := range lines(t, n) {
+		if w.WD == wd {
+			return w
+		}
+	}
+	t.Fatalf("no line for watch %d on %q", wd, path)
+	return inotify.Watch{}
+}
+
+func lines(t testing.TB, n *inotify.Inotify) []inotify.Watch {
+	t.Helper()
+	ws, err := n.Watches()
+	if err != nil {
+		t.Skip("this needs watches in fdinfo: ", err)
+	}
+	return ws
+}
+
+// proc opens a process's directory, our own if it is 0.
+func proc(t testing.TB, pid int) *os.File {
+	t.Helper()
+	name := "/proc/self"
+	if pid != 0 {
+		name = fmt.Sprint("/proc/", pid)
+	}
+	f, err := os.Open(name)
+	try(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func paths(t testing.TB, pid int, ws []inotify.Watch, o locate.Options) *locate.Result {
+	t.Helper()
+	res, err := locate.Paths(context.Background(), proc(t, pid), ws, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Places) != len(ws) {
+		t.Fatalf("%d places for %d watches", len(res.Places), len(ws))
+	}
+	return res
+}
+
+// find looks for one watch.
+func find(t testing.TB, pid int, w inotify.Watch, o locate.Options) locate.Place {
+	t.Helper()
+	p := paths(t, pid, []inotify.Watch{w}, o).Places[0]
+	if (p.Path == "") == (p.Err == nil) {
+		t.Errorf("%+v: either a path or an error is due", p)
+	}
+	return p
+}
+
+var (
+	byHandles = locate.Options{Level: locate.Handles}
+	bySearch  = locate.Options{Level: locate.Search}
+)
+
+func wantPath(t testing.TB, p locate.Place, want string) {
+	t.Helper()
+	if p.Path != want {
+		t.Errorf("path %q, error %v; want %q", p.Path, p.Err, want)
+	}
+}
+
+// wantNone wants no path, and an error whose text has the words.
+func wantNone(t testing.TB, p locate.Place, words ...string) {
+	t.Helper()
+	if p.Path != "" || p.Err == nil {
+		t.Errorf("path %q, error %v; want none, and an error", p.Path, p.Err)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(p.Err.Error(), word) {
+			t.Errorf("error %q does not say %q", p.Err, word)
+		}
+	}
+}
+
+// needHandles skips where handles cannot be opened.
+func needHandles(t testing.TB) {
+	t.Helper()
+	h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, os.TempDir(), 0)
+	if err != nil {
+		t.Skip("this needs file handles: name_to_handle_at: ", err)
+	}
+	dir, err := os.Open(os.TempDir())
+	try(t, err)
+	defer dir.Close()
+	fd, err := unix.OpenByHandleAt(int(dir.Fd()), h, unix.O_PATH)
+	if err != nil {
+		t.Skip("this needs to open file handles: open_by_handle_at: ", err)
+	}
+	unix.Close(fd)
+}
+
+// pending returns the events that are there.
+func pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
+	t.Helper()
+	var evs []inotify.Event
+	for {
+		ev, ok, err := n.TryReadEvent()
+		try(t, err)
+		if !ok {
+			return evs
+		}
+		evs = append(evs, ev)
+	}
+}
+
+// hold starts a process that runs a shell script in a mount namespace of its
+// own and then waits for the test's end. It returns its id.
+func hold(t testing.TB, attr *syscall.SysProcAttr, script string, args ...string) int {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", append([]string{"-ec", script + "\necho ready; read end", "sh"}, args...)...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = attr
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	try(t, err)
+	out, err := cmd.StdoutPipe()
+	try(t, err)
+	if err := cmd.Start(); err != nil {
+		t.Skip("this needs a process of another kind: ", err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Skipf("this needs a shell that can %q: %q, %v", script, line, err)
+	}
+	return cmd.Process.Pid
+}
+
+// failCalls has the kernel fail calls of number nr on this thread, and in the
+// programs that it starts, with an errno, by a seccomp filter; with bits, only if
+// argument arg has any of them.
+func failCalls(t testing.TB, nr uintptr, arg int, bits uint32, errno unix.Errno) {
+	t.Helper()
+	offset := uint32(16 + 8*arg) // of the low half, in struct seccomp_data
+	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
+		offset += 4
+	}
+	compare := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: bits}
+	if bits == 0 {
+		compare = unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, Jf: 1, K: 0}
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
+		compare,
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Skip("this needs seccomp: no_new_privs: ", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+		t.Skip("this needs seccomp: ", err)
+	}
+	runtime.KeepAlive(filter)
+}

@@ -1,0 +1,519 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// zoo makes one of each kind of file in dir, and returns their paths and types.
+func zoo(t testing.TB, dir string) map[string]uint32 {
+	t.Helper()
+	z := map[string]uint32{
+		dir:                                unix.S_IFDIR,
+		mkdir(t, dir+"/d"):                 unix.S_IFDIR,
+		mkdir(t, dir+"/d/e e"):             unix.S_IFDIR,
+		touch(t, dir+"/f"):                 unix.S_IFREG,
+		touch(t, dir+"/d/e e/with\nline"):  unix.S_IFREG,
+		touch(t, dir+"/d/\\040 \xff\x01"):  unix.S_IFREG,
+		touch(t, dir+"/d/gone (deleted)"):  unix.S_IFREG,
+		touch(t, dir+"/d/f"):               unix.S_IFREG,
+		dir + "/link":                      unix.S_IFLNK,
+		dir + "/dangling":                  unix.S_IFLNK,
+		dir + "/d/fifo":                    unix.S_IFIFO,
+		mkdir(t, dir+"/d/d (deleted)"):     unix.S_IFDIR,
+		touch(t, dir+"/d/d (deleted)/end"): unix.S_IFREG,
+	}
+	try(t, os.Symlink("d", dir+"/link"))
+	try(t, os.Symlink("nowhere", dir+"/dangling"))
+	try(t, unix.Mkfifo(dir+"/d/fifo", 0o644))
+	return z
+}
+
+// wantZoo wants each file of a zoo found where it is, by one call.
+func wantZoo(t *testing.T, z map[string]uint32, o locate.Options) *locate.Result {
+	t.Helper()
+	n := newInotify(t)
+	var ws []inotify.Watch
+	var want []string
+	for path := range z {
+		ws = append(ws, watch(t, n, path))
+		want = append(want, path)
+	}
+	res := paths(t, 0, ws, o)
+	for i, p := range res.Places {
+		wantPath(t, p, want[i])
+		if p.Path != "" && (p.Mode != z[want[i]] || p.Err != nil) {
+			t.Errorf("%q has mode %o, error %v; want mode %o", p.Path, p.Mode, p.Err, z[want[i]])
+		}
+	}
+	return res
+}
+
+// everyWay is how a filesystem's zoo is looked for.
+var everyWay = []string{asIs, noHandles, noFID, noNames, noOpenat2}
+
+// wantEvery wants a zoo found by handles alone, where the test's process lacks
+// nothing that this needs, or by a search that begins with hint.
+func wantEvery(t *testing.T, lack string, z map[string]uint32, hint string) {
+	t.Helper()
+	if lack == noHandles || lack == noNames {
+		wantSearch(t, z, hint)
+		return
+	}
+	needHandles(t)
+	res := wantZoo(t, z, byHandles)
+	if !res.Decoded || len(res.Searched) != 0 || res.Entries != 0 {
+		t.Errorf("decoded %v, searched %v; want handles decoded, and nothing searched", res.Decoded, res.Searched)
+	}
+}
+
+func wantSearch(t *testing.T, z map[string]uint32, hint string) {
+	t.Helper()
+	res := wantZoo(t, z, locate.Options{Level: locate.Search, Hints: []string{hint}})
+	if res.Decoded || len(res.Searched) != 1 || res.Searched[0] != hint {
+		t.Errorf("decoded %v, searched %q, skipped %q; want %q searched alone", res.Decoded, res.Searched, res.Skipped, hint)
+	}
+}
+
+func TestOrdinaryDirectory(t *testing.T) {
+	if lack, child := inChildren(t, sameNamespace, everyWay...); child {
+		lines(t, newInotify(t))
+		dir := t.TempDir()
+		wantEvery(t, lack, zoo(t, dir), dir)
+	}
+}
+
+func TestTmpfs(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+		dir := tmpfs(t)
+		wantEvery(t, lack, zoo(t, dir), dir)
+	}
+}
+
+func TestExt4(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+		dir := ext4(t)
+		wantEvery(t, lack, zoo(t, dir), dir)
+	}
+}
+
+func TestOverlayOnOneFilesystem(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+		base := tmpfs(t)
+		testOverlay(t, lack, mkdir(t, base+"/upper"), mkdir(t, base+"/lower"), "")
+	}
+}
+
+func TestOverlayOnTwoFilesystems(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+		testOverlay(t, lack, mkdir(t, tmpfs(t)+"/upper"), tmpfs(t), "")
+	}
+}
+
+func TestOverlayWithExport(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+		base := tmpfs(t)
+		testOverlay(t, lack, mkdir(t, base+"/upper"), mkdir(t, base+"/lower"), ",index=on,nfs_export=on")
+	}
+}
+
+// testOverlay has files that are in the lower layer, in the upper one, and
+// copied up.
+func testOverlay(t *testing.T, lack, upper, lower, options string) {
+	zoo(t, mkdir(t, lower+"/low"))
+	dir := overlay(t, upper, lower, options)
+	z := zoo(t, mkdir(t, dir+"/up"))
+	for _, name := range []string{"/low", "/low/d/e e", "/low/d"} {
+		z[dir+name] = unix.S_IFDIR
+	}
+	z[dir+"/low/f"] = unix.S_IFREG
+	z[touch(t, dir+"/low/d/f")] = unix.S_IFREG // copied up
+	z[dir+"/low/link"] = unix.S_IFLNK
+	if options != "" {
+		wantEvery(t, lack, z, dir)
+		return
+	}
+	if lack == asIs {
+		needHandles(t)
+		p := find(t, 0, watch(t, newInotify(t), dir+"/low/f"), byHandles)
+		wantNone(t, p, "overlay", "a search can find it")
+	}
+	if !sameDevice(t, upper, lower) && lessThanLayers(t, dir) {
+		wantAmbiguousZoo(t, z, dir)
+		return
+	}
+	res := wantZoo(t, z, locate.Options{Level: locate.Search, Hints: []string{dir}})
+	if len(res.Searched) != 1 {
+		t.Errorf("searched %q; want %q", res.Searched, dir)
+	}
+}
+
+func sameDevice(t testing.TB, a, b string) bool {
+	t.Helper()
+	var x, y unix.Stat_t
+	try(t, unix.Stat(a, &x))
+	try(t, unix.Stat(b, &y))
+	return x.Dev == y.Dev
+}
+
+// lessThanLayers reports whether an overlay's handles are not made of those of
+// its layers.
+func lessThanLayers(t testing.TB, dir string) bool {
+	t.Helper()
+	return watch(t, newInotify(t), dir+"/low/f").Handle.Type != 0xf8
+}
+
+// wantAmbiguousZoo wants for each file the right path, or none and ErrAmbiguous.
+func wantAmbiguousZoo(t *testing.T, z map[string]uint32, hint string) {
+	t.Helper()
+	n := newInotify(t)
+	lines := make(map[inotify.Watch]string) // all but the number
+	for path := range z {
+		w := watch(t, n, path)
+		if p := find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}}); p.Path != path && !errors.Is(p.Err, locate.ErrAmbiguous) {
+			t.Errorf("%q: path %q, error %v", path, p.Path, p.Err)
+		}
+		w.WD = 0
+		if other, twice := lines[w]; twice {
+			t.Logf("%q and %q have one line: %+v", path, other, w)
+		}
+		lines[w] = path
+	}
+}
+
+// A hard link in a lower layer is an inode of its own to inotify, and its line
+// is that of the others.
+func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := tmpfs(t)
+	lower := mkdir(t, base+"/lower")
+	try(t, os.Link(touch(t, lower+"/a"), lower+"/b"))
+	try(t, os.Link(lower+"/a", lower+"/c"))
+	dir := overlay(t, mkdir(t, base+"/upper"), lower, "")
+	n := newInotify(t)
+	a, b := watch(t, n, dir+"/a"), watch(t, n, dir+"/b")
+	if a.WD == b.WD || a.Handle != b.Handle || a.Inode != b.Inode {
+		t.Fatalf("%+v and %+v: want two watches with equal lines", a, b)
+	}
+	wantAmbiguous := func(w inotify.Watch, hint string) {
+		t.Helper()
+		p := find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}})
+		if wantNone(t, p); !errors.Is(p.Err, locate.ErrAmbiguous) {
+			t.Errorf("error %v", p.Err)
+		}
+	}
+	wantAmbiguous(a, dir)
+	f, err := os.OpenFile(dir+"/b", os.O_WRONLY|os.O_APPEND, 0) // copied up: it has one link then
+	try(t, err)
+	f.Close()
+	wantAmbiguous(a, dir)
+
+	// Hard links made in the overlay are one inode.
+	try(t, os.Link(touch(t, dir+"/one"), dir+"/two"))
+	p := find(t, 0, watch(t, n, dir+"/two"), locate.Options{Level: locate.Search, Hints: []string{dir}})
+	if p.Path != dir+"/one" && p.Path != dir+"/two" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestColdDirectory(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := ext4(t)
+	deep := mkdir(t, dir+"/a/b/c/d")
+	w := watch(t, newInotify(t), deep)
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, byHandles), deep)
+}
+
+func TestColdFile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := ext4(t)
+	file := touch(t, mkdir(t, dir+"/a/b/c/d")+"/f")
+	w := watch(t, newInotify(t), file)
+	dropCaches(t)
+	if p := find(t, 0, w, byHandles); p.Path != "" {
+		t.Logf("found nevertheless: %+v", p)
+		wantPath(t, p, file)
+	} else {
+		wantNone(t, p, "cache", "a search can find it")
+		if p.Mode != unix.S_IFREG {
+			t.Errorf("mode %o is not known", p.Mode)
+		}
+	}
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, bySearch), file)
+}
+
+func TestUnlinked(t *testing.T) {
+	needHandles(t)
+	dir, n := t.TempDir(), newInotify(t)
+	f, err := os.Create(dir + "/x")
+	try(t, err)
+	defer f.Close()
+	gone := watch(t, n, dir+"/x")
+	try(t, os.Remove(dir+"/x"))
+	there := watch(t, n, touch(t, dir+"/x (deleted)"))
+	wantPath(t, find(t, 0, there, byHandles), dir+"/x (deleted)")
+	for _, o := range []locate.Options{byHandles, bySearch} {
+		p := find(t, 0, gone, o)
+		wantNone(t, p)
+		if !errors.Is(p.Err, locate.ErrUnlinked) || p.Mode != unix.S_IFREG {
+			t.Errorf("mode %o, error %v; want %v", p.Mode, p.Err, locate.ErrUnlinked)
+		}
+	}
+	// Another file of that name is no better.
+	touch(t, dir+"/x")
+	wantNone(t, find(t, 0, gone, byHandles), "unlinked")
+}
+
+func TestUnlinkedDirectory(t *testing.T) {
+	needHandles(t)
+	dir, n := t.TempDir(), newInotify(t)
+	f, err := os.Open(mkdir(t, dir+"/x"))
+	try(t, err)
+	defer f.Close()
+	w := watch(t, n, dir+"/x")
+	try(t, os.Remove(dir+"/x"))
+	wantNone(t, find(t, 0, w, byHandles), "unlinked")
+}
+
+func TestHardLinkWithOneNameRemoved(t *testing.T) {
+	dir := t.TempDir()
+	n := newInotify(t)
+	w := watch(t, n, touch(t, dir+"/x"))
+	f, err := os.Open(dir + "/x") // keeps the removed name's dentry
+	try(t, err)
+	defer f.Close()
+	try(t, os.Link(dir+"/x", mkdir(t, dir+"/d")+"/y"))
+	try(t, os.Remove(dir+"/x"))
+	t.Run("handles", func(t *testing.T) {
+		needHandles(t)
+		if p := find(t, 0, w, byHandles); p.Path != "" {
+			wantPath(t, p, dir+"/d/y")
+		} else {
+			wantNone(t, p, "removed", "1 hard links", "a search can find")
+		}
+	})
+	t.Run("search", func(t *testing.T) {
+		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{dir}}), dir+"/d/y")
+	})
+	t.Run("the name again", func(t *testing.T) {
+		needHandles(t)
+		try(t, os.Link(dir+"/d/y", dir+"/x"))
+		try(t, os.Remove(dir+"/d/y"))
+		if p := find(t, 0, w, byHandles); p.Path != "" {
+			wantPath(t, p, dir+"/x")
+		}
+	})
+}
+
+// A file is renamed over another whose inode is watched.
+func TestRenamedOver(t *testing.T) {
+	dir, n := t.TempDir(), newInotify(t)
+	f, err := os.Create(dir + "/x")
+	try(t, err)
+	defer f.Close()
+	w := watch(t, n, dir+"/x")
+	try(t, os.Rename(touch(t, dir+"/new"), dir+"/x"))
+	answers := func(inotify.Watch) (string, error) { return dir + "/x", nil }
+	for _, o := range []locate.Options{byHandles, {Level: locate.Search, Hints: []string{dir}}, {Resolve: answers}} {
+		if o.Level != locate.Search || os.Geteuid() == 0 {
+			wantNone(t, find(t, 0, w, o))
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	dir, n := t.TempDir(), newInotify(t)
+	try(t, os.Symlink("f", dir+"/link"))
+	w := watch(t, n, touch(t, dir+"/f"))
+	other := touch(t, dir+"/other")
+	boom := errors.New("boom")
+	for name, test := range map[string]struct {
+		path string
+		err  error
+		want string
+		word string
+	}{
+		"right":          {dir + "/f", nil, dir + "/f", ""},
+		"wrong":          {other, nil, "", "another inode"},
+		"a link to it":   {dir + "/link", nil, "", "another inode"},
+		"missing":        {dir + "/missing", nil, "", "no such file"},
+		"does not know":  {"", nil, "", "not asked for"},
+		"fails":          {"", boom, "", "boom"},
+		"relative":       {"f", nil, "", "not an absolute path"},
+		"with zero byte": {dir + "/f\x00", nil, "", "not an absolute path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := locate.Options{Resolve: func(got inotify.Watch) (string, error) {
+				if got != w {
+					t.Errorf("asked for %+v, want %+v", got, w)
+				}
+				return test.path, test.err
+			}}
+			p := find(t, 0, w, o)
+			if test.want != "" {
+				wantPath(t, p, test.want)
+			} else {
+				wantNone(t, p, test.word)
+			}
+			if test.err != nil && !errors.Is(p.Err, test.err) {
+				t.Errorf("error %v does not wrap %v", p.Err, test.err)
+			}
+		})
+	}
+}
+
+func TestResolveComesFirst(t *testing.T) {
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	try(t, os.Link(dir+"/f", dir+"/g"))
+	for _, path := range []string{dir + "/f", dir + "/g"} {
+		o := locate.Options{Level: locate.Search, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+		res := paths(t, 0, []inotify.Watch{w}, o)
+		wantPath(t, res.Places[0], path)
+		if res.Decoded || res.Entries != 0 {
+			t.Errorf("%+v: more was asked than the resolver", res)
+		}
+	}
+}
+
+func TestNone(t *testing.T) {
+	w := watch(t, newInotify(t), t.TempDir())
+	p := find(t, 0, w, locate.Options{})
+	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotAsked) {
+		t.Errorf("error %v", p.Err)
+	}
+}
+
+// No instance that watches every directory on the way sees an event.
+func TestSilence(t *testing.T) {
+	dir := t.TempDir()
+	deep := mkdir(t, dir+"/a/b/c")
+	var ws []inotify.Watch
+	target := newInotify(t)
+	for d := deep; d != filepath.Dir(dir); d = filepath.Dir(d) {
+		ws = append(ws, watch(t, target, d), watch(t, target, touch(t, d+"/file")))
+	}
+	o := newInotify(t)
+	for d := deep; ; d = filepath.Dir(d) {
+		_, err := o.AddWatch(d, inotify.AllEvents)
+		if err != nil {
+			t.Logf("not watched: %v", err)
+		}
+		if d == "/" {
+			break
+		}
+	}
+	for name, options := range map[string]locate.Options{
+		"none":     {},
+		"resolver": {Resolve: func(inotify.Watch) (string, error) { return deep + "/file", nil }},
+		"handles":  byHandles,
+	} {
+		pending(t, o)
+		res := paths(t, 0, ws, options)
+		for _, ev := range pending(t, o) {
+			if ev.Name == "" || ev.Name[0] != '.' { // others may work in the directories above
+				t.Errorf("%s: event %+v", name, ev)
+			}
+		}
+		if found := res.Places[0].Path; name == "resolver" && !hasPath(res, deep+"/file") {
+			t.Errorf("%s: found %q", name, found)
+		}
+	}
+	paths(t, 0, ws, locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 1})
+}
+
+func hasPath(res *locate.Result, path string) bool {
+	for _, p := range res.Places {
+		if p.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+func TestManyWatches(t *testing.T) {
+	needHandles(t)
+	dir, n := t.TempDir(), newInotify(t)
+	want := make(map[inotify.WD]string)
+	for i := range 3000 {
+		path := touch(t, fmt.Sprintf("%s/file-%d", dir, i))
+		wd, err := n.AddWatch(path, quiet)
+		try(t, err)
+		want[wd] = path
+	}
+	ws := lines(t, n)
+	for i, p := range paths(t, 0, ws, byHandles).Places {
+		wantPath(t, p, want[ws[i].WD])
+	}
+}
+
+func TestContext(t *testing.T) {
+	dir := t.TempDir()
+	ws := []inotify.Watch{watch(t, newInotify(t), touch(t, dir+"/f"))}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, level := range []locate.Level{locate.Handles, locate.Search} {
+		res, err := locate.Paths(ctx, proc(t, 0), ws, locate.Options{Level: level})
+		if !errors.Is(err, context.Canceled) || res == nil {
+			t.Fatalf("level %d: %+v, %v", level, res, err)
+		}
+		wantNone(t, res.Places[0], "canceled")
+	}
+}
+
+// What was found before the context ended stays.
+func TestContextDuringTheSearch(t *testing.T) {
+	dir, n := t.TempDir(), newInotify(t)
+	known := watch(t, n, touch(t, dir+"/known"))
+	f, err := os.Create(dir + "/gone")
+	try(t, err)
+	defer f.Close()
+	gone := watch(t, n, dir+"/gone")
+	try(t, os.Link(dir+"/gone", mkdir(t, dir+"/far")+"/z"))
+	for i := range 2000 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	resolve := func(w inotify.Watch) (string, error) {
+		if w == known {
+			return dir + "/known", nil
+		}
+		return "", nil
+	}
+	o := locate.Options{Level: locate.Search, Resolve: resolve, Hints: []string{dir, "/"}, Progress: func(int) { cancel() }}
+	gone.Inode++ // so that it is not found
+	gone.Handle.Bytes += "x"
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{known, gone}, o)
+	if err == nil {
+		t.Skipf("the search ended within a tenth of a second: %+v", res)
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	wantPath(t, res.Places[0], dir+"/known")
+	wantNone(t, res.Places[1], "canceled")
+}

@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package locate
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A Mount is one line of mountinfo.
+type Mount struct {
+	ID     int32 // unique on the machine while the mount lasts
+	Parent int32
+	Device inotify.Device // the superblock's
+	Root   string         // what of the filesystem is mounted; "" if not known
+	Point  string         // where, as the process sees it
+	Type   string         // of the filesystem, with its subtype: "fuse.sshfs"
+	Source string
+	Super  string // the superblock's options
+}
+
+// maxMountLine is far more than the longest line that was seen, an overlay's
+// with 500 layers.
+const maxMountLine = 1 << 20
+
+// Mounts yields the mounts in the text that r yields, in its order. An error,
+// of r or of a malformed line, ends it.
+//
+// A line, written by show_mountinfo in fs/proc_namespace.c:
+//
+//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+//	id |  |    root  point options    optional |  type source   super options
+//	   |  device                      fields   separator
+//	   parent
+//
+// There may be any number of optional fields; they are passed over. In root,
+// mount point, type and source the kernel writes space, tab, newline and
+// backslash (and in some '#') as \ and three octal digits.
+func Mounts(r io.Reader) iter.Seq2[Mount, error] {
+	return func(yield func(Mount, error) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(make([]byte, 0, 4096), maxMountLine)
+		number := 0
+		for lines.Scan() {
+			number++
+			m, err := parseMount(lines.Bytes())
+			if err != nil {
+				yield(Mount{}, fmt.Errorf("mountinfo: line %d, %.400q: %w", number, lines.Bytes(), err))
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(Mount{}, fmt.Errorf("mountinfo: line %d: %w", number+1, err))
+		}
+	}
+}
+
+func parseMount(line []byte) (m Mount, err error) {
+	head, tail, found := bytes.Cut(line, []byte(" - "))
+	if !found {
+		return m, errors.New("it has no separator \" - \"")
+	}
+	h, t := bytes.Split(head, []byte(" ")), bytes.SplitN(tail, []byte(" "), 3)
+	if len(h) < 6 || len(t) < 3 {
+		return m, fmt.Errorf("it has %d fields before the separator and %d after it; want 6 and 3", len(h), len(t))
+	}
+	major, minor, _ := strings.Cut(string(h[2]), ":")
+	n := numbers{}
+	m.ID = int32(n.read("mount id", string(h[0]), math.MaxInt32))
+	m.Parent = int32(n.read("parent's id", string(h[1]), math.MaxInt32))
+	m.Device.Major = uint32(n.read("device's major number", major, 1<<12-1))
+	m.Device.Minor = uint32(n.read("device's minor number", minor, 1<<20-1))
+	m.Root, m.Point = unescape(h[3]), unescape(h[4])
+	m.Type, m.Source, m.Super = unescape(t[0]), unescape(t[1]), string(t[2])
+	return m, n.err
+}
+
+// numbers reads decimal numbers and keeps the first error.
+type numbers struct{ err error }
+
+func (n *numbers) read(what, text string, limit uint64) uint64 {
+	v, err := strconv.ParseUint(text, 10, 64)
+	if n.err == nil && (err != nil || v > limit) {
+		n.err = fmt.Errorf("%s %q is not a number up to %d", what, text, limit)
+	}
+	return v
+}
+
+// unescape puts back what the kernel wrote as \ and three octal digits. What
+// is not of that form stays.
+func unescape(s []byte) string {
+	if bytes.IndexByte(s, '\\') < 0 {
+		return string(s)
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if v, err := strconv.ParseUint(string(s[i+1:i+4]), 8, 8); err == nil {
+				out = append(out, byte(v))
+				i += 3
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// within reports whether the path, or the fs root, is dir or lies below it.
+func within(path, dir string) bool {
+	return dir == "/" || strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
+}

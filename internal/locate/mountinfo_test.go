@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package locate_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+func mounts(r io.Reader) ([]locate.Mount, error) {
+	var ms []locate.Mount
+	for m, err := range locate.Mounts(r) {
+		if err != nil {
+			return ms, err
+		}
+		ms = append(ms, m)
+	}
+	return ms, nil
+}
+
+const mountLine = `36 35 98:1 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+
+func TestMountLines(t *testing.T) {
+	plain := locate.Mount{
+		ID: 36, Parent: 35, Device: inotify.Device{Major: 98, Minor: 1}, Root: "/mnt1", Point: "/mnt2",
+		Type: "ext3", Source: "/dev/root", Super: "rw,errors=continue",
+	}
+	change := func(f func(*locate.Mount)) locate.Mount {
+		m := plain
+		f(&m)
+		return m
+	}
+	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
+	for name, test := range map[string]struct {
+		text string
+		want locate.Mount
+	}{
+		"plain":               {mountLine, plain},
+		"no optional field":   {replace(" master:1", ""), plain},
+		"many optional":       {replace("master:1", "shared:1 master:2 propagate_from:3 unbindable new-one"), plain},
+		"escapes in the root": {replace("/mnt1", `/a\040b\011c\012d\134040`), change(func(m *locate.Mount) { m.Root = "/a b\tc\nd\\040" })},
+		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *locate.Mount) { m.Point = "/ " })},
+		"and the source":      {replace("/dev/root", `\043x`), change(func(m *locate.Mount) { m.Source = "#x" })},
+		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *locate.Mount) { m.Point = `/\9\77\8888\` })},
+		"no byte":             {replace("/mnt2", `/\777`), change(func(m *locate.Mount) { m.Point = `/\777` })},
+		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
+		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},
+		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *locate.Mount) { m.Super = "rw,lowerdir=a b" })},
+		"dash in the options": {replace("errors=continue", "x - y"), change(func(m *locate.Mount) { m.Super = "rw,x - y" })},
+		"largest": {replace("36 35 98:1", "2147483647 2147483647 4095:1048575"), change(func(m *locate.Mount) {
+			m.ID, m.Parent, m.Device = 1<<31-1, 1<<31-1, inotify.Device{Major: 1<<12 - 1, Minor: 1<<20 - 1}
+		})},
+	} {
+		got, err := mounts(strings.NewReader(test.text + "\n"))
+		if err != nil || !reflect.DeepEqual(got, []locate.Mount{test.want}) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, test.want)
+		}
+	}
+	if got, err := mounts(strings.NewReader("")); err != nil || got != nil {
+		t.Errorf("nothing: %v, %v", got, err)
+	}
+}
+
+func TestMalformedMountLines(t *testing.T) {
+	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
+	for name, text := range map[string]string{
+		"empty":                "",
+		"no separator":         replace(" - ", " "),
+		"too short before it":  "36 35 98:1 /mnt1 /mnt2 - ext3 /dev/root rw",
+		"too short behind it":  replace("/dev/root rw,errors=continue", "/dev/root"),
+		"id is no number":      replace("36", "x"),
+		"id is too large":      replace("36", "2147483648"),
+		"id is negative":       replace("36", "-1"),
+		"parent is no number":  replace("35", ""),
+		"device has no minor":  replace("98:1", "98"),
+		"device is no number":  replace("98:1", "x:1"),
+		"minor is too large":   replace("98:1", "98:1048576"),
+		"major is too large":   replace("98:1", "4096:1"),
+		"minor is more than 1": replace("98:1", "98:1:2"),
+	} {
+		ms, err := mounts(strings.NewReader(mountLine + "\n" + text + "\n" + mountLine + "\n"))
+		if err == nil || len(ms) != 1 {
+			t.Errorf("%s: %d mounts, error %v; want the one before and an error", name, len(ms), err)
+		} else if !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
+			t.Errorf("%s: error %q does not name the line", name, err)
+		}
+	}
+}
+
+func TestMountReaderErrors(t *testing.T) {
+	boom := errors.New("boom")
+	if ms, err := mounts(io.MultiReader(strings.NewReader(mountLine+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ms) != 1 {
+		t.Errorf("%d mounts, error %v; want the one before and the reader's error", len(ms), err)
+	}
+	long := strings.Replace(mountLine, "errors", strings.Repeat("x", 2<<20), 1)
+	if ms, err := mounts(strings.NewReader(long)); err == nil || len(ms) != 0 {
+		t.Errorf("a line of 2 MiB is read: %v", err)
+	}
+	if ms, err := mounts(iotest.OneByteReader(strings.NewReader(mountLine))); err != nil || len(ms) != 1 {
+		t.Errorf("byte by byte: %v, %v", ms, err)
+	}
+}
+
+func TestOwnMountinfo(t *testing.T) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		t.Skip("this needs Linux: ", err)
+	}
+	defer f.Close()
+	ms, err := mounts(f)
+	if err != nil || len(ms) == 0 {
+		t.Fatalf("%d mounts, %v", len(ms), err)
+	}
+	for _, m := range ms {
+		if !strings.HasPrefix(m.Point, "/") || m.Type == "" || m.ID == 0 {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// FuzzMountinfo wants what is read to be read again after it was written as the
+// kernel would.
+func FuzzMountinfo(f *testing.F) {
+	f.Add([]byte(mountLine + "\n"))
+	f.Add([]byte(`1 2 3:4 /\040\134 /\011\012 rw - x  rw` + "\n" + mountLine))
+	if text, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+		f.Add(text)
+	}
+	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		ms, _ := mounts(strings.NewReader(string(text)))
+		var again strings.Builder
+		for _, m := range ms {
+			fmt.Fprintf(&again, "%d %d %v %s %s rw - %s %s %s\n", m.ID, m.Parent, m.Device,
+				escape.Replace(m.Root), escape.Replace(m.Point), escape.Replace(m.Type), escape.Replace(m.Source), m.Super)
+		}
+		got, err := mounts(strings.NewReader(again.String()))
+		if err != nil || !reflect.DeepEqual(got, ms) {
+			t.Errorf("%q\nread again: %+v, %v\nwant %+v", again.String(), got, err, ms)
+		}
+	})
+}

@@ -1,0 +1,328 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// eachLevel is handles alone, and the search beginning with a hint.
+func eachLevel(hint string) map[string]locate.Options {
+	return map[string]locate.Options{"handles": byHandles, "search": {Level: locate.Search, Hints: []string{hint}}}
+}
+
+func bind(t testing.TB, source, target string) {
+	t.Helper()
+	mount(t, source, target, "", unix.MS_BIND, "")
+}
+
+func TestBindMountOfASubtree(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, everyWay...)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	sub := mkdir(t, dir+"/sub")
+	inside, outside := touch(t, sub+"/inside"), touch(t, dir+"/outside")
+	at := mkdir(t, t.TempDir())
+	bind(t, sub, at)
+	n := newInotify(t)
+	in, out := watch(t, n, inside), watch(t, n, outside)
+	for name, o := range eachLevel(dir) {
+		if name == "handles" && (lack == noHandles || lack == noNames) {
+			continue
+		}
+		wantPath(t, find(t, 0, in, o), inside)
+		wantPath(t, find(t, 0, out, o), outside)
+	}
+
+	// With only the subtree mounted, the path is the one below it.
+	try(t, unix.Unmount(dir, unix.MNT_DETACH))
+	for name, o := range eachLevel("/nowhere") {
+		if name == "handles" && (lack == noHandles || lack == noNames) {
+			continue
+		}
+		wantPath(t, find(t, 0, in, o), at+"/inside")
+		wantNone(t, find(t, 0, out, o))
+	}
+}
+
+func TestBindMountedFile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	at := touch(t, t.TempDir()+"/at")
+	bind(t, touch(t, dir+"/file"), at)
+	w := watch(t, n, dir+"/file")
+	other := watch(t, n, touch(t, dir+"/other"))
+	for _, o := range eachLevel(dir) {
+		wantPath(t, find(t, 0, w, o), dir+"/file")
+	}
+	try(t, unix.Unmount(dir, unix.MNT_DETACH))
+	for _, level := range []locate.Level{locate.Handles, locate.Search} {
+		wantPath(t, find(t, 0, w, locate.Options{Level: level}), at)
+		wantNone(t, find(t, 0, other, locate.Options{Level: level}))
+	}
+}
+
+func TestMountedOver(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	cover := mkdir(t, dir+"/cover")
+	hidden, point := watch(t, n, touch(t, cover+"/f")), watch(t, n, cover)
+	file := watch(t, n, touch(t, dir+"/file"))
+	mount(t, "locate", cover, "tmpfs", 0, "")
+	bind(t, touch(t, cover+"/f"), dir+"/file")
+	above := watch(t, n, cover+"/f")
+	root := watch(t, n, cover)
+	for name, o := range eachLevel(dir) {
+		wantNone(t, find(t, 0, hidden, o), cover)
+		wantNone(t, find(t, 0, point, o), cover)
+		wantNone(t, find(t, 0, file, o), dir+"/file")
+		wantPath(t, find(t, 0, root, o), cover)
+		if p := find(t, 0, above, o); p.Path != cover+"/f" && p.Path != dir+"/file" {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	// The same directory is reachable through another mount.
+	at := t.TempDir()
+	bind(t, dir, at)
+	for _, o := range eachLevel(at) {
+		wantPath(t, find(t, 0, hidden, o), at+"/cover/f")
+		wantPath(t, find(t, 0, point, o), at+"/cover")
+	}
+}
+
+func TestHiddenMountIsSaid(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	w := watch(t, n, touch(t, dir+"/f"))
+	mount(t, "locate", dir, "tmpfs", 0, "")
+	res := paths(t, 0, []inotify.Watch{w}, bySearch)
+	wantNone(t, res.Places[0], dir, "hidden")
+	if len(res.Skipped) != 1 || res.Skipped[0].Path != dir {
+		t.Errorf("skipped %+v; want %q", res.Skipped, dir)
+	}
+}
+
+// insideRoot is what a test wants of a process with another root directory than
+// ours. prefix leads to that from ours.
+func insideRoot(t *testing.T, lack string, pid int, prefix string) {
+	t.Helper()
+	n := newInotify(t)
+	z := map[string]uint32{}
+	for path, mode := range zoo(t, mkdir(t, prefix+"/box")) {
+		z[path] = mode
+	}
+	wants := func(p locate.Place, path string) {
+		t.Helper()
+		if lack == noOpenat2 {
+			wantNone(t, p, "openat2")
+			return
+		}
+		wantPath(t, p, path)
+	}
+	for name, o := range eachLevel("/box") {
+		if name == "handles" && lack != asIs && lack != noFID {
+			continue
+		}
+		for path, mode := range z {
+			p := find(t, pid, watch(t, n, path), o)
+			wants(p, path[len(prefix):])
+			if p.Path != "" && p.Mode != mode {
+				t.Errorf("%q has mode %o, want %o", path, p.Mode, mode)
+			}
+		}
+		if name == "handles" {
+			wants(find(t, pid, watch(t, n, prefix+"/."), o), "/")
+		}
+	}
+	// Links that lead out of the root from our side stay in it.
+	try(t, os.Symlink("/box", prefix+"/absolute"))
+	try(t, os.Symlink("../../../../../../../../box", prefix+"/box/up"))
+	secret := watch(t, n, prefix+"/box/f")
+	for _, path := range []string{"/absolute/f", "/box/up/f", "/../../box/f"} {
+		wants(find(t, pid, secret, locate.Options{Resolve: func(inotify.Watch) (string, error) { return path, nil }}), path)
+	}
+	outside := watch(t, n, touch(t, tmpfs(t)+"/outside"))
+	try(t, os.Symlink("/proc/self/root", prefix+"/box/out"))
+	for _, path := range []string{"/../../../../../../../etc", "/box/out/etc"} {
+		wantNone(t, find(t, pid, watch(t, n, "/etc"), locate.Options{Resolve: func(inotify.Watch) (string, error) { return path, nil }}))
+	}
+	for _, o := range eachLevel("/") {
+		wantNone(t, find(t, pid, outside, o))
+	}
+}
+
+var otherRoots = []string{asIs, noHandles, noFID, noNames, noOpenat2}
+
+func TestChroot(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, otherRoots...)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	root := mkdir(t, dir+"/ro ot")
+	needPrograms(t, root)
+	pid := hold(t, &syscall.SysProcAttr{Chroot: root}, ":")
+	insideRoot(t, lack, pid, root)
+	if lack == asIs {
+		needHandles(t)
+		p := find(t, pid, watch(t, newInotify(t), touch(t, dir+"/beside")), byHandles)
+		wantNone(t, p, "outside the process's root", dir+"/beside")
+	}
+}
+
+// The root of the process is where a filesystem is mounted.
+func TestChrootToAMount(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, otherRoots...); child {
+		root := tmpfs(t)
+		needPrograms(t, root)
+		insideRoot(t, lack, hold(t, &syscall.SysProcAttr{Chroot: root}, ":"), root)
+	}
+}
+
+// needPrograms makes a shell runnable in a root directory.
+func needPrograms(t testing.TB, root string) {
+	t.Helper()
+	for _, dir := range []string{"/bin", "/usr", "/lib", "/lib64", "/lib32", "/libx32"} {
+		if target, err := os.Readlink(dir); err == nil {
+			try(t, os.Symlink(target, root+dir))
+		} else if _, err := os.Stat(dir); err == nil {
+			bind(t, dir, mkdir(t, root+dir))
+		}
+	}
+}
+
+func TestOtherMountNamespace(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, otherRoots...)
+	if !child {
+		return
+	}
+	dir := mkdir(t, tmpfs(t)+"/there")
+	pid := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `mount -t tmpfs locate "$1"; mkdir "$1/in"; : >"$1/in/f"`, dir)
+	prefix := fmt.Sprint("/proc/", pid, "/root")
+	n := newInotify(t)
+	in := watch(t, n, prefix+dir+"/in/f")
+	out := watch(t, n, touch(t, mkdir(t, dir+"/in")+"/f"))
+	for name, o := range eachLevel(dir) {
+		if name == "handles" && (lack == noHandles || lack == noNames) {
+			continue
+		}
+		if lack == noOpenat2 {
+			wantNone(t, find(t, pid, in, o), "openat2")
+			continue
+		}
+		wantPath(t, find(t, pid, in, o), dir+"/in/f")
+		wantNone(t, find(t, pid, out, o))
+		if name == "handles" {
+			wantNone(t, find(t, pid, out, o), "hidden", dir)
+		}
+	}
+	// And we do not see what is mounted there.
+	for _, o := range eachLevel(dir) {
+		wantNone(t, find(t, 0, in, o), "mounted nowhere")
+	}
+}
+
+func TestChrootInOtherMountNamespace(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noFID, noNames)
+	if !child {
+		return
+	}
+	dir := t.TempDir()
+	pid := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
+		mount -t tmpfs locate "$1"
+		mkdir "$1/sub" "$1/sub/in"
+		for d in /bin /usr /lib /lib64; do
+			if [ -L $d ]; then cp -P $d "$1/sub$d"; elif [ -d $d ]; then mkdir "$1/sub$d"; mount --bind $d "$1/sub$d"; fi
+		done
+		: >"$1/sub/in/f"; : >"$1/beside"
+		exec chroot "$1/sub" /bin/sh -c "echo ready; read end"`, dir)
+	prefix := fmt.Sprint("/proc/", pid, "/root")
+	n := newInotify(t)
+	for name, o := range eachLevel("/in") {
+		if name == "handles" && (lack == noHandles || lack == noNames) {
+			continue
+		}
+		wantPath(t, find(t, pid, watch(t, n, prefix+"/in/f"), o), "/in/f")
+		wantPath(t, find(t, pid, watch(t, n, prefix+"/in"), o), "/in")
+	}
+}
+
+func TestProcAndSysfs(t *testing.T) {
+	lack, child := inChildren(t, sameNamespace, everyWay...)
+	if !child {
+		return
+	}
+	n := newInotify(t)
+	for _, path := range []string{"/proc/sys/fs", "/proc/sys/kernel/hostname", "/proc/version", "/sys/kernel", "/sys/kernel/mm", "/proc", "/sys"} {
+		wd, err := n.AddWatch(path, quiet)
+		if err != nil {
+			t.Logf("not here: %v", err)
+			continue
+		}
+		var w inotify.Watch
+		for _, w = range lines(t, n) {
+			if w.WD == wd {
+				break
+			}
+		}
+		hint := filepath.Dir(path)
+		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}}), path)
+		if lack == asIs && hint != "/" {
+			res := paths(t, 0, []inotify.Watch{w}, bySearch)
+			wantPath(t, res.Places[0], path)
+		}
+	}
+}
+
+// A search of /proc does not enter the directories of processes, and says so.
+func TestProcessDirectories(t *testing.T) {
+	n := newInotify(t)
+	self := fmt.Sprint("/proc/", os.Getpid())
+	w := watch(t, n, self+"/status")
+	res := paths(t, 0, []inotify.Watch{w}, bySearch)
+	wantNone(t, res.Places[0], "did not find")
+	said := false
+	for _, s := range res.Skipped {
+		said = said || s.Path == "/proc"
+	}
+	if !said {
+		t.Errorf("skipped %+v; want /proc named", res.Skipped)
+	}
+	wantPath(t, find(t, 0, watch(t, n, self), bySearch), self)
+	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{self}}), self+"/status")
+}
+
+// Who may not open handles is told so, and may search.
+func TestUnprivileged(t *testing.T) {
+	_, child := inChildren(t, sameNamespace, noHandles)
+	if !child {
+		return
+	}
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	wantNone(t, find(t, 0, w, byHandles), "CAP_DAC_READ_SEARCH", "search")
+	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{dir}}), dir+"/f")
+}

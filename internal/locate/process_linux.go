@@ -1,0 +1,279 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package locate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
+
+// A process is how a process sees files: its root directory and its mounts. The
+// file of its mountinfo stays open, as it goes on to show the root and the
+// namespace of the moment at which it was opened.
+type process struct {
+	root     int // O_PATH
+	procFD   int // our /proc/self/fd, O_PATH
+	own      bool
+	rootPath string // as the kernel reads it back to us
+	openat2  bool
+	fid      bool // AT_HANDLE_FID is known
+
+	file *os.File // mountinfo
+
+	mu       sync.Mutex
+	mounts   []Mount
+	byID     map[int32]*Mount
+	overlays map[int32]*overlay
+}
+
+func openProcess(proc *os.File) (*process, error) {
+	p := &process{root: -1, procFD: -1}
+	err := p.open(proc)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) close() {
+	for _, fd := range []int{p.root, p.procFD} {
+		if fd >= 0 {
+			sysClose(fd)
+		}
+	}
+	if p.file != nil {
+		p.file.Close()
+	}
+}
+
+func (p *process) open(proc *os.File) error {
+	conn, err := proc.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("locate: the process's directory: %w", err)
+	}
+	if cerr := conn.Control(func(fd uintptr) { err = p.openIn(int(fd), proc.Name()) }); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("locate: %w", err)
+	}
+	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
+		return fmt.Errorf("locate: our own descriptors: %w", err)
+	}
+	if err := p.learnRoot(); err != nil {
+		return fmt.Errorf("locate: the process's root directory: %w", err)
+	}
+	p.probe()
+	return p.readMounts()
+}
+
+func (p *process) openIn(dir int, name string) error {
+	var e errno
+	if p.root, e = sysOpenat(dir, cstring("root"), unix.O_PATH|unix.O_DIRECTORY); e != success {
+		return &os.PathError{Op: "open", Path: name + "/root", Err: e}
+	}
+	fd, e := sysOpenat(dir, cstring("mountinfo"), unix.O_RDONLY)
+	if e != success {
+		return &os.PathError{Op: "open", Path: name + "/mountinfo", Err: e}
+	}
+	p.file = os.NewFile(uintptr(fd), name+"/mountinfo")
+	return nil
+}
+
+// learnRoot finds out whether the process's root directory is ours: the same
+// directory of the same mount. Ids of mounts are unique across namespaces.
+func (p *process) learnRoot() error {
+	own, err := openPath("/")
+	if err != nil {
+		return err
+	}
+	defer sysClose(own)
+	var a, b unix.Stat_t
+	if e := sysFstat(p.root, &a); e != success {
+		return os.NewSyscallError("fstat", e)
+	}
+	if e := sysFstat(own, &b); e != success {
+		return os.NewSyscallError("fstat", e)
+	}
+	mount, err := mountOf(p.procFD, p.root)
+	if err != nil {
+		return err
+	}
+	ownMount, err := mountOf(p.procFD, own)
+	if err != nil {
+		return err
+	}
+	p.own = mount == ownMount && a.Dev == b.Dev && a.Ino == b.Ino
+	text, e := readBack(p.procFD, p.root, make([]byte, unix.PathMax))
+	if e != success {
+		return os.NewSyscallError("readlink", e)
+	}
+	p.rootPath = string(text)
+	return nil
+}
+
+// probe finds out what the kernel knows. Only "there is no such call" and "there
+// is no such flag" are conclusive; every other answer shows that there is.
+func (p *process) probe() {
+	fd, e := sysOpenat2(p.root, cstring("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
+	p.openat2 = e != unix.ENOSYS
+	if e == success {
+		sysClose(fd)
+	}
+	var h rawHandle
+	_, e = sysNameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|handleFID, &h)
+	p.fid = e != unix.EINVAL
+}
+
+// handleFlags are what to ask name_to_handle_at with. Without AT_HANDLE_FID it
+// gives the same handles (seen on Linux 6.1 and 6.18), but only those that can
+// be opened.
+func (p *process) handleFlags() int {
+	if p.fid {
+		return handleFID
+	}
+	return 0
+}
+
+func (p *process) readMounts() error {
+	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("locate: %w", err)
+	}
+	p.mounts, p.byID = nil, make(map[int32]*Mount)
+	for m, err := range Mounts(p.file) {
+		if err != nil {
+			return fmt.Errorf("locate: %w", err)
+		}
+		p.mounts = append(p.mounts, m)
+	}
+	if err := p.addRootMount(); err != nil {
+		return err
+	}
+	for i := range p.mounts {
+		p.byID[p.mounts[i].ID] = &p.mounts[i]
+	}
+	return nil
+}
+
+// addRootMount adds the mount that the root directory is on, where mountinfo
+// leaves it out: that is so if the root directory is not the mount's own root,
+// as chroot(2) makes it.
+func (p *process) addRootMount() error {
+	id, err := mountOf(p.procFD, p.root)
+	if err != nil {
+		return fmt.Errorf("locate: the process's root directory: %w", err)
+	}
+	for i := range p.mounts {
+		if p.mounts[i].ID == id {
+			return nil
+		}
+	}
+	m, err := p.strangeMount(id)
+	if err != nil {
+		return nil // what is on it is compared by scratch watches
+	}
+	m.Point = "/"
+	p.mounts = append(p.mounts, m)
+	return nil
+}
+
+// strangeMount finds a mount that the process's mountinfo leaves out in ours, or
+// else what can be learned of it from its files.
+func (p *process) strangeMount(id int32) (Mount, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return Mount{}, err
+	}
+	defer f.Close()
+	for m, err := range Mounts(f) {
+		if err != nil {
+			return Mount{}, err
+		}
+		if m.ID == id {
+			m.Root = "" // it is not what lies at the process's root
+			return m, nil
+		}
+	}
+	return p.mountByWatch(id)
+}
+
+// mountByWatch learns the device of the root directory's mount from a watch of
+// our own.
+func (p *process) mountByWatch(id int32) (Mount, error) {
+	n, err := inotify.New()
+	if err != nil {
+		return Mount{}, err
+	}
+	defer n.Close()
+	if _, err := n.AddWatch(procPath(p.root), scratchMask); err != nil {
+		return Mount{}, err
+	}
+	ws, err := n.Watches()
+	if err != nil || len(ws) != 1 {
+		return Mount{}, errors.Join(err, errNoLine)
+	}
+	return Mount{ID: id, Device: ws[0].Device, Type: typeOf(p.root)}, nil
+}
+
+// mount returns the mount with an id. If it is new, the list is read again.
+func (p *process) mount(id int32) (Mount, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.byID[id]
+	if m == nil {
+		if err := p.readMounts(); err != nil {
+			return Mount{}, false
+		}
+		if m = p.byID[id]; m == nil {
+			return Mount{}, false
+		}
+	}
+	return *m, true
+}
+
+// lookup returns an O_PATH descriptor of what the process's path names: in its
+// root directory, which no symbolic link leaves, and through no link of /proc
+// that is none of text. The last link is not followed.
+func (p *process) lookup(path *byte, flags int) (int, errno) {
+	flags |= unix.O_PATH | unix.O_NOFOLLOW
+	switch {
+	case p.openat2:
+		return sysOpenat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	case p.own:
+		return sysOpenat(unix.AT_FDCWD, path, flags)
+	}
+	return -1, unix.ENOSYS
+}
+
+// explain says what an errno of lookup means where that is not plain.
+func (p *process) explain(e errno) error {
+	switch {
+	case e == unix.ENOSYS && !p.openat2:
+		return fmt.Errorf("the process has another root directory, and openat2 (Linux 5.6) is missing: %w", e)
+	case e == unix.ENAMETOOLONG:
+		return fmt.Errorf("the path is too long for one system call: %w", e)
+	}
+	return e
+}
+
+func openPath(path string) (int, error) {
+	fd, e := sysOpenat(unix.AT_FDCWD, cstring(path), unix.O_PATH|unix.O_DIRECTORY)
+	if e != success {
+		return -1, &os.PathError{Op: "open", Path: path, Err: e}
+	}
+	return fd, nil
+}
+
+// cstring is for paths that are ours, or were checked for zero bytes.
+func cstring(s string) *byte { return &append([]byte(s), 0)[0] }

@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package locate
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The system calls. They return the errno bare, as the errno decides what comes
+// next; a call that a signal interrupted is made again.
+
+type errno = unix.Errno
+
+const success = errno(0)
+
+// handleFID asks name_to_handle_at for the handle that fdinfo prints, also
+// where it cannot be opened (Linux 6.5; EINVAL before).
+const handleFID = 0x200
+
+const maxHandle = 128 // bytes: MAX_HANDLE_SZ
+
+// A rawHandle is the kernel's struct file_handle with room for the largest.
+type rawHandle struct {
+	size uint32
+	kind int32
+	data [maxHandle]byte
+}
+
+// key returns type and bytes as one slice of h's memory.
+func (h *rawHandle) key() []byte {
+	all := (*[unsafe.Sizeof(h.kind) + maxHandle]byte)(unsafe.Pointer(&h.kind))
+	return all[:unsafe.Sizeof(h.kind)+uintptr(min(h.size, maxHandle))]
+}
+
+func (h *rawHandle) set(kind int32, data string) {
+	h.kind, h.size = kind, uint32(copy(h.data[:], data))
+}
+
+var empty = [1]byte{} // the empty path
+
+func sysNameToHandle(dir int, name *byte, flags int, h *rawHandle) (mount int32, e errno) {
+	for {
+		h.size = maxHandle
+		_, _, e = unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(dir), uintptr(unsafe.Pointer(name)),
+			uintptr(unsafe.Pointer(h)), uintptr(unsafe.Pointer(&mount)), uintptr(flags), 0)
+		if e != unix.EINTR {
+			return mount, e
+		}
+	}
+}
+
+// sysOpenHandle opens a handle of the filesystem that the working directory is
+// on. The mount descriptor that the call wants must not be an O_PATH one
+// (EBADF), and opening the mount point otherwise would queue IN_OPEN for its
+// watchers.
+func sysOpenHandle(h *rawHandle) (int, errno) {
+	for {
+		cwd := unix.AT_FDCWD
+		fd, _, e := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(cwd), uintptr(unsafe.Pointer(h)),
+			unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+		if e != unix.EINTR {
+			return int(fd), e
+		}
+	}
+}
+
+func sysOpenat(dir int, name *byte, flags int) (int, errno) {
+	for {
+		fd, _, e := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(name)),
+			uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
+		if e != unix.EINTR {
+			return int(fd), e
+		}
+	}
+}
+
+// sysOpenat2 is openat2(2), Linux 5.6. EAGAIN means that something was renamed
+// or mounted during a lookup that must not leave its root; a few tries nearly
+// always do.
+func sysOpenat2(dir int, name *byte, flags int, resolve uint64) (int, errno) {
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
+	if flags&unix.O_PATH == 0 {
+		how.Flags |= unix.O_LARGEFILE
+	}
+	for tries := 0; ; {
+		fd, _, e := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dir), uintptr(unsafe.Pointer(name)),
+			uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+		switch {
+		case e == unix.EINTR:
+		case e == unix.EAGAIN && tries < 64:
+			tries++
+		default:
+			return int(fd), e
+		}
+	}
+}
+
+func sysClose(fd int) { unix.Close(fd) }
+
+func sysFstat(fd int, st *unix.Stat_t) errno {
+	for {
+		err := unix.Fstat(fd, st)
+		if err == nil {
+			return success
+		}
+		if e := err.(errno); e != unix.EINTR {
+			return e
+		}
+	}
+}
+
+func sysStatAt(dir int, name *byte, st *unix.Stat_t) errno {
+	for {
+		err := unix.Fstatat(dir, unix.BytePtrToString(name), st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil {
+			return success
+		}
+		if e := err.(errno); e != unix.EINTR {
+			return e
+		}
+	}
+}
+
+// sysReadlink returns how many bytes of buf it filled.
+func sysReadlink(dir int, name *byte, buf []byte) (int, errno) {
+	n, _, e := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(name)),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+	return int(n), e
+}
+
+// readBack returns the path that the kernel has for an open descriptor, seen
+// from our root, in a slice of buf. procFD is /proc/self/fd.
+func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
+	var name [20]byte
+	strconv.AppendInt(name[:0], int64(fd), 10) // the rest is 0
+	n, e := sysReadlink(procFD, &name[0], buf)
+	if e != success {
+		return nil, e
+	}
+	return buf[:n], success
+}
+
+// mountOf returns the id of the mount that an open descriptor is on, as fdinfo
+// has it since Linux 3.15.
+func mountOf(procFD, fd int) (int32, error) {
+	name, err := unix.BytePtrFromString("../fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return 0, err
+	}
+	info, e := sysOpenat(procFD, name, unix.O_RDONLY)
+	if e != success {
+		return 0, os.NewSyscallError("open fdinfo", e)
+	}
+	defer sysClose(info)
+	var text [1024]byte
+	n, err := unix.Read(info, text[:])
+	if err != nil {
+		return 0, os.NewSyscallError("read fdinfo", err)
+	}
+	for line := range strings.Lines(string(text[:n])) {
+		if id, found := strings.CutPrefix(line, "mnt_id:"); found {
+			v, err := strconv.ParseInt(strings.TrimSpace(id), 10, 32)
+			return int32(v), err
+		}
+	}
+	return 0, errNoMountID
+}
+
+// A dirent is one entry of a directory. name is a slice of the buffer, and a
+// zero byte follows it.
+type dirent struct {
+	inode uint64
+	kind  byte
+	name  []byte
+}
+
+// cutDirent returns the first entry of what getdents64 wrote, and the rest; it
+// returns no rest if there is no further entry.
+//
+// An entry: u64 inode, s64 offset, u16 length of the entry, u8 type, name, zero
+// bytes.
+func cutDirent(buf []byte) (d dirent, rest []byte, ok bool) {
+	const header = 19
+	if len(buf) < header+1 {
+		return d, nil, false
+	}
+	length := int(binary.NativeEndian.Uint16(buf[16:]))
+	if length <= header || length > len(buf) {
+		return d, nil, false
+	}
+	d.inode = binary.NativeEndian.Uint64(buf)
+	d.kind = buf[18]
+	end := bytes.IndexByte(buf[header:length], 0)
+	if end < 0 {
+		return d, nil, false
+	}
+	d.name = buf[header : header+end]
+	return d, buf[length:], true
+}
