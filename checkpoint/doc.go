@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Package checkpoint takes a whole inotify instance apart, carries it as JSON,
+// puts it together again, on this machine or on another, and proves that what
+// came out is what went in.
+//
+// [Take] takes an instance of one's own, [TakeFD] a descriptor of another
+// process, and [Instances] finds those that processes have. What they return is
+// a [Snapshot]: the watches with their numbers, masks, paths and inodes, the next
+// number, the flags, owner and signal, the pending events, and a list of what
+// could not be learned. Nothing in it is guessed.
+//
+// [Snapshot.Restore] makes a new instance of it and compares that with the
+// snapshot, from what the kernel itself says of it in /proc/self/fdinfo. What the
+// kernel's queue can no longer hold, the pending events, it delivers first; see
+// [Restored.Events] and [Restored.Release].
+//
+// # What a snapshot is trusted with
+//
+// A snapshot that comes from elsewhere is input like any other. [Read] refuses
+// what no kernel writes. Restoring one watches paths that it names, with the
+// rights of the process that restores; it signals nobody, since the owner and the
+// signal in it are used only where the caller names the process ([WithOwner]).
+//
+// # What it needs
+//
+// Linux, with /proc mounted. Taking one's own instance needs no privilege, nor
+// does finding paths by searching. From another process:
+//
+//   - the right to read its /proc/PID/fdinfo (PTRACE_MODE_READ: the same user, or
+//     CAP_SYS_PTRACE), without which nothing is learned;
+//   - pidfd_getfd (Linux 5.6, PTRACE_MODE_ATTACH) for owner, signal and the number
+//     of pending bytes; without it these are not learned;
+//   - CAP_DAC_READ_SEARCH to open file handles; without it paths are found by
+//     searching only, if that is asked for.
+package checkpoint

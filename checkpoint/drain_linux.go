@@ -1,0 +1,199 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// drain takes the pending events and the next number of another process's
+// descriptor.
+func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
+	holders, err := t.stopped(p, fd)
+	defer closeAll(holders)
+	if err != nil {
+		return err
+	}
+	dup, err := p.duplicate(fd)
+	if err != nil {
+		return err
+	}
+	defer dup.Close()
+	own := int(dup.Fd())
+	if order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd}); err != nil || order != 0 {
+		return fmt.Errorf("the descriptor was replaced meanwhile, or cannot be compared: %v", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t.s.Flags&NonBlock == 0 {
+		if err := setStatus(own, unix.O_NONBLOCK, true); err != nil {
+			return err
+		}
+		defer func() { failed = errors.Join(failed, setStatus(own, unix.O_NONBLOCK, false)) }()
+	}
+	if err := t.empty(dup); err != nil {
+		return err
+	}
+	for _, h := range holders {
+		if err := h.stopped(); err != nil {
+			return fmt.Errorf("what was taken may be torn: %w", err)
+		}
+	}
+	return nil
+}
+
+// empty takes what is pending and learns the next number, which the library does
+// with a watch of its own and takes its record out.
+func (t *taker) empty(dup *os.File) error {
+	conn, err := dup.SyscallConn()
+	if err != nil {
+		return err
+	}
+	own := -1
+	if cerr := conn.Control(func(fd uintptr) { own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil || err != nil {
+		return errors.Join(cerr, err)
+	}
+	n, err := inotify.FromFile(os.NewFile(uintptr(own), "inotify"))
+	if err != nil {
+		unix.Close(own)
+		return err
+	}
+	defer n.Close()
+	t.effect(effectDrained)
+	if err := t.take(n); err != nil {
+		return err
+	}
+	if n.SupportsSetNextWD() {
+		t.effect(effectProbed)
+	}
+	if err := t.next(n); err != nil {
+		return err
+	}
+	return t.take(n)
+}
+
+// stopped returns the processes that have the instance, of those that can be
+// read, or an error if one of them runs. They must be closed.
+func (t *taker) stopped(p *process, fd int) ([]*process, error) {
+	var holders []*process
+	pids, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range pids {
+		if pid == os.Getpid() {
+			continue
+		}
+		h, err := holder(pid, Descriptor{PID: p.pid, FD: fd})
+		if err != nil {
+			return holders, err
+		}
+		if h == nil {
+			continue
+		}
+		holders = append(holders, h)
+		if err := h.stopped(); err != nil {
+			return holders, fmt.Errorf("it is not stopped, and draining would tear what it sees: stop it first: %w", err)
+		}
+	}
+	return holders, nil
+}
+
+// holder returns process pid if it has the description that d is of, and can be
+// read.
+func holder(pid int, d Descriptor) (*process, error) {
+	h, err := pin(pid)
+	if err != nil {
+		return nil, nil
+	}
+	fds, _ := h.instances()
+	for _, fd := range fds {
+		order, err := compareFiles(Descriptor{PID: pid, FD: fd}, d)
+		if err == nil && order == 0 {
+			return h, nil
+		}
+		if err != nil && pid == d.PID {
+			h.close()
+			return nil, err
+		}
+	}
+	h.close()
+	return nil, nil
+}
+
+func closeAll(ps []*process) {
+	for _, p := range ps {
+		p.close()
+	}
+}
+
+// stopped returns an error unless every thread of the process is stopped, by a
+// signal or a tracer, or the process is in a frozen cgroup.
+func (p *process) stopped() error {
+	threads, err := p.names("task")
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		stat, err := p.read("task/" + thread + "/stat")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// PID (COMMAND) STATE ..., where COMMAND may have any character.
+		_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+		if len(state) == 0 {
+			return fmt.Errorf("process %d: its state cannot be read", p.pid)
+		}
+		switch state[0] {
+		case 'T', 't', 'Z', 'X':
+			continue
+		}
+		if p.frozen() {
+			return nil
+		}
+		return fmt.Errorf("thread %s of process %d is in state %c", thread, p.pid, state[0])
+	}
+	return p.alive()
+}
+
+// frozen reports whether the process is in a frozen cgroup, of version 2 or of
+// version 1's freezer.
+func (p *process) frozen() bool {
+	text, err := p.read("cgroup")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) { // ID:CONTROLLERS:PATH
+		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		state, want := "", ""
+		switch controllers {
+		case "":
+			state, want = path.Join("/sys/fs/cgroup", group, "cgroup.events"), "frozen 1"
+		case "freezer":
+			state, want = path.Join("/sys/fs/cgroup/freezer", group, "freezer.state"), "FROZEN"
+		default:
+			continue
+		}
+		if text, err := os.ReadFile(state); err == nil && strings.Contains(string(text), want) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// drain takes the process's instance with what is pending.
+func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
+	h.t.Helper()
+	return checkpoint.TakeFD(h.t.Context(), h.pid, fd, checkpoint.WithDrain())
+}
+
+func TestDrain(t *testing.T) {
+	needLists(t)
+	needKcmp(t)
+	for _, blocking := range []bool{false, true} {
+		dir := t.TempDir()
+		h := startHolder(t, 0, os.Geteuid())
+		h.do("new")
+		h.do("watch", "3", "IN_CREATE|IN_MOVE", dir)
+		fd := h.fd()
+		if hasIoctl(t) {
+			h.do("next", "77")
+		}
+		if blocking {
+			h.do("fcntl", fmt.Sprint(unix.F_SETFL), "0")
+		}
+		touch(t, filepath.Join(dir, "a"))
+		touch(t, filepath.Join(dir, "b"))
+		h.stop()
+		s, err := h.drain(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, s.Pending,
+			inotify.Event{WD: 3, Mask: inotify.Create, Name: "a"},
+			inotify.Event{WD: 3, Mask: inotify.Create, Name: "b"})
+		if s.PendingBytes != 64 || len(gaps(s.NotLearned, "pending")) != 0 {
+			t.Errorf("%d pending bytes, not learned %v", s.PendingBytes, s.NotLearned)
+		}
+		if got := s.Flags&checkpoint.NonBlock == 0; got != blocking {
+			t.Errorf("flags %v", s.Flags)
+		}
+		if hasIoctl(t) && s.NextWD != 77 || !hasIoctl(t) && len(gaps(s.NotLearned, "next_wd")) != 1 {
+			t.Errorf("next number %d, not learned %v", s.NextWD, s.NotLearned)
+		}
+		again := h.take()
+		if diffs := s.Compare(again); len(diffs) != 0 || again.PendingBytes != 0 || len(again.Watches) != 1 {
+			t.Errorf("afterwards: differences %v, %d pending bytes", diffs, again.PendingBytes)
+		}
+		h.resume()
+		if !blocking {
+			if text := h.do("events"); text != "" {
+				t.Errorf("events are left: %q", text)
+			}
+			touch(t, filepath.Join(dir, "c"))
+			if text := h.do("events"); text != "3 IN_CREATE c\n" {
+				t.Errorf("the process's events: %q", text)
+			}
+			if hasIoctl(t) {
+				if next := h.do("nextwd"); next != "77" {
+					t.Errorf("the process's next number is %s", next)
+				}
+			}
+		}
+	}
+}
+
+// A full queue is taken whole, and nothing is invented.
+func TestDrainOverflow(t *testing.T) {
+	needLists(t)
+	needKcmp(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "1", "IN_ATTRIB", dir)
+	fd := h.fd()
+	h.stop()
+	names := files(t, 2)
+	for i := 0; ; i++ { // by turns, as equal neighbours are merged
+		target := filepath.Join(dir, filepath.Base(names[i%2]))
+		if i < 2 {
+			touch(t, target)
+		}
+		os.Chmod(target, 0o600)
+		if s := i % 1000; s == 0 && i > 1000 {
+			if text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events"); err == nil {
+				var limit int
+				fmt.Sscan(string(text), &limit)
+				if limit > 100_000 {
+					t.Skipf("this needs a queue of at most 100,000 events, and it takes %d", limit)
+				}
+				if i > limit+1000 {
+					break
+				}
+			}
+		}
+	}
+	s, err := h.drain(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overflows := 0
+	for i, ev := range s.Pending {
+		if ev.Mask.Has(inotify.QOverflow) {
+			overflows++
+			if i != len(s.Pending)-1 {
+				t.Errorf("the overflow is event %d of %d", i, len(s.Pending))
+			}
+		} else if ev.WD != 1 {
+			t.Fatalf("event %v", ev)
+		}
+	}
+	if overflows != 1 {
+		t.Errorf("%d overflows", overflows)
+	}
+	if h.take().PendingBytes != 0 {
+		t.Error("something is left")
+	}
+}
+
+// Draining is refused while somebody runs who has the instance, and changes
+// nothing.
+func TestDrainNeedsAllStopped(t *testing.T) {
+	needLists(t)
+	needKcmp(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "1", "IN_CREATE", dir)
+	fd := h.fd()
+	touch(t, filepath.Join(dir, "a"))
+	if s, err := h.drain(fd); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", h.pid)) {
+		t.Errorf("drained while the process runs: %v, %v", s, err)
+	}
+
+	pidfd, err := unix.PidfdOpen(h.pid, 0)
+	if err != nil {
+		t.Skip("this needs pidfd_open: ", err)
+	}
+	defer unix.Close(pidfd)
+	dup, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		t.Skip("this needs pidfd_getfd: ", err)
+	}
+	inherited := os.NewFile(uintptr(dup), "inotify")
+	heir := startHeir(t, inherited)
+	inherited.Close()
+	h.stop()
+	if s, err := h.drain(fd); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
+		t.Errorf("drained while another process that has it runs: %v, %v", s, err)
+	}
+	if s := h.take(); s.PendingBytes == 0 {
+		t.Error("the event was taken")
+	}
+	heir.stop()
+	s, err := h.drain(fd)
+	if err != nil || len(s.Pending) != 1 {
+		t.Errorf("pending %v, %v", s.Pending, err)
+	}
+}
+
+// Of an instance whose owner is signalled, the next number is not probed: the
+// record of that would signal him.
+func TestDrainSignalsNobody(t *testing.T) {
+	needLists(t)
+	needKcmp(t)
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "1", "IN_CREATE", t.TempDir())
+	fd := h.fd()
+	h.do("fcntl", fmt.Sprint(unix.F_SETOWN), fmt.Sprint(h.pid))
+	h.do("fcntl", "10", fmt.Sprint(int(unix.SIGKILL)))
+	h.do("fcntl", fmt.Sprint(unix.F_SETFL), fmt.Sprint(unix.O_ASYNC|unix.O_NONBLOCK))
+	h.stop()
+	s, err := h.drain(fd)
+	if err != nil || s.NextWD != 0 || len(gaps(s.NotLearned, "next_wd")) != 1 || s.Signal != int(unix.SIGKILL) || s.Flags&checkpoint.Async == 0 {
+		t.Fatalf("snapshot %+v, %v", s, err)
+	}
+	h.resume()
+	if text := h.do("events"); text != "" { // it lives
+		t.Errorf("events %q", text)
+	}
+}

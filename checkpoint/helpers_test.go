@@ -1,0 +1,400 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// TestMain also is the program of the processes that tests start.
+func TestMain(m *testing.M) {
+	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
+		hold(os.Stdin, os.Stdout)
+		os.Exit(0)
+	}
+	os.Exit(kerneltest.Main(m))
+}
+
+func newInotify(t testing.TB) *inotify.Inotify {
+	t.Helper()
+	n, err := inotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// needLists skips where nothing can be taken.
+func needLists(t testing.TB) {
+	t.Helper()
+	if _, err := newInotify(t).Watches(); err != nil {
+		t.Skip("this needs watches in fdinfo: ", err)
+	}
+}
+
+func hasIoctl(t testing.TB) bool {
+	t.Helper()
+	return newInotify(t).SupportsSetNextWD()
+}
+
+func needIoctl(t testing.TB) {
+	t.Helper()
+	if err := newInotify(t).SetNextWD(1); err != nil {
+		t.Skip("this needs the ioctl: ", err)
+	}
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("this needs root")
+	}
+}
+
+// needHandles skips where a file's handle cannot be opened.
+func needHandles(t testing.TB) {
+	t.Helper()
+	handle, mount, err := unix.NameToHandleAt(unix.AT_FDCWD, t.TempDir(), 0)
+	if err != nil {
+		t.Skip("this needs file handles: ", err)
+	}
+	_ = mount
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	fd, err := unix.OpenByHandleAt(int(dir.Fd()), handle, unix.O_PATH)
+	if err != nil {
+		t.Skip("this needs to open file handles: ", err)
+	}
+	unix.Close(fd)
+}
+
+// numbers are those that CRIU was seen to restore, or, where each is to be climbed
+// to, small ones.
+func numbers(t testing.TB) []inotify.WD {
+	t.Helper()
+	if hasIoctl(t) {
+		return []inotify.WD{1, 7, 0x1000, 0x34d71d6, math.MaxInt32}
+	}
+	return []inotify.WD{1, 7, 0x100, 0x101, 600}
+}
+
+// files makes count files in a new directory.
+func files(t testing.TB, count int) []string {
+	t.Helper()
+	dir := t.TempDir()
+	paths := make([]string, count)
+	for i := range paths {
+		paths[i] = filepath.Join(dir, fmt.Sprint("f", i))
+		touch(t, paths[i])
+	}
+	return paths
+}
+
+func touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func restoreWatch(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
+	t.Helper()
+	if err := n.RestoreWatch(t.Context(), wd, path, mask); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
+	t.Helper()
+	ws, err := n.Watches()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ws
+}
+
+// take takes n with its paths, which are found by search where handles cannot be
+// opened.
+func take(t testing.TB, n *inotify.Inotify, opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+	t.Helper()
+	dirs := []string{os.TempDir()}
+	all := append([]checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dirs...)}, opts...)
+	s, err := checkpoint.Take(t.Context(), n, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// carry writes s and reads it again.
+func carry(t testing.TB, s *checkpoint.Snapshot) *checkpoint.Snapshot {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := s.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	read, err := checkpoint.Read(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+func restore(t testing.TB, s *checkpoint.Snapshot, opts ...checkpoint.RestoreOption) *checkpoint.Restored {
+	t.Helper()
+	r, err := s.Restore(t.Context(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// around takes n, carries the snapshot, closes n and restores.
+func around(t testing.TB, n *inotify.Inotify, opts ...checkpoint.RestoreOption) (*checkpoint.Snapshot, *checkpoint.Restored) {
+	t.Helper()
+	s := carry(t, take(t, n))
+	n.Close()
+	return s, restore(t, s, opts...)
+}
+
+// wantSame compares what the kernel lists of two instances.
+func wantSame(t testing.TB, got, want []inotify.Watch) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("watches:\n got %v\nwant %v", got, want)
+	}
+}
+
+// queued returns the events that r delivers without waiting.
+func queued(t testing.TB, r *checkpoint.Restored) []inotify.Event {
+	t.Helper()
+	if err := r.Inotify.SetReadDeadline(past); err != nil {
+		t.Fatal(err)
+	}
+	var evs []inotify.Event
+	for ev, err := range r.Events(t.Context()) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		evs = append(evs, ev)
+	}
+	return append(evs, tryAll(t, r.Inotify)...)
+}
+
+// tryAll returns the events that are there.
+func tryAll(t testing.TB, n *inotify.Inotify) []inotify.Event {
+	t.Helper()
+	var evs []inotify.Event
+	for {
+		ev, ok, err := n.TryReadEvent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return evs
+		}
+		evs = append(evs, ev)
+	}
+}
+
+func wantEvents(t testing.TB, got []inotify.Event, want ...inotify.Event) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n got %v\nwant %v", got, want)
+	}
+}
+
+func wantError(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error %v (%T), want one that is %v", err, err, want)
+	}
+}
+
+// gaps returns what is listed under what.
+func gaps(list []checkpoint.Gap, what string) (found []checkpoint.Gap) {
+	for _, g := range list {
+		if g.What == what {
+			found = append(found, g)
+		}
+	}
+	return found
+}
+
+// A holder is another process that does what it is told: see hold.
+type holder struct {
+	t   testing.TB
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+	pid int
+}
+
+// startHolder starts one, with clone flags of its own, as the user with that
+// number if it is not ours.
+func startHolder(t testing.TB, flags uintptr, uid int) *holder {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := holderCommand(self)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: flags}
+	if uid != os.Geteuid() {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+	}
+	return startCommand(t, cmd)
+}
+
+func holderCommand(program string) *exec.Cmd {
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), "INOTIFY_TEST_HOLDER=1")
+	return cmd
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd) *holder {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Skip("this needs to start a process so: ", err)
+	}
+	h := &holder{t: t, cmd: cmd, in: in, out: bufio.NewReader(out), pid: cmd.Process.Pid}
+	t.Cleanup(h.end)
+	return h
+}
+
+func (h *holder) end() {
+	unix.Kill(h.pid, unix.SIGCONT)
+	h.in.Close()
+	h.cmd.Wait()
+}
+
+// stop stops the process and waits until it is.
+func (h *holder) stop() {
+	h.t.Helper()
+	if err := unix.Kill(h.pid, unix.SIGSTOP); err != nil {
+		h.t.Fatal(err)
+	}
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, h.pid, &info, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *holder) resume() { unix.Kill(h.pid, unix.SIGCONT) }
+
+// try has the process do something and returns what it says, or the error.
+func (h *holder) try(words ...string) (string, error) {
+	h.t.Helper()
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = fmt.Sprintf("%q", w)
+	}
+	if _, err := fmt.Fprintln(h.in, strings.Join(quoted, " ")); err != nil {
+		h.t.Fatal(err)
+	}
+	line, err := h.out.ReadString('\n')
+	if err != nil {
+		h.t.Fatalf("%v: the process said nothing: %v", words, err)
+	}
+	var ok bool
+	var text string
+	if _, err := fmt.Sscanf(line, "%t %q", &ok, &text); err != nil {
+		h.t.Fatalf("%v: the process said %q: %v", words, line, err)
+	}
+	if !ok {
+		return "", errors.New(text)
+	}
+	return text, nil
+}
+
+// do is try of what must not fail.
+func (h *holder) do(words ...string) string {
+	h.t.Helper()
+	text, err := h.try(words...)
+	if err != nil {
+		h.t.Fatalf("%v: %v", words, err)
+	}
+	return text
+}
+
+// sh has the process run a shell command, or skips if it cannot.
+func (h *holder) sh(script string) {
+	h.t.Helper()
+	if _, err := h.try("sh", script); err != nil {
+		h.t.Skipf("this needs: %s: %v", script, err)
+	}
+}
+
+// fd is the descriptor of the process's instance.
+func (h *holder) fd() int {
+	h.t.Helper()
+	var fd int
+	if _, err := fmt.Sscan(h.do("fd"), &fd); err != nil {
+		h.t.Fatal(err)
+	}
+	return fd
+}
+
+// take takes the process's instance.
+func (h *holder) take(opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+	h.t.Helper()
+	s, err := checkpoint.TakeFD(h.t.Context(), h.pid, h.fd(), opts...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// restore has the process restore s in place of the instance that it has.
+func (h *holder) restore(s *checkpoint.Snapshot, opts ...string) error {
+	h.t.Helper()
+	file := filepath.Join(h.t.TempDir(), "snapshot")
+	f, err := os.Create(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := s.WriteTo(f); err != nil {
+		h.t.Fatal(err)
+	}
+	_, err = h.try(append([]string{"restore", file}, opts...)...)
+	return err
+}

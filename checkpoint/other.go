@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build !linux
+
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// Elsewhere there is no inotify: a snapshot can be read, compared and written.
+
+func (t *taker) own(context.Context, *inotify.Inotify) error { return errors.ErrUnsupported }
+
+func (t *taker) other(context.Context, int, int) error { return errors.ErrUnsupported }
+
+func instances([]int) ([]Instance, error) { return nil, errors.ErrUnsupported }
+
+func (s *Snapshot) restore(context.Context, restoreOptions) (*Restored, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (r *Restored) release() (*os.File, error) { return nil, errors.ErrUnsupported }

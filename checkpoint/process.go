@@ -1,0 +1,161 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process is pinned: another that gets its number later is never read in its
+// place. Reading its /proc directory then fails with ESRCH, and so do calls on
+// the pidfd.
+type process struct {
+	pid   int
+	dir   *os.File // /proc/PID, O_PATH
+	pidfd int      // -1 where the kernel has none (before 5.3)
+}
+
+// pin opens the process. It must be closed.
+func pin(pid int) (*process, error) {
+	if pid <= 0 {
+		return nil, fmt.Errorf("process %d: its number is not positive", pid)
+	}
+	p := &process{pid: pid, pidfd: -1}
+	// The pidfd first: so long as it has a process, the number is that one's.
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	switch {
+	case err == nil:
+		p.pidfd = pidfd
+	case errors.Is(err, unix.ESRCH):
+		return nil, fmt.Errorf("process %d: there is none: %w", pid, err)
+	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("process %d: %w", pid, os.NewSyscallError("pidfd_open", err))
+	}
+	if p.dir, err = openPath("/proc/" + strconv.Itoa(pid)); err == nil {
+		err = p.alive()
+	}
+	if err != nil {
+		p.close()
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return p, nil
+}
+
+func openPath(path string) (*os.File, error) {
+	return os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+func (p *process) close() {
+	if p.dir != nil {
+		p.dir.Close()
+	}
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
+	}
+}
+
+// alive returns an error if the process has ended, and its number may be
+// another's.
+func (p *process) alive() error {
+	if p.pidfd >= 0 {
+		err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0)
+		if errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("it has ended: %w", err)
+		}
+		if err == nil || errors.Is(err, unix.EPERM) {
+			return nil
+		}
+	}
+	if _, err := p.read("stat"); err != nil {
+		return fmt.Errorf("it has ended: %w", err)
+	}
+	return nil
+}
+
+// open opens a file of the process's /proc directory.
+func (p *process) open(name string) (*os.File, error) {
+	fd, err := unix.Openat(int(p.dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: p.path(name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), p.path(name)), nil
+}
+
+func (p *process) path(name string) string { return fmt.Sprintf("/proc/%d/%s", p.pid, name) }
+
+func (p *process) read(name string) ([]byte, error) {
+	f, err := p.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// names lists a directory of the process's.
+func (p *process) names(dir string) ([]string, error) {
+	f, err := p.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// isInotify reports whether a descriptor of the process is an instance's.
+// gVisor's links are like "anon_inode:[inotifyfd:1]".
+func (p *process) isInotify(fd int) (bool, error) {
+	var buf [64]byte
+	name := "fd/" + strconv.Itoa(fd)
+	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf[:])
+	if err != nil {
+		return false, &fs.PathError{Op: "readlink", Path: p.path(name), Err: err}
+	}
+	link := string(buf[:n])
+	return link == "anon_inode:inotify" || strings.HasPrefix(link, "anon_inode:[inotifyfd"), nil
+}
+
+// duplicate returns a duplicate of the process's descriptor (pidfd_getfd, Linux
+// 5.6). While it is open, the instance lives on whatever the process does, and
+// the process gets epoll events for it after closing its own.
+func (p *process) duplicate(fd int) (*os.File, error) {
+	if p.pidfd < 0 {
+		return nil, os.NewSyscallError("pidfd_getfd", unix.ENOSYS)
+	}
+	dup, err := unix.PidfdGetfd(p.pidfd, fd, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_getfd", err)
+	}
+	return os.NewFile(uintptr(dup), "inotify"), nil
+}
+
+// hasThread reports whether id is one of the process's threads.
+func (p *process) hasThread(id int) bool {
+	_, err := p.read("task/" + strconv.Itoa(id) + "/stat")
+	return err == nil
+}
+
+// kcmpFile is KCMP_FILE of include/uapi/linux/kcmp.h.
+const kcmpFile = 0
+
+// compareFiles orders two descriptors of two processes by their file
+// descriptions: 0 is the same one, 1 is less, 2 is greater. It is kcmp(2), of a
+// kernel with CONFIG_KCMP.
+func compareFiles(a, b Descriptor) (int, error) {
+	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(a.PID), uintptr(b.PID), kcmpFile, uintptr(a.FD), uintptr(b.FD), 0)
+	if e != 0 {
+		return 0, os.NewSyscallError("kcmp", e)
+	}
+	return int(order), nil
+}

@@ -1,0 +1,318 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A Proof says what of a restored instance is compared with the snapshot.
+type Proof int
+
+const (
+	// ProofDefault is ProofIdentity where the snapshot's BootID is this kernel's,
+	// and ProofNumbers elsewhere.
+	ProofDefault Proof = iota
+
+	// NoProof compares nothing.
+	NoProof
+
+	// ProofNumbers compares numbers and masks.
+	ProofNumbers
+
+	// ProofIdentity compares numbers, masks, devices, inodes and handles: what is
+	// watched is the very inode that was watched.
+	ProofIdentity
+)
+
+// A RestoreOption changes how a snapshot is restored.
+type RestoreOption func(*restoreOptions)
+
+type restoreOptions struct {
+	files   func(Watch) (*os.File, error)
+	missing bool
+	proof   Proof
+	owner   *Owner
+	climb   []inotify.RestoreOption
+}
+
+// WithFiles has f asked for each watch. A file that it returns is watched instead
+// of the path, exactly this inode: for targets that have no name any more, or that
+// are elsewhere here. It may be open with O_PATH. If it has no name, it must stay
+// open for as long as the watch shall live. Restore closes none. With a nil file
+// and a nil error, the watch is restored by its path.
+func WithFiles(f func(Watch) (*os.File, error)) RestoreOption {
+	return func(o *restoreOptions) { o.files = f }
+}
+
+// WithMissing tolerates watches whose path was not learned, or names nothing. They
+// are listed in NotRestored.
+func WithMissing() RestoreOption { return func(o *restoreOptions) { o.missing = true } }
+
+// WithProof sets what is compared in the end.
+func WithProof(p Proof) RestoreOption { return func(o *restoreOptions) { o.proof = p } }
+
+// WithOwner has the process, thread or group that the caller names signalled as
+// the snapshot says: with its Signal, if its Flags have Async. Without this option
+// all three are left alone, since the owner in a snapshot is a number of another
+// time or machine, and the signal may be one that kills.
+func WithOwner(kind OwnerKind, id int) RestoreOption {
+	return func(o *restoreOptions) { o.owner = &Owner{Kind: kind, ID: id} }
+}
+
+// WithClimb passes options on to the add/remove cycle, by which numbers are
+// reached where the kernel lacks the ioctl.
+func WithClimb(opts ...inotify.RestoreOption) RestoreOption {
+	return func(o *restoreOptions) { o.climb = append(o.climb, opts...) }
+}
+
+// A Restored is a restored instance.
+type Restored struct {
+	// Inotify is the instance. Its own methods do not deliver what was pending:
+	// use Events.
+	Inotify *inotify.Inotify
+
+	// NotRestored lists what could not be restored, or was not asked for.
+	NotRestored []Gap
+
+	// Gone lists watches that were restored and have been destroyed since, by
+	// what happened to what they watched. Their last event is [inotify.Ignored].
+	Gone []inotify.WD
+
+	mu      sync.Mutex
+	pending []inotify.Event
+	flags   Flags
+}
+
+// Pending returns the events that come before those of Inotify, and that Events
+// has not delivered yet: the snapshot's, and what was read while it was restored.
+func (r *Restored) Pending() []inotify.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]inotify.Event(nil), r.pending...)
+}
+
+// Events yields the pending events and then, as [inotify.Inotify.Events] does, the
+// new ones. It can be called again and goes on where it was left.
+func (r *Restored) Events(ctx context.Context) iter.Seq2[inotify.Event, error] {
+	return func(yield func(inotify.Event, error) bool) {
+		for {
+			ev, ok := r.pop()
+			if !ok {
+				break
+			}
+			if !yield(ev, nil) {
+				return
+			}
+		}
+		r.Inotify.Events(ctx)(yield)
+	}
+}
+
+func (r *Restored) pop() (ev inotify.Event, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pending) == 0 {
+		return ev, false
+	}
+	ev, r.pending = r.pending[0], r.pending[1:]
+	return ev, true
+}
+
+// Close closes the instance. What is pending is dropped.
+func (r *Restored) Close() error { return r.Inotify.Close() }
+
+// Release ends r and its Inotify and returns the instance as a file, with the
+// flags that the snapshot has: with FD_CLOEXEC, and blocking or not. What is to
+// be read before anything that the file will deliver is returned with it, since a
+// queue cannot be filled again; the kernel's own is empty at that moment.
+//
+// While an Inotify owns it, the description does not block. After an error r is as
+// it was, but that events may have moved to Pending.
+func (r *Restored) Release() (*os.File, []inotify.Event, error) {
+	f, err := r.release()
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint: releasing an instance: %w", err)
+	}
+	pending := r.pending
+	r.pending = nil
+	return f, pending, nil
+}
+
+// drain reads what is queued into pending.
+func (r *Restored) drain() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		ev, ok, err := r.Inotify.TryReadEvent()
+		if err != nil || !ok {
+			return err
+		}
+		r.pending = append(r.pending, ev)
+	}
+}
+
+// A Difference is something in which an instance is not as a snapshot has it.
+type Difference struct {
+	WD   inotify.WD // 0 if it is about the instance
+	What string     // the JSON name of the field, or "watch" for one that is not on both sides
+	Want string     // as in the snapshot; "" if it has no such watch
+	Have string     // as it is; "" if there is none
+}
+
+func (d Difference) String() string {
+	what := d.What
+	if d.WD != 0 {
+		what = fmt.Sprintf("%s of watch %d", what, d.WD)
+		if d.What == "watch" {
+			what = fmt.Sprintf("watch %d", d.WD)
+		}
+	}
+	return fmt.Sprintf("%s: expected %s, found %s", what, orNone(d.Want), orNone(d.Have))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// A ProofError says that what was restored is not what the snapshot has. No
+// instance is left of it.
+type ProofError struct {
+	Differences []Difference
+}
+
+func (e *ProofError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "it was restored, and is not what the snapshot has: %v", e.Differences[0])
+	if more := len(e.Differences) - 1; more > 0 {
+		fmt.Fprintf(&b, " (and %d differences more)", more)
+	}
+	return b.String()
+}
+
+// A TargetError says what is wrong with what a watch is to be restored on.
+type TargetError struct {
+	Watch Watch
+	Err   error
+}
+
+func (e *TargetError) Error() string {
+	return fmt.Sprintf("watch %d on %q: %v", e.Watch.WD, e.Watch.Path, e.Err)
+}
+
+func (e *TargetError) Unwrap() error { return e.Err }
+
+// ErrNoPath is the cause of a [*TargetError] for a watch whose path was not
+// learned and for which no file was supplied.
+var ErrNoPath = errors.New("its path was not learned: supply a file (WithFiles), or tolerate missing targets")
+
+// Restore makes a new instance with the snapshot's watches under their numbers
+// and with its next number, and proves that it is equal, as far as WithProof says:
+// it compares what the kernel lists of it with the snapshot. A difference is a
+// [*ProofError], unless a watch was destroyed just then by what happened to its
+// target: that is listed in Gone.
+//
+// A watch's target is what its path names now, in the root directory and mount
+// namespace of this process; a symbolic link at its end is not followed. One of
+// another type than the snapshot's is refused. All or nothing: on an error no
+// instance is left.
+//
+// Where the kernel lacks INOTIFY_IOC_SETNEXTWD, the add/remove cycle climbs to
+// the numbers, which takes long for high ones and is bounded; see WithClimb and
+// [inotify.Inotify.RestoreWatches], whose errors it returns. A next number that can
+// only be set is then listed in NotRestored.
+func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restored, error) {
+	var o restoreOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	r, err := s.restore(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: restoring: %w", err)
+	}
+	return r, nil
+}
+
+// Compare returns in what a live instance, or another snapshot, is not as s has
+// it. Devices, inodes and handles are compared if both were taken from the same
+// kernel. What one of the two did not learn is not compared; nor are FD, paths and
+// pending events.
+func (s *Snapshot) Compare(live *Snapshot) []Difference {
+	var have []inotify.Watch
+	for _, w := range live.Watches {
+		have = append(have, w.Watch)
+	}
+	diffs := compareWatches(s.Watches, have, s.BootID != "" && s.BootID == live.BootID)
+	for _, f := range []struct{ what, want, have string }{
+		{"next_wd", fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD)},
+		{"flags", s.Flags.String(), live.Flags.String()},
+		{"owner", s.Owner.String(), live.Owner.String()},
+		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal)},
+	} {
+		if f.want != f.have && s.learned(f.what) && live.learned(f.what) {
+			diffs = append(diffs, Difference{What: f.what, Want: f.want, Have: f.have})
+		}
+	}
+	return diffs
+}
+
+// String returns "process 1234", and "itself" for a process's own.
+func (o Owner) String() string {
+	switch {
+	case o.Kind == NoOwner:
+		return "none"
+	case o.Self && o.Kind == ProcessOwner:
+		return "itself"
+	}
+	return fmt.Sprintf("%s %d", o.Kind, o.ID)
+}
+
+// compareWatches compares watches with what fdinfo lists, both in ascending order.
+func compareWatches(want []Watch, have []inotify.Watch, identity bool) (diffs []Difference) {
+	for len(want) > 0 || len(have) > 0 {
+		switch {
+		case len(have) == 0 || len(want) > 0 && want[0].WD < have[0].WD:
+			diffs = append(diffs, Difference{WD: want[0].WD, What: "watch", Want: describe(want[0].Watch)})
+			want = want[1:]
+		case len(want) == 0 || have[0].WD < want[0].WD:
+			diffs = append(diffs, Difference{WD: have[0].WD, What: "watch", Have: describe(have[0])})
+			have = have[1:]
+		default:
+			diffs = append(diffs, compareWatch(&want[0], &have[0], identity)...)
+			want, have = want[1:], have[1:]
+		}
+	}
+	return diffs
+}
+
+func compareWatch(want *Watch, have *inotify.Watch, identity bool) (diffs []Difference) {
+	if w, h := want.Mask&kept, have.Mask&kept; w != h {
+		diffs = append(diffs, Difference{WD: want.WD, What: "mask", Want: w.String(), Have: h.String()})
+	}
+	same := want.Device == have.Device && want.Inode == have.Inode && want.Handle == have.Handle
+	if identity && !same {
+		diffs = append(diffs, Difference{WD: want.WD, What: "inode", Want: describe(want.Watch), Have: describe(*have)})
+	}
+	return diffs
+}
+
+// describe tells which inode is watched.
+func describe(w inotify.Watch) string {
+	s := fmt.Sprintf("inode %d on device %v, handle %v", w.Inode, w.Device, w.Handle)
+	if w.Path != "" {
+		s = fmt.Sprintf("%q, %s", w.Path, s)
+	}
+	return s
+}

@@ -1,0 +1,509 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A restorer makes one instance of a snapshot.
+type restorer struct {
+	s       *Snapshot
+	o       restoreOptions
+	proof   Proof
+	ws      []Watch         // those to restore, ascending
+	targets []inotify.Watch // what RestoreWatches gets for each
+	files   []int           // duplicates of files that the caller supplied
+	missed  []Gap           // watches that are not in ws any more
+	r       *Restored
+}
+
+func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, error) {
+	if err := s.validate(); err != nil {
+		return nil, fmt.Errorf("invalid snapshot: %w", err)
+	}
+	if o.owner != nil {
+		if err := o.owner.validate(); err != nil {
+			return nil, err
+		}
+	}
+	r := restorer{s: s, o: o, ws: ascending(s.Watches)}
+	defer r.close()
+	if err := r.chooseProof(); err != nil {
+		return nil, err
+	}
+	if err := r.aim(); err != nil {
+		return nil, err
+	}
+	return r.make(ctx)
+}
+
+func (r *restorer) close() {
+	for _, fd := range r.files {
+		unix.Close(fd)
+	}
+}
+
+func (r *restorer) chooseProof() error {
+	r.proof = r.o.proof
+	if r.proof != ProofDefault {
+		return nil
+	}
+	r.proof = ProofNumbers
+	id, err := bootID()
+	if err != nil {
+		return fmt.Errorf("whether the snapshot is of this machine cannot be told: say what to prove: %w", err)
+	}
+	if r.s.BootID == id {
+		r.proof = ProofIdentity
+	}
+	return nil
+}
+
+// aim finds the target of each watch.
+func (r *restorer) aim() error {
+	all := r.ws
+	r.ws = make([]Watch, 0, len(all))
+	r.targets = make([]inotify.Watch, 0, len(all))
+	for i := range all {
+		target, err := r.target(&all[i])
+		if r.o.missing && missing(err) {
+			r.missed = append(r.missed, Gap{"watch", all[i].WD, err.Error()})
+			continue
+		}
+		if err != nil {
+			return &TargetError{all[i], err}
+		}
+		r.ws = append(r.ws, all[i])
+		r.targets = append(r.targets, target)
+	}
+	return nil
+}
+
+func (r *restorer) gap(what string, wd inotify.WD, why error) {
+	r.r.NotRestored = append(r.r.NotRestored, Gap{what, wd, why.Error()})
+}
+
+// missing reports whether err says that a target is not there.
+func missing(err error) bool {
+	return errors.Is(err, ErrNoPath) || errors.Is(err, unix.ENOENT) || errors.Is(err, errNotThere)
+}
+
+// errNotThere is ENOTDIR of a path, whereas ENOTDIR of IN_ONLYDIR is about what is
+// at its end.
+var errNotThere = errors.New("a part of its path is no directory")
+
+// target returns what to add for w.
+func (r *restorer) target(w *Watch) (inotify.Watch, error) {
+	t := inotify.Watch{WD: w.WD, Mask: w.Mask & kept}
+	if r.o.files != nil {
+		f, err := r.o.files(*w)
+		if err != nil {
+			return t, fmt.Errorf("no file was supplied: %w", err)
+		}
+		if f != nil {
+			t.Path, err = r.supplied(w, f)
+			return t, err
+		}
+	}
+	if w.Path == "" {
+		return t, ErrNoPath
+	}
+	t.Path = w.Path
+	t.Mask |= inotify.DontFollow
+	if w.Type == Directory {
+		t.Mask |= inotify.OnlyDir
+	}
+	if r.o.missing {
+		return t, checkType(w)
+	}
+	return t, nil
+}
+
+// supplied returns a path to the very file that f is open on. A duplicate of its
+// descriptor keeps the path good.
+func (r *restorer) supplied(w *Watch, f *os.File) (string, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return "", err
+	}
+	dup := -1
+	if cerr := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return "", fmt.Errorf("the file supplied is closed: %w", cerr)
+	}
+	if err != nil {
+		return "", fcntlError("F_DUPFD_CLOEXEC", err)
+	}
+	r.files = append(r.files, dup)
+	var st unix.Stat_t
+	if err := unix.Fstat(dup, &st); err != nil {
+		return "", os.NewSyscallError("fstat", err)
+	}
+	return "/proc/self/fd/" + strconv.Itoa(dup), refuseType(w, st.Mode)
+}
+
+// checkType refuses what w's path names if it is of another type.
+func checkType(w *Watch) error {
+	var st unix.Stat_t
+	switch err := unix.Lstat(w.Path, &st); {
+	case errors.Is(err, unix.ENOTDIR):
+		return errNotThere
+	case err != nil:
+		return os.NewSyscallError("lstat", err)
+	}
+	return refuseType(w, st.Mode)
+}
+
+func refuseType(w *Watch, mode uint32) error {
+	if have := typeOf(mode); w.Type != UnknownType && have != w.Type {
+		return fmt.Errorf("it is a %s, and was a %s", have, w.Type)
+	}
+	return nil
+}
+
+// make makes the instance. Targets that go missing meanwhile are left out if that
+// is tolerated, and it begins anew, since the numbers only go up by the cycle.
+func (r *restorer) make(ctx context.Context) (*Restored, error) {
+	for {
+		n, err := inotify.New()
+		if err != nil {
+			return nil, err
+		}
+		r.r = &Restored{Inotify: n, NotRestored: slices.Clone(r.missed), flags: r.s.Flags}
+		if err = r.fill(ctx, n); err == nil {
+			return r.r, nil
+		}
+		n.Close()
+		before := len(r.ws)
+		if !r.o.missing || ctx.Err() != nil {
+			return nil, r.explain(err)
+		}
+		if aerr := r.again(); aerr != nil {
+			return nil, aerr
+		}
+		if len(r.ws) == before {
+			return nil, r.explain(err)
+		}
+	}
+}
+
+// again leaves out what is missing by now.
+func (r *restorer) again() error {
+	ws, targets := r.ws, r.targets
+	r.ws, r.targets = nil, nil
+	for i := range ws {
+		if ws[i].Path != "" && targets[i].Path == ws[i].Path {
+			if err := checkType(&ws[i]); missing(err) {
+				r.missed = append(r.missed, Gap{"watch", ws[i].WD, err.Error()})
+				continue
+			} else if err != nil {
+				return &TargetError{ws[i], err}
+			}
+		}
+		r.ws = append(r.ws, ws[i])
+		r.targets = append(r.targets, targets[i])
+	}
+	return nil
+}
+
+// explain says of a target that IN_ONLYDIR refused what it is.
+func (r *restorer) explain(err error) error {
+	var failed *inotify.RestoreError
+	if errors.As(err, &failed) && errors.Is(err, unix.ENOTDIR) {
+		for i := range r.ws {
+			if w := &r.ws[i]; w.WD == failed.Watch.WD && w.Type == Directory {
+				if terr := checkType(w); terr != nil {
+					return &TargetError{*w, terr}
+				}
+			}
+		}
+	}
+	return err
+}
+
+// fill restores everything into n.
+func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
+	if err := n.RestoreWatches(ctx, r.targets, r.o.climb...); err != nil {
+		return err
+	}
+	if err := r.prove(n); err != nil {
+		return err
+	}
+	if err := r.checkTypes(n); err != nil {
+		return err
+	}
+	if err := r.next(ctx, n); err != nil {
+		return err
+	}
+	if err := r.signals(n); err != nil {
+		return err
+	}
+	if !r.s.learned("pending") {
+		r.gap("pending", 0, errNotInSnapshot)
+	}
+	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
+	return nil
+}
+
+var errNotInSnapshot = errors.New("the snapshot does not have it")
+
+// prove compares what the kernel lists with the snapshot.
+func (r *restorer) prove(n *inotify.Inotify) error {
+	if r.proof == NoProof {
+		return nil
+	}
+	have, err := n.Watches()
+	if err != nil {
+		return fmt.Errorf("it cannot be proved equal: %w", err)
+	}
+	diffs := compareWatches(r.ws, have, r.proof == ProofIdentity)
+	if len(diffs) == 0 {
+		return nil
+	}
+	if err := r.r.drain(); err != nil {
+		return err
+	}
+	ended := map[inotify.WD]bool{}
+	for _, ev := range r.r.pending {
+		if ev.Mask.Has(inotify.Ignored) {
+			ended[ev.WD] = true
+		}
+	}
+	var real []Difference
+	for _, d := range diffs {
+		if d.What == "watch" && d.Have == "" && ended[d.WD] {
+			r.r.Gone = append(r.r.Gone, d.WD)
+		} else {
+			real = append(real, d)
+		}
+	}
+	if len(real) > 0 {
+		return &ProofError{real}
+	}
+	return nil
+}
+
+// checkTypes refuses targets of another type, where that was not proved with the
+// identity, IN_ONLYDIR did not do it, and the file was not looked at beforehand.
+func (r *restorer) checkTypes(n *inotify.Inotify) error {
+	if r.proof == ProofIdentity {
+		return nil
+	}
+	gone := map[inotify.WD]bool{}
+	for _, wd := range r.r.Gone {
+		gone[wd] = true
+	}
+	for i := range r.ws {
+		w := &r.ws[i]
+		if w.Type == Directory || w.Type == UnknownType || r.targets[i].Path != w.Path || gone[w.WD] {
+			continue
+		}
+		check := func() error { return checkType(w) }
+		if r.proof != NoProof {
+			check = func() error { return checkWatched(n, w) }
+		}
+		if err := check(); err != nil {
+			return &TargetError{*w, err}
+		}
+	}
+	return nil
+}
+
+// checkWatched refuses what w's path names if it is of another type, or is not
+// what n watches by now: the path may have been swapped.
+func checkWatched(n *inotify.Inotify, w *Watch) error {
+	f, err := os.OpenFile(w.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if err := refuseType(w, st.Mode); err != nil {
+		return err
+	}
+	// This adds nothing to the watch that is there, and returns its number.
+	wd, err := n.AddWatchFile(f, inotify.MaskAdd)
+	if err != nil {
+		return err
+	}
+	if wd != w.WD {
+		return errors.New("the path was given to another file while it was restored")
+	}
+	return nil
+}
+
+// next restores the next number.
+func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
+	want := r.s.NextWD
+	if want == 0 {
+		r.gap("next_wd", 0, errNotInSnapshot)
+		return nil
+	}
+	err := n.SetNextWD(want)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return r.climb(ctx, n, want, err)
+	}
+	if err != nil || r.proof == NoProof {
+		return err
+	}
+	have, err := n.NextWD()
+	if err != nil {
+		r.gap("next_wd", 0, fmt.Errorf("it was set, and could not be read back: %w", err))
+	} else if have != want {
+		return &ProofError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
+	}
+	return nil
+}
+
+// climb brings the counter to want by adding and removing a watch just below it.
+func (r *restorer) climb(ctx context.Context, n *inotify.Inotify, want inotify.WD, unsupported error) error {
+	next := inotify.WD(1)
+	if k := len(r.ws); k > 0 && r.ws[k-1].WD < want {
+		next = r.ws[k-1].WD + 1
+	} else if k > 0 {
+		r.gap("next_wd", 0, fmt.Errorf("it is below the highest number, and without the ioctl the kernel only counts up: %w", unsupported))
+		return nil
+	}
+	if next == want {
+		return nil
+	}
+	fd, err := unix.MemfdCreate("inotify-scratch", unix.MFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("memfd_create", err)
+	}
+	defer unix.Close(fd)
+	below := want - 1
+	err = n.RestoreWatch(ctx, below, "/proc/self/fd/"+strconv.Itoa(fd), 0, r.o.climb...)
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.gap("next_wd", 0, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := n.RemoveWatch(below); err != nil {
+		return err
+	}
+	if err := r.r.drain(); err != nil {
+		return err
+	}
+	kept := r.r.pending[:0]
+	for _, ev := range r.r.pending {
+		if ev.WD != below {
+			kept = append(kept, ev)
+		}
+	}
+	r.r.pending = kept
+	return nil
+}
+
+// signals restores whom events signal, if the caller named him.
+func (r *restorer) signals(n *inotify.Inotify) error {
+	s := r.s
+	for _, f := range []struct {
+		what string
+		set  bool
+	}{
+		{"owner", s.Owner.Kind != NoOwner},
+		{"signal", s.Signal != 0},
+		{"flags", s.Flags&Async != 0},
+	} {
+		switch {
+		case !s.learned(f.what):
+			r.gap(f.what, 0, errNotInSnapshot)
+		case f.set && r.o.owner == nil:
+			r.gap(f.what, 0, errNobodyNamed)
+		}
+	}
+	if r.o.owner == nil {
+		return nil
+	}
+	conn, err := n.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := conn.Control(func(fd uintptr) {
+		if err = setSignal(int(fd), s.Signal); err != nil {
+			return
+		}
+		if err = setOwner(int(fd), *r.o.owner); err != nil {
+			return
+		}
+		err = setStatus(int(fd), unix.O_ASYNC, s.Flags&Async != 0)
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+var errNobodyNamed = errors.New("not restored, as nobody was named to be signalled: see WithOwner")
+
+// release takes the instance out of the Inotify.
+func (r *Restored) release() (*os.File, error) {
+	if err := r.drain(); err != nil {
+		return nil, err
+	}
+	f, err := r.Inotify.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	// Not f itself, which the runtime polls: as a blocking file it would not do.
+	dup := -1
+	if cerr := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, fcntlError("F_DUPFD_CLOEXEC", err)
+	}
+	if err := r.Inotify.Close(); err != nil {
+		unix.Close(dup)
+		return nil, err
+	}
+	if err := r.applyFlags(dup); err != nil {
+		unix.Close(dup)
+		return nil, err
+	}
+	return os.NewFile(uintptr(dup), "inotify"), nil
+}
+
+func (r *Restored) applyFlags(fd int) error {
+	now, err := flags(fd)
+	if err != nil {
+		return err
+	}
+	if now&Async != 0 { // anew, since the signal tells the number of the descriptor that it was set on
+		for _, on := range []bool{false, true} {
+			if err := setStatus(fd, unix.O_ASYNC, on); err != nil {
+				return err
+			}
+		}
+	}
+	if err := setStatus(fd, unix.O_NONBLOCK, r.flags&NonBlock != 0); err != nil {
+		return err
+	}
+	if r.flags&CloseOnExec != 0 {
+		return nil
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		return fcntlError("F_SETFD", err)
+	}
+	return nil
+}

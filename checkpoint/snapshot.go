@@ -1,0 +1,224 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A Snapshot is the state of an inotify instance. What is zero was so, or was
+// not learned: NotLearned tells which.
+//
+// Its JSON form is an object with the version, 1, and a member for each field,
+// named as below. Members that are zero are left out, but for version, fd, flags,
+// watches, wd and mask; unknown members are refused. The same state gives the same bytes.
+type Snapshot struct {
+	// BootID identifies the running kernel: /proc/sys/kernel/random/boot_id.
+	// Devices, inodes and handles mean the same only under the same kernel.
+	// JSON: "boot_id", a string.
+	BootID string
+
+	// FD is the descriptor's number in the process that it was taken from.
+	// JSON: "fd", a number.
+	FD int
+
+	// Flags of the descriptor and of its file description.
+	// JSON: "flags", a string such as "O_NONBLOCK|FD_CLOEXEC".
+	Flags Flags
+
+	// NextWD is the number that the next new watch would get. 0 if not learned.
+	// JSON: "next_wd", a number.
+	NextWD inotify.WD
+
+	// Owner gets a signal at each event, if Flags has Async: F_SETOWN.
+	// JSON: "owner", an object of "kind", "id" and "self".
+	Owner Owner
+
+	// Signal is the one that the owner gets instead of SIGIO: F_SETSIG. 0 is
+	// SIGIO, 1 to 64 that signal. JSON: "signal", a number.
+	Signal int
+
+	// Watches in ascending order of WD.
+	// JSON: "watches", an array of objects; see Watch.
+	Watches []Watch
+
+	// Pending are the events that were not read yet, taken by WithDrain; the
+	// instance has them no more. JSON: "pending", an array of objects of "wd",
+	// "mask", "cookie" and "name", or "name_bytes" in base64 for a name that is
+	// not UTF-8.
+	Pending []inotify.Event
+
+	// PendingBytes is how many bytes of events were pending, also if they were
+	// not taken. JSON: "pending_bytes", a number.
+	PendingBytes int
+
+	// NotLearned lists what could not be learned, or was not asked for.
+	// JSON: "not_learned", an array of objects; see Gap.
+	NotLearned []Gap
+
+	// Effects lists what the taking may have shown to others.
+	// JSON: "effects", an array of strings.
+	Effects []string
+}
+
+// A Watch is one watch of a snapshot. Path is as the process saw it: from its
+// root directory, in its mount namespace; empty if not learned.
+//
+// In JSON: "wd", a number; "mask", a string such as "IN_CREATE|IN_DELETE"; "path",
+// a string, or "path_bytes" in base64 if it is not UTF-8; "type", a string;
+// "device", as "major:minor"; "inode", a number of up to 64 bits; "handle", as
+// "type:bytes", both hexadecimal.
+type Watch struct {
+	inotify.Watch
+	Type FileType
+}
+
+// A FileType is the type of what is watched.
+type FileType string
+
+const (
+	UnknownType FileType = "" // not learned
+	Directory   FileType = "directory"
+	RegularFile FileType = "file"
+	Symlink     FileType = "symlink"
+	FIFO        FileType = "fifo"
+	Socket      FileType = "socket"
+	CharDevice  FileType = "char device"
+	BlockDevice FileType = "block device"
+)
+
+var fileTypes = map[uint32]FileType{ // by S_IFMT's bits
+	0o040000: Directory,
+	0o100000: RegularFile,
+	0o120000: Symlink,
+	0o010000: FIFO,
+	0o140000: Socket,
+	0o020000: CharDevice,
+	0o060000: BlockDevice,
+}
+
+// typeOf returns the type that a st_mode has.
+func typeOf(mode uint32) FileType { return fileTypes[mode&0o170000] }
+
+func (t FileType) known() bool {
+	for _, k := range fileTypes {
+		if t == k {
+			return true
+		}
+	}
+	return false
+}
+
+// Flags are those of an inotify descriptor that a process can set.
+type Flags uint8
+
+const (
+	NonBlock    Flags = 1 << iota // O_NONBLOCK, of the file description
+	CloseOnExec                   // FD_CLOEXEC, of the descriptor
+	Async                         // O_ASYNC, of the file description
+)
+
+var flagNames = []struct {
+	flag Flags
+	name string
+}{
+	{NonBlock, "O_NONBLOCK"},
+	{CloseOnExec, "FD_CLOEXEC"},
+	{Async, "O_ASYNC"},
+}
+
+// String returns the names joined by "|", or "0".
+func (f Flags) String() string {
+	var names []string
+	for _, n := range flagNames {
+		if f&n.flag != 0 {
+			names = append(names, n.name)
+			f &^= n.flag
+		}
+	}
+	if f != 0 || names == nil {
+		names = append(names, fmt.Sprint(uint8(f)))
+	}
+	return strings.Join(names, "|")
+}
+
+// MarshalText returns String's form.
+func (f Flags) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads String's form; after an error f is as it was.
+func (f *Flags) UnmarshalText(text []byte) error {
+	var read Flags
+	for name := range strings.SplitSeq(string(text), "|") {
+		flag, err := parseFlag(name)
+		if err != nil {
+			return fmt.Errorf("flags %.100q: %w", text, err)
+		}
+		read |= flag
+	}
+	*f = read
+	return nil
+}
+
+func parseFlag(name string) (Flags, error) {
+	for _, n := range flagNames {
+		if n.name == name {
+			return n.flag, nil
+		}
+	}
+	if name == "0" {
+		return 0, nil
+	}
+	return 0, fmt.Errorf("%.40q is none of O_NONBLOCK, FD_CLOEXEC and O_ASYNC", name)
+}
+
+// An Owner is whom the kernel signals at events.
+type Owner struct {
+	Kind OwnerKind
+	ID   int  // a process's, thread's or process group's, as the taking process sees it
+	Self bool // it is the process itself that the instance was taken from, or a thread of it
+}
+
+// An OwnerKind says what an Owner's ID is of.
+type OwnerKind string
+
+const (
+	NoOwner      OwnerKind = ""
+	ThreadOwner  OwnerKind = "thread"
+	ProcessOwner OwnerKind = "process"
+	GroupOwner   OwnerKind = "group"
+)
+
+// A Gap is something that could not be learned or restored, and why.
+//
+// In JSON: "what" and "why", strings, and "wd", a number.
+type Gap struct {
+	What string     // the JSON name of the field: "next_wd", or "path" of a watch
+	WD   inotify.WD // of the watch; 0 if it is about the instance, or about all watches
+	Why  string
+}
+
+func (g Gap) String() string {
+	if g.WD == 0 {
+		return g.What + ": " + g.Why
+	}
+	return fmt.Sprintf("%s of watch %d: %s", g.What, g.WD, g.Why)
+}
+
+// gap notes what was not learned.
+func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
+	s.NotLearned = append(s.NotLearned, Gap{what, wd, why.Error()})
+}
+
+// learned reports whether a field of the instance was learned.
+func (s *Snapshot) learned(what string) bool {
+	for _, g := range s.NotLearned {
+		if g.What == what && g.WD == 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// Paths says how far a snapshot goes to find the watches' paths, which the kernel
+// does not keep.
+type Paths int
+
+const (
+	// PathsByHandle opens each file handle that fdinfo prints, with O_PATH, reads
+	// back its path and compares what is there with the watch. It needs
+	// CAP_DAC_READ_SEARCH, and a filesystem that can open handles (not overlayfs
+	// without nfs_export, procfs, sysfs). To open a handle that is not cached, the
+	// kernel may read directories above it, which watchers of those see as
+	// [inotify.Open], [inotify.Access] and [inotify.CloseNoWrite]. It is the default.
+	PathsByHandle Paths = iota
+
+	// NoPaths looks for none. Nobody sees anything of it. A watch can then be
+	// restored only through a file that the caller supplies.
+	NoPaths
+
+	// PathsBySearch walks the filesystems in which watches are left whose paths
+	// were not found by handle. It needs no privilege but to read the directories.
+	// Watchers of these see that: [inotify.Open], [inotify.Access] and
+	// [inotify.CloseNoWrite].
+	PathsBySearch
+)
+
+// A TakeOption changes what is taken, and how.
+type TakeOption func(*takeOptions)
+
+type takeOptions struct {
+	paths          Paths
+	hints          []string
+	maxEntries     int
+	allFilesystems bool
+	resolve        func(inotify.Watch) (string, error)
+	progress       func(int)
+	drain          bool
+}
+
+// WithPaths sets how far to go to find paths.
+func WithPaths(p Paths) TakeOption { return func(o *takeOptions) { o.paths = p } }
+
+// WithHints has a search look below these directories first, as the process sees
+// them.
+func WithHints(dirs ...string) TakeOption { return func(o *takeOptions) { o.hints = dirs } }
+
+// WithMaxEntries bounds how many directory entries a search looks at. The context
+// bounds its time.
+func WithMaxEntries(n int) TakeOption { return func(o *takeOptions) { o.maxEntries = n } }
+
+// WithAllFilesystems has a search walk FUSE, autofs and network filesystems, too,
+// which may wait for long or do something when they are looked at.
+func WithAllFilesystems() TakeOption { return func(o *takeOptions) { o.allFilesystems = true } }
+
+// WithResolver has f asked first for the path of each watch. It may return "".
+// What it returns is compared with the watch like any other path.
+func WithResolver(f func(inotify.Watch) (path string, err error)) TakeOption {
+	return func(o *takeOptions) { o.resolve = f }
+}
+
+// WithSearchProgress has f called about ten times a second while a search is under
+// way, with the number of entries looked at.
+func WithSearchProgress(f func(entries int)) TakeOption {
+	return func(o *takeOptions) { o.progress = f }
+}
+
+// WithDrain has the pending events taken, as the last step, and with them the next
+// number of another process's instance. The instance has the events no more.
+//
+// Every process that has the instance must be stopped, by SIGSTOP, a freezer or
+// ptrace; this is checked for the one asked about and for all whose descriptors
+// can be read. For the length of the step the instance does not block.
+//
+// If it fails half-way, what was taken is in the snapshot, which is returned with
+// the error.
+func WithDrain() TakeOption { return func(o *takeOptions) { o.drain = true } }
+
+// Take takes an instance of one's own. It opens no directory for reading unless
+// [PathsBySearch] is asked for, and leaves the instance as it was: the next number
+// is probed and put back ([inotify.Inotify.NextWD]), and the events stay, unless
+// [WithDrain] takes them. Where an owner is signalled at each event (O_ASYNC), the
+// next number is not learned, as probing would signal him.
+//
+// What could not be learned is listed in NotLearned. An error is returned where
+// the watches could not be listed, for one for which errors.Is(err,
+// [errors.ErrUnsupported]) holds where the kernel lists none (gVisor); when n is closed
+// ([os.ErrClosed]) or ctx ends. If others change the instance meanwhile, the
+// snapshot may have some of that and not the rest.
+func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapshot, error) {
+	t := taker{s: new(Snapshot)}
+	for _, o := range opts {
+		o(&t.o)
+	}
+	if err := t.own(ctx, n); err != nil {
+		return t.result(fmt.Errorf("checkpoint: taking an instance: %w", err))
+	}
+	return t.result(nil)
+}
+
+// TakeFD takes the instance that process pid has as descriptor fd. It leaves the
+// instance as it was: it adds nothing to it and moves no counter, so that the next
+// number and the pending events are not learned unless [WithDrain] is given; the
+// number of their bytes is. Where it lacks a right, it does without and says so in
+// NotLearned. Effects lists what others may see of it.
+//
+// The process should be stopped: of one that runs, the snapshot may be torn, with
+// some of what it did meanwhile and not the rest.
+//
+// It fails where the descriptor is none of inotify, its fdinfo may not be read,
+// or the kernel lists no watches there (errors.Is [errors.ErrUnsupported]).
+func TakeFD(ctx context.Context, pid, fd int, opts ...TakeOption) (*Snapshot, error) {
+	t := taker{s: new(Snapshot)}
+	for _, o := range opts {
+		o(&t.o)
+	}
+	if err := t.other(ctx, pid, fd); err != nil {
+		return t.result(fmt.Errorf("checkpoint: taking descriptor %d of process %d: %w", fd, pid, err))
+	}
+	return t.result(nil)
+}
+
+// A taker makes one snapshot.
+type taker struct {
+	o       takeOptions
+	s       *Snapshot
+	drained bool // events were taken, which are nowhere else
+}
+
+// result returns the snapshot; with an error only if it has what is nowhere else.
+func (t *taker) result(err error) (*Snapshot, error) {
+	if err == nil || t.drained {
+		return t.s, err
+	}
+	return nil, err
+}
+
+// The effects.
+const (
+	effectDuplicate = "a duplicate of the descriptor was open for a moment: a process that closed its own just then still got epoll events for it"
+	effectDecoded   = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
+	effectSearched  = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
+	effectDrained   = "the pending events were taken from the instance, and meanwhile it did not block"
+	effectProbed    = "a watch was added to the instance and removed, to learn the next number, which was put back"
+)
+
+func (t *taker) effect(text string) { t.s.Effects = append(t.s.Effects, text) }

@@ -1,0 +1,433 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// nobody is a user without privileges.
+const nobody = 65534
+
+// wantGaps compares what was not learned of the instance.
+func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
+	t.Helper()
+	var got []string
+	for _, g := range list {
+		if g.Why == "" {
+			t.Errorf("%v has no reason", g)
+		}
+		got = append(got, g.What)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %q", list, want)
+	}
+}
+
+func TestTakeOwn(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	file := files(t, 1)[0]
+	dir := filepath.Dir(file)
+	restoreWatch(t, n, 3, dir, inotify.Create)
+	restoreWatch(t, n, 9, file, inotify.Attrib|inotify.OneShot)
+	touch(t, file+"2")
+	want := watches(t, n)
+	s := take(t, n)
+	wantEvents(t, tryAll(t, n), inotify.Event{WD: 3, Mask: inotify.Create, Name: "f02"}) // it is still there
+	for i, w := range s.Watches {
+		w.Path = ""
+		if w.Watch != want[i] {
+			t.Errorf("watch %+v, want %+v", w.Watch, want[i])
+		}
+	}
+	if s.Watches[0].Path != dir || s.Watches[0].Type != checkpoint.Directory || s.Watches[1].Path != file || s.Watches[1].Type != checkpoint.RegularFile {
+		t.Errorf("watches %+v", s.Watches)
+	}
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || s.BootID+"\n" != string(id) {
+		t.Errorf("boot id %q, want %q, %v", s.BootID, id, err)
+	}
+	if s.PendingBytes != 32 || s.Pending != nil || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec || s.Owner.Kind != "" || s.Signal != 0 {
+		t.Errorf("snapshot %+v", s)
+	}
+	if link, err := os.Readlink(fmt.Sprint("/proc/self/fd/", s.FD)); err != nil || link != "anon_inode:inotify" {
+		t.Errorf("descriptor %d is %q, %v", s.FD, link, err)
+	}
+	if hasIoctl(t) {
+		wantGaps(t, s.NotLearned, "pending")
+	} else {
+		wantGaps(t, s.NotLearned, "pending", "next_wd")
+	}
+	wantSame(t, watches(t, n), want)
+}
+
+func TestTakeFails(t *testing.T) {
+	n := newInotify(t)
+	if _, err := n.AddWatch("/", inotify.DeleteSelf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Watches(); err != nil { // gVisor
+		_, err := checkpoint.Take(t.Context(), n)
+		wantError(t, err, errors.ErrUnsupported)
+		if _, err := checkpoint.TakeFD(t.Context(), os.Getpid(), fdOf(t, n)); err == nil {
+			t.Error("watches were taken from a kernel that lists none")
+		}
+		return
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := checkpoint.Take(ended, n)
+	wantError(t, err, context.Canceled)
+	_, err = checkpoint.TakeFD(ended, os.Getpid(), fdOf(t, n))
+	wantError(t, err, context.Canceled)
+	n.Close()
+	_, err = checkpoint.Take(t.Context(), n)
+	wantError(t, err, os.ErrClosed)
+
+	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), 0)
+	wantError(t, err, unix.EINVAL)
+	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), 1<<30)
+	wantError(t, err, fs.ErrNotExist)
+	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), -1)
+	wantError(t, err, fs.ErrNotExist)
+	for _, pid := range []int{0, -1, 1 << 30} {
+		if _, err := checkpoint.TakeFD(t.Context(), pid, 3); err == nil || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
+			t.Errorf("process %d: error %v", pid, err)
+		}
+	}
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	fd := h.fd()
+	h.end()
+	if _, err := checkpoint.TakeFD(t.Context(), h.pid, fd); err == nil {
+		t.Error("a process that has ended was taken")
+	}
+}
+
+func fdOf(t testing.TB, n *inotify.Inotify) (fd int) {
+	t.Helper()
+	conn, err := n.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(f uintptr) { fd = int(f) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// Another process's instance is taken and left as it was.
+func TestTakeFD(t *testing.T) {
+	needLists(t)
+	needHandles(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "3", "IN_CREATE", dir)
+	h.do("watch", "400", "IN_ATTRIB|IN_ONESHOT", "/proc/self/exe")
+	fd := h.fd()
+	h.do("fcntl", fmt.Sprint(unix.F_SETOWN), fmt.Sprint(h.pid))
+	h.do("fcntl", "10", "12") // F_SETSIG
+	h.do("fcntl", fmt.Sprint(unix.F_SETFD), "0")
+	touch(t, filepath.Join(dir, "new"))
+	s := h.take()
+	if len(s.Watches) != 2 || s.Watches[0].Path != dir || s.Watches[0].WD != 3 || s.Watches[1].WD != 400 || s.Watches[1].Type != checkpoint.RegularFile {
+		t.Fatalf("watches %+v", s.Watches)
+	}
+	if s.Watches[1].Path == "" { // a test program may be unlinked, or cold
+		t.Log(s.NotLearned)
+	}
+	self := checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: h.pid, Self: true}
+	if s.FD != fd || s.Flags != checkpoint.NonBlock || s.Owner != self || s.Signal != 12 || s.PendingBytes != 32 || s.NextWD != 0 {
+		t.Errorf("snapshot %+v", s)
+	}
+	for _, what := range []string{"next_wd", "pending"} {
+		if len(gaps(s.NotLearned, what)) != 1 {
+			t.Errorf("not learned: %v, want %s", s.NotLearned, what)
+		}
+	}
+	if len(s.Effects) != 2 { // a duplicate, handles
+		t.Errorf("effects %q", s.Effects)
+	}
+	if got, want := h.do("events"), "3 IN_CREATE new\n"; got != want {
+		t.Errorf("the process's events %q, want %q", got, want)
+	}
+	if hasIoctl(t) {
+		if next := h.do("nextwd"); next != "401" {
+			t.Errorf("the process's next number is %s, want 401", next)
+		}
+	}
+	again := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	if diffs := s.Compare(again); len(diffs) != 0 {
+		t.Errorf("differences: %v", diffs)
+	}
+	for _, what := range []string{"path", "type"} {
+		if g := gaps(again.NotLearned, what); len(g) != 1 || g[0].WD != 0 {
+			t.Errorf("not learned: %v, want %s", again.NotLearned, what)
+		}
+	}
+	if len(again.Effects) != 1 {
+		t.Errorf("effects %q", again.Effects)
+	}
+}
+
+// A program without our library, in C: it has an instance as its descriptor 9,
+// which blocks, and waits.
+const program = `
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	int fd = inotify_init();
+	if (fd < 0 || inotify_add_watch(fd, argv[1], IN_ALL_EVENTS | IN_EXCL_UNLINK) != 1 ||
+	    inotify_add_watch(fd, argv[2], IN_MODIFY) != 2 || inotify_rm_watch(fd, 1) != 0 ||
+	    inotify_add_watch(fd, argv[1], IN_DELETE) != 3 || dup2(fd, 9) != 9 || close(fd) != 0)
+		return 1;
+	puts("ready");
+	fflush(stdout);
+	getchar();
+	return 0;
+}
+`
+
+func TestTakeCProgram(t *testing.T) {
+	needLists(t)
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("this needs a C compiler: ", err)
+	}
+	dir := t.TempDir()
+	source, binary := filepath.Join(dir, "hold.c"), filepath.Join(dir, "hold")
+	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc, "-o", binary, source).CombinedOutput(); err != nil {
+		t.Skipf("this needs a C compiler: %v: %s", err, out)
+	}
+	watched := filepath.Join(dir, "watched")
+	if err := os.Mkdir(watched, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h := startCommand(t, exec.Command(binary, watched, source))
+	if line, err := h.out.ReadString('\n'); line != "ready\n" {
+		t.Fatal(line, err)
+	}
+	is, err := checkpoint.Instances(h.pid)
+	if err != nil || len(is) != 1 || is[0].Watches != 2 || !slices.Equal(is[0].Descriptors, []checkpoint.Descriptor{{PID: h.pid, FD: 9}}) {
+		t.Fatalf("instances %+v, %v", is, err)
+	}
+	opts := []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir), checkpoint.WithDrain()}
+	if _, err := checkpoint.TakeFD(t.Context(), h.pid, 9, opts...); err == nil || !strings.Contains(err.Error(), "stop") {
+		t.Errorf("drained while it runs: error %v", err)
+	}
+	h.stop()
+	s, err := checkpoint.TakeFD(t.Context(), h.pid, 9, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Flags != 0 || s.FD != 9 || len(s.Watches) != 2 {
+		t.Errorf("snapshot %+v", s)
+	}
+	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Ignored})
+	s = carry(t, s)
+	unix.Kill(h.pid, unix.SIGKILL)
+	r := restore(t, s)
+	got := watches(t, r.Inotify)
+	if len(got) != 2 || got[0].WD != 2 || got[0].Mask != inotify.Modify || got[1].WD != 3 || got[1].Mask != inotify.Delete {
+		t.Errorf("watches %+v", got)
+	}
+	if wd, err := r.Inotify.AddWatch(dir, inotify.Open); hasIoctl(t) && (wd != 4 || err != nil) {
+		t.Errorf("the next number is %d, %v, want 4", wd, err)
+	}
+	f, pending, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	wantEvents(t, pending, inotify.Event{WD: 1, Mask: inotify.Ignored})
+}
+
+// An ordinary user takes what is his, without handles.
+func TestTakeUnprivileged(t *testing.T) {
+	needLists(t)
+	uid := os.Geteuid()
+	if uid == 0 {
+		uid = nobody
+	}
+	root, err := os.MkdirTemp("", "take")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	os.Chmod(root, 0o755)
+	dir := filepath.Join(root, "dir")
+	os.Mkdir(dir, 0o777)
+	os.Chmod(dir, 0o777)
+	target := startHolder(t, 0, uid)
+	if _, err := target.try("new"); err != nil {
+		t.Skip("this needs a user that can run the test: ", err)
+	}
+	target.do("watch", "7", "IN_CREATE", dir)
+	taker := startHolder(t, 0, uid)
+	for _, level := range []string{"handles", "search"} {
+		out := filepath.Join(dir, "snapshot."+level)
+		if _, err := taker.try("take", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), level, root, out); err != nil {
+			t.Skip("this needs a user who may read his own processes: ", err)
+		}
+		f, err := os.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := checkpoint.Read(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch w := s.Watches[0]; {
+		case level == "handles" && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0):
+			t.Errorf("path %q, not learned %v", w.Path, s.NotLearned)
+		case level == "search" && w.Path != dir:
+			t.Errorf("path %q, not learned %v", w.Path, s.NotLearned)
+		}
+	}
+	if got := target.do("events"); got != "7 IN_CREATE snapshot.handles\n7 IN_CREATE snapshot.search\n" {
+		t.Errorf("the process's events %q", got)
+	}
+}
+
+// What may not be read is an error that says so.
+func TestTakeWithoutTheRight(t *testing.T) {
+	needLists(t)
+	needRoot(t)
+	target := startHolder(t, 0, 0)
+	target.do("new")
+	taker := startHolder(t, 0, nobody)
+	_, err := taker.try("take", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), "handles", "/", "/dev/null")
+	if err == nil || !strings.Contains(err.Error(), unix.EACCES.Error()) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResolver(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	for i, path := range paths {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
+	}
+	var asked []inotify.WD
+	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.NoPaths), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+		asked = append(asked, w.WD)
+		switch w.WD {
+		case 1:
+			return paths[0], nil
+		case 2:
+			return paths[0], nil // the wrong one
+		}
+		return "", errors.New("resolver knows nothing")
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(asked, []inotify.WD{1, 2, 3}) || s.Watches[0].Path != paths[0] || s.Watches[1].Path != "" || s.Watches[2].Path != "" {
+		t.Errorf("asked for %v, watches %v", asked, s.Watches)
+	}
+	g := gaps(s.NotLearned, "path")
+	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Why, "knows nothing") {
+		t.Errorf("not learned %v", s.NotLearned)
+	}
+	if s.Watches[0].Type != checkpoint.RegularFile {
+		t.Errorf("type %q", s.Watches[0].Type)
+	}
+}
+
+func TestSearchBounds(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	path := files(t, 50)[49]
+	restoreWatch(t, n, 1, path, inotify.Attrib)
+	dir := filepath.Dir(path)
+	os.Rename(path, filepath.Join(dir, "zz")) // found last, if at all
+	shown := 0
+	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
+		checkpoint.WithMaxEntries(1), checkpoint.WithSearchProgress(func(int) { shown++ }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Watches[0].Path == "" && len(gaps(s.NotLearned, "path")) == 0 {
+		t.Errorf("not learned %v", s.NotLearned)
+	}
+	s = take(t, n, checkpoint.WithHints(dir))
+	if s.Watches[0].Path != filepath.Join(dir, "zz") {
+		t.Errorf("path %q, not learned %v", s.Watches[0].Path, s.NotLearned)
+	}
+}
+
+func TestHundredThousandWatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this makes 100,000 files")
+	}
+	needLists(t)
+	needIoctl(t)
+	needHandles(t)
+	const total = 100_000
+	dir := t.TempDir()
+	if shm, err := os.MkdirTemp("/dev/shm", "watches"); err == nil { // a tmpfs is faster
+		dir = shm
+		defer os.RemoveAll(shm)
+	}
+	ws := make([]inotify.Watch, total)
+	for i := range ws {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		if i%100 == 0 {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := unix.Mknod(path, unix.S_IFREG|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+		ws[i] = inotify.Watch{WD: inotify.WD(3 * (i + 1)), Mask: inotify.AllEvents, Path: path}
+	}
+	n := newInotify(t)
+	if err := n.RestoreWatches(t.Context(), ws); errors.As(err, new(*inotify.LimitError)) {
+		t.Skip("this needs 100,000 watches: ", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	want := watches(t, n)
+	s := take(t, n, checkpoint.WithPaths(checkpoint.PathsByHandle))
+	for i, w := range s.Watches {
+		if w.Path != ws[i].Path {
+			t.Fatalf("watch %d: path %q, want %q", w.WD, w.Path, ws[i].Path)
+		}
+	}
+	s = carry(t, s)
+	n.Close()
+	r := restore(t, s)
+	wantSame(t, watches(t, r.Inotify), want)
+	wantEvents(t, queued(t, r))
+}

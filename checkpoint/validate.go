@@ -1,0 +1,145 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed10546c08/inotify"
+)
+
+const (
+	// kept has the bits of a mask that a watch keeps and an add takes.
+	kept = inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot
+	// leaked has bits that old kernels show in fdinfo beside them: IN_UNMOUNT and
+	// one of the kernel's own. They mean nothing, and an add refuses them.
+	leaked = inotify.Unmount | 0x08000000
+
+	maxHandle = 128 // bytes: MAX_HANDLE_SZ
+	maxName   = 255 // bytes: NAME_MAX
+	maxSignal = 64  // _NSIG
+)
+
+// Validate returns an error if s could not have been taken from a kernel:
+// numbers out of range or given twice, masks with bits that no watch keeps, paths
+// that do not begin at the root, event names with a slash in them, and the like.
+// Take, Read and Restore call it.
+func (s *Snapshot) Validate() error {
+	if err := s.validate(); err != nil {
+		return fmt.Errorf("checkpoint: invalid snapshot: %w", err)
+	}
+	return nil
+}
+
+func (s *Snapshot) validate() error {
+	if err := s.validateInstance(); err != nil {
+		return err
+	}
+	numbers := make(map[inotify.WD]bool, len(s.Watches))
+	for i := range s.Watches {
+		w := &s.Watches[i]
+		if numbers[w.WD] {
+			return fmt.Errorf("two watches have the number %d", w.WD)
+		}
+		numbers[w.WD] = true
+		if err := w.validate(); err != nil {
+			return fmt.Errorf("watch %d: %w", w.WD, err)
+		}
+	}
+	if numbers[s.NextWD] {
+		return fmt.Errorf("next_wd is %d, which is a watch's", s.NextWD)
+	}
+	for i, ev := range s.Pending {
+		if err := validateEvent(ev); err != nil {
+			return fmt.Errorf("pending event %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) validateInstance() error {
+	switch {
+	case len(s.BootID) > 64:
+		return errors.New("boot_id is longer than 64 bytes")
+	case s.FD < 0:
+		return fmt.Errorf("fd %d is negative", s.FD)
+	case s.Flags&^(NonBlock|CloseOnExec|Async) != 0:
+		return fmt.Errorf("flags %v are unknown", s.Flags)
+	case s.NextWD < 0:
+		return fmt.Errorf("next_wd %d is negative", s.NextWD)
+	case s.Signal < 0 || s.Signal > maxSignal:
+		return fmt.Errorf("signal %d is not from 0 to %d", s.Signal, maxSignal)
+	case s.PendingBytes < 0:
+		return fmt.Errorf("pending_bytes %d is negative", s.PendingBytes)
+	}
+	return s.Owner.validate()
+}
+
+func (o Owner) validate() error {
+	switch o.Kind {
+	case NoOwner:
+		if o != (Owner{}) {
+			return errors.New("owner has no kind")
+		}
+		return nil
+	case ThreadOwner, ProcessOwner, GroupOwner:
+		if o.ID <= 0 {
+			return fmt.Errorf("owner's id %d is not positive", o.ID)
+		}
+		return nil
+	}
+	return fmt.Errorf("owner's kind %.40q is none of thread, process and group", o.Kind)
+}
+
+func (w *Watch) validate() error {
+	switch {
+	case w.WD < 1:
+		return errors.New("its number is not positive")
+	case w.Mask&^(kept|leaked) != 0:
+		return fmt.Errorf("its mask has %v, which no watch keeps", w.Mask&^(kept|leaked))
+	case w.Path != "" && w.Path[0] != '/':
+		return fmt.Errorf("its path %.100q does not begin with a slash", w.Path)
+	case strings.IndexByte(w.Path, 0) >= 0:
+		return fmt.Errorf("its path %.100q has a zero byte", w.Path)
+	case w.Type != UnknownType && !w.Type.known():
+		return fmt.Errorf("its type %.40q is unknown", w.Type)
+	case len(w.Handle.Bytes) > maxHandle:
+		return fmt.Errorf("its handle is longer than %d bytes", maxHandle)
+	case w.Handle.Type < 0 || w.Handle.Type != 0 && w.Handle.Bytes == "":
+		return errors.New("its handle is none")
+	case w.Device.Major >= 1<<12 || w.Device.Minor >= 1<<20:
+		return fmt.Errorf("its device %v is none", w.Device)
+	}
+	return nil
+}
+
+// validateEvent refuses a name that would lead a program elsewhere that joins it
+// to a path.
+func validateEvent(ev inotify.Event) error {
+	switch {
+	case ev.WD < 1 && ev.WD != inotify.NoWD:
+		return fmt.Errorf("its wd is %d", ev.WD)
+	case (ev.WD == inotify.NoWD) != ev.Mask.Has(inotify.QOverflow):
+		return fmt.Errorf("its wd is %d and its mask %v", ev.WD, ev.Mask)
+	case len(ev.Name) > maxName:
+		return fmt.Errorf("its name is longer than %d bytes", maxName)
+	case strings.ContainsAny(ev.Name, "/\x00"), ev.Name == ".", ev.Name == "..":
+		return fmt.Errorf("its name %q is none of a directory's entry", ev.Name)
+	}
+	return nil
+}
+
+// ascending returns ws in ascending order of WD: itself, or a sorted copy.
+func ascending(ws []Watch) []Watch {
+	byWD := func(a, b Watch) int { return int(a.WD) - int(b.WD) }
+	if slices.IsSortedFunc(ws, byWD) {
+		return ws
+	}
+	ws = slices.Clone(ws)
+	slices.SortFunc(ws, byWD)
+	return ws
+}
