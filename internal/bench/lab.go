@@ -37,6 +37,7 @@ type lab struct {
 	self   string
 	settle time.Duration // between two measurements
 	ioctl  bool          // the kernel has INOTIFY_IOC_SETNEXTWD
+	held   *holder       // whose instance is taken
 }
 
 func newLab(parent string, ioctl bool, settle time.Duration) (*lab, error) {
@@ -44,18 +45,34 @@ func newLab(parent string, ioctl bool, settle time.Duration) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(parent, "inotify-bench")
+	dir, err := makeDir(parent)
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{dir: dir, self: self, settle: settle, ioctl: ioctl}
+	l := &lab{dir: dir, self: self, settle: settle, ioctl: ioctl, held: new(holder)}
 	for _, name := range []string{l.empty(), l.named()} {
 		err = errors.Join(err, os.Mkdir(name, 0o700))
 	}
+	err = errors.Join(err, l.overlay().makeDirs())
 	if err = errors.Join(err, os.WriteFile(l.target(), nil, 0o600)); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
+}
+
+// makeDir makes a directory and returns its path as the kernel has it.
+func makeDir(parent string) (string, error) {
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	parent, err := filepath.Abs(parent)
+	if err != nil {
+		return "", err
+	}
+	if parent, err = filepath.EvalSymlinks(parent); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(parent, "inotify-bench")
 }
 
 func (l *lab) close() error { return os.RemoveAll(l.dir) }
@@ -64,6 +81,8 @@ func (l *lab) empty() string           { return filepath.Join(l.dir, "empty") } 
 func (l *lab) named() string           { return filepath.Join(l.dir, "named") }  // a directory of files to write to
 func (l *lab) target() string          { return filepath.Join(l.dir, "target") } // a file to watch
 func (l *lab) list() string            { return filepath.Join(l.dir, "list") }   // the paths of the files
+func (l *lab) snapshot() string        { return filepath.Join(l.dir, "snapshot") }
+func (l *lab) overlay() overlay        { return overlay(filepath.Join(l.dir, "overlay")) }
 func (l *lab) peer(name string) string { return filepath.Join(l.dir, "peers", name) }
 
 // makeFiles makes files to watch, and the list of their paths, which both sides
@@ -125,17 +144,13 @@ type job struct {
 	args     []string // for a worker, the first is what to do
 	procs    int      // GOMAXPROCS, or 0 to leave it as it is
 	filtered bool     // INOTIFY_IOC_SETNEXTWD fails
+	mounts   bool     // in a mount namespace of its own
 }
 
 // measure runs a job and lets the kernel come to rest: what a closed instance
 // leaves behind is freed by its workers a while later.
 func (l *lab) measure(ctx context.Context, j job) ([]float64, error) {
-	command := l.command(j)
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = os.Environ()
-	if j.procs > 0 {
-		cmd.Env = append(cmd.Env, fmt.Sprint("GOMAXPROCS=", j.procs))
-	}
+	cmd := l.command(ctx, j)
 	text, err := output(cmd)
 	if err != nil {
 		return nil, err
@@ -150,7 +165,7 @@ func (l *lab) filters(j job) bool { return j.filtered && l.ioctl }
 
 // command returns what does the job. The filter stays over execve(2), so with it
 // both sides are started by this program.
-func (l *lab) command(j job) []string {
+func (l *lab) command(ctx context.Context, j job) *exec.Cmd {
 	var command []string
 	if l.filters(j) {
 		command = append(command, l.self, "filtered")
@@ -160,7 +175,17 @@ func (l *lab) command(j job) []string {
 	} else {
 		command = append(command, l.self, "worker")
 	}
-	return append(command, j.args...)
+	command = append(command, j.args...)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.SysProcAttr = new(syscall.SysProcAttr)
+	cmd.Env = os.Environ()
+	if j.procs > 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprint("GOMAXPROCS=", j.procs))
+	}
+	if j.mounts {
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // and no mount is seen elsewhere
+	}
+	return cmd
 }
 
 // errLimit is the error of a process that exited with exitLimit.
@@ -175,15 +200,27 @@ func output(cmd *exec.Cmd) (string, error) {
 	defer runtime.UnlockOSThread()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	err := cmd.Run()
+	return stdout.String(), ended(cmd, err, &stderr)
+}
+
+// ended explains how a command ended.
+func ended(cmd *exec.Cmd, err error, stderr *bytes.Buffer) error {
 	if err == nil {
-		return stdout.String(), nil
+		return nil
 	}
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitLimit {
 		err = errLimit
 	}
-	return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(stderr.Bytes()))
+	err = fmt.Errorf("%s: %w", filepath.Base(cmd.Path), err)
+	if said := bytes.TrimSpace(stderr.Bytes()); len(said) > 0 {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
+	return err
 }
 
 func numbers(text string) ([]float64, error) {

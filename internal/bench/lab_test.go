@@ -96,6 +96,9 @@ func TestPeers(t *testing.T) {
 		{peer: "read", args: []string{l.named(), "16", "100", "100"}},
 		{peer: "read", args: []string{l.named(), "16", overflow, overflow}, fails: "other masks or names"},
 		{peer: "read", args: []string{l.named(), "1", "2", "2"}, fails: "1 names"},
+		{peer: "walk", args: []string{filepath.Join(l.dir, "d0"), "10"}},
+		{peer: "walk", args: []string{filepath.Join(l.dir, "d0"), "11"}, fails: "has 10 files, not 11"},
+		{peer: "walk", args: []string{filepath.Join(l.dir, "d1"), "0"}, fails: "d1: "},
 	} {
 		name := test.peer + " " + strings.ReplaceAll(strings.Join(test.args, " "), l.dir, "")
 		t.Run(name, func(t *testing.T) {

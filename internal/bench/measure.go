@@ -66,6 +66,13 @@ func (l *lab) facts(ctx context.Context) *facts {
 		f.filter = l.tryFilter(ctx)
 	}
 	f.listed = tryListing()
+	if err := tryHandle(l.target()); err != nil {
+		f.handles = fmt.Errorf("file handles cannot be opened: %w", err)
+	}
+	_, err := l.measure(ctx, job{args: []string{"has-overlay", "-path", string(l.overlay())}, mounts: true})
+	if err != nil {
+		f.overlay = fmt.Errorf("no overlayfs can be mounted: %w", err)
+	}
 	return f
 }
 
@@ -129,11 +136,7 @@ func (c config) measureSubject(ctx context.Context, l *lab, f *facts, s subject)
 	case s.slow:
 		rounds = (rounds + 1) / 2
 	}
-	take := alternate
-	if s.both {
-		take = together
-	}
-	samples, err := take(ctx, l, s, rounds)
+	samples, err := s.take(ctx, l, rounds)
 	switch {
 	case errors.Is(err, errLimit):
 		return s.skipped(err), nil
@@ -147,6 +150,20 @@ func (c config) measureSubject(ctx context.Context, l *lab, f *facts, s subject)
 		rows = append(rows, s.compared(p, samples[0], samples[1+i]))
 	}
 	return rows, nil
+}
+
+// take makes what the subject's jobs need, and measures.
+func (s subject) take(ctx context.Context, l *lab, rounds int) (samples [][]float64, err error) {
+	if s.setUp != nil {
+		if err := s.setUp(ctx, l); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, l.release()) }()
+	}
+	if s.both {
+		return together(ctx, l, s, rounds)
+	}
+	return alternate(ctx, l, s, rounds)
 }
 
 // alternate measures the subject and its peers once a round, and goes through

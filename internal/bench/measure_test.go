@@ -77,7 +77,7 @@ func TestSkips(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
-	full := sizes{restores: [2]int{10, 100}, goal: 9, cancels: 1, low: 1, high: 1800, lows: 2, heap: 100, events: 9, adds: 20, addGroups: 3, list: 30, lists: 1}
+	full := sizes{restores: [2]int{10, 100}, goal: 9, cancels: 1, low: 1, high: 1800, lows: 2, heap: 100, events: 9, adds: 20, addGroups: 3, list: 30, lists: 1, snapshot: 40, search: 5, among: 50}
 	all := subjects(full, 16)
 	find := func(pattern string) subject {
 		for _, s := range all {
@@ -102,6 +102,13 @@ func TestMissing(t *testing.T) {
 		{"cycle.*GOMAXPROCS=1", facts{filter: noFilter}, ""},
 		{"AddWatch", facts{maxWatch: 19, limitedBy: "a.limit"}, "a.limit is 19"},
 		{"AddWatch", facts{maxWatch: 20}, ""},
+		{"proved", facts{ioctl: true, maxWatch: 40}, ""},
+		{"proved", facts{ioctl: true, maxWatch: 40, listed: errors.New("no lines")}, "no lines"},
+		{"proved", facts{maxWatch: 40}, "no INOTIFY_IOC_SETNEXTWD"},
+		{"by handle", facts{maxWatch: 40}, ""},
+		{"by handle", facts{maxWatch: 40, handles: errors.New("no handles")}, "no handles"},
+		{"by search", facts{maxWatch: 5, handles: errors.New("no handles")}, ""},
+		{"by search", facts{maxWatch: 5, overlay: errors.New("no overlay")}, "no overlay"},
 		{"^Watches", facts{maxWatch: 30}, ""},
 		{"^Watches", facts{maxWatch: 30, listed: errors.New("no lines")}, "no lines"},
 	} {

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,9 @@ type sizes struct {
 	addGroups int
 	list      int // watches
 	lists     int // times
+	snapshot  int // watches
+	search    int // watches
+	among     int // files
 }
 
 func (c config) sizes() sizes {
@@ -35,13 +39,13 @@ func (c config) sizes() sizes {
 		return sizes{
 			restores: [2]int{100, 1000}, goal: 2000, cancels: 5,
 			low: 10, high: 1800, lows: 20, heap: 1000, events: 20_000, adds: 20, addGroups: 10,
-			list: 1000, lists: 2,
+			list: 1000, lists: 2, snapshot: 500, search: 50, among: 2000,
 		}
 	}
 	return sizes{
 		restores: [2]int{10_000, 100_000}, goal: 200_000, cancels: 100,
 		low: 1000, high: 180_000, lows: 20, heap: 100_000, events: 1_000_000, adds: 2000, addGroups: 10,
-		list: 100_000, lists: 2,
+		list: 100_000, lists: 2, snapshot: 10_000, search: 1000, among: 100_000,
 	}
 }
 
@@ -85,6 +89,9 @@ type subject struct {
 	once  bool // measured once, as it comes to many numbers
 	job   func(*lab) job
 	peers []peer
+
+	// Makes what the jobs need and is not part of what is measured.
+	setUp func(context.Context, *lab) error
 
 	// The job measures its only peer as well, in short turns, and prints both.
 	// That is for the closest of ratios.
@@ -147,7 +154,11 @@ func subjects(z sizes, names int) []subject {
 		holding(z.heap),
 		reading(z.events, names),
 		adding(z.adds, z.addGroups),
+		restoring(z.snapshot, "proved", 0.95),
+		restoring(z.snapshot, "unproved", 0.45),
 		listing(z.list, z.lists),
+		taking(z.snapshot),
+		searching(z.search, z.among),
 	)
 	return all
 }
@@ -328,6 +339,74 @@ func listing(count, times int) subject {
 	}
 }
 
+// restoring restores a whole instance with package checkpoint, on the files that
+// the peer watches.
+func restoring(count int, how string, most float64) subject {
+	args := func(l *lab, name string) []string {
+		return []string{name, "-list", l.list(), "-path", l.snapshot(), "-count", fmt.Sprint(count), "-first", fmt.Sprint(highWD)}
+	}
+	return subject{
+		what:  fmt.Sprintf("Snapshot.Restore, %s watches, consecutive numbers, %s", grouped(count), how),
+		unit:  "ns/watch",
+		per:   float64(count),
+		needs: []need{ioctl, listed, watches(count), files(count)},
+		setUp: func(ctx context.Context, l *lab) error {
+			_, err := l.measure(ctx, job{args: args(l, "snapshot")})
+			return err
+		},
+		job:   func(l *lab) job { return job{args: args(l, "restore-"+how)} },
+		peers: []peer{{name: "C, CRIU's way", most: most, job: restorePeer("criu", count, 1)}},
+	}
+}
+
+// taking takes the instance of a process that holds it for both sides.
+func taking(count int) subject {
+	args := func(l *lab, name string) []string {
+		return []string{name, "-list", l.list(), "-count", fmt.Sprint(count)}
+	}
+	return subject{
+		what:  fmt.Sprintf("TakeFD, %s watches, paths by handle", grouped(count)),
+		unit:  "ns/watch",
+		per:   float64(count),
+		needs: []need{listed, handles, watches(count), files(count)},
+		setUp: func(ctx context.Context, l *lab) error { return l.hold(ctx, job{args: args(l, "hold")}) },
+		job: func(l *lab) job {
+			return job{args: append(args(l, "take-by-handle"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
+		},
+		peers: []peer{{name: "C, sscanf, open_by_handle_at and fstat", most: 0.90, job: func(l *lab) job {
+			return job{peer: "take", args: []string{fmt.Sprint(l.held.pid), fmt.Sprint(l.held.fd), l.dir, l.list(), fmt.Sprint(count)}}
+		}}},
+	}
+}
+
+// searching is taking on an overlayfs, which only the process that holds the
+// instance has mounted. The kernel has all of it in its cache.
+func searching(count, among int) subject {
+	args := func(l *lab, name string) []string {
+		o := l.overlay()
+		return []string{name, "-path", string(o), "-list", o.list(), "-count", fmt.Sprint(count)}
+	}
+	return subject{
+		what:  fmt.Sprintf("TakeFD, %s watches among %s files on overlayfs, paths by search", grouped(count), grouped(among)),
+		unit:  "ns/file",
+		per:   float64(among),
+		needs: []need{listed, overlays, watches(count)},
+		slow:  true,
+		setUp: func(ctx context.Context, l *lab) error {
+			if err := l.overlay().makeFiles(ctx, among, count); err != nil {
+				return err
+			}
+			return l.hold(ctx, job{args: args(l, "hold-overlay"), mounts: true})
+		},
+		job: func(l *lab) job {
+			return job{args: append(args(l, "take-by-search"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
+		},
+		peers: []peer{{name: "C, lstat on each file", most: 1.5, job: func(l *lab) job {
+			return job{peer: "walk", args: []string{fmt.Sprintf("/proc/%d/root%s", l.held.pid, l.overlay().tree()), fmt.Sprint(among)}}
+		}}},
+	}
+}
+
 // A need is what a subject cannot be measured without.
 type need struct {
 	files   int                // so many files to watch
@@ -341,6 +420,8 @@ type facts struct {
 	maxWatch  int   // the lower of the limits on watches
 	limitedBy string
 	listed    error // why the kernel lists no watches, or nil
+	handles   error // why no file handle can be opened, or nil
+	overlay   error // why no overlayfs can be mounted, or nil
 }
 
 var (
@@ -356,8 +437,10 @@ var (
 		}
 		return nil
 	}}
-	listed = need{missing: func(f *facts) error { return f.listed }}
-	queue  = need{missing: func(*facts) error {
+	listed   = need{missing: func(f *facts) error { return f.listed }}
+	handles  = need{missing: func(f *facts) error { return f.handles }}
+	overlays = need{missing: func(f *facts) error { return f.overlay }}
+	queue    = need{missing: func(*facts) error {
 		if size := queueSize(); size < 128 {
 			return fmt.Errorf("fs.inotify.max_queued_events is %d", size)
 		}

@@ -34,20 +34,30 @@ type task struct {
 	stride int    // from one number to the next
 	batch  int    // events at a time
 	names  int    // of files
+	pid    int    // of the process to take from
+	fd     int    // of its descriptor
 }
 
 // tasks are what a worker can do. Each returns numbers to print.
 var tasks = map[string]func(task) ([]int64, error){
-	"has-ioctl":  task.hasIoctl,
-	"restore":    task.restore,
-	"climb":      task.climb,
-	"cancel":     task.cancel,
-	"deadline":   task.deadline,
-	"heap":       task.heap,
-	"add":        task.add,
-	"list":       task.listWatches,
-	"read-event": task.readEvents,
-	"fsnotify":   task.fsnotify,
+	"has-ioctl":        task.hasIoctl,
+	"has-overlay":      task.hasOverlay,
+	"restore":          task.restore,
+	"climb":            task.climb,
+	"cancel":           task.cancel,
+	"deadline":         task.deadline,
+	"heap":             task.heap,
+	"add":              task.add,
+	"list":             task.listWatches,
+	"snapshot":         task.makeSnapshot,
+	"restore-proved":   task.restoreProved,
+	"restore-unproved": task.restoreUnproved,
+	"hold":             task.hold,
+	"hold-overlay":     task.holdOverlay,
+	"take-by-handle":   task.takeByHandle,
+	"take-by-search":   task.takeBySearch,
+	"read-event":       task.readEvents,
+	"fsnotify":         task.fsnotify,
 }
 
 func work(args []string, stdout io.Writer) error {
@@ -64,6 +74,8 @@ func work(args []string, stdout io.Writer) error {
 	f.IntVar(&t.stride, "stride", 1, "")
 	f.IntVar(&t.batch, "batch", 0, "")
 	f.IntVar(&t.names, "names", 0, "")
+	f.IntVar(&t.pid, "pid", 0, "")
+	f.IntVar(&t.fd, "fd", -1, "")
 	if err := f.Parse(args[1:]); err != nil {
 		return err
 	}

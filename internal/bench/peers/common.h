@@ -44,7 +44,7 @@ static void fail(const char *format, ...)
 	exit(error == ENOSPC ? EXIT_LIMIT : 1);
 }
 
-static long long now(void)
+static inline long long now(void)
 {
 	struct timespec t;
 
@@ -53,7 +53,7 @@ static long long now(void)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static int number(const char *text)
+static inline int number(const char *text)
 {
 	char *end;
 	long n = strtol(text, &end, 10);
@@ -63,7 +63,26 @@ static int number(const char *text)
 	return n;
 }
 
-static int new_instance(void)
+static inline char **read_paths(const char *list, int count)
+{
+	FILE *f = fopen(list, "r");
+	char **paths = calloc(count, sizeof *paths);
+
+	if (!f || !paths)
+		fail("%s", list);
+	for (int i = 0; i < count; i++) {
+		size_t size = 0;
+		ssize_t length = getline(&paths[i], &size, f);
+
+		if (length < 1)
+			fail("%s has fewer than %d paths", list, count);
+		paths[i][length - 1] = 0;
+	}
+	fclose(f);
+	return paths;
+}
+
+static inline int new_instance(void)
 {
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
@@ -72,7 +91,7 @@ static int new_instance(void)
 	return fd;
 }
 
-static void add_as(int fd, const char *path, unsigned mask, int want)
+static inline void add_as(int fd, const char *path, unsigned mask, int want)
 {
 	int wd = inotify_add_watch(fd, path, mask);
 

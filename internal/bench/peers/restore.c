@@ -9,25 +9,6 @@
 
 #include "common.h"
 
-static char **read_paths(const char *list, int count)
-{
-	FILE *f = fopen(list, "r");
-	char **paths = calloc(count, sizeof *paths);
-
-	if (!f || !paths)
-		fail("%s", list);
-	for (int i = 0; i < count; i++) {
-		size_t size = 0;
-		ssize_t length = getline(&paths[i], &size, f);
-
-		if (length < 1)
-			fail("%s has fewer than %d paths", list, count);
-		paths[i][length - 1] = 0;
-	}
-	fclose(f);
-	return paths;
-}
-
 static void set_next(int fd, int wd)
 {
 	if (ioctl(fd, INOTIFY_IOC_SETNEXTWD, wd))

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// takeByHandle takes the instance of another process, with the paths that the
+// watches' handles lead to.
+func (t task) takeByHandle() ([]int64, error) { return t.take(checkpoint.PathsByHandle) }
+
+// takeBySearch takes it with the paths that a search finds.
+func (t task) takeBySearch() ([]int64, error) { return t.take(checkpoint.PathsBySearch) }
+
+func (t task) take(how checkpoint.Paths) ([]int64, error) {
+	paths, err := t.paths(t.count)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	s, err := checkpoint.TakeFD(context.Background(), t.pid, t.fd, checkpoint.WithPaths(how))
+	took := time.Since(start)
+	if err != nil {
+		return nil, err
+	}
+	return []int64{int64(took)}, isTaken(s, paths)
+}
+
+// isTaken returns an error unless the snapshot has a watch on each path, numbered
+// from 1.
+func isTaken(s *checkpoint.Snapshot, paths []string) error {
+	for _, g := range s.NotLearned {
+		if g.WD != 0 {
+			return fmt.Errorf("not learned: %v", g)
+		}
+	}
+	if len(s.Watches) != len(paths) {
+		return fmt.Errorf("found %d watches, want %d", len(s.Watches), len(paths))
+	}
+	for i, w := range s.Watches {
+		if w.WD != inotify.WD(i+1) || w.Path != paths[i] || w.Mask != inotify.Attrib || w.Type != checkpoint.RegularFile {
+			return fmt.Errorf("found %+v for the watch %d on %s", w, i+1, paths[i])
+		}
+	}
+	return nil
+}
+
+// hold has an instance with a watch on each path, numbered from 1, prints its
+// descriptor and holds it until its standard input ends.
+func (t task) hold() ([]int64, error) {
+	paths, err := t.paths(t.count)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := addAll(paths)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	fmt.Println(fd)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return nil, err
+}
+
+// tryHandle tells why the handle of a file cannot be opened.
+func tryHandle(path string) error {
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, 0)
+	if err != nil {
+		return os.NewSyscallError("name_to_handle_at", err)
+	}
+	mount, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer mount.Close()
+	fd, err := unix.OpenByHandleAt(int(mount.Fd()), handle, unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("open_by_handle_at", err)
+	}
+	return unix.Close(fd)
+}

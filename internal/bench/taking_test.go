@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// TestTake has both sides take an instance, and what they must not succeed in.
+func TestTake(t *testing.T) {
+	l := testLab(t, 10)
+	if err := tryHandle(l.target()); err != nil {
+		t.Skip("file handles cannot be opened here: ", err)
+	}
+	if err := l.hold(t.Context(), job{args: []string{"hold", "-list", l.list(), "-count", "10"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.release()
+	lines := strings.Split(strings.TrimSpace(read(t, l.list())), "\n")
+	backwards, longer := l.list()+".backwards", l.list()+".longer"
+	if err := writeLines(longer, append(slices.Clone(lines), "another")...); err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(lines)
+	if err := writeLines(backwards, lines...); err != nil {
+		t.Fatal(err)
+	}
+	pid, fd := fmt.Sprint(l.held.pid), fmt.Sprint(l.held.fd)
+	for _, test := range []struct {
+		list    string
+		count   int
+		pid, fd string
+		dir     string // of which filesystem the handles are
+		ours    string // the error that our side must have
+		peers   string
+	}{
+		{list: l.list(), count: 10},
+		{list: l.list(), count: 9, ours: "found 10 watches, want 9", peers: "more than 9 watches"},
+		{list: longer, count: 11, ours: "found 10 watches, want 11", peers: "found 10 watches, want 11"},
+		{list: l.list(), count: 11, ours: "fewer than 11 paths", peers: "found 10 watches, want 11"},
+		{list: backwards, count: 10, ours: "for the watch 1 on", peers: "for watch 10"},
+		{list: l.list(), count: 10, fd: "999", ours: "worker take-by-handle: ", peers: "fdinfo/999: "},
+		{list: l.list(), count: 10, dir: "/proc", peers: "open_by_handle_at for watch 10: "},
+	} {
+		test.pid = pid
+		if test.fd == "" {
+			test.fd = fd
+		}
+		if test.dir == "" {
+			test.dir = l.dir
+		}
+		count := fmt.Sprint(test.count)
+		_, ours := l.measure(t.Context(), job{args: []string{
+			"take-by-handle", "-list", test.list, "-count", count, "-pid", test.pid, "-fd", test.fd,
+		}})
+		_, peers := l.measure(t.Context(), job{peer: "take", args: []string{test.pid, test.fd, test.dir, test.list, count}})
+		wantError(t, fmt.Sprintf("ours, %+v", test), ours, test.ours)
+		wantError(t, fmt.Sprintf("the peer's, %+v", test), peers, test.peers)
+	}
+	// By handle the paths are the present ones, which are not those of the list.
+	if err := os.Rename(lines[0], lines[0]+".new"); err != nil {
+		t.Fatal(err)
+	}
+	_, ours := l.measure(t.Context(), job{args: []string{"take-by-handle", "-list", l.list(), "-count", "10", "-pid", pid, "-fd", fd}})
+	wantError(t, "ours, of a renamed file", ours, "for the watch 10 on")
+	_, peers := l.measure(t.Context(), job{peer: "take", args: []string{pid, fd, l.dir, l.list(), "10"}})
+	wantError(t, "the peer's, of a renamed file", peers, "for watch 10")
+}
+
+// wantError reports err unless it says what it should, or is nil if that is "".
+func wantError(t *testing.T, what string, err error, says string) {
+	t.Helper()
+	if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		t.Errorf("%s: %v, want an error that says %q", what, err, says)
+	}
+}
+
+func TestIsTaken(t *testing.T) {
+	paths := []string{"/a", "/b"}
+	taken := func() *checkpoint.Snapshot {
+		s := &checkpoint.Snapshot{NotLearned: []checkpoint.Gap{{What: "next_wd"}}}
+		for i, path := range paths {
+			w := checkpoint.Watch{Type: checkpoint.RegularFile}
+			w.WD, w.Path, w.Mask = inotify.WD(i+1), path, inotify.Attrib
+			s.Watches = append(s.Watches, w)
+		}
+		return s
+	}
+	if err := isTaken(taken(), paths); err != nil {
+		t.Error(err)
+	}
+	for what, change := range map[string]func(*checkpoint.Snapshot){
+		"path":  func(s *checkpoint.Snapshot) { s.Watches[1].Path = "/a" },
+		"wd":    func(s *checkpoint.Snapshot) { s.Watches[1].WD++ },
+		"mask":  func(s *checkpoint.Snapshot) { s.Watches[1].Mask = inotify.Create },
+		"type":  func(s *checkpoint.Snapshot) { s.Watches[1].Type = checkpoint.Directory },
+		"count": func(s *checkpoint.Snapshot) { s.Watches = s.Watches[:1] },
+		"gap":   func(s *checkpoint.Snapshot) { s.NotLearned = []checkpoint.Gap{{What: "path", WD: 1}} },
+	} {
+		s := taken()
+		change(s)
+		if err := isTaken(s, paths); err == nil {
+			t.Errorf("another %s is not seen", what)
+		}
+	}
+}
+
+// TestHolder: a holder holds its instance until it is released, and tells why it
+// has none.
+func TestHolder(t *testing.T) {
+	l := testLab(t, 10)
+	if err := l.release(); err != nil {
+		t.Errorf("releasing nobody: %v", err)
+	}
+	script(t, l, "limited", "echo 'no space' >&2; exit 3")
+	for _, test := range []struct {
+		job  job
+		says string
+	}{
+		{job{args: []string{"hold", "-list", l.list(), "-count", "11"}}, "fewer than 11 paths"},
+		{job{args: []string{"hold-overlay", "-path", l.target(), "-list", l.list()}}, "mount overlay"},
+		{job{peer: "limited"}, "a limit on watches was reached: no space"},
+		{job{peer: "missing"}, "missing"},
+	} {
+		err := l.hold(t.Context(), test.job)
+		wantError(t, fmt.Sprintf("%+v", test.job), err, test.says)
+		if test.job.peer == "limited" && !errors.Is(err, errLimit) {
+			t.Errorf("%v is not a limit", err)
+		}
+	}
+	if err := l.hold(t.Context(), job{args: []string{"hold", "-list", l.list(), "-count", "10"}}); err != nil {
+		t.Fatal(err)
+	}
+	info := fmt.Sprintf("/proc/%d/fdinfo/%d", l.held.pid, l.held.fd)
+	if lines := strings.Count(read(t, info), "\ninotify wd:"); lines != 10 {
+		t.Errorf("%d watches, want 10", lines)
+	}
+	if err := l.release(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(info); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the release: %v", err)
+	}
+}
+
+// TestSearch takes an instance that watches files on an overlayfs which only its
+// process has mounted.
+func TestSearch(t *testing.T) {
+	const count, watched = 2*perLeaf + 50, 7
+	l := testLab(t, 0)
+	if err := l.facts(t.Context()).overlay; err != nil {
+		t.Skip("no overlayfs can be mounted here: ", err)
+	}
+	o := l.overlay()
+	if err := o.makeFiles(t.Context(), count, watched); err != nil {
+		t.Fatal(err)
+	}
+	paths, err := task{list: o.list()}.paths(watched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs := make(map[string]bool)
+	for _, path := range paths {
+		dirs[filepath.Dir(path)] = true
+	}
+	if len(dirs) != 3 {
+		t.Errorf("the files to watch are in %v", dirs)
+	}
+	if _, err := (task{list: o.list()}).paths(watched + 1); err == nil {
+		t.Error("more are listed")
+	}
+	args := []string{"-path", string(o), "-list", o.list(), "-count", fmt.Sprint(watched)}
+	if err := l.hold(t.Context(), job{args: append([]string{"hold-overlay"}, args...), mounts: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.release()
+	wantEmpty(t, o.tree())
+	tree := fmt.Sprintf("/proc/%d/root%s", l.held.pid, o.tree())
+	if err := tryHandle(filepath.Join(tree, "b0", "d0", "f0")); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("opening a handle on the overlayfs: %v, want EOPNOTSUPP", err)
+	}
+	args = append(args, "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))
+	_, err = l.measure(t.Context(), job{args: append([]string{"take-by-search"}, args...)})
+	wantError(t, "the search", err, "")
+	_, err = l.measure(t.Context(), job{args: append([]string{"take-by-handle"}, args...)})
+	wantError(t, "by handle", err, "not learned: path of watch")
+	_, err = l.measure(t.Context(), job{peer: "walk", args: []string{tree, fmt.Sprint(count)}})
+	wantError(t, "the peer's walk", err, "")
+	_, err = l.measure(t.Context(), job{peer: "walk", args: []string{tree, fmt.Sprint(count + 1)}})
+	wantError(t, "the peer's walk of one file more", err, "has 250 files, not 251")
+}
