@@ -257,6 +257,8 @@ type holder struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 	pid int
+
+	known int // the descriptor of its instance, once asked for
 }
 
 // startHolder starts one, with clone flags of its own, as the user with that
@@ -323,6 +325,9 @@ func (h *holder) resume() { unix.Kill(h.pid, unix.SIGCONT) }
 // try has the process do something and returns what it says, or the error.
 func (h *holder) try(words ...string) (string, error) {
 	h.t.Helper()
+	if words[0] == "new" || words[0] == "restore" {
+		h.known = 0
+	}
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = fmt.Sprintf("%q", w)
@@ -363,14 +368,15 @@ func (h *holder) sh(script string) {
 	}
 }
 
-// fd is the descriptor of the process's instance.
+// fd is the descriptor of the process's instance. A stopped one cannot be asked.
 func (h *holder) fd() int {
 	h.t.Helper()
-	var fd int
-	if _, err := fmt.Sscan(h.do("fd"), &fd); err != nil {
-		h.t.Fatal(err)
+	if h.known == 0 {
+		if _, err := fmt.Sscan(h.do("fd"), &h.known); err != nil {
+			h.t.Fatal(err)
+		}
 	}
-	return fd
+	return h.known
 }
 
 // take takes the process's instance.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -190,6 +191,7 @@ func (t *taker) parse(text []byte) ([]inotify.Watch, error) {
 	if len(ws) == 0 {
 		return nil, listed()
 	}
+	slices.SortFunc(ws, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
 	return ws, nil
 }
 
@@ -257,7 +259,7 @@ func (t *taker) watches(ctx context.Context, p *process, ws []inotify.Watch) err
 		w.Path = place.Path
 		all[i] = Watch{Watch: w, Type: typeOf(place.Mode)}
 	}
-	t.s.Watches = ascending(all)
+	t.s.Watches = all
 	if t.o.paths == NoPaths && t.o.resolve == nil {
 		if len(ws) > 0 {
 			t.s.gap("path", 0, errNotAsked)

@@ -1,0 +1,285 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// startMounter starts a holder in a mount namespace of its own, with a tmpfs on
+// a directory that is returned.
+func startMounter(t testing.TB) (*holder, string) {
+	t.Helper()
+	needLists(t)
+	needRoot(t)
+	dir := t.TempDir()
+	h := startHolder(t, unix.CLONE_NEWNS, 0)
+	h.sh("mount -t tmpfs tmpfs " + dir)
+	return h, dir
+}
+
+// watchAll gives the holder a new instance with the paths watched under the
+// numbers 11, 13 and so on.
+func (h *holder) watchAll(paths ...string) {
+	h.t.Helper()
+	h.do("new")
+	for i, path := range paths {
+		h.do("watch", fmt.Sprint(11+2*i), "IN_ATTRIB|IN_DONT_FOLLOW", path)
+	}
+}
+
+// wantAround takes the holder's instance by a level, checks that the paths are
+// those of watchAll, has it restored and proved, and compares.
+func (h *holder) wantAround(level checkpoint.Paths, paths ...string) *checkpoint.Snapshot {
+	h.t.Helper()
+	s := carry(h.t, h.take(checkpoint.WithPaths(level)))
+	h.wantPaths(s, paths...)
+	if err := h.restore(s); err != nil {
+		h.t.Fatalf("restoring: %v", err)
+	}
+	again := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(paths) {
+		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
+	}
+	return s
+}
+
+func (h *holder) wantPaths(s *checkpoint.Snapshot, paths ...string) {
+	h.t.Helper()
+	for i, w := range s.Watches {
+		if i >= len(paths) || w.Path != paths[i] {
+			h.t.Errorf("watch %d: path %q, want those of %q; not learned %v", w.WD, w.Path, paths, s.NotLearned)
+		}
+	}
+}
+
+// wantNoPaths checks that no path is given that is not right.
+func (h *holder) wantNoPaths(s *checkpoint.Snapshot, why string) {
+	h.t.Helper()
+	for _, w := range s.Watches {
+		if w.Path != "" {
+			h.t.Errorf("watch %d: path %q, want none", w.WD, w.Path)
+		}
+	}
+	g := gaps(s.NotLearned, "path")
+	if len(g) < len(s.Watches) || !strings.Contains(g[0].Why, why) {
+		h.t.Errorf("not learned %v, want %q for each of %d", s.NotLearned, why, len(s.Watches))
+	}
+}
+
+func TestTmpfs(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; mkdir -p a/b 'a/ (deleted)'; touch a/b/f 'a/two words' a/'new\nline'; ln -s b a/link; ln a/b/f a/second; mkfifo a/fifo; rm a/second")
+	paths := []string{
+		dir, dir + "/a/b", dir + "/a/b/f", dir + "/a/two words", dir + "/a/new\nline", dir + "/a/link", dir + "/a/fifo", dir + "/a/ (deleted)",
+	}
+	h.watchAll(paths...)
+	s := h.wantAround(checkpoint.PathsByHandle, paths...)
+	for i, want := range []checkpoint.FileType{"directory", "directory", "file", "file", "file", "symlink", "fifo", "directory"} {
+		if got := s.Watches[i].Type; got != want {
+			t.Errorf("%s is a %q, want %q", paths[i], got, want)
+		}
+	}
+	h.wantAround(checkpoint.PathsBySearch, paths...)
+	// From here the process's files are elsewhere.
+	if _, err := s.Restore(t.Context()); err == nil {
+		t.Error("restored in another mount namespace")
+	}
+}
+
+// CRIU cannot dump it, or takes the wrong inode.
+func TestOverlayWithoutNFSExport(t *testing.T) {
+	for name, layers := range map[string]string{
+		"one filesystem":  "mkdir -p lower/d upper work merged",
+		"two filesystems": "mkdir -p lower two merged; mount -t tmpfs tmpfs two; mkdir two/upper two/work; ln -s two/upper upper; ln -s two/work work; mkdir lower/d",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, dir := startMounter(t)
+			h.sh("cd " + dir + "; " + layers + "; touch lower/d/f lower/d/copied; " +
+				"mount -t overlay overlay -o lowerdir=lower,upperdir=$(readlink -f upper),workdir=$(readlink -f work) merged; touch merged/d/new; mkdir merged/e")
+			merged := dir + "/merged"
+			paths := []string{merged, merged + "/d", merged + "/d/f", merged + "/d/copied", merged + "/d/new", merged + "/e"}
+			h.watchAll(paths...)
+			h.sh("chmod 600 " + merged + "/d/copied") // to the upper layer
+			s := h.take()
+			for i, w := range s.Watches {
+				if w.Path != paths[i] && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0) {
+					t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.NotLearned)
+				}
+			}
+			h.wantAround(checkpoint.PathsBySearch, paths...)
+		})
+	}
+}
+
+func TestOverlayWithNFSExport(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; mkdir -p lower/d upper work merged; touch lower/d/f; " +
+		"mount -t overlay overlay -o nfs_export=on,index=on,lowerdir=lower,upperdir=upper,workdir=work merged")
+	paths := []string{dir + "/merged/d", dir + "/merged/d/f"}
+	h.watchAll(paths...)
+	h.wantAround(checkpoint.PathsBySearch, paths...)
+}
+
+// CRIU fails. A path under a mount is told so; through a file it is restored.
+func TestMountedOver(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; mkdir -p d/e; touch f g")
+	h.watchAll(dir+"/d", dir+"/d/e", dir+"/f")
+	h.sh("mount -t tmpfs tmpfs " + dir + "/d; mount --bind " + dir + "/g " + dir + "/f")
+	for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
+		s := h.take(checkpoint.WithPaths(level))
+		h.wantNoPaths(s, "mount")
+		if err := h.restore(s); err == nil {
+			t.Error("restored without a path")
+		}
+		if err := h.restore(s, "missing"); err != nil {
+			t.Error(err)
+		}
+		h.sh("umount " + dir + "/d " + dir + "/f")
+		h.watchAll(dir+"/d", dir+"/d/e", dir+"/f")
+		h.sh("mount -t tmpfs tmpfs " + dir + "/d; mount --bind " + dir + "/g " + dir + "/f")
+	}
+	h.sh("umount " + dir + "/d " + dir + "/f")
+	h.wantAround(checkpoint.PathsByHandle, dir+"/d", dir+"/d/e", dir+"/f")
+
+	// Mounted over after the dump: the path leads elsewhere, and is refused.
+	s := h.take()
+	h.sh("mount -t tmpfs tmpfs " + dir + "/d; mkdir " + dir + "/d/e")
+	if err := h.restore(s); err == nil || !strings.Contains(err.Error(), dir+"/d") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestBindMounts(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; mkdir -p real/sub/deep bound only; touch real/sub/f; mount --bind real/sub bound")
+	h.watchAll(dir+"/real/sub/deep", dir+"/real/sub/f")
+	s := h.take()
+	for i, alternatives := range [][]string{
+		{dir + "/real/sub/deep", dir + "/bound/deep"}, {dir + "/real/sub/f", dir + "/bound/f"},
+	} {
+		if got := s.Watches[i].Path; got != alternatives[0] && got != alternatives[1] {
+			t.Errorf("path %q, want one of %q; not learned %v", got, alternatives, s.NotLearned)
+		}
+	}
+	// A subtree alone, with its filesystem unmounted elsewhere.
+	h.sh("cd " + dir + "; mkdir far; mount -t tmpfs other far; mkdir -p far/in/x; touch far/in/x/f; mount --bind far/in only")
+	h.watchAll(dir+"/only/x", dir+"/only/x/f", dir+"/far")
+	h.sh("umount -l " + dir + "/far")
+	s = h.take(checkpoint.WithPaths(checkpoint.PathsBySearch))
+	h.wantPaths(s, dir+"/only/x", dir+"/only/x/f", "")
+	if g := gaps(s.NotLearned, "path"); len(g) == 0 || g[0].WD != 15 {
+		t.Errorf("not learned %v", s.NotLearned)
+	}
+}
+
+// CRIU cannot dump it. By handle it cannot be found; by search it is.
+func TestProcfsAndSysfs(t *testing.T) {
+	h, _ := startMounter(t)
+	var paths []string
+	for _, path := range []string{"/proc/sys/kernel/hostname", "/sys/kernel/mm", "/sys/kernel"} {
+		if _, err := os.Stat(path); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) == 0 {
+		t.Skip("this needs /proc/sys or /sys")
+	}
+	h.watchAll(paths...)
+	h.wantNoPaths(h.take(), "search")
+	h.wantAround(checkpoint.PathsBySearch, paths...)
+}
+
+// An ext4 image of the test's own, whose caches are dropped: what is cold is found
+// or not, and never wrong.
+func TestColdCaches(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; truncate -s 16M image; mkfs.ext4 -q image; mkdir ext4; mount -o loop image ext4; " +
+		"mkdir -p ext4/a/b/c ext4/a/other; touch ext4/a/b/c/f ext4/a/b/held; ln ext4/a/b/c/f ext4/a/linked")
+	base := dir + "/ext4/a"
+	h.watchAll(base+"/b/c", base+"/b/c/f", base+"/other", base+"/b/held")
+	h.sh("rm " + base + "/linked; sync; echo 2 >/proc/sys/vm/drop_caches")
+	s := h.take()
+	for i, want := range []string{base + "/b/c", base + "/b/c/f", base + "/other", base + "/b/held"} {
+		w := s.Watches[i]
+		if w.Path != want && w.Path != "" {
+			t.Errorf("watch %d: path %q, want %q or none", w.WD, w.Path, want)
+		}
+		if w.Path == "" {
+			t.Logf("cold: %s: %v", want, gaps(s.NotLearned, "path"))
+		}
+		if w.Type == checkpoint.Directory && w.Path == "" {
+			t.Errorf("directory %q was not found", want)
+		}
+	}
+	h.sh("echo 2 >/proc/sys/vm/drop_caches")
+	h.wantAround(checkpoint.PathsBySearch, base+"/b/c", base+"/b/c/f", base+"/other", base+"/b/held")
+}
+
+func TestChroot(t *testing.T) {
+	h, dir := startMounter(t)
+	h.sh("cd " + dir + "; mkdir -p root/in outside root/proc; touch root/in/f; ln -s /outside root/escape; mount -t proc proc root/proc")
+	h.watchAll(dir + "/outside")
+	h.do("chroot", dir+"/root")
+	h.wantNoPaths(h.take(), "root")
+	h.watchAll("/in", "/in/f", "/")
+	h.wantPaths(h.take(), "/in", "/in/f", "/")
+	h.wantPaths(h.take(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")
+	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+		return "/in/../in/../../in", nil // inside the root all the same
+	}))
+	if s.Watches[0].Path == "" || s.Watches[1].Path != "" {
+		t.Errorf("watches %+v", s.Watches)
+	}
+}
+
+// A snapshot crosses to a mount namespace that has the same names on other inodes.
+func TestOtherMountNamespace(t *testing.T) {
+	h, dir := startMounter(t)
+	make := "cd " + dir + "; mkdir -p d/e; touch d/f"
+	h.sh(make)
+	paths := []string{dir + "/d", dir + "/d/e", dir + "/d/f"}
+	h.watchAll(paths...)
+	s := carry(t, h.take())
+	h.wantPaths(s, paths...)
+
+	other := startHolder(t, unix.CLONE_NEWNS, 0)
+	other.sh("mount -t tmpfs tmpfs " + dir + "; touch " + dir + "/1 " + dir + "/2; " + make)
+	err := other.restore(s)
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "d")) {
+		t.Errorf("other inodes were taken: %v", err)
+	}
+	if err := other.restore(s, "numbers"); err != nil {
+		t.Fatal(err)
+	}
+	there := other.take()
+	other.wantPaths(there, paths...)
+	for i, w := range there.Watches {
+		if w.WD != s.Watches[i].WD || w.Mask != s.Watches[i].Mask || w.Device == s.Watches[i].Device {
+			t.Errorf("watch %+v, was %+v", w, s.Watches[i])
+		}
+	}
+
+	// As from another machine, this is the default.
+	s.BootID = "another"
+	if err := other.restore(s); err != nil {
+		t.Fatal(err)
+	}
+	other.sh("rm " + paths[2] + "; mkdir " + paths[2])
+	if err := other.restore(s); err == nil || !strings.Contains(err.Error(), "is a directory, and was a file") {
+		t.Errorf("another type was taken: %v", err)
+	}
+}
