@@ -374,7 +374,7 @@ func (p *process) elsewhere(path string, b base) error {
 	return fmt.Errorf("the kernel has %q for it, where there is another inode or none; a search can find another name", path)
 }
 
-// cutRoot cuts the path of a root directory off a path inside it.
+// cutRoot cuts the path of a root directory off a path inside it, in place.
 func cutRoot(path []byte, root string) ([]byte, bool) {
 	switch {
 	case root == "/":
@@ -382,7 +382,7 @@ func cutRoot(path []byte, root string) ([]byte, bool) {
 	case string(path) == root:
 		return append(path[:0], '/'), true
 	case within(string(path), root):
-		return path[len(root):], true
+		return path[:copy(path, path[len(root):])], true // to the front of the buffer
 	}
 	return nil, false
 }
