@@ -235,6 +235,8 @@ func TestChroot(t *testing.T) {
 	h.watchAll(dir + "/outside")
 	h.do("chroot", dir+"/root")
 	h.wantNoPaths(h.take(), "root")
+	h.watchAll("/", "/in/f", "/in") // the longer text must not show through the shorter
+	h.wantPaths(h.take(), "/", "/in/f", "/in")
 	h.watchAll("/in", "/in/f", "/")
 	h.wantPaths(h.take(), "/in", "/in/f", "/")
 	h.wantPaths(h.take(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")

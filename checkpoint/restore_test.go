@@ -1,0 +1,327 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// A watch that is destroyed while it is restored is gone, not different. The
+// supplier of files is where the test can act in between.
+func TestGoneMeanwhile(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	for i, path := range paths {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.AllEvents)
+	}
+	s := take(t, n)
+	n.Close()
+	// A one-shot watch on a directory ends by itself: its event comes from the
+	// opening of the directory that the restore of another watch does not do, so
+	// another process opens it again and again.
+	dir := filepath.Dir(paths[0])
+	s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: 4, Mask: inotify.Open | inotify.OneShot, Path: dir}, Type: checkpoint.Directory})
+	s.NextWD = 5
+	h := startHolder(t, 0, os.Geteuid())
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				os.ReadDir(dir)
+			}
+		}
+	}()
+	gone := 0
+	for range 200 {
+		r := restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers))
+		if len(r.Gone) > 0 {
+			gone++
+			if !slices.Equal(r.Gone, []inotify.WD{4}) {
+				t.Errorf("gone %v", r.Gone)
+			}
+			evs := r.Pending()
+			if !slices.Contains(evs, inotify.Event{WD: 4, Mask: inotify.Ignored}) {
+				t.Errorf("events %v", evs)
+			}
+		}
+		r.Close()
+		if gone > 3 {
+			break
+		}
+	}
+	close(stop)
+	<-done
+	h.end()
+	if gone == 0 {
+		t.Skip("this needs a watch to end while it is restored, and none did")
+	}
+}
+
+// What was pending, and what came while the instance was restored or not read,
+// goes with it.
+func TestReleaseHandsOutPending(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	s := take(t, n, checkpoint.WithDrain())
+	n.Close()
+	for _, flags := range []checkpoint.Flags{checkpoint.NonBlock, 0} {
+		s.Flags = flags
+		r := restore(t, s)
+		name := fmt.Sprint("b", flags)
+		touch(t, filepath.Join(dir, name))
+		f, pending, err := r.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"}, inotify.Event{WD: 1, Mask: inotify.Create, Name: name})
+		if b := bytesIn(t, f); b != 0 {
+			t.Errorf("%d bytes are in the kernel's queue", b)
+		}
+		if _, err := r.Inotify.AddWatch("/", inotify.Open); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("the Inotify still works: %v", err)
+		}
+		if _, _, err := r.Release(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("released twice: %v", err)
+		}
+		touch(t, filepath.Join(dir, "c"+name))
+		buf := make([]byte, 100)
+		if k, err := f.Read(buf); k != 32 || err != nil || !bytes.Contains(buf, []byte("c"+name)) {
+			t.Errorf("read %q, %v", buf[:k], err)
+		}
+		f.Close()
+	}
+}
+
+func bytesIn(t testing.TB, f *os.File) int {
+	t.Helper()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := -1
+	if cerr := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	return n
+}
+
+// The signal that an event sends tells the descriptor that the program has.
+func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	restoreWatch(t, n, 1, path, inotify.Attrib)
+	s := take(t, n)
+	n.Close()
+	s.Flags |= checkpoint.Async
+	s.Signal = int(unix.SIGUSR1)
+	caught := make(chan os.Signal, 9)
+	signal.Notify(caught, unix.SIGUSR1)
+	defer signal.Stop(caught)
+	r := restore(t, s, checkpoint.WithOwner(checkpoint.ProcessOwner, os.Getpid()))
+	f, _, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	os.Chmod(path, 0o644)
+	select {
+	case <-caught:
+	case <-time.After(10 * time.Second):
+		t.Error("no signal came")
+	}
+}
+
+// A snapshot that was edited by hand, each field to what another could be, is
+// refused or restored as edited.
+func TestEditedByHand(t *testing.T) {
+	needLists(t)
+	dir := t.TempDir()
+	file, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
+	touch(t, file)
+	touch(t, other)
+	n := newInotify(t)
+	restoreWatch(t, n, 2, file, inotify.Attrib)
+	restoreWatch(t, n, 4, dir, inotify.Create)
+	original := take(t, n, checkpoint.WithHints(dir))
+	original.NextWD = 5
+	n.Close()
+	text := encode(t, original)
+	refused := func(target error) func(*checkpoint.Restored, error) string {
+		return func(r *checkpoint.Restored, err error) string {
+			if err == nil {
+				return "it was restored"
+			}
+			if target != nil && !errors.Is(err, target) {
+				return "another error"
+			}
+			return ""
+		}
+	}
+	differs := func(r *checkpoint.Restored, err error) string {
+		if !errors.As(err, new(*checkpoint.ProofError)) {
+			return "want a ProofError"
+		}
+		return ""
+	}
+	asEdited := func(check func(w []inotify.Watch) bool) func(*checkpoint.Restored, error) string {
+		return func(r *checkpoint.Restored, err error) string {
+			if err != nil {
+				return "it was refused"
+			}
+			if ws := watches(t, r.Inotify); !check(ws) {
+				return fmt.Sprint("watches ", ws)
+			}
+			return ""
+		}
+	}
+	same := asEdited(func(ws []inotify.Watch) bool { return len(ws) == 2 && ws[0].WD == 2 && ws[1].WD == 4 })
+	inode, device, handle := fmt.Sprint(original.Watches[0].Inode), original.Watches[0].Device.String(), original.Watches[0].Handle.String()
+	for _, c := range []struct {
+		field, old, by string
+		check          func(*checkpoint.Restored, error) string
+	}{
+		{"boot_id", `"boot_id": "`, `"boot_id": "x`, same},
+		{"fd", `"fd": `, `"fd": 1000`, same},
+		{"flags", `"flags": "O_NONBLOCK`, `"flags": "O_ASYNC|O_NONBLOCK`, same},
+		{"next_wd", `"next_wd": 5`, `"next_wd": 50`, func(r *checkpoint.Restored, err error) string {
+			if err != nil {
+				return "it was refused"
+			}
+			if wd, err := r.Inotify.AddWatch(other, inotify.Attrib); wd != 50 || err != nil {
+				return fmt.Sprint("the next number is ", wd, err)
+			}
+			return ""
+		}},
+		{"owner", `"watches"`, `"owner": {"kind": "process", "id": 1}, "signal": 9, "watches"`, same},
+		{"wd", `"wd": 2`, `"wd": 3`, asEdited(func(ws []inotify.Watch) bool { return ws[0].WD == 3 })},
+		{"mask", `"mask": "IN_ATTRIB"`, `"mask": "IN_OPEN|IN_ONESHOT"`, asEdited(func(ws []inotify.Watch) bool { return ws[0].Mask == inotify.Open|inotify.OneShot })},
+		{"path", `/file"`, `/other"`, differs},
+		{"path", `/file"`, `/nothing"`, refused(os.ErrNotExist)},
+		{"path", `/file"`, `/file/x"`, refused(unix.ENOTDIR)},
+		{"path", `/file"`, `/other/../file"`, refused(unix.ENOTDIR)},
+		{"path", `/file"`, `/./file"`, same},
+		{"type", `"type": "file"`, `"type": "directory"`, refused(nil)},
+		{"type", `"type": "directory"`, `"type": "socket"`, func(r *checkpoint.Restored, err error) string { return "" }},
+		{"device", `"device": "` + device, `"device": "1:1`, differs},
+		{"inode", `"inode": ` + inode, `"inode": 1`, differs},
+		{"handle", `"handle": "` + handle + `",`, ``, differs},
+		{"handle", `"handle": "` + handle, `"handle": "` + handle + `00`, differs},
+		{"pending", `"watches"`, `"pending": [{"wd": 9, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
+			if err != nil || len(r.Pending()) != 1 {
+				return "the event is missing"
+			}
+			return ""
+		}},
+	} {
+		if strings.Count(text, c.old) == 0 {
+			if c.field == "handle" {
+				continue // the last member, without a comma
+			}
+			t.Fatalf("%s: the text has no %s:\n%s", c.field, c.old, text)
+		}
+		s, err := checkpoint.Read(strings.NewReader(strings.Replace(text, c.old, c.by, 1)))
+		if err != nil {
+			t.Errorf("%s: %s: not read: %v", c.field, c.by, err)
+			continue
+		}
+		r, err := s.Restore(t.Context())
+		if why := c.check(r, err); why != "" {
+			t.Errorf("%s: %s instead of %s: %s; error %v", c.field, c.by, c.old, why, err)
+		}
+		if r != nil {
+			if flags := take(t, r.Inotify).Flags; flags&checkpoint.Async != 0 {
+				t.Errorf("%s: O_ASYNC is set", c.field)
+			}
+			if o := take(t, r.Inotify); o.Owner.Kind != "" || o.Signal != 0 {
+				t.Errorf("%s: owner %v, signal %d", c.field, o.Owner, o.Signal)
+			}
+			r.Close()
+		}
+	}
+}
+
+func TestRestoreFails(t *testing.T) {
+	path := files(t, 1)[0]
+	valid := func() *checkpoint.Snapshot {
+		return &checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 3, Mask: inotify.Attrib, Path: path}}}}
+	}
+	s := valid()
+	s.Watches[0].Mask = inotify.MaskAdd
+	if _, err := s.Restore(t.Context()); err == nil || !strings.Contains(err.Error(), "IN_MASK_ADD") {
+		t.Errorf("error %v", err)
+	}
+	s = valid()
+	s.Watches = append(s.Watches, s.Watches[0])
+	s.Watches[1].WD = 4
+	_, err := s.Restore(t.Context(), checkpoint.WithProof(checkpoint.NoProof))
+	wantError(t, err, unix.EEXIST)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = valid().Restore(ended)
+	wantError(t, err, context.Canceled)
+	if _, err := newInotify(t).Watches(); err != nil {
+		_, err := valid().Restore(t.Context()) // nothing can be proved
+		wantError(t, err, errors.ErrUnsupported)
+	}
+	r := restore(t, valid(), checkpoint.WithProof(checkpoint.NoProof)) // on every kernel
+	os.Chmod(path, 0o644)
+	wantEvents(t, queued(t, r), inotify.Event{WD: 3, Mask: inotify.Attrib})
+	if len(gaps(r.NotRestored, "next_wd")) != 1 {
+		t.Errorf("not restored %v", r.NotRestored)
+	}
+}
+
+// The snapshot's watches stay as they are.
+func TestRestoreLeavesTheSnapshot(t *testing.T) {
+	paths := files(t, 3)
+	s := &checkpoint.Snapshot{NextWD: 20}
+	for i, path := range paths {
+		s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: inotify.WD(9 - i), Mask: inotify.Attrib, Path: path}})
+	}
+	before := fmt.Sprintf("%+v", s)
+	restore(t, s, checkpoint.WithProof(checkpoint.NoProof))
+	if after := fmt.Sprintf("%+v", s); after != before {
+		t.Errorf("the snapshot was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func TestEmptySnapshot(t *testing.T) {
+	needLists(t)
+	s := take(t, newInotify(t))
+	if len(s.Watches) != 0 || hasIoctl(t) && s.NextWD != 1 {
+		t.Errorf("snapshot %+v", s)
+	}
+	s.NextWD = 1
+	r := restore(t, carry(t, s))
+	if wd, err := r.Inotify.AddWatch("/", inotify.DeleteSelf); wd != 1 || err != nil {
+		t.Errorf("the first watch got %d, %v", wd, err)
+	}
+}
