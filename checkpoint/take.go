@@ -150,6 +150,7 @@ const (
 	effectDecoded   = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
 	effectSearched  = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
 	effectDrained   = "the pending events were taken from the instance, and meanwhile it did not block"
+	effectHolders   = "whether other processes have the instance, and run, could not be learned: %v"
 	effectProbed    = "a watch was added to the instance and removed, to learn the next number, which was put back"
 )
 

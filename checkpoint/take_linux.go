@@ -65,6 +65,7 @@ func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
 var (
 	errNotAsked  = errors.New("not asked for")
 	errUntouched = errors.New("not asked for: to learn it, the instance would have to be changed")
+	errReplaced  = errors.New("the process replaced the descriptor meanwhile: stop the process")
 	errSignals   = errors.New("to learn it would signal the owner: clear O_ASYNC first")
 )
 
@@ -152,7 +153,7 @@ func (t *taker) read(p *process, fd int) ([]inotify.Watch, error) {
 		own := int(dup.Fd())
 		order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
 		if err == nil && order != 0 {
-			return nil, errors.New("the process replaced it meanwhile: stop the process")
+			return nil, errReplaced
 		}
 		t.description(p, own)
 		if t.s.PendingBytes, err = queued(own); err != nil {
