@@ -58,6 +58,7 @@ type decoder struct {
 type candidate struct {
 	watch int
 	path  string
+	not   error // what to say if it is not; nil for the obvious
 }
 
 // decode finds the paths of the watches todo, and returns whether a handle was
@@ -281,7 +282,7 @@ func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bo
 	case same:
 		return string(text), false, nil
 	case !sure:
-		t.unsure = append(t.unsure, candidate{i, string(text)})
+		t.unsure = append(t.unsure, candidate{i, string(text), t.p.elsewhere(string(text), b)})
 		return "", true, errUnsure
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
 		return "", true, fmt.Errorf("looking up %q: %w", text, t.p.explain(err.(errno)))

@@ -78,7 +78,7 @@ func (p *process) reachOne(r *reached, s *scratch, lines bool) {
 	}
 	fd, e := p.lookup(cstring(r.path), 0)
 	if e != success {
-		r.err = fmt.Errorf("looking up %q: %w", r.path, p.explain(e))
+		r.err = fmt.Errorf("looking up %.400q: %w", r.path, p.explain(e))
 		return
 	}
 	if e := sysFstat(fd, &r.st); e != success {

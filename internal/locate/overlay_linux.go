@@ -19,10 +19,10 @@ import (
 //   - Without index, each hard link of a lower layer's file is an inode of its
 //     own, with the number and the handle of the lower file. It keeps them when it
 //     is written to, and so copied up; stat(2) then shows the copy's number.
-//   - Where it cannot make handles from those of its layers (a mount made without
-//     CAP_DAC_READ_SEARCH, as in a user namespace; layers without handles; all
-//     before Linux 6.6 but with nfs_export), the handle is no more than the
-//     inode's number. With layers on several filesystems and without xino, that
+//   - Where it does not make handles from those of its layers (a mount made
+//     without CAP_DAC_READ_SEARCH, as in a user namespace; layers without handles;
+//     on Linux 6.1 all without nfs_export), the handle is no more than the inode's
+//     number. With layers on several filesystems and without xino, that
 //     is the number that a file has in its layer, and for a directory the next of
 //     a counter. They collide.
 //   - A handle made from a layer's holds the UUID of the layer's filesystem. It

@@ -156,7 +156,7 @@ func (l *locator) resolve(ctx context.Context) error {
 		case err != nil:
 			l.res.Places[i].Err = fmt.Errorf("the resolver: %w", err)
 		case path != "":
-			answers = append(answers, candidate{i, path})
+			answers = append(answers, candidate{i, path, nil})
 		}
 	}
 	l.settle(answers)
@@ -164,7 +164,7 @@ func (l *locator) resolve(ctx context.Context) error {
 }
 
 // settle compares candidates and believes the first that is right for each
-// watch. Those whose watch is -1 are compared with all that are missing.
+// watch.
 func (l *locator) settle(cs []candidate) {
 	for _, lines := range []bool{false, true} {
 		var some []candidate
@@ -176,7 +176,10 @@ func (l *locator) settle(cs []candidate) {
 		}
 		rs := l.p.reach(paths, lines)
 		for k := range rs {
-			l.believe(some[k].watch, &rs[k])
+			i, not := some[k].watch, some[k].not
+			if !l.believe(i, &rs[k]) && not != nil && rs[k].is(&l.ws[i]) == errOther && l.res.Places[i].Path == "" {
+				l.res.Places[i].Err = not
+			}
 		}
 	}
 }

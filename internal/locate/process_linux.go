@@ -63,7 +63,7 @@ func (p *process) open(proc *os.File) error {
 		return fmt.Errorf("locate: the process's directory: %w", err)
 	}
 	if cerr := conn.Control(func(fd uintptr) { err = p.openIn(int(fd), proc.Name()) }); cerr != nil {
-		err = cerr
+		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // all that Control says
 	}
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)

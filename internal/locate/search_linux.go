@@ -48,6 +48,8 @@ type seeker struct {
 	buf      []byte
 	names    []string // candidates that need fdinfo to be compared
 	later    []string // candidates on an overlay of which too little is known yet
+	failed   int      // candidates that could not be compared
+	why      error    // of the first
 	h        rawHandle
 }
 
@@ -186,6 +188,10 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	w.report()
 	s.compareNames()
 	s.compareLater()
+	if s.failed > 0 && s.left > 0 {
+		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.failed, s.why))
+	}
+	s.failed = 0
 	if s.left == 0 {
 		return nil
 	}
@@ -230,11 +236,12 @@ func (s *seeker) found(path string, among []int) {
 // take gives a path to the watches whose inode it leads to.
 func (s *seeker) take(r *reached, among []int) {
 	for _, i := range among {
+		err := r.is(&s.ws[i])
 		switch {
-		case s.res.Places[i].Path != "":
+		case s.res.Places[i].Path != "" || err == errOther:
 		case s.believe(i, r):
 			s.left--
-		case r.merge != nil && !r.merge.sampled && r.is(&s.ws[i]) == ErrAmbiguous:
+		case err == ErrAmbiguous && !r.merge.sampled:
 			s.later = append(s.later, r.path)
 		}
 	}
@@ -259,7 +266,10 @@ func (s *seeker) compareNames() {
 	s.names = s.names[:0]
 	for k := range rs {
 		if rs[k].err != nil {
-			continue // it went away, or may not be watched
+			if s.failed++; s.failed == 1 {
+				s.why = rs[k].err
+			}
+			continue
 		}
 		s.take(&rs[k], s.byInode[uint32(rs[k].id.Inode)])
 	}

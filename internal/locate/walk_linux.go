@@ -26,10 +26,10 @@ type walk struct {
 	byHandle bool // entries are compared by their handles
 	merge    *overlay
 	chain    []dir
-	open     int // how many of the chain
-	failed   int // directories
-	why      string
-	kept     int // process directories that were not entered
+	open     int    // how many of the chain
+	closed   int    // directories that could not be read
+	why      string // of the first
+	kept     int    // process directories that were not entered
 	hidden   []string
 }
 
@@ -49,19 +49,19 @@ func (w *walk) run(ctx context.Context, root int) error {
 			w.close(i)
 		}
 	}()
-	if err := w.rootItself(ctx, root); err != nil {
-		return err
-	}
 	var st unix.Stat_t
-	if e := sysFstat(root, &st); e != success || w.left == 0 {
-		return nil
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		w.skip(w.path, "it is not a directory")
+	if e := sysFstat(root, &st); e != success {
 		return nil
 	}
 	id := dirID{w.mount.ID, uint64(st.Dev), st.Ino}
 	if w.whole[id] {
+		return nil
+	}
+	if err := w.rootItself(ctx, root); err != nil || w.left == 0 {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		w.skip(w.path, "it is not a directory")
 		return nil
 	}
 	w.res.Searched = append(w.res.Searched, w.path)
@@ -366,15 +366,15 @@ func (w *walk) join(name string) string {
 }
 
 func (w *walk) fail(path string, e errno) {
-	if w.failed++; w.failed == 1 {
+	if w.closed++; w.closed == 1 {
 		w.why = fmt.Sprintf("%q: %v", path, e)
 	}
 }
 
 // report says what of the tree was left out.
 func (w *walk) report() {
-	if w.failed > 0 {
-		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %s", w.failed, w.why))
+	if w.closed > 0 {
+		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %s", w.closed, w.why))
 	}
 	if w.kept > 0 {
 		w.skip(w.path, fmt.Sprintf("%d directories of processes; give one as a hint to search it", w.kept))

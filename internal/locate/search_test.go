@@ -1,0 +1,363 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// nowhere makes of a watch one that no file has, but that is looked for on the
+// same device.
+func nowhere(w inotify.Watch) inotify.Watch {
+	w.Inode ^= 1 << 40
+	if w.Handle.Bytes != "" {
+		w.Handle.Bytes = string([]byte{w.Handle.Bytes[0] ^ 0xff}) + w.Handle.Bytes[1:]
+	}
+	return w
+}
+
+func hint(dirs ...string) locate.Options {
+	return locate.Options{Level: locate.Search, Hints: dirs}
+}
+
+// tree makes count directories of count files each.
+func tree(t testing.TB, dir string, count int) (files []string) {
+	t.Helper()
+	for i := range count {
+		sub := mkdir(t, fmt.Sprint(dir, "/d", i))
+		for j := range count {
+			files = append(files, touch(t, fmt.Sprint(sub, "/f", j)))
+		}
+	}
+	return files
+}
+
+// Each tree is walked once for all watches together.
+func TestSearchWalksOnce(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	const count = 20
+	files := tree(t, dir, count)
+	n := newInotify(t)
+	var ws []inotify.Watch
+	for _, f := range files {
+		ws = append(ws, watch(t, n, f))
+	}
+	ws = append(ws, nowhere(ws[0])) // so that it does not end early
+	res := paths(t, 0, ws, locate.Options{Level: locate.Search})
+	for i, f := range files {
+		wantPath(t, res.Places[i], f)
+	}
+	wantNone(t, res.Places[len(files)], "did not find")
+	if want := 1 + count + count*count; res.Entries != want || len(res.Searched) != 1 || res.Searched[0] != dir {
+		t.Errorf("%s: %d entries in %q; want %d in %q", lack, res.Entries, res.Searched, want, dir)
+	}
+}
+
+// A tree that is a hint or was mounted elsewhere, too, is not walked again.
+func TestSearchWalksNoTreeTwice(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	tree(t, dir, 5)
+	w := nowhere(watch(t, newInotify(t), dir))
+	once := paths(t, 0, []inotify.Watch{w}, hint()).Entries
+	if got := paths(t, 0, []inotify.Watch{w}, hint(dir)).Entries; got > once+2 {
+		t.Errorf("%d entries with a hint at the mount, %d without", got, once)
+	}
+	if got := paths(t, 0, []inotify.Watch{w}, hint(dir+"/d1", dir+"/d2")).Entries; got > once+4 {
+		t.Errorf("%d entries with two hints below the mount, %d without", got, once)
+	}
+}
+
+func TestSearchStopsWhenAllAreFound(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, noHandles)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/first")+"/f"))
+	tree(t, mkdir(t, dir+"/second"), 30)
+	res := paths(t, 0, []inotify.Watch{w}, hint(dir+"/first", dir+"/second"))
+	wantPath(t, res.Places[0], dir+"/first/f")
+	if res.Entries > 3 || len(res.Searched) != 1 {
+		t.Errorf("%s: %d entries, searched %q", lack, res.Entries, res.Searched)
+	}
+}
+
+func TestMaxEntries(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, 10)
+	w := nowhere(watch(t, newInotify(t), dir))
+	for _, bound := range []int{1, 2, 50} {
+		o := hint(dir, dir+"/d1")
+		o.MaxEntries = bound
+		res := paths(t, 0, []inotify.Watch{w}, o)
+		wantNone(t, res.Places[0], "did not find")
+		if res.Entries != bound {
+			t.Errorf("%d entries, want %d", res.Entries, bound)
+		}
+		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "bound") || res.Skipped[0].Path != dir {
+			t.Errorf("skipped %+v", res.Skipped)
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, 10)
+	w := nowhere(watch(t, newInotify(t), dir))
+	var calls []int
+	var at []time.Time
+	o := hint(dir)
+	for range 400 { // hints that are walked are not walked again, so that this is the mount
+		o.Hints = append(o.Hints, dir+"/d1")
+	}
+	o.MaxEntries = 200_000
+	o.Progress = func(entries int) {
+		calls, at = append(calls, entries), append(at, time.Now())
+	}
+	res := paths(t, 0, []inotify.Watch{w}, o)
+	for i := 1; i < len(calls); i++ {
+		if calls[i] <= calls[i-1] || calls[i] > res.Entries || at[i].Sub(at[i-1]) < 90*time.Millisecond {
+			t.Errorf("call %d: %d entries after %d, %v later", i, calls[i], calls[i-1], at[i].Sub(at[i-1]))
+		}
+	}
+	t.Logf("%d calls in %d entries", len(calls), res.Entries)
+}
+
+// Trees deeper than descriptors and PATH_MAX allow are walked.
+func TestDeepTree(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	const depth = 300
+	name := strings.Repeat("n", 50)
+	at, err := unix.Open(dir, unix.O_PATH, 0)
+	try(t, err)
+	n := newInotify(t)
+	near := make(map[string]inotify.Watch) // in a second directory of each level
+	path := dir
+	var deep inotify.Watch
+	for i := range depth {
+		for _, sub := range []string{"a" + name, "b" + name} { // whichever is read first
+			try(t, unix.Mkdirat(at, sub, 0o755))
+		}
+		next := []string{"a", "b"}[i%2]
+		fd, err := unix.Openat(at, map[string]string{"a": "b", "b": "a"}[next]+name, unix.O_PATH, 0)
+		try(t, err)
+		wd, err := n.AddWatch(fmt.Sprint("/proc/self/fd/", fd), quiet)
+		try(t, err)
+		unix.Close(fd)
+		near[path+"/"+map[string]string{"a": "b", "b": "a"}[next]+name] = inotify.Watch{WD: wd}
+		path += "/" + next + name
+		fd, err = unix.Openat(at, next+name, unix.O_PATH, 0)
+		try(t, err)
+		unix.Close(at)
+		at = fd
+	}
+	wd, err := n.AddWatch(fmt.Sprint("/proc/self/fd/", at), quiet)
+	try(t, err)
+	unix.Close(at)
+	byWD := make(map[inotify.WD]inotify.Watch)
+	for _, w := range lines(t, n) {
+		byWD[w.WD] = w
+	}
+	deep = byWD[wd]
+	var ws []inotify.Watch
+	var want []string
+	for p, w := range near {
+		ws, want = append(ws, byWD[w.WD]), append(want, p)
+	}
+	limit := unix.Rlimit{Cur: 100, Max: 100}
+	if lack == noHandles {
+		try(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	}
+	res := paths(t, 0, append(ws, deep), hint(dir))
+	for i, p := range want {
+		if len(p) < unix.PathMax {
+			wantPath(t, res.Places[i], p)
+		} else {
+			wantNone(t, res.Places[i])
+		}
+	}
+	wantNone(t, res.Places[len(ws)])
+	if lack == noHandles && !strings.Contains(res.Places[len(ws)].Err.Error(), "too long") {
+		t.Errorf("error %.300v", res.Places[len(ws)].Err)
+	}
+	if want := 1 + 2*depth; res.Entries != want {
+		t.Errorf("%d entries, want %d; skipped %+v", res.Entries, want, res.Skipped)
+	}
+}
+
+func TestUnreadableDirectories(t *testing.T) {
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/closed/in")+"/f"))
+	other := watch(t, newInotify(t), touch(t, dir+"/z"))
+	try(t, os.Chmod(dir+"/closed", 0o300))
+	t.Cleanup(func() { os.Chmod(dir+"/closed", 0o700) })
+	if _, err := os.ReadDir(dir + "/closed"); err == nil {
+		t.Skip("this needs directories that it may not read: run as an ordinary user")
+	}
+	o := hint(dir)
+	o.MaxEntries = 100
+	res := paths(t, 0, []inotify.Watch{w, other}, o)
+	wantNone(t, res.Places[0], "did not find")
+	wantPath(t, res.Places[1], dir+"/z")
+	if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, dir+"/closed") ||
+		!strings.Contains(res.Skipped[0].Reason, "permission denied") {
+		t.Errorf("skipped %+v", res.Skipped)
+	}
+}
+
+func TestUselessHints(t *testing.T) {
+	dir := t.TempDir()
+	file := touch(t, dir+"/f")
+	try(t, os.Symlink(dir, dir+"/link"))
+	w := watch(t, newInotify(t), file)
+	hints := []string{"", "relative", dir + "/missing", file + "/below", dir + "/link", file, "/\x00", dir + "/" + strings.Repeat("x/", 3000)}
+	o := hint(hints...)
+	o.MaxEntries = 100
+	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
+	for i, h := range hints {
+		if i >= len(res.Skipped) || filepath.Clean(res.Skipped[i].Path) != filepath.Clean(h) || res.Skipped[i].Reason == "" {
+			t.Fatalf("skipped %+v; want %q first", res.Skipped, hints)
+		}
+	}
+}
+
+// A search never follows a symbolic link.
+func TestSearchFollowsNoLink(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	w := watch(t, newInotify(t), touch(t, other+"/f"))
+	try(t, os.Symlink(other, dir+"/link"))
+	resolve := func(inotify.Watch) (string, error) { return "", nil }
+	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 5, Resolve: resolve}
+	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
+	for _, s := range res.Searched {
+		if strings.Contains(s, "link") {
+			t.Errorf("searched %q", s)
+		}
+	}
+	if res.Entries > 5 {
+		t.Errorf("%d entries", res.Entries)
+	}
+}
+
+func TestRemoteFilesystems(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := mkdir(t, t.TempDir()+"/auto")
+	var pipe [2]int
+	try(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	mount(t, "locate", dir, "autofs", 0, fmt.Sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", pipe[1], unix.Getpgrp()))
+	unix.Close(pipe[1])
+	w := nowhere(watch(t, newInotify(t), t.TempDir()))
+	o := hint(dir)
+	o.MaxEntries = 10
+	res := paths(t, 0, []inotify.Watch{w}, o)
+	if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, "autofs") {
+		t.Errorf("skipped %+v", res.Skipped)
+	}
+	o.AllFilesystems = true
+	res = paths(t, 0, []inotify.Watch{w}, o)
+	if len(res.Searched) == 0 || res.Searched[0] != dir {
+		t.Errorf("searched %q, skipped %+v", res.Searched, res.Skipped)
+	}
+}
+
+// Others rename and remove what is searched: no path is wrong, and the search
+// ends.
+func TestSearchOfAMovingTree(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	files := tree(t, dir, 20)
+	n := newInotify(t)
+	var ws []inotify.Watch
+	for _, f := range files {
+		ws = append(ws, nowhere(watch(t, n, f)))
+	}
+	still := touch(t, mkdir(t, dir+"/still")+"/f")
+	ws = append(ws, watch(t, n, still))
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			a, b := fmt.Sprintf("%s/d%d", dir, i%20), fmt.Sprintf("%s/d%d/in", dir, (i+7)%20)
+			if os.Rename(a, b) == nil {
+				os.Rename(b, a)
+			}
+		}
+	}()
+	for range 20 {
+		res, err := locate.Paths(context.Background(), proc(t, 0), ws, locate.Options{Level: locate.Search})
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		for _, p := range res.Places[:len(files)] {
+			wantNone(t, p)
+		}
+		wantPath(t, res.Places[len(files)], still)
+	}
+	close(stop)
+	<-ended
+}
+
+func TestProcessThatIsGone(t *testing.T) {
+	gone := proc(t, hold(t, nil, ":"))
+	w := inotify.Watch{WD: 1, Inode: 2}
+	if _, err := locate.Paths(context.Background(), gone, []inotify.Watch{w}, byHandles); err != nil {
+		t.Fatalf("while it lives: %v", err)
+	}
+	t.Run("gone", func(t *testing.T) {
+		var dead *os.File
+		t.Run("it lives", func(t *testing.T) {
+			pid := hold(t, nil, ":")
+			var err error
+			dead, err = os.Open(fmt.Sprint("/proc/", pid))
+			try(t, err)
+		})
+		defer dead.Close()
+		_, err := locate.Paths(context.Background(), dead, []inotify.Watch{w}, byHandles)
+		if !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOENT) {
+			t.Errorf("error %v", err)
+		}
+	})
+	closed, err := os.Open("/proc/self")
+	try(t, err)
+	closed.Close()
+	if _, err := locate.Paths(context.Background(), closed, []inotify.Watch{w}, byHandles); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("closed: error %v", err)
+	}
+}
