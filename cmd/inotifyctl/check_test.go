@@ -8,6 +8,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,14 +16,17 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
 )
 
 func TestCheck(t *testing.T) {
 	code, stdout, stderr := call("check")
 	wantSuccess(t, code, stderr)
 	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
-	const inUse = `(not known|\d+); ((at most )?\d+ in use by the processes of user \d+ seen here|how many are in use cannot be counted)`
+	const inUse = `(not known|\d+); ((at most )?\d+ in use by the processes of user \d+|how many are in use cannot be counted)`
 	for i, want := range []string{
 		`^INOTIFY_IOC_SETNEXTWD: (yes$|no: )`,
 		`^IN_MASK_CREATE: (yes$|no: )`,
@@ -64,36 +68,89 @@ func TestCheckAtTheLimit(t *testing.T) {
 	}
 }
 
-// What the kernel really shows of this process's own instances.
+// What the kernel really shows: an instance counts once, also if it has two
+// descriptors.
 func TestUsageCountsThisProcess(t *testing.T) {
 	before := countOwn(t)
-	n, err := inotify.New()
+	f := instance(t, watchesOn(t, 1, 2, 3)...)
+	dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
-	for range 3 {
-		if _, err := n.AddWatch(t.TempDir(), inotify.Create); err != nil {
-			t.Fatal(err)
-		}
-	}
-	listed := 3
-	if _, err := n.Watches(); errors.Is(err, errors.ErrUnsupported) {
-		listed = 0
+	defer unix.Close(dup)
+	watches := 3
+	if !listsWatches(t) {
+		watches = 0
 	}
 	after := countOwn(t)
-	if after.instances != before.instances+1 || after.watches != before.watches+listed {
-		t.Errorf("usage %+v became %+v with one instance, of which %d watches are listed", before, after, listed)
+	instances := 1
+	if after.unsure { // a kernel without kcmp
+		instances, watches = 2, 2*watches
+	}
+	if after.instances != before.instances+instances || after.watches != before.watches+watches {
+		t.Errorf("usage %+v became %+v with one instance, of which %d watches are listed", before, after, watches)
 	}
 }
 
 func countOwn(t *testing.T) usage {
 	t.Helper()
-	u := usage{uid: os.Geteuid()}
-	if err := u.addProcess("/proc/self"); err != nil {
+	list, err := checkpoint.Instances(os.Getpid())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return u
+	return newCensus(list, nil, func(int) (int, error) { return 5, nil }).of(5)
+}
+
+func TestCensus(t *testing.T) {
+	instanceOf := func(watches int, pids ...int) checkpoint.Instance {
+		i := checkpoint.Instance{Watches: watches}
+		for _, pid := range pids {
+			i.Descriptors = append(i.Descriptors, checkpoint.Descriptor{PID: pid, FD: 3})
+		}
+		return i
+	}
+	unsure := instanceOf(7, 30)
+	unsure.Ungrouped = errors.New("no kcmp")
+	var failed []*checkpoint.ProcessError
+	for _, pid := range []int{50, 60, 70, 80} {
+		failed = append(failed, &checkpoint.ProcessError{PID: pid})
+	}
+	unknown := errors.New("unknown")
+	users := map[int]int{10: 1000, 11: 1000, 20: 1001, 30: 1002, 50: 1000, 60: 1001, 70: noUser}
+	c := newCensus(
+		[]checkpoint.Instance{instanceOf(2, 10, 11, 20), instanceOf(4, 20), instanceOf(-1, 20), unsure},
+		failed,
+		func(pid int) (int, error) {
+			uid, known := users[pid]
+			if !known {
+				return noUser, unknown
+			}
+			return uid, nil
+		})
+	for uid, want := range map[int]usage{
+		1000: {instances: 1, watches: 2, unreadable: 2},
+		1001: {instances: 2, watches: 4, unreadable: 2},
+		1002: {instances: 1, watches: 7, unsure: true, unreadable: 1},
+		7:    {unreadable: 1},
+	} {
+		if got := c.of(uid); got != want {
+			t.Errorf("user %d: %+v, want %+v", uid, got, want)
+		}
+	}
+	if len(c.unreadable) != 3 { // 70 is a zombie or has ended
+		t.Errorf("unreadable are %v, want three", c.unreadable)
+	}
+}
+
+func TestProcessErrors(t *testing.T) {
+	one, two := &checkpoint.ProcessError{PID: 1, Err: io.EOF}, &checkpoint.ProcessError{PID: 2, Err: errors.Join(io.EOF, io.EOF)}
+	failed, rest := processErrors(errors.Join(one, errors.Join(two, io.ErrClosedPipe)))
+	if len(failed) != 2 || failed[0] != one || failed[1] != two || !errors.Is(rest, io.ErrClosedPipe) || errors.Is(rest, io.EOF) {
+		t.Errorf("got %v and %v", failed, rest)
+	}
+	if failed, rest := processErrors(nil); failed != nil || rest != nil {
+		t.Errorf("of nil: %v and %v", failed, rest)
+	}
 }
 
 // A fakeProc is a tree that looks like /proc.
@@ -104,7 +161,7 @@ type fakeProc struct {
 
 func newFakeProc(t *testing.T) fakeProc { return fakeProc{t, t.TempDir()} }
 
-func (p fakeProc) write(text string, path ...string) string {
+func (p fakeProc) write(text string, path ...string) {
 	p.t.Helper()
 	name := filepath.Join(append([]string{p.dir}, path...)...)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -113,128 +170,62 @@ func (p fakeProc) write(text string, path ...string) string {
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
-	return name
 }
 
-func (p fakeProc) process(pid string, state string, uid int) {
-	p.t.Helper()
+func TestUserOf(t *testing.T) {
+	p := newFakeProc(t)
 	// The effective user is the second one.
-	p.write(fmt.Sprintf("Name:\tx\nState:\t%s\nTgid:\t%s\nUid:\t7\t%d\t7\t7\nGid:\t1\t1\t1\t1\n", state, pid, uid), pid, "status")
-	if err := os.MkdirAll(filepath.Join(p.dir, pid, "fd"), 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p fakeProc) descriptor(pid, fd, target string, watches int) {
-	p.t.Helper()
-	p.write("pos:\t0\nflags:\t02004000\nmnt_id:\t15\nino:\t1057\n"+
-		strings.Repeat("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0\n", watches), pid, "fdinfo", fd)
-	if err := os.Symlink(target, filepath.Join(p.dir, pid, "fd", fd)); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p fakeProc) want(want usage) {
-	p.t.Helper()
-	got, err := countUsage(p.dir, want.uid)
-	if err != nil || got != want {
-		p.t.Errorf("usage %+v, %v, want %+v", got, err, want)
-	}
-}
-
-const inotifyLink = "anon_inode:inotify"
-
-func TestUsage(t *testing.T) {
-	p := newFakeProc(t)
-	p.process("10", "S (sleeping)", 1000)
-	p.descriptor("10", "3", inotifyLink, 2)
-	p.descriptor("10", "4", inotifyLink, 0)
-	p.descriptor("10", "5", "anon_inode:[eventpoll]", 4)
-	p.descriptor("10", "6", "/home/inotify", 8)
-	p.process("20", "R (running)", 1000)
-	p.descriptor("20", "3", inotifyLink, 16)
-	p.process("30", "S (sleeping)", 1001)
-	p.descriptor("30", "3", inotifyLink, 32)
-	p.process("40", "Z (zombie)", 1000)
-	p.descriptor("40", "3", inotifyLink, 64)
-	p.process("self", "R (running)", 1000)
-	p.descriptor("self", "3", inotifyLink, 128)
-	p.write("", "uptime")
-	p.want(usage{uid: 1000, instances: 3, watches: 18})
-	p.want(usage{uid: 1001, instances: 1, watches: 32})
-	p.want(usage{uid: 7})
-}
-
-func TestUsageSkipsTheVanished(t *testing.T) {
-	p := newFakeProc(t)
-	p.process("10", "S (sleeping)", 1000)
-	p.descriptor("10", "3", inotifyLink, 2)
-	if err := os.Mkdir(filepath.Join(p.dir, "20"), 0o755); err != nil {
-		t.Fatal(err) // ended before its status was read
-	}
-	p.process("30", "S (sleeping)", 1000) // and after
-	if err := os.Remove(filepath.Join(p.dir, "30", "fd")); err != nil {
-		t.Fatal(err)
-	}
-	p.process("40", "S (sleeping)", 1000) // a descriptor closed before its fdinfo was read
-	p.descriptor("40", "3", inotifyLink, 4)
-	if err := os.Remove(filepath.Join(p.dir, "40", "fdinfo", "3")); err != nil {
-		t.Fatal(err)
-	}
-	p.want(usage{uid: 1000, instances: 2, watches: 2})
-}
-
-func TestUsageCountsTheUnreadable(t *testing.T) {
-	p := newFakeProc(t)
+	status := "Name:\tx\nState:\t%s\nTgid:\t1\nUid:\t7\t1000\t7\t7\nGid:\t1\t1\t1\t1\n"
+	p.write(fmt.Sprintf(status, "S (sleeping)"), "10", "status")
+	p.write(fmt.Sprintf(status, "Z (zombie)"), "20", "status")
+	p.write("Name:\tx\n", "30", "status")
 	// A directory where a file is to be cannot be read by root either.
-	for _, dir := range []string{"10/status", "20/fdinfo/3"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, dir), 0o755); err != nil {
-			t.Fatal(err)
+	p.write("", "40", "status", "x")
+	for pid, want := range map[int]struct {
+		uid     int
+		unknown bool
+	}{
+		10: {1000, false},
+		20: {noUser, false},
+		30: {noUser, true},
+		40: {noUser, true},
+		50: {noUser, false}, // there is none
+	} {
+		if uid, err := userOf(p.dir, pid); uid != want.uid || (err != nil) != want.unknown {
+			t.Errorf("process %d: user %d, %v, want %+v", pid, uid, err, want)
 		}
 	}
-	p.process("20", "S (sleeping)", 1000)
-	if err := os.Symlink(inotifyLink, filepath.Join(p.dir, "20", "fd", "3")); err != nil {
-		t.Fatal(err)
-	}
-	p.descriptor("20", "4", inotifyLink, 2)
-	p.process("30", "S (sleeping)", 1000)
-	if err := os.Remove(filepath.Join(p.dir, "30", "fd")); err != nil {
-		t.Fatal(err)
-	}
-	p.write("", "30", "fd")
-	p.write("Name:\tx\n", "40", "status")
-	want := usage{uid: 1000, instances: 2, watches: 2, unreadable: 4}
-	p.want(want)
-	wantText(t, limitLines(p.dir, want, nil)[1], "fs.inotify.max_user_watches: not known; 2 in use by the processes of user 1000 seen here "+
-		"(a descriptor inherited or duplicated counts each time); processes that could not be read and may have more: 4")
 }
 
-func TestUsageWithoutProc(t *testing.T) {
-	var stdout strings.Builder
-	err := check(nil, &stdout, filepath.Join(t.TempDir(), "none"))
-	if err == nil || !strings.Contains(advise(err), "mount proc") || strings.Contains(advise(err), "give a path") {
-		t.Errorf("error %v, want one that says to mount proc", err)
-	}
+func TestCommandOf(t *testing.T) {
+	p := newFakeProc(t)
+	p.write("a\nb\n\n", "10", "comm")
+	wantText(t, commandOf(p.dir, 10), "a\nb\n")
+	wantText(t, commandOf(p.dir, 20), "?")
 }
 
 func TestLimitLines(t *testing.T) {
 	p := newFakeProc(t)
 	p.write("128\n", "sys/fs/inotify/max_user_instances")
 	p.write("8192\n", "sys/fs/inotify/max_user_watches")
-	p.write("16384\n", "sys/fs/inotify/max_queued_events")
-	u := usage{uid: 1000, instances: 3, watches: 18}
-	const counted = " in use by the processes of user 1000 seen here (a descriptor inherited or duplicated counts each time)"
+	const counted = " in use by the processes of user 1000"
 	for _, tt := range []struct {
-		listed  error
-		watches string
+		u                  usage
+		listed             error
+		instances, watches string
 	}{
-		{nil, "at most 18" + counted},
-		{errors.ErrUnsupported, "how many are in use cannot be counted, as fdinfo does not list them"},
+		{usage{instances: 3, watches: 18}, nil, "3" + counted, "18" + counted},
+		{usage{instances: 3}, errors.ErrUnsupported, "3" + counted, "how many are in use cannot be counted, as fdinfo does not list them"},
+		{
+			usage{instances: 3, watches: 18, unsure: true, unreadable: 4}, nil,
+			"at most 3" + counted + " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4",
+			"at most 18" + counted + " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4",
+		},
 	} {
-		wantText(t, strings.Join(limitLines(p.dir, u, tt.listed), "\n"),
-			"fs.inotify.max_user_instances: 128; at most 3"+counted+"\n"+
+		wantText(t, strings.Join(limitLines(p.dir, 1000, tt.u, tt.listed), "\n"),
+			"fs.inotify.max_user_instances: 128; "+tt.instances+"\n"+
 				"fs.inotify.max_user_watches: 8192; "+tt.watches+"\n"+
-				"fs.inotify.max_queued_events: 16384; for each instance, not for the user")
+				"fs.inotify.max_queued_events: not known; for each instance, not for the user")
 	}
 }
 
@@ -246,7 +237,7 @@ func TestFeatureLines(t *testing.T) {
 
 func TestOwnUserIsShown(t *testing.T) {
 	_, stdout, _ := call("check")
-	if want := "user " + strconv.Itoa(os.Geteuid()) + " "; !strings.Contains(stdout, want) {
+	if want := "user " + strconv.Itoa(os.Geteuid()); !strings.Contains(stdout, want) {
 		t.Errorf("%q, want %q in it", stdout, want)
 	}
 }

@@ -45,14 +45,16 @@ func TestMain(m *testing.M) {
 		main()
 	case "command":
 		main()
+	case "hold":
+		holdOn()
 	}
 	os.Exit(m.Run())
 }
 
-// failCalls has the kernel fail calls of number nr on this thread, where the
-// command then makes them, if argument 1 has the value in the bits of mask.
+// failCalls has the kernel fail calls of number nr in this process if argument 1
+// has the value in the bits of mask.
 func failCalls(nr, mask, value uint32, errno unix.Errno) {
-	runtime.LockOSThread()
+	runtime.LockOSThread()   // which gets no_new_privs first
 	offset := uint32(16 + 8) // of the low half of argument 1, in struct seccomp_data
 	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
 		offset += 4
@@ -68,7 +70,7 @@ func failCalls(nr, mask, value uint32, errno unix.Errno) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
 	runtime.KeepAlive(filter)
 }
 
@@ -128,7 +130,7 @@ func exitCode(t *testing.T, err error) int {
 	case !errors.As(err, &exit):
 		t.Fatal(err)
 	case exit.ExitCode() == exitNotTaken:
-		t.Skip("this needs a kernel without the ioctl, or seccomp")
+		t.Skip("this needs seccomp, or a kernel that lacks what is to be missing")
 	}
 	return exit.ExitCode()
 }

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The command inotifyctl watches paths, also under a watch descriptor of the
-// caller's choice, and tells what this kernel's inotify can do.
+// caller's choice, tells what this kernel's inotify can do and which process
+// watches what.
 //
 //	inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
 //	inotifyctl check
+//	inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
 //
 // It exits with 0 after success and after an interrupt of watch, with 1 after
 // a failure, which one line on standard error explains, and with 2 if the
@@ -32,6 +34,7 @@ import (
 const usageText = `usage:
   inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
   inotifyctl check
+  inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
   inotifyctl help
 
 watch adds a watch on each PATH, says how it got its number, and prints the
@@ -47,6 +50,12 @@ events, one a line, until it is interrupted.
 
 check tells what this kernel's inotify can do, and how much of its limits you
 have in use.
+
+ls lists the instances that processes have, and how much of the limits their
+users have in use: of all processes that can be read, or of those given.
+  -w            list the watches of each: number, mask and, if found, path
+  -json         print a JSON object for each instance, then one for each user
+  -paths LEVEL  as for dump
 `
 
 func main() {
@@ -79,7 +88,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case "watch":
 		err = watch(ctx, args[1:], stdout, stderr)
 	case "check":
-		err = check(args[1:], stdout, "/proc")
+		err = check(args[1:], stdout)
+	case "ls":
+		err = ls(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		err = flag.ErrHelp
 	default:
@@ -119,10 +130,29 @@ func advise(err error) string {
 	return err.Error()
 }
 
+// An advisedError has its own hint.
+type advisedError struct {
+	error
+	hint string // "" if there is none
+}
+
+func (e *advisedError) Unwrap() error { return e.error }
+
+// advised returns err with the hint, unless it is nil.
+func advised(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &advisedError{err, hint}
+}
+
 func hint(err error) string {
+	var own *advisedError
 	var cycle *inotify.CycleError
 	var limit *inotify.LimitError
 	switch {
+	case errors.As(err, &own):
+		return own.hint
 	case errors.As(err, &limit):
 		return "" // it names the settings to raise
 	case errors.Is(err, context.Canceled):

@@ -70,10 +70,7 @@ func (p *printer) event(ev inotify.Event) error {
 		delete(p.paths, ev.WD)
 	}
 	if p.json {
-		return p.object(eventObject{
-			WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie,
-			Name: ev.Name, NameBytes: invalid(ev.Name),
-		})
+		return p.object(newEventObject(ev))
 	}
 	if ev.Mask.Has(inotify.QOverflow) {
 		return p.line(fmt.Sprintf("%d %v: the queue was full and events were lost: look at the watched paths again (rescan)", ev.WD, ev.Mask))
@@ -98,14 +95,17 @@ func (p *printer) line(s string) error {
 	return err
 }
 
-func (p *printer) object(v any) error {
+func (p *printer) object(v any) error { return writeObject(p.w, v) }
+
+// writeObject writes v as one line of JSON, with one write.
+func writeObject(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := p.w.Write(b.Bytes())
+	_, err := w.Write(b.Bytes())
 	return err
 }
 
@@ -128,6 +128,13 @@ type eventObject struct {
 	Cookie    uint32       `json:"cookie"`
 	Name      string       `json:"name"`
 	NameBytes []byte       `json:"nameBytes,omitempty"`
+}
+
+func newEventObject(ev inotify.Event) eventObject {
+	return eventObject{
+		WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie,
+		Name: ev.Name, NameBytes: invalid(ev.Name),
+	}
 }
 
 // invalid returns s's bytes if it is not valid UTF-8.

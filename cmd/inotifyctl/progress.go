@@ -12,7 +12,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A bar shows on a terminal how far a climb is.
+// A bar shows on a terminal how far a climb or a search is.
 type bar struct {
 	w     io.Writer // nil shows nothing
 	drawn bool
@@ -24,10 +24,27 @@ const (
 )
 
 func (b *bar) draw(p inotify.Progress) {
+	b.text(barText(p))
+}
+
+// searched shows how far a search is, which has no known end.
+func (b *bar) searched(entries int) {
+	b.text(fmt.Sprintf("searching: %d entries looked at", entries))
+}
+
+func (b *bar) text(s string) {
 	if b.w != nil {
-		io.WriteString(b.w, clearLine+barText(p))
+		io.WriteString(b.w, clearLine+s)
 		b.drawn = true
 	}
+}
+
+// newBar returns a bar that shows itself if w is a terminal.
+func newBar(w io.Writer) *bar {
+	if !isTerminal(w) {
+		return new(bar)
+	}
+	return &bar{w: w}
 }
 
 // clear leaves the line as it was before the bar.

@@ -27,3 +27,23 @@ func isTerminal(w io.Writer) bool {
 	})
 	return e == 0
 }
+
+// columns returns how wide the terminal w is, or 0 if it is none.
+func columns(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	conn, err := w.(*os.File).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	const usual = 80 // where the terminal does not know
+	var size struct{ rows, columns, x, y uint16 }
+	conn.Control(func(fd uintptr) {
+		syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+	})
+	if size.columns == 0 {
+		return usual
+	}
+	return int(size.columns)
+}

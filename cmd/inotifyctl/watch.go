@@ -96,10 +96,7 @@ func watch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // restore makes w's watch under the number wd.
 func (w *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, maxSteps int64, stderr io.Writer) error {
-	b := bar{}
-	if isTerminal(stderr) {
-		b.w = stderr
-	}
+	b := newBar(stderr)
 	defer b.clear()
 	w.wd, w.how = wd, byIoctl
 	return n.RestoreWatch(ctx, wd, w.path, w.mask,

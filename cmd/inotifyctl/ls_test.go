@@ -1,0 +1,254 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// lines returns the lines of a text, their blanks made one.
+func lines(text string) (ls []string) {
+	for line := range strings.Lines(text) {
+		ls = append(ls, strings.Join(strings.Fields(line), " "))
+	}
+	return ls
+}
+
+func wantLine(t *testing.T, text string, format string, args ...any) {
+	t.Helper()
+	want := fmt.Sprintf(format, args...)
+	for _, line := range lines(text) {
+		if line == want {
+			return
+		}
+	}
+	t.Errorf("no line %q in\n%s", want, text)
+}
+
+func TestLs(t *testing.T) {
+	needsList(t)
+	needsKcmp(t)
+	f := instance(t, watchesOn(t, 1, 7)...)
+	one := hold(t, []*os.File{f}, "dup=3:9", "comm=one")
+	two := hold(t, []*os.File{f}, "comm=two")
+	alone := holdAlone(t, instance(t), "comm=alone")
+	f.Close()
+	// The processes that share it are told also if they were not asked for.
+	code, stdout, stderr := call("ls", one.arg(), alone.arg())
+	wantSuccess(t, code, stderr)
+	wantText(t, lines(stdout)[0], "PID COMMAND FD WATCHES SHARED WITH")
+	wantLine(t, stdout, "%d one 3, 9 2 %d", one.pid, two.pid)
+	wantLine(t, stdout, "%d two 3 2 %d", two.pid, one.pid)
+	wantLine(t, stdout, "%d alone 3 0 -", alone.pid)
+	users := regexp.MustCompile(fmt.Sprintf(`(?m)^user %d: \d+ of \d+ instances, \d+ of \d+ watches$`, os.Geteuid()))
+	if !users.MatchString(stdout) {
+		t.Errorf("no line %q in\n%s", users, stdout)
+	}
+	for _, all := range lines(stdout)[1:] {
+		if len(users.FindString(all)) > 0 {
+			break
+		}
+		if pid := strings.Fields(all)[0]; pid != one.arg() && pid != two.arg() && pid != alone.arg() {
+			t.Errorf("line %q is of another process", all)
+		}
+	}
+}
+
+func TestLsOfAll(t *testing.T) {
+	needsList(t)
+	f := instance(t, watchesOn(t, 1)...)
+	h := holdAlone(t, f, "comm=the holder")
+	code, stdout, stderr := call("ls")
+	wantSuccess(t, code, stderr)
+	wantLine(t, stdout, "%d the holder 3 1 -", h.pid)
+}
+
+func TestLsJSON(t *testing.T) {
+	needsList(t)
+	needsKcmp(t)
+	ws := watchesOn(t, 1, 7)
+	f := instance(t, ws...)
+	one := hold(t, []*os.File{f}, "dup=3:9", "comm=<one>")
+	two := hold(t, []*os.File{f}, "comm=\xff\n")
+	f.Close()
+	code, stdout, stderr := call("ls", "-json", "-w", "-paths", "none", one.arg())
+	if code != 0 || strings.Contains(stderr, "\n") && !strings.HasPrefix(stderr, "inotifyctl: processes that could not be read") {
+		t.Fatalf("exit code %d and %q", code, stderr)
+	}
+	first, rest, _ := strings.Cut(stdout, "\n")
+	wantText(t, first, fmt.Sprintf(`{"processes":[{"pid":%d,"command":"<one>","fds":[3,9]},{"pid":%d,"command":"\ufffd\n","commandBytes":"/wo=","fds":[3]}],`+
+		`"shared":true,"watches":2,"watchList":[{"wd":1,"mask":"IN_CREATE|IN_DELETE","path":""},{"wd":7,"mask":"IN_CREATE|IN_DELETE","path":""}],`+
+		`"notLearned":["path: not asked for"]}`, one.pid, two.pid))
+	var user map[string]any
+	if err := json.Unmarshal([]byte(rest), &user); err != nil || strings.Count(rest, "\n") != 1 {
+		t.Fatalf("%q: %v", rest, err)
+	}
+	for _, name := range []string{"uid", "instances", "maxInstances", "watches", "maxWatches"} {
+		if _, is := user[name].(float64); !is {
+			t.Errorf("%q lacks %s", rest, name)
+		}
+	}
+}
+
+func TestLsWatches(t *testing.T) {
+	needsRoot(t)
+	needsList(t)
+	dir := filepath.Join(t.TempDir(), "a\x1b[31m\nb")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := instance(t, inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}, inotify.Watch{WD: 20, Mask: inotify.AllEvents | inotify.OneShot, Path: filepath.Dir(dir)})
+	h := holdAlone(t, f, "comm=x\x1b[2J\ny")
+	code, stdout, stderr := call("ls", "-w", h.arg())
+	wantSuccess(t, code, stderr)
+	wantLine(t, stdout, `%d "x\x1b[2J\ny" 3 2 -`, h.pid)
+	wantLine(t, stdout, `1 IN_CREATE "%s"`, filepath.Dir(dir)+`/a\x1b[31m\nb`)
+	wantLine(t, stdout, `20 IN_ALL_EVENTS|IN_ONESHOT %s`, filepath.Dir(dir))
+	if strings.Contains(stdout, "\x1b") {
+		t.Errorf("an escape character is in %q", stdout)
+	}
+}
+
+// Without the right to open handles, the reason is told once.
+func TestLsWithoutRights(t *testing.T) {
+	needsList(t)
+	f := instance(t, watchesOn(t, 1, 2, 3)...)
+	h := holdAlone(t, f)
+	cmd := asNobody(t, command(t, "ls", "-w"))
+	if os.Geteuid() == 0 {
+		// nobody's own instances are what he may read.
+		f := instance(t, watchesOn(t, 1, 2, 3)...)
+		holder := asNobody(t, command(t))
+		holder.Env = append(holder.Env, "INOTIFYCTL_TEST_CHILD=hold")
+		holder.ExtraFiles = []*os.File{f}
+		h = start(t, holder)
+		f.Close()
+	}
+	cmd.Args = append(cmd.Args, h.arg())
+	code, stdout, stderr := result(t, cmd)
+	wantSuccess(t, code, stderr)
+	for _, wd := range []string{"1", "2", "3"} {
+		wantLine(t, stdout, "%s IN_CREATE|IN_DELETE ?", wd)
+	}
+	if n := strings.Count(stdout, "not learned: path of 3 watches: "); n != 1 || strings.Count(stdout, "not learned") != 1 {
+		t.Errorf("the reason is not told once in\n%s", stdout)
+	}
+	if os.Geteuid() == 0 { // whose processes nobody cannot read
+		all := lines(stdout)
+		if last := all[len(all)-1]; !strings.HasPrefix(last, "processes that could not be read and may have more: ") || !strings.HasSuffix(last, " (run it as root)") {
+			t.Errorf("the last line is %q", last)
+		}
+	}
+}
+
+func TestLsUnreadableInJSON(t *testing.T) {
+	needsRoot(t)
+	code, stdout, stderr := result(t, asNobody(t, command(t, "ls", "-json")))
+	if code != 0 || !regexp.MustCompile(`^inotifyctl: processes that could not be read and may have more: \d+ \(run it as root\)\n$`).MatchString(stderr) {
+		t.Errorf("exit code %d and %q", code, stderr)
+	}
+	if strings.Contains(stdout, "could not be read") {
+		t.Errorf("standard output has no objects alone: %q", stdout)
+	}
+}
+
+// A process that fails is told after the others were printed.
+func TestLsFailures(t *testing.T) {
+	needsList(t)
+	f := instance(t)
+	h := holdAlone(t, f, "comm=holder")
+	code, stdout, stderr := call("ls", "2147483647", h.arg())
+	wantLine(t, stdout, "%d holder 3 0 -", h.pid)
+	wantFailure(t, code, stderr, "process 2147483647", "give the number of a process that runs")
+}
+
+func TestLsOfNothing(t *testing.T) {
+	h := hold(t, nil)
+	code, stdout, stderr := call("ls", h.arg())
+	wantSuccess(t, code, stderr)
+	if !strings.HasPrefix(stdout, "no inotify instance was found\n") {
+		t.Errorf("got %q", stdout)
+	}
+}
+
+func TestLsWhereNothingIsListed(t *testing.T) {
+	if listsWatches(t) {
+		t.Skip("this needs a kernel that lists no watches in fdinfo")
+	}
+	h := holdAlone(t, instance(t, watchesOn(t, 1)...), "comm=holder")
+	code, stdout, stderr := call("ls", "-w", h.arg())
+	wantSuccess(t, code, stderr)
+	if !regexp.MustCompile(`(?m)^ *` + h.arg() + ` +\S+ +3 +\? `).MatchString(stdout) {
+		t.Errorf("no line with an unknown number of watches in\n%s", stdout)
+	}
+	if !strings.Contains(stdout, "not learned: watches: ") {
+		t.Errorf("no reason in\n%s", stdout)
+	}
+}
+
+// On a terminal long things are shortened in the middle, and else never.
+func TestLsOnTerminal(t *testing.T) {
+	needsRoot(t)
+	needsList(t)
+	path := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := instance(t, inotify.Watch{WD: 1, Mask: inotify.Create | inotify.Delete | inotify.MovedFrom | inotify.MovedTo, Path: path})
+	h := holdAlone(t, f, "comm=holder")
+	for _, tt := range []struct{ columns, width int }{{50, 50}, {0, 80}} {
+		master, slave := openTerminal(t)
+		if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(tt.columns)}); err != nil {
+			t.Fatal(err)
+		}
+		cmd := command(t, "ls", "-w", h.arg())
+		cmd.Stdout, cmd.Stderr = slave, os.Stderr
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		readUntil(t, master, "\r\n") // the names
+		readUntil(t, master, "\r\n") // the process
+		got := strings.TrimSuffix(readUntil(t, master, "\r\n"), "\r\n")
+		if cells(got) != tt.width || strings.Count(got, "…") == 0 || !strings.HasPrefix(got, "    1  IN_") || !strings.HasSuffix(got, "long") {
+			t.Errorf("on %d columns: %q", tt.columns, got)
+		}
+	}
+	code, stdout, stderr := call("ls", "-w", h.arg())
+	wantSuccess(t, code, stderr)
+	wantLine(t, stdout, "1 IN_MOVED_FROM|IN_MOVED_TO|IN_CREATE|IN_DELETE %s", path)
+}
+
+func TestMaskText(t *testing.T) {
+	for mask, want := range map[inotify.Mask]string{
+		0:                                    "0",
+		inotify.Create:                       "IN_CREATE",
+		inotify.AllEvents:                    "IN_ALL_EVENTS",
+		inotify.AllEvents | inotify.OneShot:  "IN_ALL_EVENTS|IN_ONESHOT",
+		inotify.AllEvents &^ inotify.Access:  (inotify.AllEvents &^ inotify.Access).String(),
+		inotify.ExclUnlink | inotify.OneShot: "IN_EXCL_UNLINK|IN_ONESHOT",
+	} {
+		wantText(t, maskText(mask), want)
+	}
+}
+
+func TestLsOfProgramInC(t *testing.T) {
+	needsList(t)
+	h := inC(t, 200, "c\x1bc", t.TempDir(), t.TempDir())
+	code, stdout, stderr := call("ls", h.arg())
+	wantSuccess(t, code, stderr)
+	wantLine(t, stdout, `%s "c\x1bc" 200 2 -`, strconv.Itoa(h.pid))
+}

@@ -1,0 +1,180 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// noUser is the user of what has ended, and of a zombie, which has no
+// descriptors left and whose fd directory only root may read.
+const noUser = -1
+
+// userOf returns the effective user of a process under proc: the one to whom
+// the kernel would charge an instance that it makes.
+func userOf(proc string, pid int) (int, error) {
+	dir := filepath.Join(proc, strconv.Itoa(pid))
+	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil && gone(dir, err) {
+		return noUser, nil
+	}
+	if err != nil {
+		return noUser, err
+	}
+	return holder(status)
+}
+
+// commandOf returns the name of a process's command, which the process itself
+// can set to any bytes.
+func commandOf(proc string, pid int) string {
+	name, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "comm"))
+	if err != nil {
+		return "?"
+	}
+	return strings.TrimSuffix(string(name), "\n")
+}
+
+// gone reports whether err came because the process has ended. Reading what was
+// open at its end gives ESRCH, which not every system has a name for.
+func gone(dir string, err error) bool {
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	_, err = os.Lstat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// holder returns the effective user that a process's status shows:
+//
+//	State:	S (sleeping)
+//	Uid:	1000	1000	1000	1000
+func holder(status []byte) (int, error) {
+	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
+		fields := strings.Fields(value)
+		switch {
+		case key == "State" && len(fields) > 0 && fields[0] == "Z":
+			return noUser, nil
+		case key == "Uid" && len(fields) > 1:
+			return strconv.Atoi(fields[1])
+		}
+	}
+	return noUser, errors.New("its status shows no user")
+}
+
+// A census is who has which instances.
+type census struct {
+	instances  []checkpoint.Instance
+	users      map[int]*usage
+	unreadable []*checkpoint.ProcessError // zombies left out
+}
+
+// A usage is what the processes of one user have open, as far as they could be
+// read. An instance is charged to who made it, which nothing shows: here to the
+// user of the first process that has it.
+type usage struct {
+	instances  int
+	watches    int  // 0 where the kernel lists none
+	unsure     bool // some instances may be counted more than once
+	unreadable int  // processes of his that could not be read, or not in full
+}
+
+// takeCensus reads all processes.
+func takeCensus(proc string) (*census, error) {
+	list, err := checkpoint.Instances()
+	failed, err := processErrors(err)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the processes: mount proc at /proc: %v", err)
+	}
+	return newCensus(list, failed, func(pid int) (int, error) { return userOf(proc, pid) }), nil
+}
+
+func newCensus(list []checkpoint.Instance, failed []*checkpoint.ProcessError, userOf func(pid int) (int, error)) *census {
+	c := &census{instances: list, users: make(map[int]*usage)}
+	for _, i := range list {
+		uid, _ := userOf(i.Descriptors[0].PID)
+		u := c.user(uid)
+		u.instances++
+		u.watches += max(i.Watches, 0)
+		u.unsure = u.unsure || i.Ungrouped != nil
+	}
+	for _, f := range failed {
+		uid, err := userOf(f.PID)
+		switch {
+		case err != nil: // of any user
+			c.user(noUser).unreadable++
+		case uid == noUser:
+			continue
+		default:
+			c.user(uid).unreadable++
+		}
+		c.unreadable = append(c.unreadable, f)
+	}
+	return c
+}
+
+func (c *census) user(uid int) *usage {
+	if c.users[uid] == nil {
+		c.users[uid] = new(usage)
+	}
+	return c.users[uid]
+}
+
+// of returns the usage of user uid; processes whose user is not known may be
+// his.
+func (c *census) of(uid int) usage {
+	u := *c.user(uid)
+	if uid != noUser {
+		u.unreadable += c.user(noUser).unreadable
+	}
+	return u
+}
+
+// processErrors takes an error of checkpoint.Instances apart: into those of
+// single processes, and what else there is.
+func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			f, r := processErrors(e)
+			failed, rest = append(failed, f...), errors.Join(rest, r)
+		}
+		return failed, rest
+	}
+	if one, ok := err.(*checkpoint.ProcessError); ok {
+		return []*checkpoint.ProcessError{one}, nil
+	}
+	return nil, err
+}
+
+// limitOf returns a setting of fs.inotify, or -1 if it cannot be read.
+func limitOf(proc, name string) int {
+	text, err := os.ReadFile(filepath.Join(proc, "sys/fs/inotify", name))
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// ofLimit returns "of 128", or "of an unknown number".
+func ofLimit(limit int) string {
+	if limit < 0 {
+		return "of an unknown number"
+	}
+	return "of " + strconv.Itoa(limit)
+}
