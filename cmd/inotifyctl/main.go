@@ -3,11 +3,13 @@
 
 // The command inotifyctl watches paths, also under a watch descriptor of the
 // caller's choice, tells what this kernel's inotify can do and which process
-// watches what.
+// watches what, and takes whole instances of other processes.
 //
 //	inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
 //	inotifyctl check
 //	inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
+//	inotifyctl dump [-fd N] [-paths none|handles|search] [-drain] [-o FILE] PID
+//	inotifyctl verify [-fd N] FILE PID
 //
 // It exits with 0 after success and after an interrupt of watch, with 1 after
 // a failure, which one line on standard error explains, and with 2 if the
@@ -35,6 +37,8 @@ const usageText = `usage:
   inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
   inotifyctl check
   inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
+  inotifyctl dump [-fd N] [-paths none|handles|search] [-drain] [-o FILE] PID
+  inotifyctl verify [-fd N] FILE PID
   inotifyctl help
 
 watch adds a watch on each PATH, says how it got its number, and prints the
@@ -56,6 +60,23 @@ users have in use: of all processes that can be read, or of those given.
   -w            list the watches of each: number, mask and, if found, path
   -json         print a JSON object for each instance, then one for each user
   -paths LEVEL  as for dump
+
+dump writes a snapshot of a process's instance, as JSON. What could not be
+learned, and what others may have noticed of it, it tells on standard error.
+  -fd N         its descriptor, where the process has more than one instance
+  -paths LEVEL  how to find the paths of the watches: none; handles opens file
+                handles, which needs root (the default); search reads the
+                directories of their filesystems as well, which watchers see
+  -hint DIR     search below DIR first; may be given more than once
+  -max-entries N  end the search after N directory entries
+  -drain        take the pending events, too, and the next number: the process
+                must be stopped, and does not get the events any more
+  -o FILE       write to FILE, which is replaced at the end, and readable for
+                you alone, rather than to standard output
+
+verify compares a process's instance with the snapshot in FILE ("-": standard
+input), prints the differences, and exits with 1 if there are any.
+  -fd N         its descriptor, if not the same as in the snapshot
 `
 
 func main() {
@@ -91,6 +112,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		err = check(args[1:], stdout)
 	case "ls":
 		err = ls(ctx, args[1:], stdout, stderr)
+	case "dump":
+		err = dump(ctx, args[1:], stdout, stderr)
+	case "verify":
+		err = verify(ctx, args[1:], stdout)
 	case "help", "-h", "-help", "--help":
 		err = flag.ErrHelp
 	default:

@@ -44,6 +44,14 @@ func TestMisuse(t *testing.T) {
 		{"ls 1 -w", `ls: "-w"`},
 		{"ls -paths all", "none, handles and search"},
 		{"ls -max-entries 0", "from 1 on"},
+		{"dump", "dump: one PID"},
+		{"dump 1 2", "dump: one PID"},
+		{"dump -fd -1 1", "number of a descriptor"},
+		{"dump -paths ALL 1", "none, handles and search"},
+		{"dump x", `dump: "x"`},
+		{"verify file", "verify: FILE and PID"},
+		{"verify file x", `verify: "x"`},
+		{"verify -fd 4294967296 file 1", "number of a descriptor"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(tt.args)...)
@@ -60,7 +68,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h"} {
+	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h"} {
 		t.Run(args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(args)...)
 			wantSuccess(t, code, stderr)

@@ -1,0 +1,14 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build !linux
+
+package main
+
+// What needs these is Linux's.
+
+func outliveReaders() (end func()) { return func() {} }
+
+func isNoProcess(error) bool { return false }
+
+func isNoInstance(error) bool { return false }

@@ -1,0 +1,410 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// read returns the snapshot that is in a text.
+func read(t *testing.T, text string) *checkpoint.Snapshot {
+	t.Helper()
+	s, err := checkpoint.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return s
+}
+
+func content(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// stop stops the process, and returns when all its threads are.
+func (h *held) stop() {
+	h.t.Helper()
+	if err := h.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		h.t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(h.pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		h.t.Fatalf("the process did not stop: %v, %v", status, err)
+	}
+	// Threads that run on other processors stop a little later.
+	tasks := fmt.Sprintf("/proc/%d/task", h.pid)
+	for running := true; running; {
+		running = false
+		threads, err := os.ReadDir(tasks)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "stat"))
+			if err == nil && !strings.Contains(string(stat), ") T ") {
+				running = true
+			}
+		}
+	}
+}
+
+// holdPending returns a stopped process that has an instance with events on
+// three files that were not read.
+func holdPending(t *testing.T) *held {
+	t.Helper()
+	needsList(t)
+	ws := watchesOn(t, 7)
+	f := instance(t, ws...)
+	h := holdAlone(t, f)
+	for _, name := range []string{"one", "two", "three"} {
+		touch(t, ws[0].Path, name)
+	}
+	h.stop()
+	return h
+}
+
+func wantPending(t *testing.T, s *checkpoint.Snapshot) {
+	t.Helper()
+	var names []string
+	for _, ev := range s.Pending {
+		names = append(names, ev.Name)
+	}
+	wantText(t, strings.Join(names, " "), "one two three")
+}
+
+func TestDump(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 7)
+	f := instance(t, ws...)
+	h := holdAlone(t, f, "move=3:12")
+	code, stdout, stderr := call("dump", h.arg())
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	s := read(t, stdout)
+	if s.FD != 12 || len(s.Watches) != 2 || s.Watches[0].WD != 1 || s.Watches[1].WD != 7 || s.Watches[1].Mask != ws[1].Mask {
+		t.Errorf("got %+v", s)
+	}
+	if os.Geteuid() == 0 && (s.Watches[0].Path != ws[0].Path || s.Watches[1].Path != ws[1].Path) {
+		t.Errorf("got %+v, want the paths of %+v", s.Watches, ws)
+	}
+	for _, want := range []string{`not learned: .*\bnext_wd\b.*: not asked for`, `effect: a duplicate of the descriptor`} {
+		if !regexp.MustCompile(`(?m)^inotifyctl: ` + want).MatchString(stderr) {
+			t.Errorf("standard error lacks %q:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestDumpOfProgramInC(t *testing.T) {
+	needsRoot(t)
+	needsList(t)
+	dir := t.TempDir()
+	h := inC(t, 5, "holder", dir)
+	code, stdout, stderr := call("dump", "-fd", "5", h.arg())
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	s := read(t, stdout)
+	if s.FD != 5 || s.Flags != 0 || len(s.Watches) != 1 || s.Watches[0].Path != dir || s.Watches[0].Mask != inotify.Create|inotify.Delete|inotify.ExclUnlink {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// Without root, the paths are found by searching.
+func TestDumpWithoutRights(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 7)
+	if os.Geteuid() == 0 { // let him in
+		for dir := ws[0].Path; dir != os.TempDir(); dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f := instance(t, ws...)
+	holder := asNobody(t, command(t))
+	holder.Env = append(holder.Env, "INOTIFYCTL_TEST_CHILD=hold")
+	holder.ExtraFiles = []*os.File{f}
+	h := start(t, holder)
+	f.Close()
+	code, stdout, stderr := result(t, asNobody(t, command(t, "dump", h.arg())))
+	if code != 0 || !strings.Contains(stderr, "path of 2 watches") {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if s := read(t, stdout); len(s.Watches) != 2 || s.Watches[0].Path != "" {
+		t.Errorf("got %+v", s)
+	}
+	code, stdout, stderr = result(t, asNobody(t, command(t, "dump", "-paths", "search", "-hint", "/proc/self", "-hint", filepath.Dir(ws[0].Path), "-max-entries", "1000", h.arg())))
+	if code != 0 || strings.Contains(stderr, "path of ") || !strings.Contains(stderr, "effect: the directories below ") {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if s := read(t, stdout); s.Watches[0].Path != ws[0].Path || s.Watches[1].Path != ws[1].Path {
+		t.Errorf("got %+v, want the paths of %+v", s.Watches, ws)
+	}
+}
+
+func TestDumpChoosesDescriptor(t *testing.T) {
+	needsList(t)
+	needsKcmp(t)
+	f, g := instance(t, watchesOn(t, 1)...), instance(t, watchesOn(t, 2)...)
+	several := hold(t, []*os.File{f, g}, "dup=3:9")
+	same := hold(t, []*os.File{f}, "dup=3:9")
+	none := hold(t, nil)
+	for _, tt := range []struct {
+		args string
+		want []string // nil if it works
+	}{
+		{several.arg(), []string{"has 2 instances", "-fd 3 = 9, -fd 4"}},
+		{"-fd 4 " + several.arg(), nil},
+		{same.arg(), nil},
+		{none.arg(), []string{"has no inotify instance"}},
+		{"-fd 0 " + none.arg(), []string{"no inotify descriptor", "inotifyctl ls"}},
+		{"-fd 99 " + none.arg(), []string{"descriptor 99", "inotifyctl ls"}},
+		{"2147483647", []string{"process 2147483647", "inotifyctl ls"}},
+		{"-drain " + same.arg(), []string{"not stopped"}},
+	} {
+		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
+		if tt.want == nil {
+			if code != 0 || len(read(t, stdout).Watches) != 1 {
+				t.Errorf("%s: exit code %d, %q, %q", tt.args, code, stdout, stderr)
+			}
+			continue
+		}
+		wantFailure(t, code, stderr, tt.want...)
+		wantText(t, stdout, "")
+	}
+}
+
+func TestDumpOfOthersProcess(t *testing.T) {
+	needsRoot(t)
+	h := holdAlone(t, instance(t))
+	for _, args := range [][]string{{"dump", h.arg()}, {"dump", "-fd", "3", h.arg()}} {
+		code, _, stderr := result(t, asNobody(t, command(t, args...)))
+		wantFailure(t, code, stderr, h.arg(), "run it as that process's user, or as root")
+	}
+}
+
+func TestDumpDrains(t *testing.T) {
+	h := holdPending(t)
+	code, stdout, stderr := call("dump", "-drain", h.arg())
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	s := read(t, stdout)
+	wantPending(t, s)
+	if hasIoctl(t) && s.NextWD != 8 {
+		t.Errorf("next number %d, want 8", s.NextWD)
+	}
+	if !strings.Contains(stderr, "effect: the pending events were taken") {
+		t.Errorf("standard error %q", stderr)
+	}
+}
+
+func TestDumpToFile(t *testing.T) {
+	needsList(t)
+	h := holdAlone(t, instance(t))
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{file, file, link} { // new, there, and another's
+		code, stdout, stderr := call("dump", "-o", name, h.arg())
+		if code != 0 || stdout != "" {
+			t.Fatalf("exit code %d: %q, %s", code, stdout, stderr)
+		}
+		read(t, content(t, file))
+		if err := os.WriteFile(file, []byte("older"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if is, err := os.Stat(file); err != nil || is.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v", is.Mode(), err)
+		}
+	}
+	if is, err := os.Lstat(link); err != nil || is.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the link is %v, %v", is, err)
+	}
+	// A failure leaves everything as it was.
+	code, _, stderr := call("dump", "-drain", "-o", file, h.arg())
+	wantFailure(t, code, stderr, "not stopped")
+	wantText(t, content(t, file), "older")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
+}
+
+// The output is opened first: nothing is taken if that fails.
+func TestDumpOpensFirst(t *testing.T) {
+	h := holdPending(t)
+	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
+		code, _, stderr := call("dump", "-drain", "-o", name, h.arg())
+		wantFailure(t, code, stderr, name)
+	}
+	_, stdout, _ := call("dump", "-drain", h.arg())
+	wantPending(t, read(t, stdout))
+}
+
+// savedIn returns the file that a line on standard error says.
+func savedIn(t *testing.T, stderr string) string {
+	t.Helper()
+	_, name, _ := strings.Cut(strings.TrimSpace(stderr), "they are saved in ")
+	if is, err := os.Stat(name); err != nil || is.Mode().Perm() != 0o600 {
+		t.Errorf("%q: %v, %v", stderr, is, err)
+	}
+	return name
+}
+
+func TestDumpToFullDevice(t *testing.T) {
+	for _, stdout := range []bool{false, true} {
+		h := holdPending(t)
+		cmd := command(t, "dump", "-drain", "-o", "/dev/full", h.arg())
+		if stdout {
+			cmd = command(t, "dump", "-drain", h.arg())
+		}
+		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
+		code, stderr := intoFull(t, cmd)
+		wantFailure(t, code, stderr, "no space left on device", "3 events were taken")
+		wantPending(t, read(t, content(t, savedIn(t, stderr))))
+	}
+}
+
+func TestDumpWithoutEventsToFullDevice(t *testing.T) {
+	needsList(t)
+	h := holdAlone(t, instance(t))
+	h.stop()
+	cmd := command(t, "dump", "-drain", h.arg())
+	dir := t.TempDir()
+	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	code, stderr := intoFull(t, cmd)
+	wantFailure(t, code, stderr, "no space left on device")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
+}
+
+// Where nothing can be saved, it is printed.
+func TestDumpWithNowhereToSave(t *testing.T) {
+	h := holdPending(t)
+	cmd := command(t, "dump", "-drain", h.arg())
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()+"/none")
+	code, stderr := intoFull(t, cmd)
+	end := strings.LastIndex(stderr, "inotifyctl: ")
+	wantFailure(t, code, stderr[end:], "no space left on device", "printed above")
+	wantPending(t, read(t, stderr[:end]))
+}
+
+// intoFull runs cmd with /dev/full as its standard output.
+func intoFull(t *testing.T, cmd *exec.Cmd) (code int, stderr string) {
+	t.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("this needs /dev/full: ", err)
+	}
+	defer full.Close()
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = full, &errs
+	return exitCode(t, cmd.Run()), errs.String()
+}
+
+// A reader that went away would end the process by a signal.
+func TestDumpIntoBrokenPipe(t *testing.T) {
+	h := holdPending(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := command(t, "dump", "-drain", h.arg())
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = w, &errs
+	code := exitCode(t, cmd.Run())
+	wantFailure(t, code, errs.String(), "broken pipe", "3 events were taken")
+	wantPending(t, read(t, content(t, savedIn(t, errs.String()))))
+}
+
+// A pipe that nobody reads does not hold it for ever.
+func TestInterruptEndsDump(t *testing.T) {
+	h := holdPending(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Setenv("TMPDIR", t.TempDir())
+	blocked := writerFunc(func(p []byte) (int, error) {
+		cancel()
+		select {}
+	})
+	var stderr strings.Builder
+	code := run(ctx, []string{"dump", "-drain", h.arg()}, blocked, &stderr)
+	wantFailure(t, code, stderr.String(), "canceled", "3 events were taken")
+	wantPending(t, read(t, content(t, savedIn(t, stderr.String()))))
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestInterruptEndsSearch(t *testing.T) {
+	needsList(t)
+	h := holdAlone(t, instance(t, watchesOn(t, 1)...))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stderr strings.Builder
+	code := run(ctx, []string{"dump", "-paths", "search", h.arg()}, io.Discard, &stderr)
+	wantFailure(t, code, stderr.String(), "interrupted")
+}
+
+func TestSearchOnTerminal(t *testing.T) {
+	master, slave := openTerminal(t)
+	b := newBar(slave)
+	b.searched(12345)
+	b.clear()
+	wantText(t, readUntil(t, master, "at"+clearLine), clearLine+"searching: 12345 entries looked at"+clearLine)
+}
+
+func TestSummary(t *testing.T) {
+	gaps := []checkpoint.Gap{
+		{What: "path", WD: 3, Why: "stale"},
+		{What: "next_wd", Why: "not asked for"},
+		{What: "path", WD: 4, Why: "stale"},
+		{What: "type", WD: 3, Why: "stale"},
+		{What: "pending", Why: "not asked for"},
+		{What: "watch", WD: 9, Why: "it is\ngone\x1b"},
+	}
+	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches, type of watch 3: stale\n"+
+		"next_wd, pending: not asked for\n"+
+		`watch 9: it is; gone\x1b`)
+	var many []checkpoint.Gap
+	for i := range 20 {
+		many = append(many, checkpoint.Gap{What: "path", WD: inotify.WD(i + 1), Why: fmt.Sprint(i)})
+	}
+	got := summary(many)
+	if len(got) != 9 || got[8] != "and more, for 12 other reasons" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// What cannot be written as a snapshot is saved as events.
+func TestSalvageOfEvents(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s := &checkpoint.Snapshot{Pending: []inotify.Event{{WD: 3, Mask: inotify.Create, Name: "x"}}}
+	err := salvage(s, nil, syscall.EIO, io.Discard)
+	wantText(t, content(t, savedIn(t, advise(err))), `{"wd":3,"mask":"IN_CREATE","cookie":0,"name":"x"}`+"\n")
+}

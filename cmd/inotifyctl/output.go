@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// An output takes a text once. A regular file has the whole text in the end, or
+// is as it was.
+type output struct {
+	w       io.Writer
+	file    *os.File // to be closed
+	replace string   // to be replaced by file; "" for what is written itself
+}
+
+// openOutput opens standard output if name is "", a file that takes the place of
+// the one of that name when it is complete, or what else has that name: a device
+// or a pipe.
+func openOutput(name string, stdout io.Writer) (*output, error) {
+	if name == "" {
+		return &output{w: stdout}, nil
+	}
+	is, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return openReplacement(name)
+	case err != nil:
+		return nil, err
+	case is.Mode().IsRegular():
+		if target, err := filepath.EvalSymlinks(name); err == nil {
+			return openReplacement(target)
+		}
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &output{w: f, file: f}, nil
+}
+
+// openReplacement opens a file that only its owner may read.
+func openReplacement(name string) (*output, error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".inotifyctl-*")
+	if err != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: errors.Unwrap(err)}
+	}
+	return &output{w: f, file: f, replace: name}, nil
+}
+
+// write writes the text, and returns when it is on the disk or ctx ends.
+func (o *output) write(ctx context.Context, text []byte) error {
+	if err := writeUntil(ctx, o.w, text); err != nil {
+		return err
+	}
+	if o.file == nil {
+		return nil
+	}
+	if o.replace == "" {
+		return o.close()
+	}
+	if err := o.file.Sync(); err != nil {
+		return err
+	}
+	temporary := o.file.Name()
+	if err := o.close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, o.replace); err != nil {
+		os.Remove(temporary)
+		return err
+	}
+	return nil
+}
+
+func (o *output) close() error {
+	f := o.file
+	o.file = nil
+	return f.Close()
+}
+
+// abandon ends what was not written.
+func (o *output) abandon() {
+	if o == nil || o.file == nil {
+		return
+	}
+	if o.replace != "" {
+		os.Remove(o.file.Name())
+	}
+	o.close()
+}
+
+// writeUntil writes to what may never take it, such as a pipe that nobody reads.
+func writeUntil(ctx context.Context, w io.Writer, text []byte) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Write(text)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// saveTemporary writes text to a new file in the folder for temporary ones, that
+// only its owner may read, and returns its name.
+func saveTemporary(text []byte) (name string, err error) {
+	f, err := os.CreateTemp("", "inotifyctl-*.json")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
