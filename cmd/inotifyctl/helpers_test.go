@@ -43,6 +43,19 @@ func TestMain(m *testing.M) {
 			os.Exit(exitNotTaken)
 		}
 		main()
+	case "without unshare":
+		failCalls(unix.SYS_UNSHARE, 0, 0, unix.EPERM)
+		if unix.Unshare(0) == nil {
+			os.Exit(exitNotTaken)
+		}
+		main()
+	case "without unshare and close_range":
+		failCalls(unix.SYS_UNSHARE, 0, 0, unix.EPERM)
+		failCalls(unix.SYS_CLOSE_RANGE, 0, 0, unix.ENOSYS)
+		if unix.Unshare(0) == nil {
+			os.Exit(exitNotTaken)
+		}
+		main()
 	case "command":
 		main()
 	case "hold":

@@ -3,17 +3,19 @@
 
 // The command inotifyctl watches paths, also under a watch descriptor of the
 // caller's choice, tells what this kernel's inotify can do and which process
-// watches what, and takes whole instances of other processes.
+// watches what, and takes whole instances of other processes and restores them.
 //
 //	inotifyctl watch [-wd N] [-mask LIST] [-n COUNT] [-json] [-max-steps N] PATH...
 //	inotifyctl check
 //	inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
 //	inotifyctl dump [-fd N] [-paths none|handles|search] [-drain] [-o FILE] PID
 //	inotifyctl verify [-fd N] FILE PID
+//	inotifyctl restore [-pending FILE | -drop-pending] [-missing] [-max-steps N]
+//	                   FILE -- COMMAND [ARG...]
 //
 // It exits with 0 after success and after an interrupt of watch, with 1 after
 // a failure, which one line on standard error explains, and with 2 if the
-// arguments are wrong.
+// arguments are wrong. After restore the exit code is the command's.
 package main
 
 import (
@@ -39,6 +41,8 @@ const usageText = `usage:
   inotifyctl ls [-w] [-json] [-paths none|handles|search] [PID...]
   inotifyctl dump [-fd N] [-paths none|handles|search] [-drain] [-o FILE] PID
   inotifyctl verify [-fd N] FILE PID
+  inotifyctl restore [-pending FILE | -drop-pending] [-missing] [-max-steps N]
+                     FILE -- COMMAND [ARG...]
   inotifyctl help
 
 watch adds a watch on each PATH, says how it got its number, and prints the
@@ -77,6 +81,15 @@ learned, and what others may have noticed of it, it tells on standard error.
 verify compares a process's instance with the snapshot in FILE ("-": standard
 input), prints the differences, and exits with 1 if there are any.
   -fd N         its descriptor, if not the same as in the snapshot
+
+restore restores the snapshot in FILE ("-": standard input) and executes COMMAND
+in its own place with the instance as the descriptor that it was. That number
+must not be one that restore was started with; for 0 to 2, close it (0<&-).
+Pending events, which a new queue cannot hold, are refused without one of
+  -pending FILE  write them to FILE, as watch -json prints them
+  -drop-pending  drop them, and tell how many there were
+  -missing      leave out watches whose path is missing, and list them
+  -max-steps N  as for watch
 `
 
 func main() {
@@ -116,6 +129,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		err = dump(ctx, args[1:], stdout, stderr)
 	case "verify":
 		err = verify(ctx, args[1:], stdout)
+	case "restore":
+		err = restore(ctx, args[1:], stderr)
 	case "help", "-h", "-help", "--help":
 		err = flag.ErrHelp
 	default:

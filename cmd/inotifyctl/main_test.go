@@ -52,6 +52,13 @@ func TestMisuse(t *testing.T) {
 		{"verify file", "verify: FILE and PID"},
 		{"verify file x", `verify: "x"`},
 		{"verify -fd 4294967296 file 1", "number of a descriptor"},
+		{"restore", "restore: FILE, then --, then COMMAND"},
+		{"restore file", "restore: FILE, then --, then COMMAND"},
+		{"restore file --", "restore: FILE, then --, then COMMAND"},
+		{"restore file true", "restore: FILE, then --, then COMMAND"},
+		{"restore -- file true", "restore: FILE, then --, then COMMAND"},
+		{"restore -pending x -drop-pending file -- true", "exclude each other"},
+		{"restore -max-steps -1 file -- true", "-max-steps -1"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(tt.args)...)
@@ -68,7 +75,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h"} {
+	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h", "restore -h"} {
 		t.Run(args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(args)...)
 			wantSuccess(t, code, stderr)
@@ -108,6 +115,7 @@ func TestFailures(t *testing.T) {
 		{"empty path", []string{""}, []string{"give a path that exists"}},
 		{"no directory", []string{"-mask", "IN_CREATE,IN_ONLYDIR", file}, []string{"IN_ONLYDIR"}},
 		{"no mask", []string{"-mask", "0", file}, []string{"-mask"}},
+		{"restore with IN_MASK_ADD", []string{"-wd", "3", "-mask", "IN_CREATE|IN_MASK_ADD", file}, []string{"IN_MASK_ADD"}},
 		{"hostile path", []string{dir + "/a\n\x1b[2Jb\xff"}, []string{`/a; \x1b[2Jb\xff`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

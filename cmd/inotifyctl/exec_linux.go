@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkNumber refuses a descriptor number that restore cannot use: one beyond
+// the limit, or one that was inherited, which the command would lose. All that
+// this process opened itself is close-on-exec, and so is what the Go runtime did;
+// but where 0 to 2 are closed at the start, it opens /dev/null there.
+func checkNumber(fd int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if uint64(fd) >= uint64(limit.Cur) {
+		return fmt.Errorf("the snapshot is of descriptor %d, and the hard limit of open files allows numbers below %d: raise it (ulimit -Hn)", fd, limit.Cur)
+	}
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if errors.Is(err, unix.EBADF) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("fcntl F_GETFD", err)
+	}
+	if flags&unix.FD_CLOEXEC != 0 || fd <= 2 && isNull(fd) {
+		return nil
+	}
+	return fmt.Errorf("the snapshot is of descriptor %d, which this command was started with and COMMAND would lose: close it (in a shell: %[1]d<&-)", fd)
+}
+
+func isNull(fd int) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(1, 3)
+}
+
+// become executes the command in place of this process, with f as its descriptor
+// fd. It returns only if it fails.
+//
+// fd may be a descriptor that the Go runtime uses on other threads (its epoll,
+// say). So it is replaced in a descriptor table of this thread's own, which execve
+// makes the process's: nobody else ever sees that. Of the rest, syscall.Exec sees
+// that the command gets the soft limit of open files that this process got, and
+// execve that it gets default signal handlers. The signal mask is as it was, but
+// for signals that the Go runtime unblocked when it started.
+func become(f *os.File, fd int, path string, argv []string) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this
+		if cerr := conn.Control(func(from uintptr) {
+			if err = place(int(from), fd); err == nil {
+				err = os.NewSyscallError("execve", syscall.Exec(path, argv, os.Environ()))
+			}
+		}); cerr != nil {
+			err = cerr
+		}
+		failed <- err
+	}()
+	return <-failed
+}
+
+// place makes from the descriptor fd of this thread, left open by execve, and
+// nothing else.
+func place(from, fd int) error {
+	if from == fd {
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+		return os.NewSyscallError("fcntl F_SETFD", err)
+	}
+	if err := ownTable(); err != nil {
+		return err
+	}
+	if err := unix.Dup3(from, fd, 0); err != nil {
+		return os.NewSyscallError("dup3", err)
+	}
+	_, err := unix.FcntlInt(uintptr(from), unix.F_SETFD, unix.FD_CLOEXEC)
+	return os.NewSyscallError("fcntl F_SETFD", err)
+}
+
+// ownTable gives this thread a descriptor table of its own. Where a seccomp
+// profile forbids unshare, which it does for what unshare can do besides,
+// close_range (Linux 5.9) of no descriptor does the same.
+func ownTable() error {
+	err := unix.Unshare(unix.CLONE_FILES)
+	if err == nil {
+		return nil
+	}
+	if unix.CloseRange(^uint(0)>>1, ^uint(0)>>1, unix.CLOSE_RANGE_UNSHARE) == nil {
+		return nil
+	}
+	return os.NewSyscallError("unshare", err)
+}

@@ -1,0 +1,17 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+// What needs these is Linux's.
+
+func checkNumber(int) error { return errors.ErrUnsupported }
+
+func become(*os.File, int, string, []string) error { return errors.ErrUnsupported }

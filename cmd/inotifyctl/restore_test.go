@@ -1,0 +1,455 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// A shell's own view, on standard error, as 1 may be the instance.
+const look = `exec >&2; echo pid $$; ls /proc/$$/fd; cat /proc/$$/fdinfo/$0; ` +
+	`readlink /proc/$$/fd/$0; ulimit -Sn; grep -E 'Sig(Blk|Ign)' /proc/self/status`
+
+// shell runs a script with the arguments from $0 on, in a process that has the
+// files as its descriptors 3 and so on.
+func shell(t *testing.T, files []*os.File, script string, args ...string) (code int, stdout, stderr string, pid int) {
+	t.Helper()
+	cmd := command(t)
+	cmd.Path = "/bin/sh"
+	cmd.Args = append([]string{"sh", "-c", script}, args...)
+	cmd.ExtraFiles = files
+	code, stdout, stderr = result(t, cmd)
+	return code, stdout, stderr, cmd.ProcessState.Pid()
+}
+
+func self(t *testing.T) string {
+	t.Helper()
+	name, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// descriptors returns those that a shell here has without our doing.
+func descriptors(t *testing.T) []string {
+	t.Helper()
+	_, stdout, _, _ := shell(t, nil, `ls /proc/$$/fd`)
+	return strings.Fields(stdout)
+}
+
+// The command gets the instance, and nothing else, as if it had been started in
+// the place of restore. The Go runtime's own descriptors are among 3 to 8.
+func TestRestore(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 7)
+	usual := descriptors(t)
+	for _, fd := range []int{3, 4, 5, 6, 7, 8, 200} {
+		for _, flags := range []checkpoint.Flags{checkpoint.NonBlock | checkpoint.CloseOnExec, 0} {
+			t.Run(fmt.Sprint(fd, " ", flags), func(t *testing.T) {
+				number := strconv.Itoa(fd)
+				if slices.Contains(usual, number) {
+					t.Skip("the tests have this descriptor open")
+				}
+				file := snapshotFile(t, fd, ws, func(s *checkpoint.Snapshot) { s.Flags = flags })
+				code, _, stderr, pid := shell(t, nil, `ulimit -Sn 300; exec "$0" "$@"`, self(t), "restore", file, "--", "sh", "-c", look, number)
+				_, stderr, _ = strings.Cut(stderr, "pid ")
+				if code != 0 || !strings.HasPrefix(stderr, strconv.Itoa(pid)+"\n") {
+					t.Fatalf("exit code %d, and not process %d:\n%s", code, pid, stderr)
+				}
+				open := append(slices.Clone(usual), number)
+				slices.Sort(open)
+				list, _, _ := strings.Cut(stderr, "pos:")
+				got := strings.Fields(list)[1:]
+				slices.Sort(got)
+				if !slices.Equal(got, open) {
+					t.Errorf("descriptors %v, want %v", got, open)
+				}
+				status := map[checkpoint.Flags]string{0: "flags: 00", checkpoint.NonBlock | checkpoint.CloseOnExec: "flags: 04000"}[flags]
+				wantLine(t, stderr, "%s", status)
+				for _, w := range ws {
+					if want := fmt.Sprintf("\ninotify wd:%x ", int(w.WD)); !strings.Contains(stderr, want) || !strings.Contains(stderr, " mask:300 ") {
+						t.Errorf("no watch %d with its mask in\n%s", w.WD, stderr)
+					}
+				}
+				wantLine(t, stderr, "anon_inode:inotify")
+				wantLine(t, stderr, "300") // the soft limit, which the Go runtime raises
+				wantLine(t, stderr, "SigBlk: 0000000000000000")
+				wantLine(t, stderr, "SigIgn: 0000000000000000")
+			})
+		}
+	}
+}
+
+// Standard descriptors are inherited ones, unless they were closed.
+func TestRestoreOnStandardDescriptors(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1)
+	for fd := range 3 {
+		number := strconv.Itoa(fd)
+		file := snapshotFile(t, fd, ws, nil)
+		_, _, stderr, _ := shell(t, nil, `exec "$0" "$@" </etc/passwd`, self(t), "restore", file, "--", "true")
+		if !strings.Contains(stderr, "started with and COMMAND would lose") || !strings.Contains(stderr, number+"<&-") {
+			t.Errorf("%d: %q, want a refusal", fd, stderr)
+		}
+		out := filepath.Join(t.TempDir(), "out")
+		code, _, stderr, _ := shell(t, nil, `exec "$0" "$@" `+number+`<&-`, self(t), "restore", file, "--",
+			"sh", "-c", `readlink /proc/$$/fd/`+number+` | cat >"$0"`, out)
+		if code != 0 {
+			t.Fatalf("%d: exit code %d: %s", fd, code, stderr)
+		}
+		wantText(t, content(t, out), "anon_inode:inotify\n")
+	}
+}
+
+// Signals that were ignored stay so.
+func TestRestoreKeepsIgnoredSignals(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), nil)
+	code, stdout, stderr, _ := shell(t, nil, `trap "" INT HUP; exec "$0" "$@"`, self(t), "restore", file, "--", "grep", "SigIgn", "/proc/self/status")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	wantLine(t, stdout, "SigIgn: 0000000000000003")
+}
+
+// What was inherited is the command's.
+func TestRestoreRefusesInheritedNumber(t *testing.T) {
+	needsList(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ws := watchesOn(t, 1)
+	cmd := command(t, "restore", snapshotFile(t, 3, ws, nil), "--", "true")
+	cmd.ExtraFiles = []*os.File{r}
+	code, _, stderr := result(t, cmd)
+	wantFailure(t, code, stderr, "descriptor 3, which this command was started with", "3<&-")
+	cmd = command(t, "restore", snapshotFile(t, 4, ws, nil), "--", "sh", "-c", `readlink /proc/$$/fd/3 /proc/$$/fd/4`)
+	cmd.ExtraFiles = []*os.File{r}
+	code, stdout, stderr := result(t, cmd)
+	if code != 0 || !strings.HasPrefix(stdout, "pipe:") || !strings.HasSuffix(stdout, "anon_inode:inotify\n") {
+		t.Errorf("exit code %d, %q, %s", code, stdout, stderr)
+	}
+}
+
+func TestRestoreRefusesNumberBeyondLimit(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 100, watchesOn(t, 1), nil)
+	code, _, stderr, _ := shell(t, nil, `ulimit -n 100; exec "$0" "$@"`, self(t), "restore", file, "--", "true")
+	wantFailure(t, code, stderr, "descriptor 100", "raise it (ulimit -Hn)")
+}
+
+// The next number and the events are those of an instance that was never
+// anywhere else.
+func TestRestoredInstanceWorks(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 7)
+	var next inotify.WD
+	file := snapshotFile(t, 9, ws, func(s *checkpoint.Snapshot) {
+		next = s.NextWD
+		s.Flags &^= checkpoint.CloseOnExec // which it would not have after an execve
+	})
+	h := start(t, command(t, "restore", file, "--", "env", "INOTIFYCTL_TEST_CHILD=hold", self(t)))
+	touch(t, ws[1].Path, "new")
+	h.stop()
+	code, stdout, stderr := call("dump", "-drain", h.arg())
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	s := read(t, stdout)
+	if s.FD != 9 || s.NextWD != next || len(s.Pending) != 1 || s.Pending[0] != (inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"}) {
+		t.Errorf("got %+v, want next number %d and one event", s, next)
+	}
+	code, stdout, stderr = call("verify", file, h.arg())
+	if code != 0 {
+		t.Errorf("exit code %d: %q, %s", code, stdout, stderr)
+	}
+}
+
+// A command that cannot be executed changes nothing: not the file for events
+// either.
+func TestRestoreWithoutCommand(t *testing.T) {
+	dir := t.TempDir()
+	file := touch(t, dir, "no snapshot")
+	for _, name := range []string{"no-such-command", dir + "/none", dir, file} {
+		events := filepath.Join(dir, "events")
+		code, _, stderr := call("restore", "-pending", events, file, "--", name)
+		wantFailure(t, code, stderr, name, "give a command that can be executed")
+		if _, err := os.Lstat(events); !os.IsNotExist(err) {
+			t.Errorf("%s was made: %v", events, err)
+		}
+	}
+}
+
+// What turns out only then fails with a message, too.
+func TestRestoreOfBrokenCommand(t *testing.T) {
+	needsList(t)
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("\x7fELF"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range []int{3, 4, 5, 50} {
+		code, _, stderr := result(t, command(t, "restore", snapshotFile(t, fd, watchesOn(t, 1), nil), "--", broken))
+		wantFailure(t, code, stderr, "cannot execute "+broken, "exec format error")
+	}
+}
+
+func withPending(n int) func(*checkpoint.Snapshot) {
+	return func(s *checkpoint.Snapshot) {
+		for i := range n {
+			s.Pending = append(s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: fmt.Sprint("<", i, ">\n")})
+		}
+		s.PendingBytes = 32 * n
+	}
+}
+
+func TestRestoreWithPendingEvents(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
+	const queued = `timeout 1 dd bs=4096 count=1 <&5 2>&1 | head -c 100; exit 0`
+
+	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
+	wantFailure(t, code, stderr, "2 events are pending", "-pending FILE", "-drop-pending")
+	wantText(t, stdout, "")
+
+	code, stdout, stderr = result(t, command(t, "restore", "-drop-pending", file, "--", "echo", "executed"))
+	if code != 0 || stdout != "executed\n" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+	wantLine(t, stderr, "inotifyctl: dropped: 2 pending events")
+
+	events := filepath.Join(t.TempDir(), "events")
+	code, stdout, stderr = result(t, command(t, "restore", "-pending", events, file, "--", "sh", "-c", queued))
+	if code != 0 || !strings.Contains(stdout, "Resource temporarily unavailable") {
+		t.Errorf("exit code %d, and the queue is not empty: %q, %s", code, stdout, stderr)
+	}
+	wantText(t, content(t, events), `{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<0>\n"}`+"\n"+
+		`{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<1>\n"}`+"\n")
+}
+
+// Events that the snapshot counts and does not have.
+func TestRestoreWithLostEvents(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
+		s.PendingBytes = 64
+		s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: "pending", Why: "not asked for"})
+	})
+	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
+		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
+		wantFailure(t, code, stderr, "64 bytes of events", "-drain", "-drop-pending")
+		wantText(t, stdout, "")
+	}
+	code, stdout, stderr := result(t, command(t, "restore", "-drop-pending", file, "--", "echo", "executed"))
+	if code != 0 || stdout != "executed\n" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the snapshot does not have")
+	wantLine(t, stderr, "inotifyctl: not restored: pending: the snapshot does not have it")
+}
+
+// Without a place for the events, the command is not executed.
+func TestRestoreWithFullDevice(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
+	for name, want := range map[string]string{"/dev/full": "no space left on device", t.TempDir() + "/none/events": "/none/events"} {
+		code, stdout, stderr := result(t, command(t, "restore", "-pending", name, file, "--", "echo", "executed"))
+		wantFailure(t, code, stderr, want)
+		wantText(t, stdout, "")
+	}
+}
+
+func TestRestoreWithMissing(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 2, 3, 4)
+	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[3].Path = "" })
+	code, _, stderr := result(t, command(t, "restore", file, "--", "true"))
+	wantFailure(t, code, stderr, "watch 4", "its path was not learned", "dump it with -paths search")
+	for _, w := range ws[1:3] {
+		if err := os.Remove(w.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, stderr = result(t, command(t, "restore", "-missing", file, "--", "grep", "-c", "^inotify", "/proc/self/fdinfo/5"))
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if !strings.Contains(stderr, "inotifyctl: not restored: 2 watches: ") || !strings.Contains(stderr, "inotifyctl: not restored: watch 4: ") {
+		t.Errorf("standard error %q", stderr)
+	}
+	file = snapshotFile(t, 5, ws[:1], func(s *checkpoint.Snapshot) { s.Watches[0].Path += "\n\x1b[2J" })
+	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
+	wantFailure(t, code, stderr, `; \x1b[2J`, "-missing")
+}
+
+// Another file under the path is not what was watched.
+func TestRestoreOfAnotherFile(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1)
+	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[0].Inode++ })
+	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
+	wantFailure(t, code, stderr, "watch 1", "put back what was there")
+	wantText(t, stdout, "")
+}
+
+// Whom events signal is nobody's whom the snapshot names.
+func TestRestoreSignalsNobody(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
+		s.Flags |= checkpoint.Async
+		s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: os.Getpid()}
+		s.Signal = int(unix.SIGKILL)
+	})
+	code, stdout, stderr := result(t, command(t, "restore", file, "--", "grep", "flags", "/proc/self/fdinfo/5"))
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	wantLine(t, stdout, "flags: 04000")
+	if !strings.Contains(stderr, "inotifyctl: not restored: owner, signal, flags: ") {
+		t.Errorf("standard error %q", stderr)
+	}
+}
+
+func TestRestoreFromStandardInput(t *testing.T) {
+	needsList(t)
+	text := content(t, snapshotFile(t, 5, watchesOn(t, 1), nil))
+	cmd := command(t, "restore", "-", "--", "readlink", "/proc/self/fd/5")
+	cmd.Stdin = strings.NewReader(text)
+	code, stdout, stderr := result(t, cmd)
+	if code != 0 || stdout != "anon_inode:inotify\n" {
+		t.Errorf("exit code %d, %q, %s", code, stdout, stderr)
+	}
+}
+
+func TestRestoreByCycle(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1, 40), func(s *checkpoint.Snapshot) { s.NextWD = 0 })
+	code, stdout, stderr := result(t, withoutIoctl(t, "restore", "-max-steps", "38", file, "--", "echo", "executed"))
+	wantFailure(t, code, stderr, "run it with -max-steps 39")
+	wantText(t, stdout, "")
+	code, stdout, stderr = result(t, withoutIoctl(t, "restore", "-max-steps", "39", file, "--", "grep", "-o", "^inotify wd:[0-9a-f]*", "/proc/self/fdinfo/5"))
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	wantLine(t, stdout, "inotify wd:28")
+	wantLine(t, stdout, "inotify wd:1")
+}
+
+func TestInterruptEndsRestore(t *testing.T) {
+	needsList(t)
+	master, slave := openTerminal(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.Watches[0].WD = 2147483647 })
+	cmd := withoutIoctl(t, "restore", "-max-steps", "2147483647", file, "--", "echo", "executed")
+	cmd.Stderr = slave
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	slave.Close()
+	if !strings.HasSuffix(readUntil(t, master, "left"), "left") {
+		exitCode(t, cmd.Wait()) // skips
+		t.Fatal("no bar was drawn")
+	}
+	cmd.Process.Signal(unix.SIGINT)
+	got := readUntil(t, master, "\r\n")
+	_, line, _ := strings.Cut(got, clearLine+"inotifyctl")
+	var printed [1]byte
+	if n, _ := out.Read(printed[:]); n > 0 {
+		t.Error("the command was executed")
+	}
+	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "run it again")
+}
+
+func TestRestoreAsNobody(t *testing.T) {
+	needsRoot(t)
+	needsList(t)
+	ws := watchesOn(t, 1)
+	for dir := ws[0].Path; dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := asNobody(t, command(t, "restore", "-", "--", "readlink", "/proc/self/fd/5"))
+	cmd.Stdin = strings.NewReader(content(t, snapshotFile(t, 5, ws, nil)))
+	code, stdout, stderr := result(t, cmd)
+	if code != 0 || stdout != "anon_inode:inotify\n" {
+		t.Errorf("exit code %d, %q, %s", code, stdout, stderr)
+	}
+}
+
+// Where nothing is listed, nothing can be proved.
+func TestRestoreWhereNothingIsListed(t *testing.T) {
+	if listsWatches(t) {
+		t.Skip("this needs a kernel that lists no watches in fdinfo")
+	}
+	dir := t.TempDir()
+	file := writeSnapshot(t, &checkpoint.Snapshot{FD: 5, Watches: []checkpoint.Watch{
+		{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}},
+	}})
+	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
+	wantFailure(t, code, stderr, "it cannot be proved equal")
+	wantText(t, stdout, "")
+}
+
+// A profile that forbids unshare does not forbid the other way, and one that
+// forbids both is told.
+func TestRestoreWithoutUnshare(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 4, watchesOn(t, 1), nil)
+	for _, tt := range []struct{ child, want string }{
+		{"without unshare", "anon_inode:inotify\n"},
+		{"without unshare and close_range", ""},
+	} {
+		cmd := command(t, "restore", file, "--", "readlink", "/proc/self/fd/4")
+		cmd.Env = append(cmd.Env, "INOTIFYCTL_TEST_CHILD="+tt.child)
+		code, stdout, stderr := result(t, cmd)
+		wantText(t, stdout, tt.want)
+		if tt.want == "" {
+			wantFailure(t, code, stderr, "unshare", "operation not permitted")
+		} else {
+			wantSuccess(t, code, stderr)
+		}
+	}
+}
+
+// snapshotFile returns a file with the snapshot of an instance that has the
+// watches, as descriptor fd, after edit has seen it.
+func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoint.Snapshot)) string {
+	t.Helper()
+	n := library(t, ws...)
+	defer n.Close()
+	paths := make(map[inotify.WD]string)
+	for _, w := range ws {
+		paths[w.WD] = w.Path
+	}
+	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.NoPaths),
+		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.FD = fd
+	if edit != nil {
+		edit(s)
+	}
+	return writeSnapshot(t, s)
+}
