@@ -12,6 +12,7 @@
 //	inotifyctl verify [-fd N] FILE PID
 //	inotifyctl restore [-pending FILE | -drop-pending] [-missing] [-max-steps N]
 //	                   FILE -- COMMAND [ARG...]
+//	inotifyctl demo
 //
 // It exits with 0 after success and after an interrupt of watch, with 1 after
 // a failure, which one line on standard error explains, and with 2 if the
@@ -43,6 +44,7 @@ const usageText = `usage:
   inotifyctl verify [-fd N] FILE PID
   inotifyctl restore [-pending FILE | -drop-pending] [-missing] [-max-steps N]
                      FILE -- COMMAND [ARG...]
+  inotifyctl demo
   inotifyctl help
 
 watch adds a watch on each PATH, says how it got its number, and prints the
@@ -90,6 +92,9 @@ Pending events, which a new queue cannot hold, are refused without one of
   -drop-pending  drop them, and tell how many there were
   -missing      leave out watches whose path is missing, and list them
   -max-steps N  as for watch
+
+demo makes an instance in a temporary folder, dumps it, restores it and shows
+that it is the same.
 `
 
 func main() {
@@ -131,6 +136,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		err = verify(ctx, args[1:], stdout)
 	case "restore":
 		err = restore(ctx, args[1:], stderr)
+	case "demo":
+		err = demo(ctx, args[1:], stdout)
 	case "help", "-h", "-help", "--help":
 		err = flag.ErrHelp
 	default:

@@ -59,6 +59,7 @@ func TestMisuse(t *testing.T) {
 		{"restore -- file true", "restore: FILE, then --, then COMMAND"},
 		{"restore -pending x -drop-pending file -- true", "exclude each other"},
 		{"restore -max-steps -1 file -- true", "-max-steps -1"},
+		{"demo x", "demo: takes no arguments"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(tt.args)...)
@@ -75,7 +76,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h", "restore -h"} {
+	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h", "restore -h", "demo -h"} {
 		t.Run(args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(args)...)
 			wantSuccess(t, code, stderr)
@@ -171,6 +172,7 @@ func TestOutputThatFails(t *testing.T) {
 		{"check"},
 		{"ls"},
 		{"ls", "-json"},
+		{"demo"},
 		{"watch", "-n", "0", dir},
 		{"watch", "-json", "-n", "0", dir},
 	} {

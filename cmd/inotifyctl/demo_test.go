@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// wantSteps wants the demonstration's lines.
+func wantSteps(t *testing.T, stdout string, steps ...string) {
+	t.Helper()
+	got := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+	if len(got) != len(steps) {
+		t.Fatalf("%d lines, want %d:\n%s", len(got), len(steps), stdout)
+	}
+	for i, want := range steps {
+		if !regexp.MustCompile("^" + want + "$").MatchString(got[i]) {
+			t.Errorf("line %q does not match %q", got[i], want)
+		}
+		if len(got[i]) > 80 && !strings.HasPrefix(got[i], "note") {
+			t.Errorf("line %q is longer than 80 columns", got[i])
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	if !hasIoctl(t) {
+		t.Skip("this needs a kernel with the ioctl")
+	}
+	dir := t.TempDir()
+	cmd := command(t, "demo")
+	cmd.Env = append(cmd.Env, "TMPDIR=/tmp") // a short name
+	if os.Getenv("TMPDIR") != "" {
+		cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	}
+	code, stdout, stderr := result(t, cmd)
+	wantSuccess(t, code, stderr)
+	steps := []string{
+		`made      an instance with 4 watches in /.*/inotifyctl-demo-\d+`,
+		`created   a file "before" in 3 of the folders`,
+		`dumped    to snapshot.json, \d+ bytes: 3 pending events, next number 2, and`,
+		`          watch 1          IN_CREATE\|IN_DELETE on 1, inode \d+`,
+		`          watch 7          IN_CREATE\|IN_DELETE on 7, inode \d+`,
+		`          watch 55407062   IN_CREATE\|IN_DELETE on 55407062, inode \d+`,
+		`          watch 2147483647 IN_CREATE\|IN_DELETE on 2147483647, inode \d+`,
+		`closed    the instance`,
+		`restored  4 watches in .*s`,
+		`proved    equal: numbers, masks and inodes, next number 2`,
+		`created   a file "after" in 3 of the folders`,
+		`read      watch 7          IN_CREATE "before"`,
+		`read      watch 55407062   IN_CREATE "before"`,
+		`read      watch 2147483647 IN_CREATE "before"`,
+		`read      watch 7          IN_CREATE "after"`,
+		`read      watch 55407062   IN_CREATE "after"`,
+		`read      watch 2147483647 IN_CREATE "after"`,
+		`removed   /.*`,
+	}
+	wantSteps(t, stdout, steps...)
+	_, folder, _ := strings.Cut(stdout, "removed   ")
+	if _, err := os.Lstat(strings.TrimSpace(folder)); !os.IsNotExist(err) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
+func TestDemoWithoutIoctl(t *testing.T) {
+	needsList(t)
+	code, stdout, stderr := result(t, withoutIoctl(t, "demo"))
+	wantSuccess(t, code, stderr)
+	for _, want := range []string{"note      this kernel cannot set the next number", "watch 40 ", "proved    equal: ", `watch 40         IN_CREATE "after"`} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+}
+
+func TestDemoWhereNothingIsListed(t *testing.T) {
+	if listsWatches(t) {
+		t.Skip("this needs a kernel that lists no watches in fdinfo")
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	code, _, stderr := call("demo")
+	wantFailure(t, code, stderr, "fdinfo")
+	if entries, err := os.ReadDir(os.TempDir()); err != nil || len(entries) > 0 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
+}
