@@ -152,25 +152,6 @@ func (r *restorer) supplied(w *Watch, f *os.File) (string, error) {
 	return "/proc/self/fd/" + strconv.Itoa(dup), refuseType(w, st.Mode)
 }
 
-// checkType refuses what w's path names if it is of another type.
-func checkType(w *Watch) error {
-	var st unix.Stat_t
-	switch err := unix.Lstat(w.Path, &st); {
-	case errors.Is(err, unix.ENOTDIR):
-		return errNotThere
-	case err != nil:
-		return os.NewSyscallError("lstat", err)
-	}
-	return refuseType(w, st.Mode)
-}
-
-func refuseType(w *Watch, mode uint32) error {
-	if have := typeOf(mode); w.Type != UnknownType && have != w.Type {
-		return fmt.Errorf("it is a %s, and was a %s", have, w.Type)
-	}
-	return nil
-}
-
 // make makes the instance. Targets that go missing meanwhile are left out if that
 // is tolerated, and it begins anew, since the numbers only go up by the cycle.
 func (r *restorer) make(ctx context.Context) (*Restored, error) {
@@ -233,13 +214,10 @@ func (r *restorer) explain(err error) error {
 
 // fill restores everything into n.
 func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
-	if err := n.RestoreWatches(ctx, r.targets, r.o.climb...); err != nil {
+	if err := r.add(ctx, n); err != nil {
 		return err
 	}
 	if err := r.prove(n); err != nil {
-		return err
-	}
-	if err := r.checkTypes(n); err != nil {
 		return err
 	}
 	if err := r.next(ctx, n); err != nil {
@@ -255,95 +233,33 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	return nil
 }
 
+// add adds the watches. Where nothing is to be proved, the types are looked at
+// meanwhile, for which another processor may be free.
+func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
+	if r.proof != NoProof {
+		return n.RestoreWatches(ctx, r.targets, r.o.climb...)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	types := make(chan error, 1)
+	go func() {
+		err := r.checkTypes(ctx)
+		if err != nil {
+			stop()
+		}
+		types <- err
+	}()
+	err := n.RestoreWatches(ctx, r.targets, r.o.climb...)
+	if err != nil {
+		stop()
+	}
+	if terr := <-types; terr != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return terr
+	}
+	return err
+}
+
 var errNotInSnapshot = errors.New("the snapshot does not have it")
-
-// prove compares what the kernel lists with the snapshot.
-func (r *restorer) prove(n *inotify.Inotify) error {
-	if r.proof == NoProof {
-		return nil
-	}
-	have, err := n.Watches()
-	if err != nil {
-		return fmt.Errorf("it cannot be proved equal: %w", err)
-	}
-	diffs := compareWatches(r.ws, have, r.proof == ProofIdentity)
-	if len(diffs) == 0 {
-		return nil
-	}
-	if err := r.r.drain(); err != nil {
-		return err
-	}
-	ended := map[inotify.WD]bool{}
-	for _, ev := range r.r.pending {
-		if ev.Mask.Has(inotify.Ignored) {
-			ended[ev.WD] = true
-		}
-	}
-	var real []Difference
-	for _, d := range diffs {
-		if d.What == "watch" && d.Have == "" && ended[d.WD] {
-			r.r.Gone = append(r.r.Gone, d.WD)
-		} else {
-			real = append(real, d)
-		}
-	}
-	if len(real) > 0 {
-		return &ProofError{real}
-	}
-	return nil
-}
-
-// checkTypes refuses targets of another type, where that was not proved with the
-// identity, IN_ONLYDIR did not do it, and the file was not looked at beforehand.
-func (r *restorer) checkTypes(n *inotify.Inotify) error {
-	if r.proof == ProofIdentity {
-		return nil
-	}
-	gone := map[inotify.WD]bool{}
-	for _, wd := range r.r.Gone {
-		gone[wd] = true
-	}
-	for i := range r.ws {
-		w := &r.ws[i]
-		if w.Type == Directory || w.Type == UnknownType || r.targets[i].Path != w.Path || gone[w.WD] {
-			continue
-		}
-		check := func() error { return checkType(w) }
-		if r.proof != NoProof {
-			check = func() error { return checkWatched(n, w) }
-		}
-		if err := check(); err != nil {
-			return &TargetError{*w, err}
-		}
-	}
-	return nil
-}
-
-// checkWatched refuses what w's path names if it is of another type, or is not
-// what n watches by now: the path may have been swapped.
-func checkWatched(n *inotify.Inotify, w *Watch) error {
-	f, err := os.OpenFile(w.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
-	}
-	if err := refuseType(w, st.Mode); err != nil {
-		return err
-	}
-	// This adds nothing to the watch that is there, and returns its number.
-	wd, err := n.AddWatchFile(f, inotify.MaskAdd)
-	if err != nil {
-		return err
-	}
-	if wd != w.WD {
-		return errors.New("the path was given to another file while it was restored")
-	}
-	return nil
-}
 
 // next restores the next number.
 func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {

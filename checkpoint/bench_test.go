@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// internal/bench has the peers' times.
+
+// thousands has an instance with 10,000 watches on files of their own.
+func thousands(b *testing.B) (*inotify.Inotify, *checkpoint.Snapshot) {
+	b.Helper()
+	needLists(b)
+	needIoctl(b)
+	needHandles(b)
+	var ws []inotify.Watch
+	for i, path := range files(b, 10_000) {
+		ws = append(ws, inotify.Watch{WD: inotify.WD(1_000_000 + i), Mask: inotify.AllEvents, Path: path})
+	}
+	n := newInotify(b)
+	if err := n.RestoreWatches(b.Context(), ws); err != nil {
+		b.Fatal(err)
+	}
+	s, err := checkpoint.Take(b.Context(), n)
+	if err != nil || len(s.NotLearned) != 0 {
+		b.Fatal(err, s.NotLearned)
+	}
+	return n, s
+}
+
+func BenchmarkRestore(b *testing.B) {
+	_, s := thousands(b)
+	for name, proof := range map[string]checkpoint.Proof{"identity": checkpoint.ProofIdentity, "numbers": checkpoint.ProofNumbers, "unproved": checkpoint.NoProof} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := s.Restore(b.Context(), checkpoint.WithProof(proof))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				r.Close()
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s.Watches)), "ns/watch")
+		})
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	n, s := thousands(b)
+	for name, paths := range map[string]checkpoint.Paths{"none": checkpoint.NoPaths, "handles": checkpoint.PathsByHandle} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := checkpoint.Take(b.Context(), n, checkpoint.WithPaths(paths)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s.Watches)), "ns/watch")
+		})
+	}
+}

