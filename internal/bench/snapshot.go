@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/seed10546c08/inotify"
@@ -94,6 +95,7 @@ func (t task) restoreSnapshot(opts ...checkpoint.RestoreOption) ([]int64, error)
 	if err := t.isWhole(s); err != nil {
 		return nil, fmt.Errorf("the snapshot: %w", err)
 	}
+	runtime.GC() // what the reading left
 	start := time.Now()
 	r, err := s.Restore(context.Background(), opts...)
 	took := time.Since(start)

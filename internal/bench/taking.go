@@ -31,6 +31,11 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if how == checkpoint.PathsByHandle {
+		if err := look(paths); err != nil {
+			return nil, err
+		}
+	}
 	start := time.Now()
 	s, err := checkpoint.TakeFD(context.Background(), t.pid, t.fd, checkpoint.WithPaths(how))
 	took := time.Since(start)
@@ -38,6 +43,17 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 		return nil, err
 	}
 	return []int64{int64(took)}, isTaken(s, paths)
+}
+
+// look looks at files: the kernel has no path for one whose name has dropped out
+// of its cache.
+func look(paths []string) error {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isTaken returns an error unless the snapshot has a watch on each path, numbered

@@ -7,7 +7,8 @@
 // its fdinfo with sscanf, opens each file handle on the filesystem of the
 // directory DIR, reads back the path, opens what is there and compares. The
 // watches must be numbers 1 to COUNT, on the first COUNT paths of the file LIST
-// in its order.
+// in its order. It looks at these first: the kernel has no path for a file whose
+// name has dropped out of its cache.
 
 #include "common.h"
 #include <sys/stat.h>
@@ -115,10 +116,17 @@ static void compare(const struct watch *w)
 		fail("%s is another file than that of watch %d", w->path, w->wd);
 }
 
-static void check(const struct watch *ws, int count, const char *list)
+static void look(char **paths, int count)
 {
-	char **paths = read_paths(list, count);
+	struct stat s;
 
+	for (int i = 0; i < count; i++)
+		if (lstat(paths[i], &s))
+			fail("%s", paths[i]);
+}
+
+static void check(const struct watch *ws, int count, char **paths)
+{
 	for (int i = 0; i < count; i++) {
 		int wd = ws[i].wd;
 
@@ -134,10 +142,12 @@ int main(int argc, char **argv)
 	if (argc != 6)
 		fail("usage: take PID FD DIR LIST COUNT");
 	int count = number(argv[5]);
+	char **paths = read_paths(argv[4], count);
 	struct watch *ws = calloc(count, sizeof *ws);
 
 	if (!ws)
 		fail("calloc");
+	look(paths, count);
 	long long begin = now();
 	int mount = open(argv[3], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -155,7 +165,7 @@ int main(int argc, char **argv)
 	errno = 0;
 	if (n != count)
 		fail("found %d watches, want %d", n, count);
-	check(ws, count, argv[4]);
+	check(ws, count, paths);
 	printf("%lld\n", took);
 	return 0;
 }
