@@ -150,18 +150,21 @@ func (a *restoreArgs) restore(ctx context.Context, s *checkpoint.Snapshot, stder
 // adviseRestore says what to do where a snapshot cannot be restored.
 func adviseRestore(err error) error {
 	var target *checkpoint.TargetError
+	var watch *inotify.RestoreError
 	var proof *checkpoint.ProofError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, checkpoint.ErrNoPath):
 		return advised(err, "dump it with -paths search, or leave such watches out with -missing")
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist) && (errors.As(err, &target) || errors.As(err, &watch)):
 		return advised(err, "put back what is missing, or leave such watches out with -missing")
 	case errors.As(err, &target), errors.As(err, &proof):
 		return advised(err, "put back what was there at the dump")
+	case errors.As(err, &watch):
+		return err
 	}
-	return err
+	return advised(err, "")
 }
 
 // placePending puts the pending events where the caller said: those of the
