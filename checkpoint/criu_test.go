@@ -315,6 +315,13 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 		for _, proof := range []checkpoint.Proof{checkpoint.NoProof, checkpoint.ProofNumbers} {
 			for _, opts := range [][]checkpoint.RestoreOption{{checkpoint.WithProof(proof)}, {checkpoint.WithProof(proof), checkpoint.WithMissing()}} {
 				restore(t, s, opts...)
+				f, err := os.OpenFile(is.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				supplied := append(slices.Clone(opts), checkpoint.WithFiles(func(checkpoint.Watch) (*os.File, error) { return f, nil }))
+				restore(t, s, supplied...)
 				for _, was := range []checkpoint.FileType{checkpoint.Directory, checkpoint.RegularFile, checkpoint.Symlink, checkpoint.FIFO} {
 					if was == is.kind {
 						continue
@@ -322,10 +329,12 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 					other := *s
 					other.Watches = slices.Clone(s.Watches)
 					other.Watches[0].Type = was
-					_, err := other.Restore(t.Context(), opts...)
-					var e *checkpoint.TargetError
-					if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is a %s, and was a %s", is.kind, was)) {
-						t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
+					for _, opts := range [][]checkpoint.RestoreOption{opts, supplied} {
+						_, err := other.Restore(t.Context(), opts...)
+						var e *checkpoint.TargetError
+						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is a %s, and was a %s", is.kind, was)) {
+							t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
+						}
 					}
 				}
 			}

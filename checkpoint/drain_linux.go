@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -178,7 +179,7 @@ func (p *process) stopped() error {
 }
 
 // frozen reports whether the process is in a frozen cgroup, of version 2 or of
-// version 1's freezer.
+// version 1's freezer, where they are usually mounted.
 func (p *process) frozen() bool {
 	text, err := p.read("cgroup")
 	if err != nil {
@@ -187,18 +188,22 @@ func (p *process) frozen() bool {
 	for line := range strings.Lines(string(text)) { // ID:CONTROLLERS:PATH
 		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
 		controllers, group, _ := strings.Cut(rest, ":")
-		state, want := "", ""
 		switch controllers {
 		case "":
-			state, want = path.Join("/sys/fs/cgroup", group, "cgroup.events"), "frozen 1"
+			if says("/sys/fs/cgroup", group, "cgroup.events", "frozen 1") || says("/sys/fs/cgroup/unified", group, "cgroup.events", "frozen 1") {
+				return true
+			}
 		case "freezer":
-			state, want = path.Join("/sys/fs/cgroup/freezer", group, "freezer.state"), "FROZEN"
-		default:
-			continue
-		}
-		if text, err := os.ReadFile(state); err == nil && strings.Contains(string(text), want) {
-			return true
+			if says("/sys/fs/cgroup/freezer", group, "freezer.state", "FROZEN") {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// says reports whether a cgroup's file has a line.
+func says(mount, group, file, line string) bool {
+	text, err := os.ReadFile(path.Join(mount, group, file))
+	return err == nil && slices.Contains(strings.Split(string(text), "\n"), line)
 }

@@ -39,6 +39,7 @@ func TestGoneMeanwhile(t *testing.T) {
 	dir := filepath.Dir(paths[0])
 	s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: 4, Mask: inotify.Open | inotify.OneShot, Path: dir}, Type: checkpoint.Directory})
 	s.NextWD = 5
+	s.Pending = []inotify.Event{{WD: 2, Mask: inotify.Attrib}}
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {
@@ -61,6 +62,9 @@ func TestGoneMeanwhile(t *testing.T) {
 				t.Errorf("gone %v", r.Gone)
 			}
 			evs := r.Pending()
+			if evs[0] != s.Pending[0] {
+				t.Errorf("the first event is %v, want the snapshot's", evs[0])
+			}
 			if !slices.Contains(evs, inotify.Event{WD: 4, Mask: inotify.Ignored}) {
 				t.Errorf("events %v", evs)
 			}
