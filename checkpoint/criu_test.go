@@ -490,6 +490,9 @@ func TestHighNumberWithoutTheIoctl(t *testing.T) {
 		if len(gaps(r.NotRestored, "next_wd")) != 1 {
 			t.Errorf("next number %d: not restored: %v", next, r.NotRestored)
 		}
+		if wd, err := r.Inotify.AddWatch(t.TempDir(), inotify.Create); next == 7 && wd != 301 || err != nil {
+			t.Errorf("next number %d: it is %d now, %v, and was 301 without a step", next, wd, err)
+		}
 		wantEvents(t, queued(t, r))
 	}
 }

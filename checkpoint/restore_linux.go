@@ -194,6 +194,7 @@ func (r *restorer) again() error {
 		r.ws = append(r.ws, ws[i])
 		r.targets = append(r.targets, targets[i])
 	}
+	slices.SortFunc(r.missed, func(a, b Gap) int { return int(a.WD) - int(b.WD) })
 	return nil
 }
 

@@ -81,6 +81,33 @@ func TestGoneMeanwhile(t *testing.T) {
 	}
 }
 
+// A target that goes missing while others are restored is tolerated, too.
+func TestMissingMeanwhile(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 3)
+	for i, path := range paths {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
+	}
+	want := watches(t, n)[2:]
+	s := take(t, n)
+	n.Close()
+	for _, proof := range []checkpoint.Proof{checkpoint.ProofDefault, checkpoint.NoProof} {
+		touch(t, paths[0])
+		r := restore(t, s, checkpoint.WithMissing(), checkpoint.WithProof(proof), checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) {
+			if w.WD == 3 { // the others have been looked at
+				os.Remove(paths[0])
+				os.Remove(paths[1])
+			}
+			return nil, nil
+		}))
+		wantSame(t, watches(t, r.Inotify), want)
+		if g := gaps(r.NotRestored, "watch"); len(g) != 2 || g[0].WD != 1 || g[1].WD != 2 {
+			t.Errorf("not restored %v", r.NotRestored)
+		}
+	}
+}
+
 // What was pending, and what came while the instance was restored or not read,
 // goes with it.
 func TestReleaseHandsOutPending(t *testing.T) {
