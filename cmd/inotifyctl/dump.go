@@ -60,7 +60,7 @@ func dump(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	out, err := openOutput(a.output, stdout)
+	out, err := openOutput(ctx, a.output, stdout)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func onlyInstance(pid int) (fd int, err error) {
 func form(s *checkpoint.Snapshot) ([]byte, error) {
 	var b bytes.Buffer
 	_, err := s.WriteTo(&b)
-	return b.Bytes(), err
+	return escape(b.Bytes()), err
 }
 
 // salvage saves what was drained where it was not written because of err: in a

@@ -220,6 +220,28 @@ func TestDumpDrains(t *testing.T) {
 	}
 }
 
+// What is no file is not replaced by one.
+func TestDumpToPipe(t *testing.T) {
+	needsList(t)
+	h := holdAlone(t, instance(t))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := make(chan string)
+	go func() {
+		got, _ := os.ReadFile(pipe)
+		text <- string(got)
+	}()
+	if code, _, stderr := call("dump", "-o", pipe, h.arg()); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	read(t, <-text)
+	if is, err := os.Lstat(pipe); err != nil || is.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe is %v, %v", is, err)
+	}
+}
+
 func TestDumpToFile(t *testing.T) {
 	needsList(t)
 	h := holdAlone(t, instance(t))
@@ -259,6 +281,14 @@ func TestDumpOpensFirst(t *testing.T) {
 	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
 		code, _, stderr := call("dump", "-drain", "-o", name, h.arg())
 		wantFailure(t, code, stderr, name)
+	}
+	readOnly := t.TempDir()
+	if err := os.Chmod(readOnly, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		code, _, stderr := call("dump", "-drain", "-o", readOnly+"/file", h.arg())
+		wantFailure(t, code, stderr, readOnly+"/file", "make sure that you may write there")
 	}
 	_, stdout, _ := call("dump", "-drain", h.arg())
 	wantPending(t, read(t, stdout))
@@ -356,6 +386,25 @@ func TestInterruptEndsDump(t *testing.T) {
 	wantPending(t, read(t, content(t, savedIn(t, stderr.String()))))
 }
 
+// Nor does one that nobody opens for reading.
+func TestInterruptEndsOpening(t *testing.T) {
+	h := holdPending(t)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stderr strings.Builder
+	code := run(ctx, []string{"dump", "-drain", "-o", pipe, h.arg()}, io.Discard, &stderr)
+	wantFailure(t, code, stderr.String(), "canceled")
+	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0) // lets it go
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
@@ -387,9 +436,11 @@ func TestSummary(t *testing.T) {
 		{What: "pending", Why: "not asked for"},
 		{What: "watch", WD: 9, Why: "it is\ngone\x1b"},
 	}
-	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches, type of watch 3: stale\n"+
+	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches (3, 4), type of watch 3: stale\n"+
 		"next_wd, pending: not asked for\n"+
 		`watch 9: it is; gone\x1b`)
+	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5}), "5 watches (1, 2, 3, 4, 5)")
+	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5, 6}), "6 watches (1, 2, 3, 4, 5, …)")
 	var many []checkpoint.Gap
 	for i := range 20 {
 		many = append(many, checkpoint.Gap{What: "path", WD: inotify.WD(i + 1), Why: fmt.Sprint(i)})

@@ -156,7 +156,7 @@ func TestLsWithoutRights(t *testing.T) {
 	for _, wd := range []string{"1", "2", "3"} {
 		wantLine(t, stdout, "%s IN_CREATE|IN_DELETE ?", wd)
 	}
-	if n := strings.Count(stdout, "not learned: path of 3 watches: "); n != 1 || strings.Count(stdout, "not learned") != 1 {
+	if n := strings.Count(stdout, "not learned: path of 3 watches (1, 2, 3): "); n != 1 || strings.Count(stdout, "not learned") != 1 {
 		t.Errorf("the reason is not told once in\n%s", stdout)
 	}
 	if os.Geteuid() == 0 { // whose processes nobody cannot read

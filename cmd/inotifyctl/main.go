@@ -69,6 +69,7 @@ users have in use: of all processes that can be read, or of those given.
 
 dump writes a snapshot of a process's instance, as JSON. What could not be
 learned, and what others may have noticed of it, it tells on standard error.
+Stop the process (kill -STOP) to have it all of one moment.
   -fd N         its descriptor, where the process has more than one instance
   -paths LEVEL  how to find the paths of the watches: none; handles opens file
                 handles, which needs root (the default); search reads the
@@ -78,17 +79,19 @@ learned, and what others may have noticed of it, it tells on standard error.
   -drain        take the pending events, too, and the next number: the process
                 must be stopped, and does not get the events any more
   -o FILE       write to FILE, which is replaced at the end, and readable for
-                you alone, rather than to standard output
+                you alone; best in a folder that is not watched
 
 verify compares a process's instance with the snapshot in FILE ("-": standard
-input), prints the differences, and exits with 1 if there are any.
+input), prints the differences, and exits with 1 if there are any. What restore
+executed has FD_CLOEXEC off.
   -fd N         its descriptor, if not the same as in the snapshot
 
 restore restores the snapshot in FILE ("-": standard input) and executes COMMAND
 in its own place with the instance as the descriptor that it was. That number
 must not be one that restore was started with; for 0 to 2, close it (0<&-).
 Pending events, which a new queue cannot hold, are refused without one of
-  -pending FILE  write them to FILE, as watch -json prints them
+  -pending FILE  write them to FILE, as watch -json prints them; best in a
+                folder that is not watched
   -drop-pending  drop them, and tell how many there were
   -missing      leave out watches whose path is missing, and list them
   -max-steps N  as for watch

@@ -23,7 +23,7 @@ type output struct {
 // openOutput opens standard output if name is "", a file that takes the place of
 // the one of that name when it is complete, or what else has that name: a device
 // or a pipe.
-func openOutput(name string, stdout io.Writer) (*output, error) {
+func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, error) {
 	if name == "" {
 		return &output{w: stdout}, nil
 	}
@@ -38,9 +38,12 @@ func openOutput(name string, stdout io.Writer) (*output, error) {
 			return openReplacement(target)
 		}
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
+	var f *os.File
+	if err := until(ctx, func() (err error) { // a pipe waits for a reader
+		f, err = os.OpenFile(name, os.O_WRONLY, 0)
+		return err
+	}); err != nil {
+		return nil, adviseOutput(err)
 	}
 	return &output{w: f, file: f}, nil
 }
@@ -49,14 +52,24 @@ func openOutput(name string, stdout io.Writer) (*output, error) {
 func openReplacement(name string) (*output, error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".inotifyctl-*")
 	if err != nil {
-		return nil, &fs.PathError{Op: "create", Path: name, Err: errors.Unwrap(err)}
+		return nil, adviseOutput(&fs.PathError{Op: "create", Path: name, Err: errors.Unwrap(err)})
 	}
 	return &output{w: f, file: f, replace: name}, nil
 }
 
+func adviseOutput(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return advised(err, "make sure that you may write there")
+	}
+	return err
+}
+
 // write writes the text, and returns when it is on the disk or ctx ends.
 func (o *output) write(ctx context.Context, text []byte) error {
-	if err := writeUntil(ctx, o.w, text); err != nil {
+	if err := until(ctx, func() error { // a pipe may never be read
+		_, err := o.w.Write(text)
+		return err
+	}); err != nil {
 		return err
 	}
 	if o.file == nil {
@@ -96,18 +109,15 @@ func (o *output) abandon() {
 	o.close()
 }
 
-// writeUntil writes to what may never take it, such as a pipe that nobody reads.
-func writeUntil(ctx context.Context, w io.Writer, text []byte) error {
+// until does what may take for ever, until ctx ends.
+func until(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		_, err := w.Write(text)
-		done <- err
-	}()
+	go func() { done <- do() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return advised(ctx.Err(), "interrupted: run it again")
 	}
 }
 

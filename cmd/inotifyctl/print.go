@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
@@ -105,8 +106,34 @@ func writeObject(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(escape(b.Bytes()))
 	return err
+}
+
+// escape has JSON hold nothing that a terminal obeys: the encoder leaves control
+// characters beyond ASCII as they are.
+func escape(text []byte) []byte {
+	var b []byte // a copy, once there is a difference
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		harmless := r == '\n' || strconv.IsPrint(r)
+		if !harmless && b == nil {
+			b = append(make([]byte, 0, len(text)+64), text[:i]...)
+		}
+		switch {
+		case !harmless:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				b = fmt.Appendf(b, `\u%04x`, unit)
+			}
+		case b != nil:
+			b = append(b, text[i:i+size]...)
+		}
+		i += size
+	}
+	if b == nil {
+		return text
+	}
+	return b
 }
 
 // The lines of -json. A string that is not valid UTF-8, which JSON cannot hold,

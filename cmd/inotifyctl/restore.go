@@ -73,7 +73,7 @@ func restore(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	out := new(output)
 	if a.pending != "" {
-		if out, err = openOutput(a.pending, nil); err != nil {
+		if out, err = openOutput(ctx, a.pending, nil); err != nil {
 			return err
 		}
 		defer out.abandon()

@@ -293,7 +293,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	if !strings.Contains(stderr, "inotifyctl: not restored: 2 watches: ") || !strings.Contains(stderr, "inotifyctl: not restored: watch 4: ") {
+	if !strings.Contains(stderr, "inotifyctl: not restored: 2 watches (2, 3): ") || !strings.Contains(stderr, "inotifyctl: not restored: watch 4: ") {
 		t.Errorf("standard error %q", stderr)
 	}
 	file = snapshotFile(t, 5, ws[:1], func(s *checkpoint.Snapshot) { s.Watches[0].Path += "\n\x1b[2J" })

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
@@ -90,35 +91,45 @@ func summary(gaps []checkpoint.Gap) (lines []string) {
 
 // subjects tells what gaps are about.
 func subjects(gaps []checkpoint.Gap) (names []string) {
-	type count struct {
+	type subject struct {
 		what string
-		n    int
-		one  checkpoint.Gap
+		wds  []inotify.WD // empty if it is about the instance
 	}
-	var counts []*count
+	var subjects []*subject
 	for _, g := range gaps {
-		i := slices.IndexFunc(counts, func(c *count) bool { return c.what == g.What && (c.one.WD == 0) == (g.WD == 0) })
+		i := slices.IndexFunc(subjects, func(s *subject) bool { return s.what == g.What && (len(s.wds) == 0) == (g.WD == 0) })
 		if i < 0 {
-			i, counts = len(counts), append(counts, &count{what: g.What, one: g})
+			i, subjects = len(subjects), append(subjects, &subject{what: g.What})
 		}
-		counts[i].n++
+		if g.WD != 0 {
+			subjects[i].wds = append(subjects[i].wds, g.WD)
+		}
 	}
-	for _, c := range counts {
-		switch {
-		case c.one.WD == 0:
-			names = append(names, oneLine(c.what))
-		case c.what == "watch":
-			names = append(names, watches(c.n, c.one))
+	for _, s := range subjects {
+		switch what := oneLine(s.what); {
+		case len(s.wds) == 0:
+			names = append(names, what)
+		case s.what == "watch":
+			names = append(names, watches(s.wds))
 		default:
-			names = append(names, oneLine(c.what)+" of "+watches(c.n, c.one))
+			names = append(names, what+" of "+watches(s.wds))
 		}
 	}
 	return names
 }
 
-func watches(n int, one checkpoint.Gap) string {
-	if n == 1 {
-		return fmt.Sprintf("watch %d", one.WD)
+// watches returns "watch 7", or how many there are, and the numbers of some.
+func watches(wds []inotify.WD) string {
+	const most = 5
+	if len(wds) == 1 {
+		return fmt.Sprint("watch ", wds[0])
 	}
-	return fmt.Sprintf("%d watches", n)
+	var numbers []string
+	for _, wd := range wds[:min(len(wds), most)] {
+		numbers = append(numbers, fmt.Sprint(wd))
+	}
+	if len(wds) > most {
+		numbers = append(numbers, "…")
+	}
+	return fmt.Sprintf("%d watches (%s)", len(wds), strings.Join(numbers, ", "))
 }

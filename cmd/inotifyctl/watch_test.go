@@ -234,6 +234,22 @@ func TestInvalidPathInJSON(t *testing.T) {
 	})
 }
 
+func TestEscape(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"\"\u009b31m\x7f\u202e\"", `"\u009b31m\u007f\u202e"`},
+		{"\"\U000e0001x\"", `"\udb40\udc01x"`},
+	} {
+		got := string(escape([]byte(tt.in)))
+		wantText(t, got, tt.want)
+		var before, after string
+		if json.Unmarshal([]byte(tt.in), &before) != nil || json.Unmarshal([]byte(got), &after) != nil || before != after {
+			t.Errorf("%q reads %q, want %q", got, after, before)
+		}
+	}
+	const plain = "{\"a\": \"größer\"}\n"
+	wantText(t, string(escape([]byte(plain))), plain)
+}
+
 func TestQuote(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"/tmp/a b", "/tmp/a b"},
