@@ -119,7 +119,15 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 					t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.NotLearned)
 				}
 			}
-			h.wantAround(checkpoint.PathsBySearch, paths...)
+			s = h.wantAround(checkpoint.PathsBySearch, paths...)
+			// stat(2) shows other numbers than fdinfo, and types are compared all the same.
+			if err := h.restore(s, "numbers"); err != nil {
+				t.Error(err)
+			}
+			s.Watches[2].Type = checkpoint.FIFO
+			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is a file, and was a fifo") {
+				t.Errorf("another type was taken: %v", err)
+			}
 		})
 	}
 }
