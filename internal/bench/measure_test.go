@@ -126,6 +126,12 @@ func TestMissing(t *testing.T) {
 	if err := processors(1 << 20).missing(nil); err == nil {
 		t.Error("this machine is said to have a million processors")
 	}
+	if err := descriptors(1).missing(nil); err != nil {
+		t.Error(err)
+	}
+	if err := descriptors(1 << 30).missing(nil); err == nil {
+		t.Error("a process may have more descriptors than there can be")
+	}
 	for pattern, want := range map[string]int{"1,800 watches": 1800, "AddWatch": 60, "cycle": 0} {
 		if got := find(pattern).files(); got != want {
 			t.Errorf("%s: %d files, want %d", pattern, got, want)

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // sizes are how much of each thing is measured.
@@ -368,7 +370,7 @@ func taking(count int) subject {
 		what:  fmt.Sprintf("TakeFD, %s watches, paths by handle", grouped(count)),
 		unit:  "ns/watch",
 		per:   float64(count),
-		needs: []need{listed, handles, watches(count), files(count)},
+		needs: []need{listed, handles, watches(count), descriptors(count), files(count)},
 		setUp: func(ctx context.Context, l *lab) error { return l.hold(ctx, job{args: args(l, "hold")}) },
 		job: func(l *lab) job {
 			return job{args: append(args(l, "take-by-handle"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
@@ -390,7 +392,7 @@ func searching(count, among int) subject {
 		what:  fmt.Sprintf("TakeFD, %s watches among %s files on overlayfs, paths by search", grouped(count), grouped(among)),
 		unit:  "ns/file",
 		per:   float64(among),
-		needs: []need{listed, overlays, watches(count)},
+		needs: []need{listed, overlays, watches(count), descriptors(count)},
 		slow:  true,
 		setUp: func(ctx context.Context, l *lab) error {
 			if err := l.overlay().makeFiles(ctx, among, count); err != nil {
@@ -454,6 +456,21 @@ func watches(count int) need {
 	return need{missing: func(f *facts) error {
 		if f.maxWatch < count {
 			return fmt.Errorf("%s is %d", f.limitedBy, f.maxWatch)
+		}
+		return nil
+	}}
+}
+
+// descriptors is for one process.
+func descriptors(count int) need {
+	return need{missing: func(*facts) error {
+		const others = 100
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			return os.NewSyscallError("getrlimit", err)
+		}
+		if limit.Cur < uint64(count+others) { // package os has made it as high as it may
+			return fmt.Errorf("RLIMIT_NOFILE is %d", limit.Cur)
 		}
 		return nil
 	}}

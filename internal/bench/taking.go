@@ -31,11 +31,6 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if how == checkpoint.PathsByHandle {
-		if err := look(paths); err != nil {
-			return nil, err
-		}
-	}
 	start := time.Now()
 	s, err := checkpoint.TakeFD(context.Background(), t.pid, t.fd, checkpoint.WithPaths(how))
 	took := time.Since(start)
@@ -43,17 +38,6 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 		return nil, err
 	}
 	return []int64{int64(took)}, isTaken(s, paths)
-}
-
-// look looks at files: the kernel has no path for one whose name has dropped out
-// of its cache.
-func look(paths []string) error {
-	for _, path := range paths {
-		if _, err := os.Lstat(path); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // isTaken returns an error unless the snapshot has a watch on each path, numbered
@@ -76,7 +60,8 @@ func isTaken(s *checkpoint.Snapshot, paths []string) error {
 }
 
 // hold has an instance with a watch on each path, numbered from 1, prints its
-// descriptor and holds it until its standard input ends.
+// descriptor and holds it until its standard input ends. It also has the files
+// open: the kernel has no path for one whose name has dropped out of its cache.
 func (t task) hold() ([]int64, error) {
 	paths, err := t.paths(t.count)
 	if err != nil {
@@ -87,6 +72,11 @@ func (t task) hold() ([]int64, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	for _, path := range paths {
+		if _, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
 	fmt.Println(fd)
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return nil, err
