@@ -187,10 +187,15 @@ func (n *Inotify) watches() ([]Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ws []Watch
+	var full [][]Watch // joined in the end, which is faster than one that grows
+	ws := make([]Watch, 0, 128)
 	for l, err := range fdinfo.Watches(io.MultiReader(bytes.NewReader(first), f)) {
 		if err != nil {
 			return nil, err
+		}
+		if len(ws) == cap(ws) {
+			full = append(full, ws)
+			ws = make([]Watch, 0, 1024)
 		}
 		ws = append(ws, Watch{
 			WD:     WD(l.WD),
@@ -199,6 +204,9 @@ func (n *Inotify) watches() ([]Watch, error) {
 			Inode:  l.Inode,
 			Handle: Handle{Type: l.HandleType, Bytes: l.Handle},
 		})
+	}
+	if full != nil {
+		ws = slices.Concat(append(full, ws)...)
 	}
 	slices.SortFunc(ws, func(a, b Watch) int { return int(a.WD) - int(b.WD) })
 	return ws, nil

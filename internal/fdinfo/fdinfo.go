@@ -8,7 +8,6 @@ package fdinfo
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -86,16 +85,16 @@ func Watches(r io.Reader) iter.Seq2[Watch, error] {
 // parse reads what follows "inotify " in a line.
 func parse(rest []byte) (w Watch, err error) {
 	f := fields{rest: rest}
-	w.WD = int32(f.number("wd", math.MaxInt32))
-	w.Inode = f.number("ino", math.MaxUint64)
-	sdev := f.number("sdev", math.MaxUint32)
+	w.WD = int32(f.number("wd:", math.MaxInt32))
+	w.Inode = f.number("ino:", math.MaxUint64)
+	sdev := f.number("sdev:", math.MaxUint32)
 	w.Major, w.Minor = uint32(sdev>>20), uint32(sdev&(1<<20-1))
-	w.Mask = uint32(f.number("mask", math.MaxUint32))
-	f.number("ignored_mask", math.MaxUint32)
+	w.Mask = uint32(f.number("mask:", math.MaxUint32))
+	f.number("ignored_mask:", math.MaxUint32)
 	if len(bytes.TrimSpace(f.rest)) > 0 {
-		length := f.number("fhandle-bytes", maxHandle)
-		w.HandleType = int32(f.number("fhandle-type", math.MaxInt32))
-		w.Handle = f.handle("f_handle", int(length))
+		length := f.number("fhandle-bytes:", maxHandle)
+		w.HandleType = int32(f.number("fhandle-type:", math.MaxInt32))
+		w.Handle = f.handle("f_handle:", int(length))
 	}
 	if f.err == nil && w.WD == 0 {
 		f.err = errors.New("wd is 0")
@@ -103,21 +102,32 @@ func parse(rest []byte) (w Watch, err error) {
 	return w, f.err
 }
 
-// fields reads fields one after the other and keeps the first error.
+// fields reads fields one after the other and keeps the first error. An instance
+// may have hundreds of thousands of lines, so it looks at each byte once.
 type fields struct {
 	rest []byte
 	err  error
 }
 
-// value returns the value of the next field, which must be key's.
+// value returns what follows the key, which must be the next field's.
 func (f *fields) value(key string) []byte {
-	var field []byte
-	field, f.rest, _ = bytes.Cut(f.rest, []byte(" "))
-	name, value, found := bytes.Cut(field, []byte(":"))
-	if f.err == nil && (!found || string(name) != key) {
-		f.err = fmt.Errorf("%q stands where %q is due", field, key)
+	if f.err != nil {
+		return nil
 	}
-	return value
+	if len(f.rest) < len(key) || string(f.rest[:len(key)]) != key {
+		field, _, _ := bytes.Cut(f.rest, []byte(" "))
+		f.err = fmt.Errorf("%q stands where %q is due", field, key)
+		return nil
+	}
+	return f.rest[len(key):]
+}
+
+// next leaves the field, whose value ends after n bytes.
+func (f *fields) next(value []byte, n int) {
+	f.rest = value[n:]
+	if len(f.rest) > 0 { // the space
+		f.rest = f.rest[1:]
+	}
 }
 
 func (f *fields) number(key string, limit uint64) uint64 {
@@ -125,10 +135,17 @@ func (f *fields) number(key string, limit uint64) uint64 {
 	if f.err != nil {
 		return 0
 	}
-	v, err := strconv.ParseUint(string(value), 16, 64)
-	if err != nil || v > limit {
-		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, value, limit)
+	v, n := uint64(0), 0
+	for n < len(value) && digits[value[n]] < 16 {
+		v = v<<4 | uint64(digits[value[n]])
+		n++
 	}
+	if n == 0 || n > 16 || v > limit || n < len(value) && value[n] != ' ' {
+		field, _, _ := bytes.Cut(value, []byte(" "))
+		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, field, limit)
+		return 0
+	}
+	f.next(value, n)
 	return v
 }
 
@@ -137,13 +154,37 @@ func (f *fields) handle(key string, length int) string {
 	if f.err != nil {
 		return ""
 	}
-	var raw [maxHandle]byte
-	if hex.DecodedLen(len(value)) != length {
-		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, len(value), length)
+	n := bytes.IndexByte(value, ' ')
+	if n < 0 {
+		n = len(value)
+	}
+	if n != 2*length {
+		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, n, length)
 		return ""
 	}
-	if _, err := hex.Decode(raw[:], value); err != nil {
-		f.err = fmt.Errorf("%s: %w", key, err)
+	var raw [maxHandle]byte
+	for i := range length {
+		high, low := digits[value[2*i]], digits[value[2*i+1]]
+		if high|low > 15 {
+			f.err = fmt.Errorf("%s %q is not hexadecimal", key, value[:n])
+			return ""
+		}
+		raw[i] = high<<4 | low
 	}
+	f.next(value, n)
 	return string(raw[:length])
 }
+
+// digits has the values of hexadecimal digits, and 255 for all else.
+var digits = func() (values [256]byte) {
+	for i := range values {
+		values[i] = 255
+	}
+	for i, d := range "0123456789abcdef" {
+		values[d] = byte(i)
+	}
+	for i, d := range "ABCDEF" {
+		values[d] = byte(10 + i)
+	}
+	return values
+}()
