@@ -298,8 +298,9 @@ func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bo
 }
 
 // same reports whether the path, a slice of t.text, leads to the watch's inode.
-// It is not sure where there is no handle to compare, nor on overlayfs, where
-// the handle is not enough.
+// It is not sure where there is no handle to compare. On overlayfs, where a
+// handle alone is not enough (see overlay), one that can be opened is: nfs_export
+// implies index.
 //
 // Where the process's root directory is ours, this is one call by path, which
 // is as good as a lookup confined to the root: there is no way out of it.
@@ -334,7 +335,7 @@ func (t *decodeThread) same(i int, path []byte) (same, sure bool, err error) {
 	}
 	w := &t.ws[i]
 	same = t.last.Device == w.Device && t.h.kind == w.Handle.Type && string(t.h.data[:t.h.size]) == w.Handle.Bytes
-	return same, !same || t.last.Type != "overlay", nil
+	return same, true, nil
 }
 
 // errUnsure stands for a candidate that is compared later.

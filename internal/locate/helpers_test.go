@@ -111,7 +111,7 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 			runtime.LockOSThread() // never unlocked: the thread keeps what it lacks, and ends
 			parent, _, _ := strings.Cut(t.Name(), "/")
 			cmd := exec.Command(self, "-test.v", "-test.run=^"+parent+"$")
-			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack)
+			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack, "GORACE=atexit_sleep_ms=0")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: namespace}
 			lacks[lack](t)
 			out, err := cmd.CombinedOutput()
@@ -234,8 +234,18 @@ func newInotify(t testing.TB) *inotify.Inotify {
 // quiet is a mask for watches that are only to be found.
 const quiet = inotify.MaskAdd
 
-// watch returns the kernel's line for a new watch on a path.
+// watch returns the kernel's line for a new watch on a path, which stays in the
+// kernel's cache until the test ends, though other tests may drop the caches.
 func watch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	try(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	return coldWatch(t, n, path)
+}
+
+// coldWatch is watch for a path that need not stay in the cache.
+func coldWatch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 	t.Helper()
 	wd, err := n.AddWatch(path, quiet|inotify.DontFollow)
 	try(t, err)

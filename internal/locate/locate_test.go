@@ -234,6 +234,26 @@ func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 	}
 }
 
+// The roots of two ext4 filesystems have one handle.
+func TestSameHandleOnAnotherDevice(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noFID, noNames)
+	if !child {
+		return
+	}
+	a, b := ext4(t), ext4(t)
+	n := newInotify(t)
+	w, other := watch(t, n, a), watch(t, n, b)
+	if w.Handle != other.Handle || w.Device == other.Device {
+		t.Skipf("%+v and %+v: this needs equal handles", w, other)
+	}
+	wantNone(t, find(t, 0, w, locate.Options{Resolve: func(inotify.Watch) (string, error) { return b, nil }}), "another inode")
+	for name, o := range eachLevel(b) {
+		if name == "search" || lack != noHandles && lack != noNames {
+			wantPath(t, find(t, 0, w, o), a)
+		}
+	}
+}
+
 func TestColdDirectory(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -241,7 +261,7 @@ func TestColdDirectory(t *testing.T) {
 	needHandles(t)
 	dir := ext4(t)
 	deep := mkdir(t, dir+"/a/b/c/d")
-	w := watch(t, newInotify(t), deep)
+	w := coldWatch(t, newInotify(t), deep)
 	o := newInotify(t)
 	for d := deep; d != filepath.Dir(dir); d = filepath.Dir(d) {
 		_, err := o.AddWatch(d, inotify.AllEvents)
@@ -270,7 +290,7 @@ func TestColdFile(t *testing.T) {
 	needHandles(t)
 	dir := ext4(t)
 	file := touch(t, mkdir(t, dir+"/a/b/c/d")+"/f")
-	w := watch(t, newInotify(t), file)
+	w := coldWatch(t, newInotify(t), file)
 	dropCaches(t)
 	if p := find(t, 0, w, byHandles); p.Path != "" {
 		t.Logf("found nevertheless: %+v", p)
@@ -380,6 +400,7 @@ func TestResolve(t *testing.T) {
 		"missing":        {dir + "/missing", nil, "", "no such file"},
 		"does not know":  {"", nil, "", "not asked for"},
 		"fails":          {"", boom, "", "boom"},
+		"through /proc":  {"/proc/self/root" + dir + "/f", nil, "", "symbolic links"},
 		"relative":       {"f", nil, "", "not an absolute path"},
 		"with zero byte": {dir + "/f\x00", nil, "", "not an absolute path"},
 	} {
@@ -490,8 +511,11 @@ func hasPath(res *locate.Result, path string) bool {
 }
 
 func TestManyWatches(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
 	needHandles(t)
-	dir, n := t.TempDir(), newInotify(t)
+	dir, n := tmpfs(t), newInotify(t)
 	want := make(map[inotify.WD]string)
 	for i := range 3000 {
 		path := touch(t, fmt.Sprintf("%s/file-%d", dir, i))

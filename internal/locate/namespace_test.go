@@ -6,6 +6,7 @@
 package locate_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,6 +109,72 @@ func TestMountedOver(t *testing.T) {
 		wantPath(t, find(t, 0, hidden, o), at+"/cover/f")
 		wantPath(t, find(t, 0, point, o), at+"/cover")
 	}
+}
+
+// A hookContext calls a function when it is asked for its error.
+type hookContext struct {
+	context.Context
+	hook func()
+}
+
+func (c hookContext) Err() error {
+	c.hook()
+	return c.Context.Err()
+}
+
+// What was found is compared again if the mounts changed meanwhile.
+func TestMountsChangeMeanwhile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir, other := tmpfs(t), tmpfs(t)
+	n := newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, other+"/f"))}
+	answers := []string{dir + "/f", other + "/f"}
+	asked := 0
+	o := locate.Options{Resolve: func(inotify.Watch) (string, error) {
+		asked++
+		return answers[asked-1], nil
+	}}
+	ctx := hookContext{context.Background(), func() {
+		if asked == len(ws) { // all were compared
+			asked++
+			mount(t, "locate", dir, "tmpfs", 0, "")
+			touch(t, dir+"/f")
+		}
+	}}
+	res, err := locate.Paths(ctx, proc(t, 0), ws, o)
+	try(t, err)
+	if asked != len(ws)+1 {
+		t.Fatal("nothing was mounted")
+	}
+	wantNone(t, res.Places[0], "changed meanwhile")
+	wantPath(t, res.Places[1], other+"/f")
+}
+
+// Between the opening of a mount and the comparison, another filesystem is
+// mounted there, whose root has the same handle.
+func TestMountedOverMeanwhile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	a, b := ext4(t), ext4(t)
+	n := newInotify(t)
+	w := watch(t, n, a)
+	if other := watch(t, n, b); w.Handle != other.Handle {
+		t.Skipf("%+v and %+v: this needs equal handles", w, other)
+	}
+	mounted := false
+	ctx := hookContext{context.Background(), func() {
+		if !mounted {
+			mounted = true
+			bind(t, b, a)
+		}
+	}}
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, byHandles)
+	try(t, err)
+	wantNone(t, res.Places[0], "hidden by")
 }
 
 func TestHiddenMountIsSaid(t *testing.T) {

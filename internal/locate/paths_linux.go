@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -38,12 +39,15 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 		l.leave(p.explain(unix.ENOSYS))
 		return l.res, nil
 	}
-	if err := l.find(ctx); err != nil {
+	before := slices.Clone(p.mounts)
+	err = l.find(ctx)
+	l.recheck(before)
+	if err != nil {
 		l.leave(err)
-		return l.res, err
+	} else {
+		l.leave(ErrNotAsked)
 	}
-	l.leave(ErrNotAsked)
-	return l.res, nil
+	return l.res, err
 }
 
 // A locator is one call of Paths.
@@ -72,6 +76,28 @@ func (l *locator) find(ctx context.Context) error {
 		return err
 	}
 	return l.search(ctx)
+}
+
+// recheck compares all that was found once more if the mounts changed meanwhile:
+// a path may lead elsewhere now, and the id of a mount that went away stand for
+// another one, with another device.
+func (l *locator) recheck(before []Mount) {
+	if err := l.p.readMounts(); err == nil && slices.Equal(before, l.p.mounts) {
+		return
+	}
+	var found []int
+	var paths []string
+	for i := range l.res.Places {
+		if p := l.res.Places[i]; p.Path != "" {
+			found, paths = append(found, i), append(paths, p.Path)
+		}
+	}
+	rs := l.p.reach(paths, false)
+	for k, i := range found {
+		if err := rs[k].is(&l.ws[i]); err != nil {
+			l.res.Places[i] = Place{Err: fmt.Errorf("it was at %q, but the mounts changed meanwhile: %w", paths[k], err)}
+		}
+	}
 }
 
 // filePoints compares the mount points that are no directories, on which no

@@ -33,6 +33,7 @@ type process struct {
 	mu       sync.Mutex
 	mounts   []Mount
 	byID     map[int32]*Mount
+	strange  map[int32]bool // ids that are not in the list
 	overlays map[int32]*overlay
 }
 
@@ -230,16 +231,19 @@ func (p *process) mountByWatch(id int32) (Mount, error) {
 func (p *process) mount(id int32) (Mount, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := p.byID[id]
-	if m == nil {
-		if err := p.readMounts(); err != nil {
-			return Mount{}, false
-		}
-		if m = p.byID[id]; m == nil {
-			return Mount{}, false
+	if m := p.byID[id]; m != nil {
+		return *m, true
+	}
+	if !p.strange[id] && p.readMounts() == nil {
+		if m := p.byID[id]; m != nil {
+			return *m, true
 		}
 	}
-	return *m, true
+	if p.strange == nil {
+		p.strange = make(map[int32]bool)
+	}
+	p.strange[id] = true
+	return Mount{}, false
 }
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its

@@ -273,8 +273,8 @@ func TestRemoteFilesystems(t *testing.T) {
 	var pipe [2]int
 	try(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
 	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
 	mount(t, "locate", dir, "autofs", 0, fmt.Sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", pipe[1], unix.Getpgrp()))
-	unix.Close(pipe[1])
 	w := nowhere(watch(t, newInotify(t), t.TempDir()))
 	o := hint(dir)
 	o.MaxEntries = 10
