@@ -451,6 +451,19 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// A path is whatever somebody named a file.
+func TestSnapshotOnTerminal(t *testing.T) {
+	const path = "/\u009b31m\x1b[2J\x7f\n"
+	text, err := form(&checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: path}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(string(text), "\u009b\x1b\x7f") {
+		t.Errorf("a control character is in %q", text)
+	}
+	wantText(t, read(t, string(text)).Watches[0].Path, path)
+}
+
 // What cannot be written as a snapshot is saved as events.
 func TestSalvageOfEvents(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())

@@ -247,6 +247,21 @@ func TestRestoreWithPendingEvents(t *testing.T) {
 		`{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<1>\n"}`+"\n")
 }
 
+// Events that came while it was restored are refused as well.
+func TestRestoreWithNewEvents(t *testing.T) {
+	events := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "x"}}
+	var stderr strings.Builder
+	a := restoreArgs{}
+	if err := a.placePending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
+		t.Errorf("error %v", err)
+	}
+	a.drop = true
+	if err := a.placePending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
+		t.Error(err)
+	}
+	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending events\n")
+}
+
 // Events that the snapshot counts and does not have.
 func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
@@ -352,6 +367,35 @@ func TestRestoreByCycle(t *testing.T) {
 	}
 	wantLine(t, stdout, "inotify wd:28")
 	wantLine(t, stdout, "inotify wd:1")
+}
+
+func TestRestoreOnTerminal(t *testing.T) {
+	needsList(t)
+	master, slave := openTerminal(t)
+	file := snapshotFile(t, 5, watchesOn(t, 12), func(s *checkpoint.Snapshot) { s.NextWD = 0 })
+	cmd := withoutIoctl(t, "restore", file, "--", "true")
+	cmd.Stderr = slave
+	if code, _, _ := result(t, cmd); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	slave.Close()
+	got := readUntil(t, master, "\r\n")
+	if want := "100% 11 / 11 steps, 0s left" + clearLine + "inotifyctl: not restored: next_wd: the snapshot does not have it\r\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want %q at its end", got, want)
+	}
+}
+
+// Where the number is the right one by chance, execve must leave it open.
+func TestPlaceOnItself(t *testing.T) {
+	f := instance(t)
+	fd := int(f.Fd())
+	unix.CloseOnExec(fd)
+	if err := place(fd, fd); err != nil {
+		t.Fatal(err)
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags != 0 {
+		t.Errorf("flags %#x, %v", flags, err)
+	}
 }
 
 func TestInterruptEndsRestore(t *testing.T) {
