@@ -8,8 +8,10 @@ package locate_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -222,6 +224,20 @@ func insideRoot(t *testing.T, lack string, pid int, prefix string) {
 		}
 		if name == "handles" {
 			wants(find(t, pid, watch(t, n, prefix+"/."), o), "/")
+		}
+	}
+	if lack != noOpenat2 { // all at once, those with the longest paths first
+		var ws []inotify.Watch
+		sorted := slices.SortedFunc(maps.Keys(z), func(a, b string) int { return len(b) - len(a) })
+		for _, path := range sorted {
+			ws = append(ws, watch(t, n, path))
+		}
+		o := hint("/box")
+		if lack == asIs || lack == noFID {
+			o = byHandles
+		}
+		for i, p := range paths(t, pid, ws, o).Places {
+			wantPath(t, p, sorted[i][len(prefix):])
 		}
 	}
 	// Links that lead out of the root from our side stay in it.

@@ -89,6 +89,35 @@ func TestSearchWalksNoTreeTwice(t *testing.T) {
 	}
 }
 
+func TestSearchCrossesNoMountPoint(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, noHandles, noNames, noOpenat2)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	below := mkdir(t, dir+"/below")
+	n := newInotify(t)
+	w := nowhere(watch(t, n, dir))
+	mount(t, "locate", below, "tmpfs", 0, "")
+	tree(t, below, 5)
+	for name, found := range map[string]string{"nothing": "", "the mount's root": below} {
+		ws := []inotify.Watch{w}
+		if found != "" {
+			ws = append(ws, watch(t, n, found))
+		}
+		res := paths(t, 0, ws, locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 3})
+		if res.Entries > 3 || len(res.Searched) == 0 || res.Searched[0] != dir {
+			t.Errorf("%s, %s: %d entries, searched %q", lack, name, res.Entries, res.Searched)
+		}
+		if found == "" && res.Entries != 2 {
+			t.Errorf("%s: %d entries, want the root and the mount point", lack, res.Entries)
+		}
+		if found != "" {
+			wantPath(t, res.Places[1], found)
+		}
+	}
+}
+
 func TestSearchStopsWhenAllAreFound(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, noHandles)
 	if !child {
@@ -157,7 +186,7 @@ func TestDeepTree(t *testing.T) {
 	at, err := unix.Open(dir, unix.O_PATH, 0)
 	try(t, err)
 	n := newInotify(t)
-	near := make(map[string]inotify.Watch) // in a second directory of each level
+	near := make(map[string]inotify.WD) // in a second directory of each level
 	path := dir
 	var deep inotify.Watch
 	for i := range depth {
@@ -165,12 +194,13 @@ func TestDeepTree(t *testing.T) {
 			try(t, unix.Mkdirat(at, sub, 0o755))
 		}
 		next := []string{"a", "b"}[i%2]
-		fd, err := unix.Openat(at, map[string]string{"a": "b", "b": "a"}[next]+name, unix.O_PATH, 0)
+		beside := []string{"b", "a"}[i%2] + name + "/file"
+		fd, err := unix.Openat(at, beside, unix.O_CREAT|unix.O_WRONLY, 0o644)
 		try(t, err)
 		wd, err := n.AddWatch(fmt.Sprint("/proc/self/fd/", fd), quiet)
 		try(t, err)
 		unix.Close(fd)
-		near[path+"/"+map[string]string{"a": "b", "b": "a"}[next]+name] = inotify.Watch{WD: wd}
+		near[path+"/"+beside] = wd
 		path += "/" + next + name
 		fd, err = unix.Openat(at, next+name, unix.O_PATH, 0)
 		try(t, err)
@@ -187,8 +217,8 @@ func TestDeepTree(t *testing.T) {
 	deep = byWD[wd]
 	var ws []inotify.Watch
 	var want []string
-	for p, w := range near {
-		ws, want = append(ws, byWD[w.WD]), append(want, p)
+	for p, wd := range near {
+		ws, want = append(ws, byWD[wd]), append(want, p)
 	}
 	limit := unix.Rlimit{Cur: 100, Max: 100}
 	if lack == noHandles {
@@ -206,7 +236,7 @@ func TestDeepTree(t *testing.T) {
 	if lack == noHandles && !strings.Contains(res.Places[len(ws)].Err.Error(), "too long") {
 		t.Errorf("error %.300v", res.Places[len(ws)].Err)
 	}
-	if want := 1 + 2*depth; res.Entries != want {
+	if want := 1 + 3*depth; res.Entries != want {
 		t.Errorf("%d entries, want %d; skipped %+v", res.Entries, want, res.Skipped)
 	}
 }
