@@ -75,7 +75,8 @@ Stop the process (kill -STOP) to have it all of one moment.
                 handles, which needs root (the default); search reads the
                 directories of their filesystems as well, which watchers see
   -hint DIR     search below DIR first; may be given more than once
-  -max-entries N  end the search after N directory entries
+  -max-entries N
+                end the search after N directory entries
   -drain        take the pending events, too, and the next number: the process
                 must be stopped, and does not get the events any more
   -o FILE       write to FILE, which is replaced at the end, and readable for
@@ -90,9 +91,11 @@ restore restores the snapshot in FILE ("-": standard input) and executes COMMAND
 in its own place with the instance as the descriptor that it was. That number
 must not be one that restore was started with; for 0 to 2, close it (0<&-).
 Pending events, which a new queue cannot hold, are refused without one of
-  -pending FILE  write them to FILE, as watch -json prints them; best in a
-                folder that is not watched
-  -drop-pending  drop them, and tell how many there were
+  -pending FILE
+                write them to FILE, as watch -json prints them; best in a folder
+                that is not watched
+  -drop-pending
+                drop them, and tell how many there were
   -missing      leave out watches whose path is missing, and list them
   -max-steps N  as for watch
 

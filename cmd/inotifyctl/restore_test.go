@@ -226,7 +226,7 @@ func withPending(n int) func(*checkpoint.Snapshot) {
 func TestRestoreWithPendingEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
-	const queued = `timeout 1 dd bs=4096 count=1 <&5 2>&1 | head -c 100; exit 0`
+	const queued = `LC_ALL=C timeout 1 dd bs=4096 count=1 <&5 2>&1 | head -c 100; exit 0`
 
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
 	wantFailure(t, code, stderr, "2 events are pending", "-pending FILE", "-drop-pending")
