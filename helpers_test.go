@@ -24,9 +24,8 @@ import (
 )
 
 var (
-	onOwnThread = kerneltest.OnOwnThread
-	failCalls   = kerneltest.FailCalls
-	asNobody    = kerneltest.AsNobody
+	failCalls = kerneltest.FailCalls
+	asNobody  = kerneltest.AsNobody
 )
 
 // TestMain also is the program of the child processes that tests start, and

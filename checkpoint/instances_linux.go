@@ -34,7 +34,21 @@ func instances(pids []int) ([]Instance, error) {
 			failed = append(failed, &ProcessError{pid, err})
 		}
 	}
-	return group(single), errors.Join(failed...)
+	return group(counted(single)), errors.Join(failed...)
+}
+
+// counted says of instances that show no watches that this is not known, where the
+// kernel shows none.
+func counted(single []Instance) []Instance {
+	none := func(i Instance) bool { return i.Watches == 0 }
+	if slices.ContainsFunc(single, none) && listed() != nil {
+		for i := range single {
+			if none(single[i]) {
+				single[i].Watches = -1
+			}
+		}
+	}
+	return single
 }
 
 // processes lists the processes that /proc shows.
@@ -62,9 +76,10 @@ func numbers(names []string) []int {
 	return ns
 }
 
-// ended reports whether err came because a process has ended.
+// ended reports whether err came because a process has ended, or has closed a
+// descriptor, which kcmp(2) tells by EBADF.
 func ended(err error) bool {
-	return errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EBADF)
 }
 
 // instancesOf lists a process's descriptors, each as an instance.
@@ -80,11 +95,9 @@ func instancesOf(pid int) ([]Instance, error) {
 		text, ferr := p.read("fdinfo/" + strconv.Itoa(fd))
 		i := Instance{Descriptors: []Descriptor{{PID: pid, FD: fd}}, Watches: -1}
 		if ferr == nil {
-			if i.Watches = watchLines(text); i.Watches == 0 && listed() != nil {
-				i.Watches = -1
-			}
-		} else if !ended(ferr) {
-			err = errors.Join(err, ferr)
+			i.Watches = watchLines(text)
+		} else if err == nil && !ended(ferr) {
+			err = ferr
 		}
 		found = append(found, i)
 	}
@@ -104,7 +117,8 @@ func watchLines(text []byte) (n int) {
 	return n
 }
 
-// instances lists the descriptors of the process that are inotify's.
+// instances lists the descriptors of the process that are inotify's. The error is
+// the first of those that came.
 func (p *process) instances() ([]int, error) {
 	names, err := p.names("fd")
 	var fds []int
@@ -113,8 +127,8 @@ func (p *process) instances() ([]int, error) {
 		if is {
 			fds = append(fds, fd)
 		}
-		if ierr != nil && !ended(ierr) {
-			err = errors.Join(err, ierr)
+		if err == nil && ierr != nil && !ended(ierr) {
+			err = ierr
 		}
 	}
 	return fds, err

@@ -113,11 +113,17 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 			paths := []string{merged, merged + "/d", merged + "/d/f", merged + "/d/copied", merged + "/d/new", merged + "/e"}
 			h.watchAll(paths...)
 			h.sh("chmod 600 " + merged + "/d/copied") // to the upper layer
-			s := h.take()
-			for i, w := range s.Watches {
-				if w.Path != paths[i] && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0) {
-					t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.NotLearned)
+			var s *checkpoint.Snapshot
+			for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
+				s = h.take(checkpoint.WithPaths(level))
+				for i, w := range s.Watches {
+					if w.Path != paths[i] && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0) {
+						t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.NotLearned)
+					}
 				}
+			}
+			if g := gaps(s.NotLearned, "path"); len(g) > 0 && strings.Contains(g[0].Why, "cannot be told") {
+				t.Skip("this needs a kernel that tells these inodes apart: ", g[0]) // Linux 6.1 does not
 			}
 			s = h.wantAround(checkpoint.PathsBySearch, paths...)
 			// stat(2) shows other numbers than fdinfo, and types are compared all the same.

@@ -29,7 +29,7 @@ type process struct {
 // pin opens the process. It must be closed.
 func pin(pid int) (*process, error) {
 	if pid <= 0 {
-		return nil, fmt.Errorf("process %d: its number is not positive", pid)
+		return nil, errors.New("a process's number is positive")
 	}
 	p := &process{pid: pid, pidfd: -1}
 	// The pidfd first: so long as it has a process, the number is that one's.
@@ -38,16 +38,16 @@ func pin(pid int) (*process, error) {
 	case err == nil:
 		p.pidfd = pidfd
 	case errors.Is(err, unix.ESRCH):
-		return nil, fmt.Errorf("process %d: there is none: %w", pid, err)
+		return nil, fmt.Errorf("there is no such process: %w", err)
 	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM):
-		return nil, fmt.Errorf("process %d: %w", pid, os.NewSyscallError("pidfd_open", err))
+		return nil, os.NewSyscallError("pidfd_open", err)
 	}
 	if p.dir, err = openPath("/proc/" + strconv.Itoa(pid)); err == nil {
 		err = p.alive()
 	}
 	if err != nil {
 		p.close()
-		return nil, fmt.Errorf("process %d: %w", pid, err)
+		return nil, err
 	}
 	return p, nil
 }

@@ -30,7 +30,9 @@ const (
 	ProofNumbers
 
 	// ProofIdentity compares numbers, masks, devices, inodes and handles: what is
-	// watched is the very inode that was watched.
+	// watched is the very inode that was watched. On overlayfs without index that
+	// cannot be told from another hard link of a file in a lower layer, which has
+	// the same numbers and handle and is another inode (Linux 6.18).
 	ProofIdentity
 )
 
@@ -216,7 +218,7 @@ func (e *TargetError) Unwrap() error { return e.Err }
 
 // ErrNoPath is the cause of a [*TargetError] for a watch whose path was not
 // learned and for which no file was supplied.
-var ErrNoPath = errors.New("its path was not learned: supply a file (WithFiles), or tolerate missing targets")
+var ErrNoPath = errors.New("its path was not learned: supply an open file for it, or tolerate missing targets")
 
 // Restore makes a new instance with the snapshot's watches under their numbers
 // and with its next number, and proves that it is equal, as far as WithProof says:
@@ -261,7 +263,7 @@ func (s *Snapshot) Compare(live *Snapshot) []Difference {
 		{"owner", s.Owner.String(), live.Owner.String()},
 		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal)},
 	} {
-		if f.want != f.have && s.learned(f.what) && live.learned(f.what) {
+		if f.want != f.have && s.Learned(f.what) && live.Learned(f.what) {
 			diffs = append(diffs, Difference{What: f.what, Want: f.want, Have: f.have})
 		}
 	}

@@ -227,7 +227,7 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	if err := r.signals(n); err != nil {
 		return err
 	}
-	if !r.s.learned("pending") {
+	if !r.s.Learned("pending") {
 		r.gap("pending", 0, errNotInSnapshot)
 	}
 	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
@@ -339,7 +339,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		{"flags", s.Flags&Async != 0},
 	} {
 		switch {
-		case !s.learned(f.what):
+		case !s.Learned(f.what):
 			r.gap(f.what, 0, errNotInSnapshot)
 		case f.set && r.o.owner == nil:
 			r.gap(f.what, 0, errNobodyNamed)
@@ -366,7 +366,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 	return err
 }
 
-var errNobodyNamed = errors.New("not restored, as nobody was named to be signalled: see WithOwner")
+var errNobodyNamed = errors.New("not restored, as the caller named nobody to be signalled")
 
 // release takes the instance out of the Inotify.
 func (r *Restored) release() (*os.File, error) {

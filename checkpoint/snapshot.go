@@ -213,8 +213,9 @@ func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
 	s.NotLearned = append(s.NotLearned, Gap{what, wd, why.Error()})
 }
 
-// learned reports whether a field of the instance was learned.
-func (s *Snapshot) learned(what string) bool {
+// Learned reports whether a field of the instance, named as in JSON, was learned:
+// whether NotLearned does not list it for the instance as a whole.
+func (s *Snapshot) Learned(what string) bool {
 	for _, g := range s.NotLearned {
 		if g.What == what && g.WD == 0 {
 			return false

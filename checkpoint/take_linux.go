@@ -122,7 +122,7 @@ func (t *taker) other(ctx context.Context, pid, fd int) error {
 		return t.drain(ctx, p, fd)
 	}
 	t.s.gap("next_wd", 0, errUntouched)
-	if t.s.PendingBytes > 0 || !t.s.learned("pending_bytes") {
+	if t.s.PendingBytes > 0 || !t.s.Learned("pending_bytes") {
 		t.s.gap("pending", 0, errUntouched)
 	}
 	return nil

@@ -39,18 +39,6 @@ func wantLine(t *testing.T, text string, format string, args ...any) {
 	t.Errorf("no line %q in\n%s", want, text)
 }
 
-// callLs lists until no other process closes an instance meanwhile, after which
-// it cannot be told which are shared.
-func callLs(args ...string) (code int, stdout, stderr string) {
-	for range 50 {
-		code, stdout, stderr = call(append([]string{"ls"}, args...)...)
-		if !strings.Contains(stdout, unix.EBADF.Error()) {
-			break
-		}
-	}
-	return code, stdout, stderr
-}
-
 func TestLs(t *testing.T) {
 	needsList(t)
 	needsKcmp(t)
@@ -60,7 +48,7 @@ func TestLs(t *testing.T) {
 	alone := holdAlone(t, instance(t), "comm=alone")
 	f.Close()
 	// The processes that share it are told also if they were not asked for.
-	code, stdout, stderr := callLs(one.arg(), alone.arg())
+	code, stdout, stderr := call("ls", one.arg(), alone.arg())
 	wantSuccess(t, code, stderr)
 	wantText(t, lines(stdout)[0], "PID COMMAND FD WATCHES SHARED WITH")
 	wantLine(t, stdout, "%d one 3, 9 2 %d", one.pid, two.pid)
@@ -84,7 +72,7 @@ func TestLsOfAll(t *testing.T) {
 	needsList(t)
 	f := instance(t, watchesOn(t, 1)...)
 	h := holdAlone(t, f, "comm=the holder")
-	code, stdout, stderr := callLs()
+	code, stdout, stderr := call("ls")
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, "%d the holder 3 1 -", h.pid)
 }
@@ -97,7 +85,7 @@ func TestLsJSON(t *testing.T) {
 	one := hold(t, []*os.File{f}, "dup=3:9", "comm=<one>")
 	two := hold(t, []*os.File{f}, "comm=\xff\n")
 	f.Close()
-	code, stdout, stderr := callLs("-json", "-w", "-paths", "none", one.arg())
+	code, stdout, stderr := call("ls", "-json", "-w", "-paths", "none", one.arg())
 	if code != 0 || strings.Contains(stderr, "\n") && !strings.HasPrefix(stderr, "inotifyctl: processes that could not be read") {
 		t.Fatalf("exit code %d and %q", code, stderr)
 	}
@@ -125,7 +113,7 @@ func TestLsWatches(t *testing.T) {
 	}
 	f := instance(t, inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}, inotify.Watch{WD: 20, Mask: inotify.AllEvents | inotify.OneShot, Path: filepath.Dir(dir)})
 	h := holdAlone(t, f, "comm=x\x1b[2J\ny")
-	code, stdout, stderr := callLs("-w", h.arg())
+	code, stdout, stderr := call("ls", "-w", h.arg())
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, `%d "x\x1b[2J\ny" 3 2 -`, h.pid)
 	wantLine(t, stdout, `1 IN_CREATE "%s"`, filepath.Dir(dir)+`/a\x1b[31m\nb`)
@@ -184,14 +172,14 @@ func TestLsFailures(t *testing.T) {
 	needsList(t)
 	f := instance(t)
 	h := holdAlone(t, f, "comm=holder")
-	code, stdout, stderr := callLs("2147483647", h.arg())
+	code, stdout, stderr := call("ls", "2147483647", h.arg())
 	wantLine(t, stdout, "%d holder 3 0 -", h.pid)
 	wantFailure(t, code, stderr, "process 2147483647", "give the number of a process that runs")
 }
 
 func TestLsOfNothing(t *testing.T) {
 	h := hold(t, nil)
-	code, stdout, stderr := callLs(h.arg())
+	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)
 	if !strings.HasPrefix(stdout, "no inotify instance was found\n") {
 		t.Errorf("got %q", stdout)
@@ -203,7 +191,7 @@ func TestLsWhereNothingIsListed(t *testing.T) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
 	}
 	h := holdAlone(t, instance(t, watchesOn(t, 1)...))
-	code, stdout, stderr := callLs("-w", h.arg())
+	code, stdout, stderr := call("ls", "-w", h.arg())
 	wantSuccess(t, code, stderr)
 	if !regexp.MustCompile(`(?m)^ *` + h.arg() + ` +\S+ +3 +\? `).MatchString(stdout) {
 		t.Errorf("no line with an unknown number of watches in\n%s", stdout)
@@ -240,7 +228,7 @@ func TestLsOnTerminal(t *testing.T) {
 			t.Errorf("on %d columns: %q", tt.columns, got)
 		}
 	}
-	code, stdout, stderr := callLs("-w", h.arg())
+	code, stdout, stderr := call("ls", "-w", h.arg())
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, "1 IN_MOVED_FROM|IN_MOVED_TO|IN_CREATE|IN_DELETE %s", path)
 }
@@ -261,7 +249,7 @@ func TestMaskText(t *testing.T) {
 func TestLsOfProgramInC(t *testing.T) {
 	needsList(t)
 	h := inC(t, 200, "c\x1bc", t.TempDir(), t.TempDir())
-	code, stdout, stderr := callLs(h.arg())
+	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, `%s "c\x1bc" 200 2 -`, strconv.Itoa(h.pid))
 }

@@ -115,7 +115,7 @@ func tooManyPending(n int) error {
 // lostBytes returns how many bytes of events were pending and are not in the
 // snapshot.
 func lostBytes(s *checkpoint.Snapshot) int {
-	if len(s.Pending) > 0 && learned(s, "pending") {
+	if len(s.Pending) > 0 && s.Learned("pending") {
 		return 0
 	}
 	return s.PendingBytes

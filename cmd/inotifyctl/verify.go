@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/seed10546c08/inotify/checkpoint"
@@ -88,15 +87,11 @@ func comparable(a, b *checkpoint.Snapshot) (compared, not []string) {
 		not = append(not, "inodes (the snapshot is of another machine or boot)")
 	}
 	for _, what := range []string{"next_wd", "flags", "owner", "signal"} {
-		if learned(a, what) && learned(b, what) {
+		if a.Learned(what) && b.Learned(what) {
 			compared = append(compared, what)
 		} else {
 			not = append(not, what)
 		}
 	}
 	return compared, append(not, "paths", "pending events")
-}
-
-func learned(s *checkpoint.Snapshot, what string) bool {
-	return !slices.ContainsFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What == what && g.WD == 0 })
 }
