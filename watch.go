@@ -166,36 +166,14 @@ func (n *Inotify) Watches() ([]Watch, error) {
 }
 
 func (n *Inotify) watches() ([]Watch, error) {
-	// The kernel writes the whole text at the first read, of the file that the
-	// number then stands for. So the first read needs the descriptor to stay
-	// open, and the others do not.
-	var f *os.File
-	var err error
-	first := make([]byte, 32<<10)
-	if cerr := n.control(func(fd int) {
-		if f, err = openFDInfo(fd); err == nil {
-			var k int
-			k, err = f.Read(first)
-			first = first[:k]
-		}
-	}); cerr != nil {
-		return nil, cerr
-	}
-	if f != nil {
-		defer f.Close()
-	}
+	text, lines, err := n.readFDInfo()
 	if err != nil {
 		return nil, err
 	}
-	var full [][]Watch // joined in the end, which is faster than one that grows
-	ws := make([]Watch, 0, 128)
-	for l, err := range fdinfo.Watches(io.MultiReader(bytes.NewReader(first), f)) {
+	ws := make([]Watch, 0, lines)
+	for l, err := range fdinfo.Watches(io.MultiReader(text...)) {
 		if err != nil {
 			return nil, err
-		}
-		if len(ws) == cap(ws) {
-			full = append(full, ws)
-			ws = make([]Watch, 0, 1024)
 		}
 		ws = append(ws, Watch{
 			WD:     WD(l.WD),
@@ -205,11 +183,42 @@ func (n *Inotify) watches() ([]Watch, error) {
 			Handle: Handle{Type: l.HandleType, Bytes: l.Handle},
 		})
 	}
-	if full != nil {
-		ws = slices.Concat(append(full, ws)...)
-	}
 	slices.SortFunc(ws, func(a, b Watch) int { return int(a.WD) - int(b.WD) })
 	return ws, nil
+}
+
+// readFDInfo reads what the kernel says of the descriptor, in pieces, and counts
+// the lines. A list that grew instead would be copied over and over.
+//
+// The kernel writes the whole text at the first read, of the file that the number
+// then stands for. So the first read needs the descriptor to stay open, and the
+// others do not.
+func (n *Inotify) readFDInfo() (text []io.Reader, lines int, err error) {
+	var f *os.File
+	read := func() error {
+		piece := make([]byte, 64<<10)
+		k, err := f.Read(piece)
+		text = append(text, bytes.NewReader(piece[:k]))
+		lines += bytes.Count(piece[:k], []byte("\n"))
+		return err
+	}
+	if cerr := n.control(func(fd int) {
+		if f, err = openFDInfo(fd); err == nil {
+			err = read()
+		}
+	}); cerr != nil {
+		err = cerr
+	}
+	if f != nil {
+		defer f.Close()
+	}
+	for err == nil {
+		err = read()
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return text, lines, err
 }
 
 // listsWatches tells, with an instance of its own, whether the kernel lists

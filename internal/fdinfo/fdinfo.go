@@ -83,15 +83,15 @@ func Watches(r io.Reader) iter.Seq2[Watch, error] {
 }
 
 // parse reads what follows "inotify " in a line.
-func parse(rest []byte) (w Watch, err error) {
-	f := fields{rest: rest}
+func parse(line []byte) (w Watch, err error) {
+	f := fields{line: line}
 	w.WD = int32(f.number("wd:", math.MaxInt32))
 	w.Inode = f.number("ino:", math.MaxUint64)
 	sdev := f.number("sdev:", math.MaxUint32)
 	w.Major, w.Minor = uint32(sdev>>20), uint32(sdev&(1<<20-1))
 	w.Mask = uint32(f.number("mask:", math.MaxUint32))
 	f.number("ignored_mask:", math.MaxUint32)
-	if len(bytes.TrimSpace(f.rest)) > 0 {
+	if f.err == nil && len(bytes.TrimSpace(line[f.at:])) > 0 {
 		length := f.number("fhandle-bytes:", maxHandle)
 		w.HandleType = int32(f.number("fhandle-type:", math.MaxInt32))
 		w.Handle = f.handle("f_handle:", int(length))
@@ -103,9 +103,11 @@ func parse(rest []byte) (w Watch, err error) {
 }
 
 // fields reads fields one after the other and keeps the first error. An instance
-// may have hundreds of thousands of lines, so it looks at each byte once.
+// may have hundreds of thousands of lines, so it looks at each byte once, and
+// counts instead of cutting, which the garbage collector would have to be told.
 type fields struct {
-	rest []byte
+	line []byte
+	at   int // where the next field begins
 	err  error
 }
 
@@ -114,20 +116,24 @@ func (f *fields) value(key string) []byte {
 	if f.err != nil {
 		return nil
 	}
-	if len(f.rest) < len(key) || string(f.rest[:len(key)]) != key {
-		field, _, _ := bytes.Cut(f.rest, []byte(" "))
-		f.err = fmt.Errorf("%q stands where %q is due", field, key)
+	rest := f.line[f.at:]
+	if len(rest) < len(key) || string(rest[:len(key)]) != key {
+		f.err = fmt.Errorf("%q stands where %q is due", first(rest), key)
 		return nil
 	}
-	return f.rest[len(key):]
+	f.at += len(key)
+	return rest[len(key):]
 }
 
-// next leaves the field, whose value ends after n bytes.
-func (f *fields) next(value []byte, n int) {
-	f.rest = value[n:]
-	if len(f.rest) > 0 { // the space
-		f.rest = f.rest[1:]
-	}
+// first returns the first of what spaces separate.
+func first(rest []byte) []byte {
+	field, _, _ := bytes.Cut(rest, []byte(" "))
+	return field
+}
+
+// leave leaves the field, whose value has n bytes.
+func (f *fields) leave(n int) {
+	f.at = min(f.at+n+1, len(f.line)) // with the space
 }
 
 func (f *fields) number(key string, limit uint64) uint64 {
@@ -141,11 +147,10 @@ func (f *fields) number(key string, limit uint64) uint64 {
 		n++
 	}
 	if n == 0 || n > 16 || v > limit || n < len(value) && value[n] != ' ' {
-		field, _, _ := bytes.Cut(value, []byte(" "))
-		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, field, limit)
+		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, first(value), limit)
 		return 0
 	}
-	f.next(value, n)
+	f.leave(n)
 	return v
 }
 
@@ -154,24 +159,21 @@ func (f *fields) handle(key string, length int) string {
 	if f.err != nil {
 		return ""
 	}
-	n := bytes.IndexByte(value, ' ')
-	if n < 0 {
-		n = len(value)
-	}
-	if n != 2*length {
-		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, n, length)
+	value = first(value)
+	if len(value) != 2*length {
+		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, len(value), length)
 		return ""
 	}
 	var raw [maxHandle]byte
 	for i := range length {
 		high, low := digits[value[2*i]], digits[value[2*i+1]]
 		if high|low > 15 {
-			f.err = fmt.Errorf("%s %q is not hexadecimal", key, value[:n])
+			f.err = fmt.Errorf("%s %q is not hexadecimal", key, value)
 			return ""
 		}
 		raw[i] = high<<4 | low
 	}
-	f.next(value, n)
+	f.leave(len(value))
 	return string(raw[:length])
 }
 
