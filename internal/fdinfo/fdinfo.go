@@ -14,6 +14,7 @@ import (
 	"iter"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // A Watch is one "inotify" line.
@@ -46,6 +47,8 @@ func Flags(text []byte) (int, error) {
 const (
 	maxHandle = 128      // bytes: MAX_HANDLE_SZ
 	maxLine   = 64 << 10 // far more than the longest line that the kernel writes
+
+	handlesAtOnce = 1 << 10 // bytes, at least maxHandle
 )
 
 // Watches yields the watches in the text that r yields, in its order. Lines
@@ -62,12 +65,13 @@ func Watches(r io.Reader) iter.Seq2[Watch, error] {
 	return func(yield func(Watch, error) bool) {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(make([]byte, maxLine), maxLine)
+		var handles handles
 		for lines.Scan() {
 			fields, ok := bytes.CutPrefix(lines.Bytes(), []byte("inotify "))
 			if !ok {
 				continue
 			}
-			w, err := parse(fields)
+			w, err := parse(fields, &handles)
 			if err != nil {
 				yield(Watch{}, fmt.Errorf("fdinfo: line %.400q: %w", lines.Bytes(), err))
 				return
@@ -83,7 +87,7 @@ func Watches(r io.Reader) iter.Seq2[Watch, error] {
 }
 
 // parse reads what follows "inotify " in a line.
-func parse(line []byte) (w Watch, err error) {
+func parse(line []byte, handles *handles) (w Watch, err error) {
 	f := fields{line: line}
 	w.WD = int32(f.number("wd:", math.MaxInt32))
 	w.Inode = f.number("ino:", math.MaxUint64)
@@ -94,7 +98,7 @@ func parse(line []byte) (w Watch, err error) {
 	if f.err == nil && len(bytes.TrimSpace(line[f.at:])) > 0 {
 		length := f.number("fhandle-bytes:", maxHandle)
 		w.HandleType = int32(f.number("fhandle-type:", math.MaxInt32))
-		w.Handle = f.handle("f_handle:", int(length))
+		w.Handle = f.handle("f_handle:", int(length), handles)
 	}
 	if f.err == nil && w.WD == 0 {
 		f.err = errors.New("wd is 0")
@@ -154,7 +158,7 @@ func (f *fields) number(key string, limit uint64) uint64 {
 	return v
 }
 
-func (f *fields) handle(key string, length int) string {
+func (f *fields) handle(key string, length int, handles *handles) string {
 	value := f.value(key)
 	if f.err != nil {
 		return ""
@@ -174,7 +178,19 @@ func (f *fields) handle(key string, length int) string {
 		raw[i] = high<<4 | low
 	}
 	f.leave(len(value))
-	return string(raw[:length])
+	return handles.keep(raw[:length])
+}
+
+// handles makes strings of handles, many in one allocation.
+type handles struct{ b strings.Builder }
+
+func (h *handles) keep(raw []byte) string {
+	if h.b.Cap()-h.b.Len() < len(raw) {
+		h.b.Reset()
+		h.b.Grow(handlesAtOnce)
+	}
+	h.b.Write(raw) // in its capacity, so that the strings made before stay
+	return h.b.String()[h.b.Len()-len(raw):]
 }
 
 // digits has the values of hexadecimal digits, and 255 for all else.

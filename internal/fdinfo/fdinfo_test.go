@@ -5,6 +5,7 @@ package fdinfo_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -176,6 +177,25 @@ func TestFlags(t *testing.T) {
 	for _, text := range []string{"", "pos:\t0\n", "flags:\t9\n", "flags:\n", "flags:\t77777777777777\n", line} {
 		if got, err := fdinfo.Flags([]byte(text)); err == nil {
 			t.Errorf("%q: flags %o, want an error", text, got)
+		}
+	}
+}
+
+// Each watch keeps its own handle, however many are read.
+func TestManyHandles(t *testing.T) {
+	var text strings.Builder
+	for i := range 3000 {
+		length := i % 129
+		fmt.Fprintf(&text, "inotify wd:%x ino:1 sdev:1 mask:1 ignored_mask:0 fhandle-bytes:%x fhandle-type:1 f_handle:%s\n",
+			i+1, length, strings.Repeat(fmt.Sprintf("%02x", i%256), length))
+	}
+	ws, err := collect(strings.NewReader(text.String()))
+	if err != nil || len(ws) != 3000 {
+		t.Fatal(len(ws), err)
+	}
+	for i, w := range ws {
+		if want := strings.Repeat(string([]byte{byte(i % 256)}), i%129); w.Handle != want {
+			t.Fatalf("watch %d has the handle %x, want %x", w.WD, w.Handle, want)
 		}
 	}
 }
