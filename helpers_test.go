@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -24,8 +23,17 @@ import (
 )
 
 var (
-	failCalls = kerneltest.FailCalls
-	asNobody  = kerneltest.AsNobody
+	failCalls  = kerneltest.FailCalls
+	asNobody   = kerneltest.AsNobody
+	newInotify = kerneltest.NewInotify
+	files      = kerneltest.Files
+	touch      = kerneltest.Touch
+	pending    = kerneltest.Pending
+	wantEvents = kerneltest.WantEvents
+	wantError  = kerneltest.WantError
+	hasIoctl   = kerneltest.HasIoctl
+	needIoctl  = kerneltest.NeedIoctl
+	needLists  = kerneltest.NeedLists
 )
 
 // TestMain also is the program of the child processes that tests start, and
@@ -161,35 +169,6 @@ func (c *toucher) stop() int {
 	return n
 }
 
-func newInotify(t testing.TB) *inotify.Inotify {
-	t.Helper()
-	n, err := inotify.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
-
-// files makes count files in a new directory.
-func files(t testing.TB, count int) []string {
-	t.Helper()
-	dir := t.TempDir()
-	paths := make([]string, count)
-	for i := range paths {
-		paths[i] = filepath.Join(dir, fmt.Sprint("f", i))
-		touch(t, paths[i])
-	}
-	return paths
-}
-
-func touch(t testing.TB, path string) {
-	t.Helper()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func add(t testing.TB, n *inotify.Inotify, path string, mask inotify.Mask) inotify.WD {
 	t.Helper()
 	wd, err := n.AddWatch(path, mask)
@@ -197,36 +176,6 @@ func add(t testing.TB, n *inotify.Inotify, path string, mask inotify.Mask) inoti
 		t.Fatal(err)
 	}
 	return wd
-}
-
-// pending returns the events that are there.
-func pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
-	t.Helper()
-	var evs []inotify.Event
-	for {
-		ev, ok, err := n.TryReadEvent()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !ok {
-			return evs
-		}
-		evs = append(evs, ev)
-	}
-}
-
-func wantEvents(t testing.TB, got []inotify.Event, want ...inotify.Event) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("events:\n got %v\nwant %v", got, want)
-	}
-}
-
-func wantError(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Errorf("error %v (%T), want one that is %v", err, err, want)
-	}
 }
 
 // watches returns what the kernel lists, or nil where it lists none.
@@ -258,25 +207,6 @@ func readable(t testing.TB, n *inotify.Inotify) bool {
 }
 
 // What this kernel has, found by trying.
-
-func hasIoctl(t testing.TB) bool {
-	t.Helper()
-	return newInotify(t).SupportsSetNextWD()
-}
-
-func needIoctl(t testing.TB) {
-	t.Helper()
-	if err := newInotify(t).SetNextWD(1); err != nil {
-		t.Skip("this needs the ioctl: ", err)
-	}
-}
-
-func needLists(t testing.TB) {
-	t.Helper()
-	if _, err := newInotify(t).Watches(); err != nil {
-		t.Skip("this needs watches in fdinfo: ", err)
-	}
-}
 
 func hasMaskCreate(t testing.TB) bool {
 	t.Helper()

@@ -27,6 +27,18 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
+var (
+	newInotify = kerneltest.NewInotify
+	files      = kerneltest.Files
+	touch      = kerneltest.Touch
+	tryAll     = kerneltest.Pending
+	wantEvents = kerneltest.WantEvents
+	wantError  = kerneltest.WantError
+	hasIoctl   = kerneltest.HasIoctl
+	needIoctl  = kerneltest.NeedIoctl
+	needLists  = kerneltest.NeedLists
+)
+
 // TestMain also is the program of the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
@@ -34,36 +46,6 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(kerneltest.Main(m))
-}
-
-func newInotify(t testing.TB) *inotify.Inotify {
-	t.Helper()
-	n, err := inotify.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
-
-// needLists skips where nothing can be taken.
-func needLists(t testing.TB) {
-	t.Helper()
-	if _, err := newInotify(t).Watches(); err != nil {
-		t.Skip("this needs watches in fdinfo: ", err)
-	}
-}
-
-func hasIoctl(t testing.TB) bool {
-	t.Helper()
-	return newInotify(t).SupportsSetNextWD()
-}
-
-func needIoctl(t testing.TB) {
-	t.Helper()
-	if err := newInotify(t).SetNextWD(1); err != nil {
-		t.Skip("this needs the ioctl: ", err)
-	}
 }
 
 func needRoot(t testing.TB) {
@@ -101,25 +83,6 @@ func numbers(t testing.TB) []inotify.WD {
 		return []inotify.WD{1, 7, 0x1000, 0x34d71d6, math.MaxInt32}
 	}
 	return []inotify.WD{1, 7, 0x100, 0x101, 600}
-}
-
-// files makes count files in a new directory.
-func files(t testing.TB, count int) []string {
-	t.Helper()
-	dir := t.TempDir()
-	paths := make([]string, count)
-	for i := range paths {
-		paths[i] = filepath.Join(dir, fmt.Sprint("f", i))
-		touch(t, paths[i])
-	}
-	return paths
-}
-
-func touch(t testing.TB, path string) {
-	t.Helper()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func restoreWatch(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
@@ -208,36 +171,6 @@ func queued(t testing.TB, r *checkpoint.Restored) []inotify.Event {
 		evs = append(evs, ev)
 	}
 	return append(evs, tryAll(t, r.Inotify)...)
-}
-
-// tryAll returns the events that are there.
-func tryAll(t testing.TB, n *inotify.Inotify) []inotify.Event {
-	t.Helper()
-	var evs []inotify.Event
-	for {
-		ev, ok, err := n.TryReadEvent()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !ok {
-			return evs
-		}
-		evs = append(evs, ev)
-	}
-}
-
-func wantEvents(t testing.TB, got []inotify.Event, want ...inotify.Event) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("events:\n got %v\nwant %v", got, want)
-	}
-}
-
-func wantError(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Errorf("error %v (%T), want one that is %v", err, err, want)
-	}
 }
 
 // gaps returns what is listed under what.

@@ -59,7 +59,8 @@ func OnOwnThread(t testing.TB) {
 
 // FailCalls has the kernel fail calls of number nr on the test's thread with an
 // errno, by a seccomp filter, if argument arg is equal to value, or, with
-// anyBit, has any of its bits.
+// anyBit, has any of its bits; with anyBit and no value, in any case. It holds for
+// programs that the thread starts, too.
 func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, errno unix.Errno) {
 	t.Helper()
 	OnOwnThread(t)
@@ -68,7 +69,10 @@ func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, err
 		offset += 4
 	}
 	compare := uint16(unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K)
-	if anyBit {
+	switch {
+	case anyBit && value == 0:
+		compare = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K // always
+	case anyBit:
 		compare = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 	}
 	filter := []unix.SockFilter{

@@ -17,11 +17,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -384,33 +384,9 @@ func hold(t testing.TB, attr *syscall.SysProcAttr, script string, args ...string
 	return cmd.Process.Pid
 }
 
-// failCalls has the kernel fail calls of number nr on this thread, and in the
-// programs that it starts, with an errno, by a seccomp filter; with bits, only if
-// argument arg has any of them.
+// failCalls has calls of number nr fail on this thread, and in the programs that it
+// starts; with bits, only if argument arg has any of them.
 func failCalls(t testing.TB, nr uintptr, arg int, bits uint32, errno unix.Errno) {
 	t.Helper()
-	offset := uint32(16 + 8*arg) // of the low half, in struct seccomp_data
-	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
-		offset += 4
-	}
-	compare := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: bits}
-	if bits == 0 {
-		compare = unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, Jf: 1, K: 0}
-	}
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
-		compare,
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		t.Skip("this needs seccomp: no_new_privs: ", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
-		t.Skip("this needs seccomp: ", err)
-	}
-	runtime.KeepAlive(filter)
+	kerneltest.FailCalls(t, nr, arg, bits, true, errno)
 }

@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package kerneltest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// NewInotify returns an instance that is closed at the end of the test.
+func NewInotify(t testing.TB) *inotify.Inotify {
+	t.Helper()
+	n, err := inotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// Files makes count files in a new directory.
+func Files(t testing.TB, count int) []string {
+	t.Helper()
+	dir := t.TempDir()
+	paths := make([]string, count)
+	for i := range paths {
+		paths[i] = filepath.Join(dir, fmt.Sprint("f", i))
+		Touch(t, paths[i])
+	}
+	return paths
+}
+
+// Touch makes an empty file.
+func Touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Pending returns the events that are there.
+func Pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
+	t.Helper()
+	var evs []inotify.Event
+	for {
+		ev, ok, err := n.TryReadEvent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return evs
+		}
+		evs = append(evs, ev)
+	}
+}
+
+// WantEvents compares events.
+func WantEvents(t testing.TB, got []inotify.Event, want ...inotify.Event) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n got %v\nwant %v", got, want)
+	}
+}
+
+// WantError checks that err is want, by errors.Is.
+func WantError(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error %v (%T), want one that is %v", err, err, want)
+	}
+}
+
+// HasIoctl reports whether the kernel has INOTIFY_IOC_SETNEXTWD.
+func HasIoctl(t testing.TB) bool {
+	t.Helper()
+	return NewInotify(t).SupportsSetNextWD()
+}
+
+// NeedIoctl skips the test where the kernel lacks it.
+func NeedIoctl(t testing.TB) {
+	t.Helper()
+	if err := NewInotify(t).SetNextWD(1); err != nil {
+		t.Skip("this needs the ioctl: ", err)
+	}
+}
+
+// NeedLists skips the test where the kernel lists no watches.
+func NeedLists(t testing.TB) {
+	t.Helper()
+	if _, err := NewInotify(t).Watches(); err != nil {
+		t.Skip("this needs watches in fdinfo: ", err)
+	}
+}
