@@ -6,6 +6,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -30,15 +31,23 @@ type ownerEx struct {
 
 var ownerKinds = [...]OwnerKind{ThreadOwner, ProcessOwner, GroupOwner} // by F_OWNER_TID etc.
 
-// owner returns whom events signal. An owner that has ended, or that cannot be
-// seen from here, is none.
+// errUnseenOwner is why an owner is not learned of which only the kind shows.
+var errUnseenOwner = errors.New("it is none, has ended, or is in another pid namespace")
+
+// owner returns whom events signal. The kernel shows the number 0 for nobody, but
+// also for somebody who cannot be seen from here.
 func owner(fd int) (Owner, error) {
 	var o ownerEx
 	if _, _, e := unix.Syscall(unix.SYS_FCNTL, uintptr(fd), fGetOwnEx, uintptr(unsafe.Pointer(&o))); e != 0 {
 		return Owner{}, fcntlError("F_GETOWN_EX", e)
 	}
-	if o.id == 0 || o.kind < 0 || int(o.kind) >= len(ownerKinds) {
+	switch {
+	case o.kind < 0 || int(o.kind) >= len(ownerKinds):
+		return Owner{}, fmt.Errorf("its kind is %d, which is unknown", o.kind)
+	case o.id == 0 && o.kind == 0: // as it is before it is ever set
 		return Owner{}, nil
+	case o.id == 0:
+		return Owner{}, errUnseenOwner
 	}
 	return Owner{Kind: ownerKinds[o.kind], ID: int(o.id)}, nil
 }

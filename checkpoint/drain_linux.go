@@ -22,6 +22,9 @@ import (
 // drain takes the pending events and the next number of another process's
 // descriptor.
 func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
+	if p.pid == os.Getpid() {
+		return errors.New("this process cannot be stopped: drain an instance of one's own with Take")
+	}
 	holders, err := t.stopped(p, fd)
 	defer closeAll(holders)
 	if err != nil {
@@ -62,26 +65,23 @@ func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
 // empty takes what is pending and learns the next number, which the library does
 // with a watch of its own and takes its record out.
 func (t *taker) empty(dup *os.File) error {
-	conn, err := dup.SyscallConn()
+	again, err := unix.FcntlInt(dup.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return err
+		return fcntlError("F_DUPFD_CLOEXEC", err)
 	}
-	own := -1
-	if cerr := conn.Control(func(fd uintptr) { own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil || err != nil {
-		return errors.Join(cerr, err)
-	}
-	n, err := inotify.FromFile(os.NewFile(uintptr(own), "inotify"))
+	f := os.NewFile(uintptr(again), "inotify")
+	n, err := inotify.FromFile(f)
 	if err != nil {
-		unix.Close(own)
+		f.Close()
 		return err
 	}
 	defer n.Close()
+	if t.s.PendingBytes, err = n.Buffered(); err != nil {
+		return err
+	}
 	t.effect(effectDrained)
 	if err := t.take(n); err != nil {
 		return err
-	}
-	if n.SupportsSetNextWD() {
-		t.effect(effectProbed)
 	}
 	if err := t.next(n); err != nil {
 		return err
@@ -94,19 +94,20 @@ func (t *taker) empty(dup *os.File) error {
 // cannot be told, and it is the one asked about.
 func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	var holders []*process
+	t.effect(effectProc)
 	pids, err := processes()
 	if err != nil {
 		return nil, err
 	}
+	unread := 0
 	for _, pid := range pids {
-		if pid == os.Getpid() {
-			continue
-		}
 		h, err := holder(pid, Descriptor{PID: p.pid, FD: fd})
-		if err != nil {
+		if err != nil && pid == p.pid {
 			return holders, err
+		} else if err != nil && !ended(err) {
+			unread++
 		}
-		if h == nil {
+		if h == nil || pid == os.Getpid() {
 			continue
 		}
 		holders = append(holders, h)
@@ -114,30 +115,33 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 			return holders, fmt.Errorf("it is not stopped, and draining would tear what it sees: stop it first: %w", err)
 		}
 	}
+	if unread > 0 {
+		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full", unread)))
+	}
 	return holders, nil
 }
 
-// holder returns process pid if it is d's, or has the same description and can be
-// read.
+// holder returns process pid if it is d's, or has the same description.
 func holder(pid int, d Descriptor) (*process, error) {
 	h, err := pin(pid)
 	if err != nil {
-		if pid == d.PID {
-			return nil, err
-		}
-		return nil, nil
+		return nil, err
 	}
 	if pid == d.PID {
 		return h, nil
 	}
-	fds, _ := h.instances()
+	fds, err := h.instances()
 	for _, fd := range fds {
-		if order, err := compareFiles(Descriptor{PID: pid, FD: fd}, d); err == nil && order == 0 {
+		order, cerr := compareFiles(Descriptor{PID: pid, FD: fd}, d)
+		if cerr == nil && order == 0 {
 			return h, nil
+		}
+		if err == nil && !ended(cerr) {
+			err = cerr
 		}
 	}
 	h.close()
-	return nil, nil
+	return nil, err
 }
 
 func closeAll(ps []*process) {
@@ -170,18 +174,18 @@ func (p *process) stopped() error {
 		case 'T', 't', 'Z', 'X':
 			continue
 		}
-		if p.frozen() {
-			return nil
+		if p.frozen(thread) {
+			continue
 		}
 		return fmt.Errorf("thread %s of process %d is in state %c", thread, p.pid, state[0])
 	}
 	return p.alive()
 }
 
-// frozen reports whether the process is in a frozen cgroup, of version 2 or of
-// version 1's freezer, where they are usually mounted.
-func (p *process) frozen() bool {
-	text, err := p.read("cgroup")
+// frozen reports whether a thread is in a frozen cgroup, of version 2 or of version
+// 1's freezer, where they are usually mounted. In version 1 each thread has its own.
+func (p *process) frozen(thread string) bool {
+	text, err := p.read("task/" + thread + "/cgroup")
 	if err != nil {
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,6 +60,9 @@ func TestDrain(t *testing.T) {
 		if hasIoctl(t) && s.NextWD != 77 || !hasIoctl(t) && len(gaps(s.NotLearned, "next_wd")) != 1 {
 			t.Errorf("next number %d, not learned %v", s.NextWD, s.NotLearned)
 		}
+		wantEffect(t, s, "pending events were taken", true)
+		wantEffect(t, s, "to learn the next number", hasIoctl(t))
+		wantEffect(t, s, "/proc", true)
 		again := h.take()
 		if diffs := s.Compare(again); len(diffs) != 0 || again.PendingBytes != 0 || len(again.Watches) != 1 {
 			t.Errorf("afterwards: differences %v, %d pending bytes", diffs, again.PendingBytes)
@@ -247,6 +251,30 @@ func TestDrainFrozen(t *testing.T) {
 	}
 }
 
+// In version 1 each thread has its own group: one that is not frozen runs.
+func TestDrainOneThreadFrozen(t *testing.T) {
+	needLists(t)
+	const mount = "/sys/fs/cgroup/freezer"
+	group := filepath.Join(mount, fmt.Sprint("inotify-thread-", os.Getpid()))
+	if err := os.Mkdir(group, 0o700); err != nil {
+		t.Skip("this needs a freezer of version 1: ", err)
+	}
+	defer os.Remove(group)
+	h := startHolder(t, 0, os.Geteuid())
+	defer h.end()
+	h.do("new")
+	h.do("watch", "1", "IN_CREATE", t.TempDir())
+	fd := h.fd()
+	if err := os.WriteFile(filepath.Join(group, "tasks"), []byte(fmt.Sprint(h.pid)), 0); err != nil {
+		t.Skip("this needs to move a thread into a group: ", err)
+	}
+	os.WriteFile(filepath.Join(group, "freezer.state"), []byte("FROZEN"), 0)
+	defer os.WriteFile(filepath.Join(group, "freezer.state"), []byte("THAWED"), 0)
+	if s, err := h.drain(fd); err == nil || s != nil {
+		t.Errorf("drained while threads of it run: %v", s)
+	}
+}
+
 // What was taken is in the snapshot also when something fails after that: here the
 // process goes on too early.
 func TestDrainKeepsWhatItTook(t *testing.T) {
@@ -286,4 +314,73 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 	if failed == 0 {
 		t.Skip("this needs a process that goes on while its events are taken, and none did at the right moment")
 	}
+}
+
+// Where the limit of watches does not let the next number be learned, the counter
+// moves, and this is told.
+func TestDrainAtTheLimitOfWatches(t *testing.T) {
+	needLists(t)
+	needIoctl(t)
+	cmd := holderCommand("/proc/self/exe")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+	}
+	h := startCommand(t, cmd)
+	h.sh("echo 1 >/proc/sys/user/max_inotify_watches")
+	h.do("new")
+	h.do("watch", "1", "IN_CREATE", t.TempDir())
+	fd := h.fd()
+	h.stop()
+	s, err := h.drain(fd)
+	if err != nil {
+		t.Skip("this needs to read a process in another user namespace: ", err)
+	}
+	if s.NextWD != 0 || len(gaps(s.NotLearned, "next_wd")) != 1 {
+		t.Errorf("next number %d, not learned %v", s.NextWD, s.NotLearned)
+	}
+	wantEffect(t, s, "moved on by one", true)
+	wantEffect(t, s, "put back", false)
+	h.resume()
+	h.sh("echo 9 >/proc/sys/user/max_inotify_watches")
+	if next := h.do("nextwd"); next != "3" {
+		t.Errorf("the process's next number is %s, want 3: it was 2", next)
+	}
+}
+
+// One's own process cannot be stopped.
+func TestDrainOwnDescriptor(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	if s, err := checkpoint.TakeFD(t.Context(), os.Getpid(), fdOf(t, n), checkpoint.WithDrain()); err == nil || s != nil {
+		t.Errorf("drained: %v, %v", s, err)
+	}
+	wantEvents(t, tryAll(t, n), inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
+}
+
+// An owner in another pid namespace is seen as nobody. He is neither guessed nor
+// signalled.
+func TestUnseenOwner(t *testing.T) {
+	needLists(t)
+	needIoctl(t)
+	n := newInotify(t)
+	restoreWatch(t, n, 1, t.TempDir(), inotify.Create)
+	fd := fdOf(t, n)
+	h := startHolder(t, 0, os.Geteuid())
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, h.pid); err != nil {
+		t.Fatal(err)
+	}
+	h.end() // one that has ended looks the same
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC); err != nil {
+		t.Fatal(err)
+	}
+	s := take(t, n)
+	if s.Owner.Kind != checkpoint.NoOwner || len(gaps(s.NotLearned, "owner")) != 1 || s.NextWD != 0 || len(gaps(s.NotLearned, "next_wd")) != 1 {
+		t.Errorf("owner %v, next number %d, not learned %v", s.Owner, s.NextWD, s.NotLearned)
+	}
+	wantEffect(t, s, "to learn the next number", false)
 }

@@ -38,6 +38,10 @@ func (e *ProcessError) Unwrap() error { return e.Err }
 // /proc shows. Descriptors that are the same instance are told by kcmp(2), which
 // needs a kernel with CONFIG_KCMP and PTRACE_MODE_READ for both processes.
 //
+// It reads /proc and the directories of the processes in it, which watchers of
+// those see. Descriptors that only a thread has, by unshare(CLONE_FILES), are not
+// found, which is an error of that process.
+//
 // What could be read is returned in any case. The error joins a [*ProcessError]
 // for each process that could not be read, or not in full; without pids one that
 // ended meanwhile is none.

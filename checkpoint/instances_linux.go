@@ -118,7 +118,7 @@ func watchLines(text []byte) (n int) {
 }
 
 // instances lists the descriptors of the process that are inotify's. The error is
-// the first of those that came.
+// the first of those that came; what was found is returned with it.
 func (p *process) instances() ([]int, error) {
 	names, err := p.names("fd")
 	var fds []int
@@ -131,7 +131,29 @@ func (p *process) instances() ([]int, error) {
 			err = ierr
 		}
 	}
+	if err == nil {
+		err = p.ownTables()
+	}
 	return fds, err
+}
+
+// ownTables returns an error if threads of the process have descriptors that are
+// not those of its main thread: by unshare(CLONE_FILES), or since that has ended.
+func (p *process) ownTables() error {
+	threads, err := p.names("task")
+	if err != nil {
+		return err
+	}
+	for _, thread := range numbers(threads) {
+		if thread == p.pid {
+			continue
+		}
+		order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(p.pid), uintptr(thread), kcmpFiles, 0, 0, 0)
+		if e == 0 && order != 0 {
+			return fmt.Errorf("thread %d has descriptors of its own, which cannot be read here", thread)
+		}
+	}
+	return nil
 }
 
 // group joins instances of a descriptor each that are the same. kcmp orders file

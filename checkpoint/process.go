@@ -146,8 +146,12 @@ func (p *process) hasThread(id int) bool {
 	return err == nil
 }
 
-// kcmpFile is KCMP_FILE of include/uapi/linux/kcmp.h.
-const kcmpFile = 0
+// Of include/uapi/linux/kcmp.h: KCMP_FILE compares descriptions, KCMP_FILES tables
+// of descriptors.
+const (
+	kcmpFile  = 0
+	kcmpFiles = 2
+)
 
 // compareFiles orders two descriptors of two processes by their file
 // descriptions: 0 is the same one, 1 is less, 2 is greater. It is kcmp(2), of a

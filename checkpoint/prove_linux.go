@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,7 @@ func (r *restorer) prove(n *inotify.Inotify) error {
 	}
 	diffs := compareWatches(r.ws, have, r.proof == ProofIdentity)
 	if len(diffs) > 0 {
-		if diffs, err = r.gone(diffs); err != nil {
+		if diffs, err = r.others(diffs); err != nil {
 			return err
 		}
 	}
@@ -33,14 +34,31 @@ func (r *restorer) prove(n *inotify.Inotify) error {
 		return &ProofError{diffs}
 	}
 	if r.proof == ProofIdentity {
-		return nil // the type is the inode's
+		r.tellWeak()
+		return nil
 	}
 	return r.proveTypes(n, have)
 }
 
-// gone notes the watches that are missing because they were destroyed: their
-// IN_IGNORED is queued. It returns the other differences.
-func (r *restorer) gone(diffs []Difference) ([]Difference, error) {
+// others notes the watches that are missing because they were destroyed, and
+// returns the other differences.
+func (r *restorer) others(diffs []Difference) (others []Difference, err error) {
+	ended, err := r.ended()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range diffs {
+		if d.What == "watch" && d.Have == "" && ended[d.WD] {
+			r.r.Gone = append(r.r.Gone, d.WD)
+		} else {
+			others = append(others, d)
+		}
+	}
+	return others, nil
+}
+
+// ended returns the watches that were destroyed: their IN_IGNORED is queued.
+func (r *restorer) ended() (map[inotify.WD]bool, error) {
 	if err := r.r.drain(); err != nil {
 		return nil, err
 	}
@@ -50,15 +68,27 @@ func (r *restorer) gone(diffs []Difference) ([]Difference, error) {
 			ended[ev.WD] = true
 		}
 	}
-	var others []Difference
-	for _, d := range diffs {
-		if d.What == "watch" && d.Have == "" && ended[d.WD] {
-			r.r.Gone = append(r.r.Gone, d.WD)
-		} else {
-			others = append(others, d)
+	return ended, nil
+}
+
+// tellWeak tells of watches whose identity is just a device and an inode number:
+// another file may have got the number since.
+func (r *restorer) tellWeak() {
+	for i := range r.ws {
+		if w := &r.ws[i]; weak(w.Handle) {
+			r.gap("handle", w.WD, errWeak)
 		}
 	}
-	return others, nil
+}
+
+var errWeak = errors.New("its filesystem's handles are just inode numbers: it is the inode of that number, which may be another file's by now")
+
+// weak reports whether a handle has no more than the inode number: there is none,
+// or it is one of FILEID_INO64_GEN whose generation is 0, as those of procfs, sysfs
+// and of overlayfs in a user namespace are (Linux 6.18).
+func weak(h inotify.Handle) bool {
+	const ino64Gen, ino64 = 0x81, 8
+	return h.Bytes == "" || h.Type == ino64Gen && strings.Trim(h.Bytes[min(ino64, len(h.Bytes)):], "\x00") == ""
 }
 
 // byPath reports whether a watch's type is to be looked at by its path: IN_ONLYDIR
@@ -77,7 +107,7 @@ func (r *restorer) checkTypes(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := checkType(&r.ws[i]); err != nil {
+		if err := checkType(&r.ws[i]); err != nil && !missing(err) { // whether it is there, its add tells
 			return &TargetError{r.ws[i], err}
 		}
 	}
@@ -95,8 +125,15 @@ func (r *restorer) proveTypes(n *inotify.Inotify, have []inotify.Watch) error {
 		if len(have) == 0 || have[0].WD != w.WD || !r.byPath(i) {
 			continue // gone, or proved
 		}
-		if err := proveType(n, w, &have[0]); err != nil {
-			return &TargetError{*w, err}
+		if err := r.proveType(n, w, &have[0]); err != nil {
+			ended, derr := r.ended()
+			if derr != nil {
+				return derr
+			}
+			if !ended[w.WD] {
+				return &TargetError{*w, err}
+			}
+			r.r.Gone = append(r.r.Gone, w.WD)
 		}
 	}
 	return nil
@@ -105,7 +142,7 @@ func (r *restorer) proveTypes(n *inotify.Inotify, have []inotify.Watch) error {
 // proveType refuses what w's path names if it is of another type, or is not what
 // is watched: the path may have been swapped. On most filesystems stat(2) shows
 // the device and inode that fdinfo shows.
-func proveType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
+func (r *restorer) proveType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(w.Path, &st); err != nil {
 		return os.NewSyscallError("lstat", err)
@@ -114,10 +151,10 @@ func proveType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
 	if dev == have.Device && st.Ino == have.Inode {
 		return refuseType(w, st.Mode)
 	}
-	return proveTypeByWatch(n, w)
+	return r.proveTypeByWatch(n, w)
 }
 
-func proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
+func (r *restorer) proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	f, err := os.OpenFile(w.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -135,10 +172,18 @@ func proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	if err != nil {
 		return err
 	}
-	if wd != w.WD {
-		return errors.New("the path was given to another file while it was restored")
+	if wd == w.WD {
+		return nil
 	}
-	return nil
+	err = errors.New("the path was given to another file while it was restored")
+	if rerr := n.RemoveWatch(wd); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	if derr := r.r.drain(); derr != nil {
+		return errors.Join(err, derr)
+	}
+	r.drop(wd)
+	return err
 }
 
 // checkType refuses what w's path names if it is of another type.

@@ -50,8 +50,8 @@ type restoreOptions struct {
 // WithFiles has f asked for each watch. A file that it returns is watched instead
 // of the path, exactly this inode: for targets that have no name any more, or that
 // are elsewhere here. It may be open with O_PATH. If it has no name, it must stay
-// open for as long as the watch shall live. Restore closes none. With a nil file
-// and a nil error, the watch is restored by its path.
+// open for as long as the watch shall live. Restore closes none, and needs a
+// descriptor more for each meanwhile. With a nil file and a nil error, the watch is restored by its path.
 func WithFiles(f func(Watch) (*os.File, error)) RestoreOption {
 	return func(o *restoreOptions) { o.files = f }
 }
@@ -64,7 +64,9 @@ func WithMissing() RestoreOption { return func(o *restoreOptions) { o.missing = 
 func WithProof(p Proof) RestoreOption { return func(o *restoreOptions) { o.proof = p } }
 
 // WithOwner has the process, thread or group that the caller names signalled as
-// the snapshot says: with its Signal, if its Flags have Async. Without this option
+// the snapshot says: if it has an owner, or that was not learned; with its Signal; at
+// each event if its Flags have Async. The kernel then asks whether the process that
+// restores may signal it, not the one that was the owner's. Without this option
 // all three are left alone, since the owner in a snapshot is a number of another
 // time or machine, and the signal may be one that kills.
 func WithOwner(kind OwnerKind, id int) RestoreOption {
@@ -145,6 +147,8 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: releasing an instance: %w", err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	pending := r.pending
 	r.pending = nil
 	return f, pending, nil
@@ -253,10 +257,10 @@ func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restore
 // pending events.
 func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	var have []inotify.Watch
-	for _, w := range live.Watches {
+	for _, w := range ascending(live.Watches) {
 		have = append(have, w.Watch)
 	}
-	diffs := compareWatches(s.Watches, have, s.BootID != "" && s.BootID == live.BootID)
+	diffs := compareWatches(ascending(s.Watches), have, s.BootID != "" && s.BootID == live.BootID)
 	for _, f := range []struct{ what, want, have string }{
 		{"next_wd", fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD)},
 		{"flags", s.Flags.String(), live.Flags.String()},

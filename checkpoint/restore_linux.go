@@ -234,10 +234,10 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	return nil
 }
 
-// add adds the watches. Where nothing is to be proved, the types are looked at
-// meanwhile, for which another processor may be free.
+// add adds the watches. The types are looked at meanwhile, for which another
+// processor may be free, unless they are proved afterwards.
 func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
-	if r.proof != NoProof {
+	if r.proof == ProofNumbers {
 		return n.RestoreWatches(ctx, r.targets, r.o.climb...)
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -317,14 +317,13 @@ func (r *restorer) climb(ctx context.Context, n *inotify.Inotify, want inotify.W
 	if err := r.r.drain(); err != nil {
 		return err
 	}
-	kept := r.r.pending[:0]
-	for _, ev := range r.r.pending {
-		if ev.WD != below {
-			kept = append(kept, ev)
-		}
-	}
-	r.r.pending = kept
+	r.drop(below)
 	return nil
+}
+
+// drop drops the records of a watch that was only an aid.
+func (r *restorer) drop(wd inotify.WD) {
+	r.r.pending = slices.DeleteFunc(r.r.pending, func(ev inotify.Event) bool { return ev.WD == wd })
 }
 
 // signals restores whom events signal, if the caller named him.
@@ -356,8 +355,10 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		if err = setSignal(int(fd), s.Signal); err != nil {
 			return
 		}
-		if err = setOwner(int(fd), *r.o.owner); err != nil {
-			return
+		if s.Owner.Kind != NoOwner || !s.Learned("owner") {
+			if err = setOwner(int(fd), *r.o.owner); err != nil {
+				return
+			}
 		}
 		err = setStatus(int(fd), unix.O_ASYNC, s.Flags&Async != 0)
 	}); cerr != nil {

@@ -11,17 +11,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // A watch that is destroyed while it is restored is gone, not different.
@@ -81,6 +82,42 @@ func TestGoneMeanwhile(t *testing.T) {
 	}
 }
 
+// So is one that is destroyed after it was listed, when the types are looked at.
+func TestGoneBeforeTheTypes(t *testing.T) {
+	needLists(t)
+	const count = 1000
+	gone := 0
+	for i := 0; i < 60 && gone < 2; i++ {
+		n := newInotify(t)
+		var ws []inotify.Watch
+		paths := files(t, count)
+		for k, path := range paths {
+			ws = append(ws, inotify.Watch{WD: inotify.WD(k + 1), Mask: inotify.Attrib, Path: path})
+		}
+		s := &checkpoint.Snapshot{}
+		for _, w := range ws {
+			s.Watches = append(s.Watches, checkpoint.Watch{Watch: w, Type: checkpoint.RegularFile})
+		}
+		n.Close()
+		go func() {
+			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+			os.Remove(paths[count-1])
+		}()
+		r, err := s.Restore(t.Context(), checkpoint.WithProof(checkpoint.ProofNumbers))
+		var failed *inotify.RestoreError
+		switch {
+		case err == nil:
+			gone += len(r.Gone)
+			r.Close()
+		case !errors.As(err, &failed): // it was not there to be added
+			t.Errorf("error %v", err)
+		}
+	}
+	if gone == 0 {
+		t.Skip("this needs a watch to end while it is restored, and none did")
+	}
+}
+
 // A target that goes missing while others are restored is tolerated, too.
 func TestMissingMeanwhile(t *testing.T) {
 	needLists(t)
@@ -105,6 +142,32 @@ func TestMissingMeanwhile(t *testing.T) {
 		if g := gaps(r.NotRestored, "watch"); len(g) != 2 || g[0].WD != 1 || g[1].WD != 2 {
 			t.Errorf("not restored %v", r.NotRestored)
 		}
+	}
+}
+
+// Where a handle is just an inode number, the identity is told to be no more.
+func TestWeakIdentityIsTold(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	restoreWatch(t, n, 1, files(t, 1)[0], inotify.Attrib)
+	restoreWatch(t, n, 2, "/proc/sys/kernel", inotify.Attrib)
+	s := take(t, n, checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+		if w.WD == 2 {
+			return "/proc/sys/kernel", nil
+		}
+		return "", nil
+	}))
+	n.Close()
+	r := restore(t, s)
+	g := gaps(r.NotRestored, "handle")
+	if s.Watches[0].Handle == (inotify.Handle{}) {
+		t.Skip("this needs a filesystem with handles in ", os.TempDir())
+	}
+	if len(g) != 1 || g[0].WD != 2 {
+		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
+	}
+	if g := gaps(restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers)).NotRestored, "handle"); len(g) != 0 {
+		t.Errorf("not restored %v, where identity was not asked for", g)
 	}
 }
 
@@ -162,6 +225,7 @@ func bytesIn(t testing.TB, f *os.File) int {
 // The signal that an event sends tells the descriptor that the program has.
 func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 	needLists(t)
+	kerneltest.OnOwnThread(t)
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
@@ -169,20 +233,36 @@ func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 	n.Close()
 	s.Flags |= checkpoint.Async
 	s.Signal = int(unix.SIGUSR1)
-	caught := make(chan os.Signal, 9)
-	signal.Notify(caught, unix.SIGUSR1)
-	defer signal.Stop(caught)
-	r := restore(t, s, checkpoint.WithOwner(checkpoint.ProcessOwner, os.Getpid()))
+	s.Owner = checkpoint.Owner{Kind: checkpoint.ThreadOwner, ID: 1}
+	var set unix.Sigset_t
+	set.Val[0] |= 1 << (uint(s.Signal) - 1)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK)
+	if err != nil {
+		t.Skip("this needs signalfd: ", err)
+	}
+	defer unix.Close(fd)
+	r := restore(t, s, checkpoint.WithOwner(checkpoint.ThreadOwner, unix.Gettid()))
 	f, _, err := r.Release()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	os.Chmod(path, 0o644)
-	select {
-	case <-caught:
-	case <-time.After(10 * time.Second):
-		t.Error("no signal came")
+	var info unix.SignalfdSiginfo
+	if k, err := unix.Read(fd, (*[unsafe.Sizeof(info)]byte)(unsafe.Pointer(&info))[:]); k != int(unsafe.Sizeof(info)) || err != nil {
+		t.Fatalf("no signal came: %d, %v", k, err)
+	}
+	var have int
+	conn, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) { have = int(fd) })
+	if int(info.Fd) != have {
+		t.Errorf("the signal tells descriptor %d, want %d", info.Fd, have)
 	}
 }
 
@@ -256,7 +336,8 @@ func TestEditedByHand(t *testing.T) {
 		{"path", `/file"`, `/other/../file"`, refused(unix.ENOTDIR)},
 		{"path", `/file"`, `/./file"`, same},
 		{"type", `"type": "file"`, `"type": "directory"`, refused(nil)},
-		{"type", `"type": "directory"`, `"type": "socket"`, func(r *checkpoint.Restored, err error) string { return "" }},
+		{"type", `"type": "directory"`, `"type": "socket"`, refused(nil)},
+		{"type", `"type": "file"`, `"type": "fifo"`, refused(nil)},
 		{"device", `"device": "` + device, `"device": "1:1`, differs},
 		{"inode", `"inode": ` + inode, `"inode": 1`, differs},
 		{"handle", `"handle": "` + handle + `",`, ``, differs},

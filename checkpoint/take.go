@@ -77,9 +77,10 @@ func WithSearchProgress(f func(entries int)) TakeOption {
 // WithDrain has the pending events taken, as the last step, and with them the next
 // number of another process's instance. The instance has the events no more.
 //
-// Every process that has the instance must be stopped, by SIGSTOP, a freezer or
-// ptrace; this is checked for the one asked about and for all whose descriptors
-// can be read. For the length of the step the instance does not block.
+// Every process that has another process's instance must be stopped, by SIGSTOP, a
+// freezer or ptrace; this is checked for the one asked about and for all whose
+// descriptors can be read, for which /proc is read. For the length of the step the
+// instance does not block; if this program is killed just then, it stays so.
 //
 // If it fails half-way, what was taken is in the snapshot, which is returned with
 // the error.
@@ -88,8 +89,9 @@ func WithDrain() TakeOption { return func(o *takeOptions) { o.drain = true } }
 // Take takes an instance of one's own. It opens no directory for reading unless
 // [PathsBySearch] is asked for, and leaves the instance as it was: the next number
 // is probed and put back ([inotify.Inotify.NextWD]), and the events stay, unless
-// [WithDrain] takes them. Where an owner is signalled at each event (O_ASYNC), the
-// next number is not learned, as probing would signal him.
+// [WithDrain] takes them. Others who read the same instance may see that probing: it
+// is listed in Effects. Where an owner is signalled at each event (O_ASYNC), the next
+// number is not learned, as probing would signal him.
 //
 // What could not be learned is listed in NotLearned. An error is returned where
 // the watches could not be listed, for one for which errors.Is(err,
@@ -149,9 +151,11 @@ const (
 	effectDuplicate = "a duplicate of the descriptor was open for a moment: a process that closed its own just then still got epoll events for it"
 	effectDecoded   = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
 	effectSearched  = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
+	effectProc      = "directories and files of /proc were read, to find the processes that have the instance: their watchers saw that, also through the instance itself"
 	effectDrained   = "the pending events were taken from the instance, and meanwhile it did not block"
-	effectHolders   = "whether other processes have the instance, and run, could not be learned: %v"
-	effectProbed    = "a watch was added to the instance and removed, to learn the next number, which was put back"
+	effectHolders   = "whether all processes that have the instance were stopped could not be learned: %v"
+	effectProbed    = "a watch was added to the instance and removed, to learn the next number, which was put back: others who read the instance may have been woken, and seen its IN_IGNORED"
+	effectMoved     = "the next number moved on by one, as a watch was to be added, to learn it, and the limit of watches did not let it"
 )
 
 func (t *taker) effect(text string) { t.s.Effects = append(t.s.Effects, text) }

@@ -53,6 +53,7 @@ func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
 		return err
 	}
 	if t.o.drain {
+		t.effect(effectDrained)
 		if err := t.take(n); err != nil {
 			return err
 		}
@@ -70,9 +71,9 @@ var (
 )
 
 // next learns the next number and leaves it as it is. The watch that it takes
-// queues a record, which signals an owner.
+// queues a record, which would signal an owner, also one who cannot be seen.
 func (t *taker) next(n *inotify.Inotify) error {
-	if t.s.Flags&Async != 0 && t.s.Owner.Kind != NoOwner {
+	if t.s.Flags&Async != 0 {
 		t.s.gap("next_wd", 0, errSignals)
 		return nil
 	}
@@ -80,11 +81,14 @@ func (t *taker) next(n *inotify.Inotify) error {
 	switch {
 	case err == nil:
 		t.s.NextWD = next
+		t.effect(effectProbed)
+		return nil
 	case errors.Is(err, os.ErrClosed):
 		return err
-	default:
-		t.s.gap("next_wd", 0, err)
+	case errors.As(err, new(*inotify.LimitError)): // the kernel had given a number already
+		t.effect(effectMoved)
 	}
+	t.s.gap("next_wd", 0, err)
 	return nil
 }
 
@@ -213,6 +217,8 @@ func (t *taker) description(p *process, fd int) {
 	var err error
 	if t.s.Owner, err = owner(fd); err != nil {
 		t.s.gap("owner", 0, err)
+	} else if t.s.Owner.Kind == NoOwner && t.s.Flags&Async != 0 {
+		t.s.gap("owner", 0, errUnseenOwner)
 	}
 	if o := &t.s.Owner; o.Kind == ProcessOwner || o.Kind == ThreadOwner {
 		o.Self = o.ID == p.pid || o.Kind == ThreadOwner && p.hasThread(o.ID)

@@ -80,6 +80,10 @@ func TestTakeOwn(t *testing.T) {
 		wantGaps(t, s.NotLearned, "pending", "next_wd")
 	}
 	wantSame(t, watches(t, n), want)
+	wantEffect(t, s, "to learn the next number", hasIoctl(t))
+	wantEffect(t, s, "pending events were taken", false)
+	s = take(t, n, checkpoint.WithDrain())
+	wantEffect(t, s, "pending events were taken", true)
 }
 
 func TestTakeFails(t *testing.T) {
@@ -365,25 +369,78 @@ func TestResolver(t *testing.T) {
 	}
 }
 
+// wantEffect checks that an effect is told, or is not.
+func wantEffect(t testing.TB, s *checkpoint.Snapshot, text string, want bool) {
+	t.Helper()
+	if got := slices.ContainsFunc(s.Effects, func(e string) bool { return strings.Contains(e, text) }); got != want {
+		t.Errorf("effects %q: %q among them: %v", s.Effects, text, got)
+	}
+}
+
 func TestSearchBounds(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
-	path := files(t, 50)[49]
+	path := files(t, 300)[299]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
 	dir := filepath.Dir(path)
-	os.Rename(path, filepath.Join(dir, "zz")) // found last, if at all
-	shown := 0
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
-		checkpoint.WithMaxEntries(1), checkpoint.WithSearchProgress(func(int) { shown++ }))
+	moved := filepath.Join(dir, "deep", "zz")
+	os.Mkdir(filepath.Dir(moved), 0o700)
+	if err := os.Rename(path, moved); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, path)
+	opts := []checkpoint.TakeOption{
+		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
+		checkpoint.WithResolver(func(inotify.Watch) (string, error) { return path, nil }), // a wrong one
+	}
+	s, err := checkpoint.Take(t.Context(), n, append(opts, checkpoint.WithMaxEntries(1))...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Watches[0].Path == "" && len(gaps(s.NotLearned, "path")) == 0 {
-		t.Errorf("not learned %v", s.NotLearned)
+	if s.Watches[0].Path == "" {
+		if g := gaps(s.NotLearned, "path"); len(g) < 2 || !slices.ContainsFunc(g, func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Why, "not searched") }) {
+			t.Errorf("not learned %v, want what was not searched", s.NotLearned)
+		}
+	} else if os.Geteuid() != 0 { // else it was found by its handle
+		t.Errorf("path %q was found in one entry", s.Watches[0].Path)
 	}
-	s = take(t, n, checkpoint.WithHints(dir))
-	if s.Watches[0].Path != filepath.Join(dir, "zz") {
+	s, err = checkpoint.Take(t.Context(), n, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Watches[0].Path != moved {
 		t.Errorf("path %q, not learned %v", s.Watches[0].Path, s.NotLearned)
+	}
+}
+
+// The progress of a search that takes long is shown.
+func TestSearchProgress(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this walks a filesystem")
+	}
+	needLists(t)
+	n := newInotify(t)
+	f, err := os.Open(files(t, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	restoreWatch(t, n, 1, f.Name(), inotify.Attrib)
+	os.Remove(f.Name()) // so that it is not found
+	last, shown := 0, 0
+	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxEntries(2_000_000),
+		checkpoint.WithHints("/usr"), checkpoint.WithSearchProgress(func(entries int) {
+			if shown++; entries < last {
+				t.Errorf("%d entries after %d", entries, last)
+			}
+			last = entries
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEffect(t, s, "the directories below", shown > 0)
+	if shown == 0 {
+		t.Skip("this needs a search that takes longer than a tenth of a second")
 	}
 }
 
