@@ -22,6 +22,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // nobody is a user without privileges.
@@ -312,7 +313,7 @@ func TestTakeUnprivileged(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch w := s.Watches[0]; {
-		case level == "handles" && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0):
+		case level == "handles" && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0 || len(gaps(s.NotLearned, "type")) == 0):
 			t.Errorf("path %q, not learned %v", w.Path, s.NotLearned)
 		case level == "search" && w.Path != dir:
 			t.Errorf("path %q, not learned %v", w.Path, s.NotLearned)
@@ -410,6 +411,47 @@ func TestSearchBounds(t *testing.T) {
 	}
 	if s.Watches[0].Path != moved {
 		t.Errorf("path %q, not learned %v", s.Watches[0].Path, s.NotLearned)
+	}
+}
+
+// What was searched is told, and what was not, because of the bound.
+func TestSearchIsTold(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 50)
+	f, err := os.Open(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	restoreWatch(t, n, 1, paths[0], inotify.Attrib)
+	os.Remove(paths[0]) // so that it is not found
+	dir := filepath.Dir(paths[0])
+	s := take(t, n, checkpoint.WithHints(dir), checkpoint.WithMaxEntries(10))
+	wantEffect(t, s, "the directories below "+dir, true)
+	notSearched := func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Why, "was not searched") }
+	if g := gaps(s.NotLearned, "path"); !slices.ContainsFunc(g, notSearched) {
+		t.Errorf("not learned %v, want what was not searched", s.NotLearned)
+	}
+}
+
+// Where the descriptor cannot be duplicated, the rest is learned.
+func TestTakeWithoutADuplicate(t *testing.T) {
+	needLists(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "3", "IN_CREATE", dir)
+	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
+	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	wantGaps(t, s.NotLearned, "owner", "signal", "pending_bytes", "pending", "next_wd", "path", "type")
+	wantEffect(t, s, "a duplicate", false)
+	if len(s.Watches) != 1 || s.Watches[0].WD != 3 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
+		t.Errorf("snapshot %+v", s)
+	}
+	h.stop()
+	if s, err := h.drain(h.fd()); !errors.Is(err, unix.EPERM) || s != nil {
+		t.Errorf("drained: %v, %v", s, err)
 	}
 }
 
