@@ -73,6 +73,9 @@ func (p *process) decode(ctx context.Context, ws []inotify.Watch, places []Place
 		}
 		d.todo = append(d.todo, i)
 	}
+	if len(d.todo) == 0 {
+		return false, nil
+	}
 	slices.SortStableFunc(d.todo, func(a, b int) int {
 		x, y := ws[a].Device, ws[b].Device
 		return int(x.Major)<<20 + int(x.Minor) - int(y.Major)<<20 - int(y.Minor)
@@ -107,18 +110,27 @@ func (d *decoder) prepare(w *inotify.Watch) error {
 		bases = d.p.basesOf(w.Device)
 		d.bases[w.Device] = bases
 	}
-	if len(bases) == 0 {
-		return d.p.noBase(w.Device)
+	if len(bases) > 0 {
+		return nil
 	}
-	return nil
+	for _, m := range d.p.mountsOf(w.Device) {
+		if far := d.p.far(m.Point); far != nil {
+			return mayWait(far)
+		}
+	}
+	return d.p.noBase(w.Device)
 }
 
 // basesOf opens the directories at which a device is mounted and can be reached,
 // those with the most of the filesystem first. An O_PATH descriptor of a mount
-// point queues nothing, and one can have it as its working directory.
+// point queues nothing, and one can have it as its working directory. None is
+// one that may wait, nor lies behind such a one.
 func (p *process) basesOf(dev inotify.Device) []base {
 	var bases []base
 	for _, m := range p.mountsOf(dev) {
+		if p.far(m.Point) != nil {
+			continue
+		}
 		fd, e := p.lookup(cstring(m.Point), unix.O_DIRECTORY)
 		if e != success {
 			continue
@@ -169,14 +181,32 @@ func (p *process) noBase(dev inotify.Device) error {
 }
 
 // thread decodes on an operating system thread with a working directory of its
-// own, which ends with the goroutine as it is never unlocked.
+// own, which ends with the goroutine as it is never unlocked. The process's first
+// thread would not end, and what /proc/PID/cwd and root show is its: while it is
+// locked here, another goroutine has another thread.
 func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
-	t := &decodeThread{decoder: d}
-	t.procFD = d.p.procFD
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		d.stop(os.NewSyscallError("unshare(CLONE_FS)", err))
+	if unix.Gettid() == os.Getpid() {
+		var wait sync.WaitGroup
+		wait.Go(func() { d.thread(ctx) })
+		wait.Wait()
+		runtime.UnlockOSThread()
+		return
 	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		runtime.UnlockOSThread()
+		d.stop(fmt.Errorf("opening a file handle needs a thread with a working directory of its own, and unshare(CLONE_FS) is forbidden; a search can do without: %w",
+			os.NewSyscallError("unshare", err)))
+		d.run(ctx)
+		return
+	}
+	d.run(ctx)
+	unix.Chdir("/") // or the thread, which ends a moment later, keeps a mount busy
+}
+
+// run decodes until nothing is left.
+func (d *decoder) run(ctx context.Context) {
+	t := &decodeThread{decoder: d, procFD: d.p.procFD, at: -1}
 	for ctx.Err() == nil {
 		last := int(d.next.Add(handlesChunk))
 		if last-handlesChunk >= len(d.todo) {
@@ -186,7 +216,6 @@ func (d *decoder) thread(ctx context.Context) {
 			d.places[i].Path, d.places[i].Err = t.find(i)
 		}
 	}
-	unix.Chdir("/") // or the thread, which ends a moment later, keeps a mount busy
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.decoded = d.decoded || t.opened
@@ -200,7 +229,7 @@ func (d *decoder) stop(err error) { d.fatal.CompareAndSwap(nil, &err) }
 type decodeThread struct {
 	*decoder
 	procFD int
-	at     int // the base that is the working directory
+	at     int // the base that is the working directory, or -1
 	opened bool
 	unsure []candidate
 	h      rawHandle
@@ -278,23 +307,29 @@ const deleted = " (deleted)"
 
 // compare settles whether the text is the path.
 func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bool, err error) {
+	full := string(text)
+	if far := t.p.far(full); far != nil {
+		return "", true, fmt.Errorf("it may be at %q, but %w", full, mayWait(far))
+	}
 	switch same, sure, err := t.same(i, text); {
 	case same:
-		return string(text), false, nil
+		return full, false, nil
 	case !sure:
-		t.unsure = append(t.unsure, candidate{i, string(text), t.p.elsewhere(string(text), b)})
+		t.unsure = append(t.unsure, candidate{i, full, t.p.elsewhere(full, b)})
 		return "", true, errUnsure
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
-		return "", true, fmt.Errorf("looking up %q: %w", text, t.p.explain(err.(errno)))
+		return "", true, fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))
 	}
-	if short, found := strings.CutSuffix(string(text), deleted); found {
-		t.text[len(short)] = 0
-		if same, sure, _ := t.same(i, t.text[:len(short)]); same && sure {
+	if short, found := strings.CutSuffix(full, deleted); found {
+		if far := t.p.far(short); far != nil {
+			return "", true, fmt.Errorf("it may be at %q, but %w", short, mayWait(far))
+		}
+		if same, sure, _ := t.same(i, text[:len(short)]); same && sure {
 			return short, false, nil
 		}
 		return "", true, fmt.Errorf("its name %q was removed, and %d hard links are left; a search can find them", short, t.st.Nlink)
 	}
-	return "", string(text) != "/" || b.Root != "/", t.p.elsewhere(string(text), b)
+	return "", full != "/" || b.Root != "/", t.p.elsewhere(full, b)
 }
 
 // same reports whether the path, a slice of t.text, leads to the watch's inode.

@@ -27,6 +27,9 @@ import (
 
 // TestMain fails the run if a descriptor or a thread's goroutine leaked.
 func TestMain(m *testing.M) {
+	if root := os.Getenv(mainThreadRoot); root != "" {
+		os.Exit(onMainThread(root))
+	}
 	if n, err := inotify.New(); err == nil {
 		n.Close() // the runtime's poller has its descriptors from now on
 	}
@@ -64,6 +67,8 @@ const (
 	noFID     = "without AT_HANDLE_FID"
 	noNames   = "without name_to_handle_at"
 	noOpenat2 = "without openat2"
+	noUnshare = "without unshare(CLONE_FS)"
+	noThread  = "killed by unshare(CLONE_FS)"
 )
 
 var lacks = map[string]func(t testing.TB){
@@ -77,6 +82,11 @@ var lacks = map[string]func(t testing.TB){
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 	},
 	noOpenat2: func(t testing.TB) { failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS) },
+	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
+	noThread: func(t testing.TB) {
+		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
+		failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, kill)
+	},
 }
 
 // dropReadSearch has the programs that the thread starts lack the right to open

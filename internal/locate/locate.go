@@ -33,6 +33,13 @@ const (
 	// those get OPEN, ACCESS and CLOSE_NOWRITE events (Linux 6.18). Files that
 	// are not in the cache, and filesystems that cannot open handles (procfs,
 	// sysfs, overlayfs without nfs_export), are left to the search.
+	//
+	// It stays off filesystems that may wait for a program or a network, and off
+	// paths that pass through one, unless AllFilesystems, by what mountinfo says.
+	// What that does not say can still hang past the context's end: an overlay
+	// with a layer on such a filesystem, one that is mounted meanwhile, and one
+	// that holds the root directory of a process in another mount namespace, if
+	// that is none of its mounts' roots.
 	Handles
 
 	// Search walks, for those then missing, the trees that they can be in, each
@@ -47,22 +54,24 @@ type Options struct {
 	Level Level
 
 	// Hints are directories, as the process sees them, to search before the
-	// mounts. Each tree is walked up to the next mount points. A hint's mount
-	// is not walked over its kind of filesystem unless AllFilesystems.
+	// mounts. Each is looked up on whatever filesystem it leads to, and its tree
+	// walked up to the next mount points, but not on a kind of filesystem that
+	// takes AllFilesystems.
 	Hints []string
 
 	// MaxEntries is how many directory entries the search may look at in all.
 	// 0 is no bound.
 	MaxEntries int
 
-	// AllFilesystems has the search also walk filesystems behind which there is
-	// a program or a network: FUSE, autofs, NFS and their like. They may be
-	// slow, or hang for good.
+	// AllFilesystems has handles decoded, paths looked up and trees walked also on
+	// filesystems behind which there is a program or a network: FUSE, autofs, NFS
+	// and their like. They may be slow, or hang for good, past the context's end.
 	AllFilesystems bool
 
 	// Resolve is asked first, whatever the level, unless it is nil. The path
-	// that it returns is believed only after it was compared. An empty path
-	// means that it does not know.
+	// that it returns is believed only after it was compared, for which it is
+	// looked up on whatever filesystem it leads to. An empty path means that it
+	// does not know.
 	Resolve func(inotify.Watch) (path string, err error)
 
 	// Progress is called about ten times a second during the search with the

@@ -91,7 +91,11 @@ var samples = [...]string{"/etc/passwd", "/etc/group", "/etc/os-release", "/bin/
 
 // sample learns from a file, if it is there. This opens nothing.
 func (p *process) sample(o *overlay, m Mount, name string) {
-	fd, e := p.lookup(cstring(strings.TrimSuffix(m.Point, "/")+name), 0)
+	path := strings.TrimSuffix(m.Point, "/") + name
+	if p.farLocked(path) != nil {
+		return
+	}
+	fd, e := p.lookup(cstring(path), 0)
 	if e != success {
 		return
 	}

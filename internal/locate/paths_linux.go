@@ -29,7 +29,7 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 		l.leave(ErrNotAsked)
 		return l.res, ctx.Err()
 	}
-	p, err := openProcess(proc)
+	p, err := openProcess(proc, o.AllFilesystems)
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +88,26 @@ func (l *locator) recheck(before []Mount) {
 	var found []int
 	var paths []string
 	for i := range l.res.Places {
-		if p := l.res.Places[i]; p.Path != "" {
-			found, paths = append(found, i), append(paths, p.Path)
+		p := l.res.Places[i]
+		if p.Path == "" {
+			continue
 		}
+		if far := l.p.far(p.Path); far != nil && firstFar(before, l.p.rootID, p.Path) == nil {
+			l.res.Places[i] = Place{Err: changed(p.Path, mayWait(far))}
+			continue
+		}
+		found, paths = append(found, i), append(paths, p.Path)
 	}
 	rs := l.p.reach(paths, false)
 	for k, i := range found {
 		if err := rs[k].is(&l.ws[i]); err != nil {
-			l.res.Places[i] = Place{Err: fmt.Errorf("it was at %q, but the mounts changed meanwhile: %w", paths[k], err)}
+			l.res.Places[i] = Place{Err: changed(paths[k], err)}
 		}
 	}
+}
+
+func changed(path string, err error) error {
+	return fmt.Errorf("it was at %q, but the mounts changed meanwhile: %w", path, err)
 }
 
 // filePoints compares the mount points that are no directories, on which no
@@ -110,7 +120,9 @@ func (l *locator) filePoints() {
 	for dev, among := range wanted {
 		var points []string
 		for _, m := range l.p.mountsOf(dev) {
-			points = append(points, m.Point)
+			if l.p.far(m.Point) == nil {
+				points = append(points, m.Point)
+			}
 		}
 		rs := l.p.reach(points, false)
 		for k := range rs {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,8 @@ type process struct {
 	procFD   int // our /proc/self/fd, O_PATH
 	own      bool
 	rootPath string // as the kernel reads it back to us
+	rootID   int32  // of the mount that the root is on
+	all      bool   // also mounts that may wait are looked at
 	openat2  bool
 	fid      bool // AT_HANDLE_FID is known
 
@@ -32,13 +35,14 @@ type process struct {
 
 	mu       sync.Mutex
 	mounts   []Mount
+	waiting  []*Mount // those that may wait
 	byID     map[int32]*Mount
 	strange  map[int32]bool // ids that are not in the list
 	overlays map[int32]*overlay
 }
 
-func openProcess(proc *os.File) (*process, error) {
-	p := &process{root: -1, procFD: -1}
+func openProcess(proc *os.File, all bool) (*process, error) {
+	p := &process{root: -1, procFD: -1, all: all}
 	err := p.open(proc)
 	if err != nil {
 		p.close()
@@ -93,19 +97,21 @@ func (p *process) openIn(dir int, name string) error {
 }
 
 // learnRoot finds out whether the process's root directory is ours: the same
-// directory of the same mount. Ids of mounts are unique across namespaces.
+// directory of the same mount. Ids of mounts are unique across namespaces. The
+// root may be on a filesystem that waits for a program: it is not asked.
 func (p *process) learnRoot() error {
 	own, err := openPath("/")
 	if err != nil {
 		return err
 	}
 	defer sysClose(own)
-	var a, b unix.Stat_t
-	if e := sysFstat(p.root, &a); e != success {
-		return os.NewSyscallError("fstat", e)
+	a, err := sysIdentity(p.root)
+	if err != nil {
+		return err
 	}
-	if e := sysFstat(own, &b); e != success {
-		return os.NewSyscallError("fstat", e)
+	b, err := sysIdentity(own)
+	if err != nil {
+		return err
 	}
 	mount, err := mountOf(p.procFD, p.root)
 	if err != nil {
@@ -115,7 +121,7 @@ func (p *process) learnRoot() error {
 	if err != nil {
 		return err
 	}
-	p.own = mount == ownMount && a.Dev == b.Dev && a.Ino == b.Ino
+	p.own, p.rootID = mount == ownMount && a == b, mount
 	text, e := readBack(p.procFD, p.root, make([]byte, unix.PathMax))
 	if e != success {
 		return os.NewSyscallError("readlink", e)
@@ -127,7 +133,7 @@ func (p *process) learnRoot() error {
 // probe finds out what the kernel knows. Only "there is no such call" and "there
 // is no such flag" are conclusive; every other answer shows that there is.
 func (p *process) probe() {
-	fd, e := sysOpenat2(p.root, cstring("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
+	fd, e := sysOpenat2(p.procFD, cstring("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
 	p.openat2 = e != unix.ENOSYS
 	if e == success {
 		sysClose(fd)
@@ -161,8 +167,13 @@ func (p *process) readMounts() error {
 	if err := p.addRootMount(); err != nil {
 		return err
 	}
+	p.waiting = nil
 	for i := range p.mounts {
-		p.byID[p.mounts[i].ID] = &p.mounts[i]
+		m := &p.mounts[i]
+		p.byID[m.ID] = m
+		if !p.all && m.remote() != "" {
+			p.waiting = append(p.waiting, m)
+		}
 	}
 	return nil
 }
@@ -244,6 +255,54 @@ func (p *process) mount(id int32) (Mount, bool) {
 	}
 	p.strange[id] = true
 	return Mount{}, false
+}
+
+// far returns the mount that may wait and that a path leads to or through, by the
+// mounts that are known, or nil. Without symbolic links in the path, that is all
+// there can be.
+func (p *process) far(path string) *Mount {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.farLocked(path)
+}
+
+func (p *process) farLocked(path string) *Mount {
+	if !slices.ContainsFunc(p.waiting, func(m *Mount) bool { return within(path, m.Point) }) {
+		return nil
+	}
+	return firstFar(p.mounts, p.rootID, path)
+}
+
+// firstFar goes a path's way from mount to mount, beginning at the root.
+func firstFar(ms []Mount, root int32, path string) *Mount {
+	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == root })
+	if i < 0 {
+		return nil
+	}
+	at := &ms[i]
+	for range ms { // or less: mounts are a tree
+		var next *Mount
+		for i := range ms {
+			m := &ms[i]
+			onRoot := at.ID == root && m.Point == "/" // a lookup begins below it
+			if m.Parent == at.ID && m != at && !onRoot && within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
+				next = m
+			}
+		}
+		covered := next != nil && next.Point == at.Point
+		if at.remote() != "" && !covered {
+			return at
+		}
+		if next == nil {
+			return nil
+		}
+		at = next
+	}
+	return nil
+}
+
+func mayWait(m *Mount) error {
+	return fmt.Errorf("the %s on %q may wait for a program or a network; asked for with Options.AllFilesystems", m.Type, m.Point)
 }
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its

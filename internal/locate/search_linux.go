@@ -29,6 +29,12 @@ var remote = map[string]string{
 	"beegfs": "it is on the network", "gpfs": "it is on the network", "glusterfs": "it is on the network",
 }
 
+// remote says what waits for a program or a network, or "" if nothing does.
+func (m *Mount) remote() string {
+	kind, _, _ := strings.Cut(m.Type, ".")
+	return remote[kind]
+}
+
 // exact are the filesystems whose directories hold the inode numbers that fdinfo
 // prints, so that an entry with another number needs no further look. Not so are
 // overlayfs, btrfs and FUSE.
@@ -153,6 +159,10 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		return nil
 	}
 	path = "/" + strings.Trim(path, "/")
+	if far := s.p.far(path); want != 0 && far != nil { // a hint is the caller's own business
+		s.skip(path, fmt.Sprintf("%q is %s: %s", far.Point, far.Type, far.remote()))
+		return nil
+	}
 	root, e := s.p.lookup(cstring(path), 0)
 	if e != success {
 		s.skip(path, "looking it up: "+s.p.explain(e).Error())
@@ -171,8 +181,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	if !known {
 		m = Mount{ID: id, Type: typeOf(root)}
 	}
-	kind, _, _ := strings.Cut(m.Type, ".")
-	if why, is := remote[kind]; is && !s.o.AllFilesystems {
+	if why := m.remote(); why != "" && !s.o.AllFilesystems {
 		s.skip(path, fmt.Sprintf("it is %s: %s", m.Type, why))
 		return nil
 	}

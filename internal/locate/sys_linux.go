@@ -117,6 +117,34 @@ func sysFstat(fd int, st *unix.Stat_t) errno {
 	}
 }
 
+// An identity tells files apart.
+type identity struct {
+	major, minor uint32
+	inode        uint64
+}
+
+// sysIdentity is fstat(2) of what the kernel has already. FUSE and network
+// filesystems do not ask their program or server.
+func sysIdentity(fd int) (identity, error) {
+	for {
+		var st unix.Statx_t
+		err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
+		switch err {
+		case nil:
+			return identity{st.Dev_major, st.Dev_minor, st.Ino}, nil
+		case unix.EINTR:
+			continue
+		case unix.ENOSYS, unix.EPERM: // before Linux 4.11, or forbidden
+			var st unix.Stat_t
+			if e := sysFstat(fd, &st); e != success {
+				return identity{}, os.NewSyscallError("fstat", e)
+			}
+			return identity{unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino}, nil
+		}
+		return identity{}, os.NewSyscallError("statx", err)
+	}
+}
+
 func sysStatAt(dir int, name *byte, st *unix.Stat_t) errno {
 	for {
 		err := unix.Fstatat(dir, unix.BytePtrToString(name), st, unix.AT_SYMLINK_NOFOLLOW)

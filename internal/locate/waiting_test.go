@@ -1,0 +1,353 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// A daemon answers for a FUSE filesystem, in which each name is a directory,
+// until it stops. Who then looks something up there waits until it is closed.
+type daemon struct {
+	dev  *os.File
+	done sync.WaitGroup
+}
+
+// fuse mounts a filesystem whose daemon runs.
+func fuse(t testing.TB, dir string) *daemon {
+	t.Helper()
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Skip("this needs FUSE: ", err)
+	}
+	if err := unix.Mount("locate", dir, "fuse.locate", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
+		unix.Close(fd)
+		t.Skip("this needs to mount FUSE: ", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	d := &daemon{dev: os.NewFile(uintptr(fd), "/dev/fuse")} // it can be polled only now
+	t.Cleanup(d.close)
+	late := time.AfterFunc(20*time.Second, d.close)
+	t.Cleanup(func() { late.Stop() })
+	d.done.Go(d.serve)
+	return d
+}
+
+// close has all who wait fail.
+func (d *daemon) close() {
+	d.stop()
+	d.dev.Close()
+}
+
+func (d *daemon) stop() {
+	d.dev.SetReadDeadline(time.Unix(1, 0))
+	d.done.Wait()
+}
+
+// The requests that it knows, of include/uapi/linux/fuse.h.
+const (
+	fuseLookup      = 1
+	fuseForget      = 2
+	fuseGetattr     = 3
+	fuseInit        = 26
+	fuseBatchForget = 42
+)
+
+func (d *daemon) serve() {
+	le := binary.NativeEndian
+	request := make([]byte, 1<<20)
+	ids := make(map[string]uint64)
+	for {
+		n, err := d.dev.Read(request)
+		if errors.Is(err, unix.ENOENT) {
+			continue // who asked gave up
+		}
+		if err != nil {
+			return
+		}
+		var answer []byte
+		failed := int32(0)
+		attributes := func(id uint64) []byte {
+			b := make([]byte, 88)
+			le.PutUint64(b, id)
+			le.PutUint32(b[60:], unix.S_IFDIR|0o755)
+			le.PutUint32(b[64:], 2) // links
+			return b
+		}
+		switch le.Uint32(request[4:]) {
+		case fuseForget, fuseBatchForget:
+			continue
+		case fuseInit:
+			answer = make([]byte, 64)
+			le.PutUint32(answer, 7)
+			le.PutUint32(answer[4:], 31)
+			le.PutUint32(answer[20:], 4096) // the largest write
+		case fuseLookup: // what is answered is not valid for any time
+			name := string(request[40 : n-1])
+			if ids[name] == 0 {
+				ids[name] = uint64(len(ids)) + 2
+			}
+			answer = make([]byte, 40)
+			le.PutUint64(answer, ids[name])
+			answer = append(answer, attributes(ids[name])...)
+		case fuseGetattr:
+			answer = append(make([]byte, 16), attributes(le.Uint64(request[16:]))...)
+		default:
+			failed = -int32(unix.ENOSYS)
+		}
+		header := make([]byte, 16, 16+len(answer))
+		le.PutUint32(header, uint32(16+len(answer)))
+		le.PutUint32(header[4:], uint32(failed))
+		le.PutUint64(header[8:], le.Uint64(request[8:]))
+		d.dev.Write(append(header, answer...))
+	}
+}
+
+// places is Paths, which must not wait for the stopped daemon.
+func (d *daemon) places(t *testing.T, process *os.File, ws []inotify.Watch, o locate.Options) []locate.Place {
+	t.Helper()
+	late := time.AfterFunc(10*time.Second, d.close)
+	res, err := locate.Paths(context.Background(), process, ws, o)
+	if !late.Stop() {
+		t.Fatal("it waited for the daemon")
+	}
+	try(t, err)
+	return res.Places
+}
+
+var everywhere = locate.Options{Level: locate.Handles, AllFilesystems: true}
+
+func TestWatchOnStoppedFUSE(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := t.TempDir()
+	d := fuse(t, dir)
+	n := newInotify(t)
+	other := touch(t, t.TempDir()+"/f")
+	ws := []inotify.Watch{watch(t, n, dir), watch(t, n, dir+"/d"), watch(t, n, other)}
+	needHandles(t)
+	ps := d.places(t, proc(t, 0), ws, everywhere)
+	for i, path := range []string{dir, dir + "/d", other} {
+		wantPath(t, ps[i], path)
+	}
+	d.stop()
+	for _, o := range []locate.Options{byHandles, {Level: locate.Search, MaxEntries: 1}} {
+		ps := d.places(t, proc(t, 0), ws, o)
+		wantNone(t, ps[0], "fuse.locate", dir, "Options.AllFilesystems")
+		wantNone(t, ps[1], "fuse.locate", dir, "Options.AllFilesystems")
+		wantPath(t, ps[2], other)
+	}
+}
+
+func TestMountBehindStoppedFUSE(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir, at := t.TempDir(), t.TempDir()
+	d := fuse(t, dir)
+	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
+	t.Cleanup(d.close) // before that is unmounted
+	n := newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/d/f")), watch(t, n, dir+"/d")}
+	needHandles(t)
+	ps := d.places(t, proc(t, 0), ws, everywhere)
+	wantPath(t, ps[0], dir+"/d/f")
+	wantPath(t, ps[1], dir+"/d")
+	bound := t.Run("also mounted elsewhere", func(t *testing.T) {
+		bind(t, dir+"/d", at)
+		d.stop()
+		ps := d.places(t, proc(t, 0), ws, byHandles)
+		wantPath(t, ps[0], at+"/f")
+		wantPath(t, ps[1], at)
+	})
+	if !bound {
+		return
+	}
+	for _, o := range []locate.Options{byHandles, {Level: locate.Search}} {
+		for _, p := range d.places(t, proc(t, 0), ws, o) {
+			wantNone(t, p, "fuse.locate", dir, "Options.AllFilesystems")
+		}
+	}
+}
+
+func TestPathHiddenByStoppedFUSE(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	sub, gone := mkdir(t, dir+"/sub"), mkdir(t, dir+"/gone")
+	n := newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, sub+"/f")), watch(t, n, sub), watch(t, n, touch(t, gone+"/f"))}
+	beside := watch(t, n, touch(t, dir+"/subway"))
+	needHandles(t)
+	d := fuse(t, sub)
+	d.stop()
+	ps := d.places(t, proc(t, 0), append(ws, beside), byHandles)
+	wantNone(t, ps[0], sub+"/f", "fuse.locate", "Options.AllFilesystems")
+	wantNone(t, ps[1], "fuse.locate", "Options.AllFilesystems")
+	wantPath(t, ps[2], gone+"/f")
+	wantPath(t, ps[3], dir+"/subway")
+
+	// What is mounted on its root hides it: nothing is looked up on it.
+	mount(t, "locate", sub, "tmpfs", 0, "")
+	above := watch(t, n, touch(t, sub+"/above"))
+	ps = d.places(t, proc(t, 0), append(ws, above), byHandles)
+	wantNone(t, ps[0], "hidden by the tmpfs")
+	wantPath(t, ps[3], sub+"/above")
+}
+
+// A removed name's path without what the kernel puts behind it leads elsewhere.
+func TestRemovedNameAtStoppedFUSE(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := ext4(t) // tmpfs has the name that is left
+	name := mkdir(t, dir+"/d") + "/f"
+	try(t, os.Link(touch(t, dir+"/other"), name))
+	w := watch(t, newInotify(t), name)
+	needHandles(t)
+	try(t, os.Remove(name))
+	d := fuse(t, mkdir(t, name))
+	d.stop()
+	ps := d.places(t, proc(t, 0), []inotify.Watch{w}, byHandles)
+	wantNone(t, ps[0], name, "fuse.locate", "Options.AllFilesystems")
+}
+
+// Files of an overlay are looked at to learn how it numbers its inodes.
+func TestStoppedFUSEInAnOverlay(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	layers := tmpfs(t)
+	dir := overlay(t, mkdir(t, layers+"/upper"), mkdir(t, layers+"/lower"), "")
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	etc := mkdir(t, dir+"/etc")
+	needHandles(t)
+	d := fuse(t, etc)
+	d.stop()
+	if p := d.places(t, proc(t, 0), []inotify.Watch{w}, byHandles)[0]; p.Path != "" && p.Path != dir+"/f" {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Mounted while Paths runs, it is not looked into when all is compared again.
+func TestFUSEMountedMeanwhile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := tmpfs(t)
+	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/sub")+"/f"))
+	var d *daemon
+	asked := 0
+	ctx := hookContext{context.Background(), func() {
+		if asked++; asked == 3 { // after the loop of the only thread
+			d = fuse(t, dir+"/sub")
+			d.stop()
+			time.AfterFunc(10*time.Second, d.close)
+		}
+	}}
+	start := time.Now()
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, byHandles)
+	try(t, err)
+	if d == nil {
+		t.Fatalf("nothing was mounted: asked %d times", asked)
+	}
+	if time.Since(start) > 9*time.Second {
+		t.Fatal("it waited for the daemon")
+	}
+	wantNone(t, res.Places[0], "changed meanwhile", "Options.AllFilesystems")
+}
+
+// The root directory of the process is on a filesystem that waits.
+func TestRootOnStoppedFUSE(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := t.TempDir()
+	d := fuse(t, dir)
+	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
+	t.Cleanup(d.close) // before that is unmounted
+	n := newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/d/f")), watch(t, n, dir)}
+	tid, failed, end := 0, error(nil), make(chan struct{})
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer close(end)
+	ready := make(chan struct{})
+	var another func()
+	another = func() {
+		runtime.LockOSThread() // never unlocked
+		if unix.Gettid() == os.Getpid() {
+			done.Go(another)
+			<-end
+			runtime.UnlockOSThread()
+			return
+		}
+		tid, failed = unix.Gettid(), unix.Unshare(unix.CLONE_FS)
+		if failed == nil {
+			failed = unix.Chroot(dir)
+		}
+		close(ready)
+		<-end
+	}
+	done.Go(another)
+	<-ready
+	try(t, failed)
+	name := fmt.Sprint("/proc/self/task/", tid)
+	task, err := os.Open(name)
+	try(t, err)
+	defer task.Close()
+	ps := d.places(t, task, ws, everywhere)
+	wantPath(t, ps[0], "/d/f")
+	wantPath(t, ps[1], "/")
+	d.stop()
+	for _, p := range d.places(t, task, ws, byHandles) {
+		wantNone(t, p, "fuse.locate", "Options.AllFilesystems")
+	}
+	mount(t, "locate", dir, "tmpfs", 0, "") // which a lookup from the root directory does not cross
+	for _, p := range d.places(t, task, ws, byHandles) {
+		wantNone(t, p, "fuse.locate", "Options.AllFilesystems")
+	}
+}
+
+// An autofs whose daemon does not answer.
+func TestWatchOnAutofs(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := t.TempDir()
+	var pipe [2]int
+	try(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	w := watch(t, newInotify(t), dir)
+	mount(t, "locate", dir, "autofs", 0, fmt.Sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", pipe[1], unix.Getpgrp()))
+	at := watch(t, newInotify(t), dir)
+	ps := paths(t, 0, []inotify.Watch{w, at}, byHandles).Places
+	for _, p := range ps {
+		if !slices.ContainsFunc([]string{"autofs", "CAP_DAC_READ_SEARCH"}, func(word string) bool { return p.Err != nil && strings.Contains(p.Err.Error(), word) }) {
+			t.Errorf("%+v", p)
+		}
+	}
+	wantNone(t, ps[1], "the autofs on", dir, "Options.AllFilesystems")
+}
