@@ -18,7 +18,8 @@ const (
 	// PathsByHandle opens each file handle that fdinfo prints, with O_PATH, reads
 	// back its path and compares what is there with the watch. It needs
 	// CAP_DAC_READ_SEARCH, and a filesystem that can open handles (not overlayfs
-	// without nfs_export, procfs, sysfs). To open a handle that is not cached, the
+	// without nfs_export, procfs, sysfs; nor FUSE and others, see WithAllFilesystems).
+	// To open a handle that is not cached, the
 	// kernel may read directories above it, which watchers of those see as
 	// [inotify.Open], [inotify.Access] and [inotify.CloseNoWrite]. It is the default.
 	PathsByHandle Paths = iota
@@ -58,8 +59,10 @@ func WithHints(dirs ...string) TakeOption { return func(o *takeOptions) { o.hint
 // bounds its time.
 func WithMaxEntries(n int) TakeOption { return func(o *takeOptions) { o.maxEntries = n } }
 
-// WithAllFilesystems has a search walk FUSE, autofs and network filesystems, too,
-// which may wait for long or do something when they are looked at.
+// WithAllFilesystems has handles opened, paths looked up and trees walked on FUSE,
+// autofs and network filesystems, too, which may wait for long, also past the
+// context's end, or do something when they are looked at. Without it their watches'
+// paths are not learned: a stopped process may be the one that serves them.
 func WithAllFilesystems() TakeOption { return func(o *takeOptions) { o.allFilesystems = true } }
 
 // WithResolver has f asked first for the path of each watch. It may return "".

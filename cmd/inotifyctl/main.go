@@ -77,6 +77,9 @@ Stop the process (kill -STOP) to have it all of one moment.
   -hint DIR     search below DIR first; may be given more than once
   -max-entries N
                 end the search after N directory entries
+  -all-filesystems
+                do not stay off FUSE, autofs and network filesystems, which can
+                make it wait for ever
   -drain        take the pending events, too, and the next number: the process
                 must be stopped, and does not get the events any more
   -o FILE       write to FILE, which is replaced at the end, and readable for

@@ -19,6 +19,7 @@ type pathArgs struct {
 	level      checkpoint.Paths
 	hints      []string
 	maxEntries int
+	all        bool // filesystems
 }
 
 var pathLevels = map[string]checkpoint.Paths{
@@ -41,6 +42,7 @@ func (a *pathArgs) define(flags *flag.FlagSet) {
 		a.hints = append(a.hints, s)
 		return nil
 	})
+	flags.BoolVar(&a.all, "all-filesystems", false, "")
 	flags.Func("max-entries", "", func(s string) (err error) {
 		a.maxEntries, err = positive(s)
 		return err
@@ -56,6 +58,9 @@ func (a *pathArgs) options(b *bar) []checkpoint.TakeOption {
 	}
 	if a.maxEntries > 0 {
 		opts = append(opts, checkpoint.WithMaxEntries(a.maxEntries))
+	}
+	if a.all {
+		opts = append(opts, checkpoint.WithAllFilesystems())
 	}
 	return opts
 }

@@ -302,7 +302,7 @@ func firstFar(ms []Mount, root int32, path string) *Mount {
 }
 
 func mayWait(m *Mount) error {
-	return fmt.Errorf("the %s on %q may wait for a program or a network; asked for with Options.AllFilesystems", m.Type, m.Point)
+	return fmt.Errorf("the %s on %q may wait for a program or a network; it is left alone unless all filesystems are asked for", m.Type, m.Point)
 }
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its

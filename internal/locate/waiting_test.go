@@ -152,8 +152,8 @@ func TestWatchOnStoppedFUSE(t *testing.T) {
 	d.stop()
 	for _, o := range []locate.Options{byHandles, {Level: locate.Search, MaxEntries: 1}} {
 		ps := d.places(t, proc(t, 0), ws, o)
-		wantNone(t, ps[0], "fuse.locate", dir, "Options.AllFilesystems")
-		wantNone(t, ps[1], "fuse.locate", dir, "Options.AllFilesystems")
+		wantNone(t, ps[0], "fuse.locate", dir, "all filesystems")
+		wantNone(t, ps[1], "fuse.locate", dir, "all filesystems")
 		wantPath(t, ps[2], other)
 	}
 }
@@ -184,7 +184,7 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 	}
 	for _, o := range []locate.Options{byHandles, {Level: locate.Search}} {
 		for _, p := range d.places(t, proc(t, 0), ws, o) {
-			wantNone(t, p, "fuse.locate", dir, "Options.AllFilesystems")
+			wantNone(t, p, "fuse.locate", dir, "all filesystems")
 		}
 	}
 }
@@ -202,8 +202,8 @@ func TestPathHiddenByStoppedFUSE(t *testing.T) {
 	d := fuse(t, sub)
 	d.stop()
 	ps := d.places(t, proc(t, 0), append(ws, beside), byHandles)
-	wantNone(t, ps[0], sub+"/f", "fuse.locate", "Options.AllFilesystems")
-	wantNone(t, ps[1], "fuse.locate", "Options.AllFilesystems")
+	wantNone(t, ps[0], sub+"/f", "fuse.locate", "all filesystems")
+	wantNone(t, ps[1], "fuse.locate", "all filesystems")
 	wantPath(t, ps[2], gone+"/f")
 	wantPath(t, ps[3], dir+"/subway")
 
@@ -229,7 +229,7 @@ func TestRemovedNameAtStoppedFUSE(t *testing.T) {
 	d := fuse(t, mkdir(t, name))
 	d.stop()
 	ps := d.places(t, proc(t, 0), []inotify.Watch{w}, byHandles)
-	wantNone(t, ps[0], name, "fuse.locate", "Options.AllFilesystems")
+	wantNone(t, ps[0], name, "fuse.locate", "all filesystems")
 }
 
 // Files of an overlay are looked at to learn how it numbers its inodes.
@@ -275,7 +275,7 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 	if time.Since(start) > 9*time.Second {
 		t.Fatal("it waited for the daemon")
 	}
-	wantNone(t, res.Places[0], "changed meanwhile", "Options.AllFilesystems")
+	wantNone(t, res.Places[0], "changed meanwhile", "all filesystems")
 }
 
 // The root directory of the process is on a filesystem that waits.
@@ -322,11 +322,11 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	wantPath(t, ps[1], "/")
 	d.stop()
 	for _, p := range d.places(t, task, ws, byHandles) {
-		wantNone(t, p, "fuse.locate", "Options.AllFilesystems")
+		wantNone(t, p, "fuse.locate", "all filesystems")
 	}
 	mount(t, "locate", dir, "tmpfs", 0, "") // which a lookup from the root directory does not cross
 	for _, p := range d.places(t, task, ws, byHandles) {
-		wantNone(t, p, "fuse.locate", "Options.AllFilesystems")
+		wantNone(t, p, "fuse.locate", "all filesystems")
 	}
 }
 
@@ -349,5 +349,5 @@ func TestWatchOnAutofs(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	wantNone(t, ps[1], "the autofs on", dir, "Options.AllFilesystems")
+	wantNone(t, ps[1], "the autofs on", dir, "all filesystems")
 }
