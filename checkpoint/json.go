@@ -4,14 +4,20 @@
 package checkpoint
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
+	"encoding"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
@@ -20,24 +26,23 @@ import (
 // Version is the version of the JSON form that this package writes and reads.
 const Version = 1
 
-// MaxSize is how many bytes [Read] reads at most: more than a million watches
-// with long paths take.
-const MaxSize = 512 << 20
+// MaxSize is how many bytes [Read] reads at most. 180,000 watches take less whose
+// paths have 4096 bytes, written in base64 or with a backslash before each.
+const MaxSize = 3 << 29
 
 // Read reads a snapshot's JSON form to the end of r. It refuses a version other
-// than [Version], members that it does not know, more than [MaxSize] bytes, and
-// whatever [Snapshot.Validate] refuses.
+// than [Version], members that it does not know or that are given twice, null,
+// text that is not UTF-8, more than [MaxSize] bytes, and whatever
+// [Snapshot.Validate] refuses. It ends at the first of these, and takes memory in
+// proportion to what it has read.
 func Read(r io.Reader) (*Snapshot, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	in := &input{r: bufio.NewReaderSize(io.LimitReader(r, MaxSize+1), 64<<10)}
+	s, err := decode(in)
+	if in.failed != nil {
+		return nil, fmt.Errorf("checkpoint: reading a snapshot: %w", in.failed)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: reading a snapshot: %w", err)
-	}
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("checkpoint: reading a snapshot: it is longer than %d bytes", MaxSize)
-	}
-	s := new(Snapshot)
-	if err := s.UnmarshalJSON(text); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("checkpoint: not a snapshot: %w", err)
 	}
 	return s, nil
 }
@@ -69,53 +74,15 @@ func (s *Snapshot) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the JSON form as [Read] does. After an error s is as it was.
 func (s *Snapshot) UnmarshalJSON(text []byte) error {
-	var form snapshotForm
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(&form)
+	read, err := Read(bytes.NewReader(text))
 	if err == nil {
-		if _, more := d.Token(); more != io.EOF {
-			err = errors.New("something follows the snapshot")
-		}
+		*s = *read
 	}
-	if verr := checkVersion(text, form.Version); verr != nil {
-		err = verr // it explains the other, too
-	}
-	if err != nil {
-		return fmt.Errorf("checkpoint: not a snapshot: %w", err)
-	}
-	read, err := form.snapshot()
-	if err != nil {
-		return fmt.Errorf("checkpoint: not a snapshot: %w", err)
-	}
-	if err := read.Validate(); err != nil {
-		return err
-	}
-	*s = *read
-	return nil
+	return err
 }
 
-// checkVersion looks at a version that may stand after something of another
-// version's, where decoding ended.
-func checkVersion(text []byte, version int) error {
-	if version == Version {
-		return nil
-	}
-	var only struct{ Version *json.Number }
-	if err := json.Unmarshal(text, &only); err != nil {
-		return err
-	}
-	switch {
-	case only.Version == nil:
-		return errors.New("it has no version")
-	case *only.Version == json.Number(strconv.Itoa(Version)):
-		return nil
-	}
-	return fmt.Errorf("it has version %.20s, and version %d is what this program reads", *only.Version, Version)
-}
-
-// The JSON form. A string that is not UTF-8, which JSON cannot hold, stands as
-// its bytes in another member.
+// The JSON form as it is written. A string that is not UTF-8, which JSON cannot
+// hold, stands as its bytes in another member.
 
 type snapshotForm struct {
 	Version      int         `json:"version"`
@@ -195,66 +162,12 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	return f, nil
 }
 
-// snapshot returns what the form says. It is not validated.
-func (f *snapshotForm) snapshot() (*Snapshot, error) {
-	s := &Snapshot{
-		BootID: f.BootID, FD: f.FD, Flags: f.Flags, NextWD: f.NextWD,
-		Owner: Owner(f.Owner), Signal: f.Signal,
-		PendingBytes: f.PendingBytes, Effects: f.Effects,
-	}
-	for _, wf := range f.Watches {
-		w, err := wf.watch()
-		if err != nil {
-			return nil, fmt.Errorf("watch %d: %w", wf.WD, err)
-		}
-		s.Watches = append(s.Watches, w)
-	}
-	s.Watches = ascending(s.Watches)
-	for i, ef := range f.Pending {
-		name, err := unite("name", ef.Name, ef.NameBytes)
-		if err != nil {
-			return nil, fmt.Errorf("pending event %d: %w", i, err)
-		}
-		s.Pending = append(s.Pending, inotify.Event{WD: ef.WD, Mask: ef.Mask, Cookie: ef.Cookie, Name: name})
-	}
-	for _, g := range f.NotLearned {
-		s.NotLearned = append(s.NotLearned, Gap(g))
-	}
-	return s, nil
-}
-
-func (f *watchForm) watch() (w Watch, err error) {
-	w.WD, w.Mask, w.Type, w.Inode = f.WD, f.Mask, f.Type, f.Inode
-	if w.Path, err = unite("path", f.Path, f.PathBytes); err != nil {
-		return w, err
-	}
-	if f.Device != "" {
-		if w.Device, err = parseDevice(f.Device); err != nil {
-			return w, err
-		}
-	}
-	if f.Handle != "" {
-		w.Handle, err = parseHandle(f.Handle)
-	}
-	return w, err
-}
-
 // split returns s, or its bytes if it is not UTF-8.
 func split(s string) (string, []byte) {
 	if utf8.ValidString(s) {
 		return s, nil
 	}
 	return "", []byte(s)
-}
-
-func unite(what, s string, b []byte) (string, error) {
-	if len(b) == 0 {
-		return s, nil
-	}
-	if s != "" {
-		return "", fmt.Errorf("it has both %s and %[1]s_bytes", what)
-	}
-	return string(b), nil
 }
 
 // parseDevice reads the form that [inotify.Device.String] writes.
@@ -277,4 +190,466 @@ func parseHandle(s string) (h inotify.Handle, err error) {
 		return h, fmt.Errorf(`handle %.40q is not of the form "1:91649800afc3be85"`, s)
 	}
 	return inotify.Handle{Type: int32(t), Bytes: string(raw)}, nil
+}
+
+// An input remembers how reading failed. It reads as much as there is room for:
+// json.Decoder looks again at the white space that it holds each time it gets
+// more, and makes twice the room next time.
+type input struct {
+	r      *bufio.Reader
+	size   int
+	failed error
+}
+
+func (in *input) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = in.r.Read(p[n:])
+		n += m
+	}
+	in.size += n
+	if in.size > MaxSize {
+		err = fmt.Errorf("it is longer than %d bytes", MaxSize)
+	}
+	if err != io.EOF {
+		in.failed = err
+	}
+	return n, err
+}
+
+// A decoder reads the JSON form piece by piece. encoding/json alone would take
+// names in another case, members given twice, null for anything, and replace what
+// is not UTF-8.
+type decoder struct {
+	json      *json.Decoder
+	raw       json.RawMessage // the last value
+	depth     int             // of the object or array that is being read
+	named     bool            // a member's name was read, its value was not
+	versioned bool            // the version was read
+	other     error           // that it is another's, which explains any other error
+}
+
+var errNull = errors.New("it is null")
+
+// The members of each object, those first that must be given.
+var (
+	snapshotMembers = []string{
+		"version", "fd", "flags", "watches",
+		"boot_id", "next_wd", "owner", "signal", "pending", "pending_bytes", "not_learned", "effects",
+	}
+	ownerMembers = []string{"kind", "id", "self"}
+	watchMembers = []string{"wd", "mask", "path", "path_bytes", "type", "device", "inode", "handle"}
+	eventMembers = []string{"wd", "mask", "cookie", "name", "name_bytes"}
+	gapMembers   = []string{"what", "why", "wd"}
+)
+
+// decode reads a snapshot and what follows it, which must be nothing.
+func decode(r io.Reader) (*Snapshot, error) {
+	d := decoder{json: json.NewDecoder(r)}
+	d.json.UseNumber()
+	if err := d.open('{', "object"); err != nil {
+		return nil, err
+	}
+	s := new(Snapshot)
+	err := d.members(snapshotMembers, 4, func(name string) error { return d.snapshot(s, name) })
+	if err != nil {
+		d.findVersion()
+		return nil, cmp.Or(d.other, err)
+	}
+	if _, err := d.json.Token(); err != io.EOF {
+		return nil, errors.New("something follows the snapshot")
+	}
+	slices.SortFunc(s.Watches, byWD)
+	if err := s.validateInstance(); err != nil {
+		return nil, err
+	}
+	return s, s.validateNumbers()
+}
+
+// snapshot reads a snapshot's member.
+func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
+	switch name {
+	case "version":
+		err = d.version()
+	case "boot_id":
+		s.BootID, err = d.text()
+	case "fd":
+		s.FD, err = d.int(32)
+	case "flags":
+		err = d.unmarshal(&s.Flags)
+	case "next_wd":
+		s.NextWD, err = d.wd()
+	case "owner":
+		s.Owner, err = d.owner()
+	case "signal":
+		s.Signal, err = d.int(32)
+	case "watches":
+		s.Watches, err = elements(d, d.watch)
+	case "pending":
+		s.Pending, err = elements(d, d.event)
+	case "pending_bytes":
+		s.PendingBytes, err = d.int(strconv.IntSize)
+	case "not_learned":
+		s.NotLearned, err = elements(d, d.gap)
+	case "effects":
+		s.Effects, err = elements(d, d.text)
+	}
+	return err
+}
+
+// version reads the version, and refuses another than ours.
+func (d *decoder) version() error {
+	d.versioned = true
+	raw, err := d.value()
+	switch {
+	case err != nil:
+		return err
+	case string(raw) == strconv.Itoa(Version):
+		return nil
+	case raw[0] != '-' && (raw[0] < '0' || raw[0] > '9'):
+		return errors.New("it is no number")
+	}
+	d.other = fmt.Errorf("it has version %.20s, and version %d is what this program reads", raw, Version)
+	return d.other
+}
+
+// findVersion reads on after an error, to the version if it was not read.
+func (d *decoder) findVersion() {
+	const deep = 10000 // encoding/json's bound for a value
+	for !d.versioned && d.depth > 0 && d.depth < deep {
+		atName := d.depth == 1 && !d.named
+		token, err := d.token()
+		if err != nil {
+			return
+		}
+		if name, ok := token.(string); ok && atName {
+			if name == "version" {
+				d.version()
+				return
+			}
+			d.named = true
+		}
+	}
+}
+
+func (d *decoder) owner() (o Owner, err error) {
+	err = d.object(ownerMembers, 2, func(name string) (err error) {
+		switch name {
+		case "kind":
+			var kind string
+			kind, err = d.text()
+			o.Kind = OwnerKind(kind)
+		case "id":
+			o.ID, err = d.int(32)
+		case "self":
+			o.Self, err = d.bool()
+		}
+		return err
+	})
+	return o, err
+}
+
+func (d *decoder) watch() (w Watch, err error) {
+	err = d.object(watchMembers, 2, func(name string) (err error) {
+		switch name {
+		case "wd":
+			w.WD, err = d.wd()
+		case "mask":
+			err = d.unmarshal(&w.Mask)
+		case "path":
+			w.Path, err = d.either(w.Path, d.text)
+		case "path_bytes":
+			w.Path, err = d.either(w.Path, d.bytes)
+		case "type":
+			w.Type, err = d.fileType()
+		case "device":
+			w.Device, err = parsed(d, parseDevice)
+		case "inode":
+			w.Inode, err = d.uint(64)
+		case "handle":
+			w.Handle, err = parsed(d, parseHandle)
+		}
+		return err
+	})
+	if err == nil {
+		err = w.validate()
+	}
+	return w, err
+}
+
+func (d *decoder) event() (ev inotify.Event, err error) {
+	err = d.object(eventMembers, 2, func(name string) (err error) {
+		switch name {
+		case "wd":
+			ev.WD, err = d.wd()
+		case "mask":
+			err = d.unmarshal(&ev.Mask)
+		case "cookie":
+			var cookie uint64
+			cookie, err = d.uint(32)
+			ev.Cookie = uint32(cookie)
+		case "name":
+			ev.Name, err = d.either(ev.Name, d.text)
+		case "name_bytes":
+			ev.Name, err = d.either(ev.Name, d.bytes)
+		}
+		return err
+	})
+	if err == nil {
+		err = validateEvent(ev)
+	}
+	return ev, err
+}
+
+func (d *decoder) gap() (g Gap, err error) {
+	err = d.object(gapMembers, 2, func(name string) (err error) {
+		switch name {
+		case "what":
+			g.What, err = d.text()
+		case "wd":
+			g.WD, err = d.wd()
+		case "why":
+			g.Why, err = d.text()
+		}
+		return err
+	})
+	return g, err
+}
+
+// elements reads an array, to the first element that is refused.
+func elements[T any](d *decoder, element func() (T, error)) (all []T, err error) {
+	if err := d.open('[', "array"); err != nil {
+		return nil, err
+	}
+	for d.json.More() {
+		one, err := element()
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %w", len(all), err)
+		}
+		all = append(all, one)
+	}
+	_, err = d.token()
+	return all, err
+}
+
+// object reads an object that has the first so many of the names, may have the
+// others, and has none twice. The function reads a member's value.
+func (d *decoder) object(names []string, required int, member func(name string) error) error {
+	if err := d.open('{', "object"); err != nil {
+		return err
+	}
+	return d.members(names, required, member)
+}
+
+// members reads what an object has after its brace.
+func (d *decoder) members(names []string, required int, member func(name string) error) error {
+	var given uint // bits by index
+	for d.json.More() {
+		token, err := d.token()
+		if err != nil {
+			return err
+		}
+		d.named = true
+		name, _ := token.(string)
+		i := slices.Index(names, name)
+		if i < 0 {
+			return fmt.Errorf("its member %.40q is unknown", name)
+		}
+		if given&(1<<i) != 0 {
+			return fmt.Errorf("its member %q is given twice", name)
+		}
+		given |= 1 << i
+		if err := member(name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if _, err := d.token(); err != nil {
+		return err
+	}
+	for i, name := range names[:required] {
+		if given&(1<<i) == 0 {
+			return fmt.Errorf("it has no %s", name)
+		}
+	}
+	return nil
+}
+
+// open reads an opening brace or bracket.
+func (d *decoder) open(delim json.Delim, what string) error {
+	token, err := d.token()
+	switch {
+	case err != nil:
+		return err
+	case token == nil:
+		return errNull
+	case token != delim:
+		return fmt.Errorf("it is no %s", what)
+	}
+	return nil
+}
+
+func (d *decoder) token() (json.Token, error) {
+	d.named = false
+	token, err := d.json.Token()
+	switch token {
+	case json.Delim('{'), json.Delim('['):
+		d.depth++
+	case json.Delim('}'), json.Delim(']'):
+		d.depth--
+	}
+	return token, unexpected(err)
+}
+
+// value reads a value that is none of the objects and arrays above. It is valid
+// until the next.
+func (d *decoder) value() ([]byte, error) {
+	d.named = false
+	if err := d.json.Decode(&d.raw); err != nil {
+		return nil, unexpected(err)
+	}
+	if string(d.raw) == "null" {
+		return nil, errNull
+	}
+	return d.raw, nil
+}
+
+// unexpected returns err. The text does not end within the snapshot.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (d *decoder) wd() (inotify.WD, error) {
+	n, err := d.int(32)
+	return inotify.WD(n), err
+}
+
+func (d *decoder) int(bits int) (int, error) {
+	raw, err := d.value()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(raw), 10, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is no whole number of %d bits", raw, bits)
+	}
+	return int(n), nil
+}
+
+func (d *decoder) uint(bits int) (uint64, error) {
+	raw, err := d.value()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(string(raw), 10, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is no whole number of %d bits without a sign", raw, bits)
+	}
+	return n, nil
+}
+
+func (d *decoder) bool() (bool, error) {
+	raw, err := d.value()
+	if err == nil && raw[0] != 't' && raw[0] != 'f' {
+		err = errors.New("it is neither true nor false")
+	}
+	return string(raw) == "true", err
+}
+
+func (d *decoder) text() (string, error) {
+	raw, err := d.value()
+	switch {
+	case err != nil:
+		return "", err
+	case raw[0] != '"':
+		return "", errors.New("it is no string")
+	case !utf8.Valid(raw):
+		return "", errors.New("it is not UTF-8")
+	case bytes.IndexByte(raw, '\\') < 0:
+		return string(raw[1 : len(raw)-1]), nil
+	case loneSurrogate(raw):
+		return "", errors.New("it has half of a surrogate pair")
+	}
+	var s string
+	err = json.Unmarshal(raw, &s)
+	return s, err
+}
+
+// loneSurrogate reports whether a string has an escape such as \ud800 without its
+// other half.
+func loneSurrogate(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		first := escape(raw[i:])
+		i++ // to what is escaped, which may be a backslash
+		if utf16.IsSurrogate(first) {
+			if utf16.DecodeRune(first, escape(raw[i+5:])) == utf8.RuneError {
+				return true
+			}
+			i += 10 // to the end of the second escape
+		}
+	}
+	return false
+}
+
+// escape returns the number of the form \u12ab that text begins with, or -1.
+func escape(text []byte) rune {
+	if !bytes.HasPrefix(text, []byte(`\u`)) || len(text) < 6 {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
+}
+
+func (d *decoder) bytes() (string, error) {
+	return parsed(d, func(s string) (string, error) {
+		b, err := base64.StdEncoding.Strict().DecodeString(s)
+		if err != nil {
+			return "", errors.New("it is not in base64")
+		}
+		return string(b), nil
+	})
+}
+
+// either reads what may be given as text or as bytes, unless it was given.
+func (d *decoder) either(given string, read func() (string, error)) (string, error) {
+	if given != "" {
+		return "", errors.New("it is given both as text and as bytes")
+	}
+	return read()
+}
+
+func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
+	s, err := d.text()
+	if err != nil {
+		return err
+	}
+	return to.UnmarshalText([]byte(s))
+}
+
+// fileType reads a type, and keeps no memory for it.
+func (d *decoder) fileType() (FileType, error) {
+	s, err := d.text()
+	for _, t := range fileTypes {
+		if string(t) == s {
+			return t, err
+		}
+	}
+	return FileType(s), err // which Validate refuses
+}
+
+// parsed reads a string of some form.
+func parsed[T any](d *decoder, parse func(string) (T, error)) (t T, err error) {
+	s, err := d.text()
+	if err != nil {
+		return t, err
+	}
+	return parse(s)
 }

@@ -9,11 +9,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -133,6 +138,7 @@ func TestReadRefuses(t *testing.T) {
 		{`"version": 1`, `"version": 1, "more": 0`, "more"},
 		{`"fd": 5`, `"fd": -1`, "fd"},
 		{`"fd": 5`, `"fd": 99999999999999999999`, "fd"},
+		{`"fd": 5`, `"fd": 2147483648`, "fd"},
 		{`"boot_id": "`, `"boot_id": "` + strings.Repeat("x", 64), "boot_id"},
 		{`O_ASYNC`, `O_APPEND`, "O_APPEND"},
 		{`"next_wd": 8`, `"next_wd": 7`, "next_wd"},
@@ -141,7 +147,8 @@ func TestReadRefuses(t *testing.T) {
 		{`"kind": "process"`, `"kind": "everybody"`, "everybody"},
 		{`"kind": "process"`, `"kind": ""`, "owner"},
 		{`"id": 4711`, `"id": -1`, "-1"},
-		{`"signal": 10`, `"signal": 65`, "signal"},
+		{`"id": 4711`, `"id": 4294967297`, "id"},
+		{`"signal": 10`, `"signal": 129`, "signal"},
 		{`"signal": 10`, `"signal": -9`, "signal"},
 		{`"wd": 7`, `"wd": 1`, "two watches"},
 		{`"wd": 7`, `"wd": 0`, "positive"},
@@ -161,14 +168,14 @@ func TestReadRefuses(t *testing.T) {
 		{`"handle": "81:`, `"handle": "`, "handle"},
 		{`"handle": "81:`, `"handle": "81:0`, "handle"},
 		{`"handle": "81:`, `"handle": "81:` + strings.Repeat("00", 128), "handle"},
-		{`"wd": 3`, `"wd": 0`, "pending event 0"},
-		{`"wd": 3`, `"wd": -1`, "pending event 0"},
-		{`"mask": "IN_Q_OVERFLOW"`, `"mask": "IN_OPEN"`, "pending event 1"},
+		{`"wd": 3`, `"wd": 0`, "pending: element 0"},
+		{`"wd": 3`, `"wd": -1`, "pending: element 0"},
+		{`"mask": "IN_Q_OVERFLOW"`, `"mask": "IN_OPEN"`, "pending: element 1"},
 		{`"name_bytes": "`, `"name": "..", "x": "`, "unknown"},
-		{`"name_bytes": "wyg="`, `"name": ".."`, "pending event 0"},
-		{`"name_bytes": "wyg="`, `"name": "a/b"`, "pending event 0"},
-		{`"name_bytes": "wyg="`, `"name": "a\u0000b"`, "pending event 0"},
-		{`"name_bytes": "wyg="`, `"name": "` + strings.Repeat("n", 256) + `"`, "pending event 0"},
+		{`"name_bytes": "wyg="`, `"name": ".."`, "pending: element 0"},
+		{`"name_bytes": "wyg="`, `"name": "a/b"`, "pending: element 0"},
+		{`"name_bytes": "wyg="`, `"name": "a\u0000b"`, "pending: element 0"},
+		{`"name_bytes": "wyg="`, `"name": "` + strings.Repeat("n", 4097) + `"`, "pending: element 0"},
 		{`"pending_bytes": 64`, `"pending_bytes": -1`, "pending_bytes"},
 		{"{", "", ""},
 		{"{", "[", ""},
@@ -193,20 +200,208 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// A member that must be given is not taken for zero.
+func TestReadRefusesMissing(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`{}`, "it has no version"},
+		{`{"version":1,"flags":"0","watches":[]}`, "it has no fd"},
+		{`{"version":1,"fd":3,"watches":[]}`, "it has no flags"},
+		{`{"version":1,"fd":3,"flags":"0"}`, "it has no watches"},
+		{minimal(`"watches":[{"mask":"0"}]`), "watches: element 0: it has no wd"},
+		{minimal(`"watches":[{"wd":1,"mask":"0"},{"wd":2}]`), "watches: element 1: it has no mask"},
+		{minimal(`"watches":[],"pending":[{"mask":"IN_OPEN"}]`), "pending: element 0: it has no wd"},
+		{minimal(`"watches":[],"pending":[{"wd":1}]`), "pending: element 0: it has no mask"},
+		{minimal(`"watches":[],"owner":{"id":1}`), "owner: it has no kind"},
+		{minimal(`"watches":[],"owner":{"kind":"process"}`), "owner: it has no id"},
+		{minimal(`"watches":[],"not_learned":[{"why":""}]`), "not_learned: element 0: it has no what"},
+		{minimal(`"watches":[],"not_learned":[{"what":""}]`), "not_learned: element 0: it has no why"},
+	} {
+		refused(t, c.text, c.want)
+	}
+}
+
+// minimal is a snapshot's text with some members beside the required ones.
+func minimal(members string) string { return `{"version":1,"fd":3,"flags":"0",` + members + `}` }
+
+func refused(t *testing.T, text, want string) {
+	t.Helper()
+	if _, err := checkpoint.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%.200s: error %v, want one with %q", text, err, want)
+	}
+	if err := new(checkpoint.Snapshot).UnmarshalJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%.200s: UnmarshalJSON: error %v, want one with %q", text, err, want)
+	}
+}
+
+// No member of any object is taken as null, twice, or under a name in another
+// case; the error names it.
+func TestReadRefusesEachMember(t *testing.T) {
+	text := encode(t, full())
+	members := regexp.MustCompile(`(?m)^( *)"([a-z_]+)": (.*)$`).FindAllStringSubmatchIndex(text, -1)
+	if len(members) < 35 {
+		t.Fatalf("%d members in\n%s", len(members), text)
+	}
+	for _, m := range members {
+		start, name, value, end := m[3], text[m[4]:m[5]], text[m[6]:m[7]], m[1]
+		refused(t, text[:start]+strings.ToUpper(text[start:m[6]])+text[m[6]:], strconv.Quote(strings.ToUpper(name)))
+		if value == "{" || value == "[" {
+			refused(t, text[:m[6]]+`null, "x": `+text[m[6]:], name+": it is null")
+			refused(t, text[:start]+`"`+name+`": `+value+map[string]string{"{": `"kind": "process", "id": 1}`, "[": "]"}[value]+`, `+text[start:], `"`+name+`" is given twice`)
+			continue
+		}
+		value = strings.TrimSuffix(value, ",")
+		rest := text[m[6]+len(value):]
+		refused(t, text[:m[6]]+"null"+rest, name+": it is null")
+		refused(t, text[:end]+strings.Repeat(",", 1-strings.Count(text[end-1:end], ","))+`"`+name+`": `+value+
+			map[bool]string{true: ",", false: ""}[text[end-1] == ',']+text[end:], `"`+name+`" is given twice`)
+	}
+	for _, c := range []struct{ text, want string }{
+		{minimal(`"watches":[null]`), "watches: element 0: it is null"},
+		{minimal(`"watches":[],"pending":[null]`), "pending: element 0: it is null"},
+		{minimal(`"watches":[],"not_learned":[null]`), "not_learned: element 0: it is null"},
+		{minimal(`"watches":[],"effects":["",null]`), "effects: element 1: it is null"},
+		{minimal(`"watches":{}`), "watches: it is no array"},
+		{minimal(`"watches":[],"owner":[]`), "owner: it is no object"},
+		{minimal(`"watches":[[]]`), "watches: element 0: it is no object"},
+		{minimal(`"watches":[],"boot_id":1`), "boot_id: it is no string"},
+		{minimal(`"watches":[],"owner":{"kind":"process","id":1,"self":1}`), "owner: self: it is neither true nor false"},
+		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/8"}]`), "path_bytes: it is not in base64"},
+		{minimal(`"watches":[{"wd":1,"mask":"0","path":"/","path_bytes":"L/8="}]`), "path_bytes: it is given both"},
+		{`null`, "it is null"}, {`7`, "it is no object"}, {`["version", 2]`, "it is no object"},
+	} {
+		refused(t, c.text, c.want)
+	}
+}
+
+// Text that encoding/json would change is refused; what it need not change is not.
+func TestReadUnicode(t *testing.T) {
+	for _, c := range []struct{ path, want string }{
+		{"/a\xff", "path: it is not UTF-8"},
+		{"/a\xed\xa0\x80", "path: it is not UTF-8"},
+		{`/\ud800`, "path: it has half of a surrogate pair"},
+		{`/\uD800\n`, "path: it has half of a surrogate pair"},
+		{`/\udc00\ud800`, "path: it has half of a surrogate pair"},
+		{`/\ud83d\ude00\ude00`, "path: it has half of a surrogate pair"},
+		{`/\ud83d\\ude00`, "path: it has half of a surrogate pair"},
+		{`/\ud83`, "invalid character"},
+	} {
+		refused(t, minimal(`"watches":[{"wd":1,"mask":"0","path":"`+c.path+`"}]`), c.want)
+	}
+	refused(t, minimal("\"w\xffatches\":[]"), "unknown")
+	refused(t, minimal("\"watches\":[],\"effects\":[\"\xc3\x28\"]"), "effects: element 0: it is not UTF-8")
+	for path, want := range map[string]string{
+		`/\ud83d\ude00`: "/😀", `/\ud83d\uDE00\ud83d\ude00x`: "/😀😀x", `/\\ud800`: `/\ud800`, `/\ufffd\"`: "/\ufffd\"", "/\ufffd": "/\ufffd",
+	} {
+		s, err := checkpoint.Read(strings.NewReader(minimal(`"watches":[{"wd":1,"mask":"0","path":"` + path + `"}]`)))
+		if err != nil || s.Watches[0].Path != want {
+			t.Errorf("%s: %v, %+v", path, err, s)
+		}
+	}
+}
+
+// An unknown version is told wherever it stands, and whatever stands before it.
+func TestReadTellsVersion(t *testing.T) {
+	for _, text := range []string{
+		`{"version":2`, // nothing after it matters
+		`{"fd":[{"version":1},"version"],"version":2}`,
+		`{"new":{"version":1,"watches":[1e999]},"version":2}`,
+		`{"watches":[{"wd":1,"mask":"0"},{"wd":2,"more":[{}]}],"version":2}`,
+		`{"fd":3,"fd":"version","version":2}`,
+		`{"fd":"version","version":2}`,
+		`{"new":"version","version":2}`,
+		`{"watches":7,"version":2}`,
+		`{"owner":[{}],"version":2}`,
+		`{"new":null,"version":2.0}`,
+	} {
+		refused(t, text, "version 2")
+	}
+	refused(t, `{"new":1,"version":1}`, `"new" is unknown`)
+	refused(t, `{"version":"2"}`, "version: it is no number")
+	refused(t, `{"new":1,"version":"2"}`, `"new" is unknown`)
+	refused(t, `{"new":"version","version":1}`, `"new" is unknown`)
+	refused(t, `{"version":1,"new":1,"version":2}`, `"new" is unknown`)
+}
+
+// What is hostile takes no more than its due of memory: nearly nothing where its
+// beginning tells, else in proportion to its size.
+func TestReadTakesLittleMemory(t *testing.T) {
+	const size = 4 << 20
+	fill := func(begin, element string, end ...string) string {
+		return begin + strings.Repeat(element, size/len(element)) + strings.Join(end, "")
+	}
+	numbered := func() string {
+		var b strings.Builder
+		for i := size / 25; i > 0; i-- {
+			fmt.Fprintf(&b, `{"wd":%d,"mask":"0"},`, i)
+		}
+		return b.String() + `{"wd":1,"mask":"0"}`
+	}
+	for name, c := range map[string]struct {
+		text string
+		most int // times the size
+	}{
+		"empty watches":    {minimal(fill(`"watches":[`, `{},`, `{}]`)), 1},
+		"unknown version":  {fill(`{"version":2,"watches":[`, `{},`, `{}]}`), 1},
+		"null watches":     {minimal(fill(`"watches":[`, `null,`, `null]`)), 1},
+		"deep watches":     {minimal(fill(`"watches":`, `[`)), 1},
+		"deep member":      {minimal(fill(`"watches":[{"wd":`, `[`)), 1},
+		"empty events":     {minimal(fill(`"watches":[],"pending":[`, `{},`, `{}]`)), 1},
+		"deep unknown":     {fill(`{"new":`, `{"a":`), 1},
+		"late version":     {fill(`{"watches":[`, `{},`, `{}],"version":2}`), 20},
+		"long name":        {fill(`{"`, `a`, `":1}`), 20},
+		"long number":      {fill(`{"version":`, `1`, `}`), 20},
+		"long path":        {minimal(fill(`"watches":[{"wd":1,"mask":"0","path":"`, `\n`, `"}]`)), 20},
+		"long mask":        {minimal(fill(`"watches":[{"wd":1,"mask":"`, `0|`, `"}]`)), 20},
+		"white space":      {fill(`{`, ` `, `}`), 20},
+		"effects":          {minimal(fill(`"watches":[],"effects":[`, `"",`, `7]`)), 80},
+		"watches":          {minimal(`"watches":[` + numbered() + `]`), 80},
+		"something follow": {fill(minimal(`"watches":[]`), `{}`), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := checkpoint.Read(strings.NewReader(c.text))
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Error("no error")
+			}
+			took := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%d bytes took %d, %.1f times as many: %.100v", len(c.text), took, float64(took)/float64(len(c.text)), err)
+			if took > uint64(c.most*len(c.text)) {
+				t.Errorf("%d bytes took %d, want at most %d times as many", len(c.text), took, c.most)
+			}
+		})
+	}
+}
+
+// A reader that gives little at a time does not make it slow.
+func TestReadBySmallPieces(t *testing.T) {
+	for name, text := range map[string]string{"full": encode(t, full()), "white space": strings.Repeat(" ", 1<<20) + minimal(`"watches":[]`)} {
+		for _, r := range []io.Reader{iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
+			if _, err := checkpoint.Read(r); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	broken := io.MultiReader(strings.NewReader(minimal(`"watches":[]`)), iotest.ErrReader(io.ErrClosedPipe))
+	if _, err := checkpoint.Read(broken); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("error %v, want the reader's", err)
+	}
+}
+
 // Its size is bounded.
 func TestReadIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("this takes much memory")
+		t.Skip("this reads much")
 	}
+	text := strings.Repeat(" ", 1<<20) + `"",`
 	read := 0
-	_, err := checkpoint.Read(readerFunc(func(p []byte) (int, error) {
-		for i := range p {
-			p[i] = ' '
-		}
-		read += len(p)
-		return len(p), nil
-	}))
-	if err == nil || read > checkpoint.MaxSize+1<<20 {
+	_, err := checkpoint.Read(io.MultiReader(strings.NewReader(`{"new":[`), readerFunc(func(p []byte) (int, error) {
+		n := copy(p, text[read%len(text):])
+		read += n
+		return n, nil
+	})))
+	if err == nil || !strings.Contains(err.Error(), "longer than") || read > checkpoint.MaxSize+1<<20 {
 		t.Errorf("read %d bytes without an end: %v", read, err)
 	}
 }
@@ -230,6 +425,47 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
+// What a kernel may say is written, and what none says is not.
+func TestValidateBounds(t *testing.T) {
+	named := func(length int) checkpoint.Snapshot {
+		return checkpoint.Snapshot{Pending: []inotify.Event{{WD: 1, Mask: inotify.Create, Name: strings.Repeat("n", length)}}}
+	}
+	owned := func(id int) checkpoint.Snapshot {
+		return checkpoint.Snapshot{Owner: checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: id}}
+	}
+	above := math.MaxInt32
+	above++ // negative where int has 32 bits
+	for name, c := range map[string]struct {
+		s  checkpoint.Snapshot
+		ok bool
+	}{
+		"a name of FUSE's":      {named(1024), true},
+		"the longest name":      {named(4096), true},
+		"a longer name":         {named(4097), false},
+		"MIPS's last signal":    {checkpoint.Snapshot{Signal: 128}, true},
+		"no signal":             {checkpoint.Snapshot{Signal: 129}, false},
+		"the highest fd":        {checkpoint.Snapshot{FD: math.MaxInt32}, true},
+		"an fd above":           {checkpoint.Snapshot{FD: above}, false},
+		"the highest owner":     {owned(math.MaxInt32), true},
+		"an owner above":        {owned(above), false},
+		"a boot_id not in UTF8": {checkpoint.Snapshot{BootID: "\xff"}, false},
+	} {
+		if err := c.s.Validate(); (err == nil) != c.ok {
+			t.Errorf("%s: Validate: %v", name, err)
+		}
+		var b bytes.Buffer
+		if _, err := c.s.WriteTo(&b); (err == nil) != c.ok {
+			t.Errorf("%s: WriteTo: %v", name, err)
+		}
+		if !c.ok {
+			continue
+		}
+		if read, err := checkpoint.Read(&b); err != nil || !reflect.DeepEqual(*read, c.s) {
+			t.Errorf("%s: Read: %v, %.100v", name, err, read)
+		}
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
@@ -239,6 +475,21 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"version":1,"fd":0,"flags":"0","watches":[]}`))
 	f.Add([]byte(`{"version":1,"watches":[{"wd":1,"mask":"0","path_bytes":"L/8="}],"next_wd":2}`))
 	f.Add([]byte(`{"version":3}`))
+	for _, seed := range []string{
+		minimal(`"watches":[{"wd":2,"mask":"0","path":"/\ud83d\ude00\u2028"},{"mask":"IN_OPEN","wd":1}]`),
+		minimal(`"watches":[{"wd":1,"mask":"0","path":"/\ud800"}]`),
+		minimal(`"watches":[{"wd":1,"mask":"0","path":"/\\ud800"}]`),
+		minimal("\"watches\":[{\"wd\":1,\"mask\":\"0\",\"path\":\"/\xff\"}]"),
+		minimal(`"watches":[{"WD":1,"mask":"0","mask":null}]`),
+		minimal(`"watches":[],"watches":[]`),
+		minimal(`"watches":[],"owner":{"kind":"process","id":4294967297},"signal":128`),
+		minimal(`"watches":[],"pending":[{"wd":-1,"mask":"IN_Q_OVERFLOW"}],"not_learned":[{"what":"","why":"\ufffd"}],"effects":[""]`),
+		`{"new":[{"version":1},"version",1e999],"version":2}`,
+		`{"watches":[[[[[[[[{}]]]]]]]],"version":1}`,
+		`{"fd":2147483648`,
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := checkpoint.Read(bytes.NewReader(text))
 		if err != nil {

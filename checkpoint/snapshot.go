@@ -39,7 +39,7 @@ type Snapshot struct {
 	Owner Owner
 
 	// Signal is the one that the owner gets instead of SIGIO: F_SETSIG. 0 is
-	// SIGIO, 1 to 64 that signal. JSON: "signal", a number.
+	// SIGIO, 1 to 64 (on MIPS to 128) that signal. JSON: "signal", a number.
 	Signal int
 
 	// Watches in ascending order of WD.

@@ -4,10 +4,13 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
 )
@@ -19,15 +22,16 @@ const (
 	// one of the kernel's own. They mean nothing, and an add refuses them.
 	leaked = inotify.Unmount | 0x08000000
 
-	maxHandle = 128 // bytes: MAX_HANDLE_SZ
-	maxName   = 255 // bytes: NAME_MAX
-	maxSignal = 64  // _NSIG
+	maxHandle = 128  // bytes: MAX_HANDLE_SZ
+	maxName   = 4096 // bytes: PATH_MAX. FUSE, vfat and exfat have names longer than NAME_MAX
+	maxSignal = 128  // _NSIG on MIPS. Elsewhere it is 64, and F_SETSIG refuses more
 )
 
 // Validate returns an error if s could not have been taken from a kernel:
 // numbers out of range or given twice, masks with bits that no watch keeps, paths
 // that do not begin at the root, event names with a slash in them, and the like.
-// Take, Read and Restore call it.
+// [Read], [Snapshot.WriteTo] and [Snapshot.Restore] call it; what [Take] and
+// [TakeFD] return passes it.
 func (s *Snapshot) Validate() error {
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("checkpoint: invalid snapshot: %w", err)
@@ -39,23 +43,29 @@ func (s *Snapshot) validate() error {
 	if err := s.validateInstance(); err != nil {
 		return err
 	}
-	numbers := make(map[inotify.WD]bool, len(s.Watches))
 	for i := range s.Watches {
 		w := &s.Watches[i]
-		if numbers[w.WD] {
-			return fmt.Errorf("two watches have the number %d", w.WD)
-		}
-		numbers[w.WD] = true
 		if err := w.validate(); err != nil {
 			return fmt.Errorf("watch %d: %w", w.WD, err)
 		}
 	}
-	if numbers[s.NextWD] {
-		return fmt.Errorf("next_wd is %d, which is a watch's", s.NextWD)
-	}
 	for i, ev := range s.Pending {
 		if err := validateEvent(ev); err != nil {
 			return fmt.Errorf("pending event %d: %w", i, err)
+		}
+	}
+	return s.validateNumbers()
+}
+
+// validateNumbers refuses a number given twice.
+func (s *Snapshot) validateNumbers() error {
+	ws := ascending(s.Watches)
+	for i := range ws {
+		if i > 0 && ws[i].WD == ws[i-1].WD {
+			return fmt.Errorf("two watches have the number %d", ws[i].WD)
+		}
+		if ws[i].WD == s.NextWD {
+			return fmt.Errorf("next_wd is %d, which is a watch's", s.NextWD)
 		}
 	}
 	return nil
@@ -65,8 +75,10 @@ func (s *Snapshot) validateInstance() error {
 	switch {
 	case len(s.BootID) > 64:
 		return errors.New("boot_id is longer than 64 bytes")
-	case s.FD < 0:
-		return fmt.Errorf("fd %d is negative", s.FD)
+	case !utf8.ValidString(s.BootID):
+		return errors.New("boot_id is not UTF-8")
+	case s.FD < 0 || s.FD > math.MaxInt32:
+		return fmt.Errorf("fd %d is not from 0 to %d", s.FD, math.MaxInt32)
 	case s.Flags&^(NonBlock|CloseOnExec|Async) != 0:
 		return fmt.Errorf("flags %v are unknown", s.Flags)
 	case s.NextWD < 0:
@@ -87,8 +99,8 @@ func (o Owner) validate() error {
 		}
 		return nil
 	case ThreadOwner, ProcessOwner, GroupOwner:
-		if o.ID <= 0 {
-			return fmt.Errorf("owner's id %d is not positive", o.ID)
+		if o.ID <= 0 || o.ID > math.MaxInt32 {
+			return fmt.Errorf("owner's id %d is not from 1 to %d", o.ID, math.MaxInt32)
 		}
 		return nil
 	}
@@ -135,7 +147,6 @@ func validateEvent(ev inotify.Event) error {
 
 // ascending returns ws in ascending order of WD: itself, or a sorted copy.
 func ascending(ws []Watch) []Watch {
-	byWD := func(a, b Watch) int { return int(a.WD) - int(b.WD) }
 	if slices.IsSortedFunc(ws, byWD) {
 		return ws
 	}
@@ -143,3 +154,5 @@ func ascending(ws []Watch) []Watch {
 	slices.SortFunc(ws, byWD)
 	return ws
 }
+
+func byWD(a, b Watch) int { return cmp.Compare(a.WD, b.WD) }
