@@ -119,6 +119,21 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// The order of members and of watches is the writer's business.
+func TestReadAnyOrder(t *testing.T) {
+	text := `{"watches":[{"mask":"IN_OPEN","wd":9},{"wd":2,"mask":"0"},{"wd":5,"mask":"0"}],"flags":"0","fd":3,"version":1}`
+	s, err := checkpoint.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &checkpoint.Snapshot{FD: 3, Watches: []checkpoint.Watch{
+		{Watch: inotify.Watch{WD: 2}}, {Watch: inotify.Watch{WD: 5}}, {Watch: inotify.Watch{WD: 9, Mask: inotify.Open}},
+	}}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got %+v, want %+v", s, want)
+	}
+}
+
 // replaced is the full snapshot's text with a member's value replaced.
 func replaced(t testing.TB, old, by string) string {
 	t.Helper()
@@ -266,6 +281,7 @@ func TestReadRefusesEachMember(t *testing.T) {
 		{minimal(`"watches":[],"boot_id":1`), "boot_id: it is no string"},
 		{minimal(`"watches":[],"owner":{"kind":"process","id":1,"self":1}`), "owner: self: it is neither true nor false"},
 		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/8"}]`), "path_bytes: it is not in base64"},
+		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/9="}]`), "path_bytes: it is not in base64"}, // not as it is written
 		{minimal(`"watches":[{"wd":1,"mask":"0","path":"/","path_bytes":"L/8="}]`), "path_bytes: it is given both"},
 		{`null`, "it is null"}, {`7`, "it is no object"}, {`["version", 2]`, "it is no object"},
 	} {

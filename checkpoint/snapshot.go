@@ -15,7 +15,9 @@ import (
 //
 // Its JSON form is an object with the version, 1, and a member for each field,
 // named as below. Members that are zero are left out, but for version, fd, flags,
-// watches, wd and mask; unknown members are refused. The same state gives the same bytes.
+// watches, wd and mask, an owner's kind and id, and what and why of a gap: these
+// must be given. Unknown members are refused, and so are null and a member given
+// twice. The same state gives the same bytes.
 type Snapshot struct {
 	// BootID identifies the running kernel: /proc/sys/kernel/random/boot_id.
 	// Devices, inodes and handles mean the same only under the same kernel.
