@@ -84,11 +84,20 @@ func (r *restorer) tellWeak() {
 var errWeak = errors.New("its filesystem's handles are just inode numbers: it is the inode of that number, which may be another file's by now")
 
 // weak reports whether a handle has no more than the inode number: there is none,
-// or it is one of FILEID_INO64_GEN whose generation is 0, as those of procfs, sysfs
-// and of overlayfs in a user namespace are (Linux 6.18).
+// or it is one with a generation that is 0, as procfs and sysfs have (of type
+// FILEID_INO64_GEN on Linux 6.18, FILEID_INO32_GEN on 6.1), and overlayfs in a user
+// namespace (6.18). tmpfs has its generation first, in a longer handle of that type.
 func weak(h inotify.Handle) bool {
-	const ino64Gen, ino64 = 0x81, 8
-	return h.Bytes == "" || h.Type == ino64Gen && strings.Trim(h.Bytes[min(ino64, len(h.Bytes)):], "\x00") == ""
+	generation := ""
+	switch {
+	case h.Type == 0x81 && len(h.Bytes) > 8:
+		generation = h.Bytes[8:]
+	case h.Type == 1 && len(h.Bytes) == 8:
+		generation = h.Bytes[4:]
+	default:
+		return h.Bytes == ""
+	}
+	return strings.Trim(generation, "\x00") == ""
 }
 
 // byPath reports whether a watch's type is to be looked at by its path: IN_ONLYDIR
