@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -109,6 +110,7 @@ func (r *restorer) byPath(i int) bool {
 
 // checkTypes refuses paths that name something of another type now.
 func (r *restorer) checkTypes(ctx context.Context) error {
+	var t typeReader
 	for i := range r.ws {
 		if !r.byPath(i) {
 			continue
@@ -116,7 +118,7 @@ func (r *restorer) checkTypes(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := checkType(&r.ws[i]); err != nil && !missing(err) { // whether it is there, its add tells
+		if err := t.check(&r.ws[i]); err != nil && !missing(err) { // whether it is there, its add tells
 			return &TargetError{r.ws[i], err}
 		}
 	}
@@ -193,6 +195,24 @@ func (r *restorer) proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	}
 	r.drop(wd)
 	return err
+}
+
+// A typeReader reads the types of files, many without making garbage.
+type typeReader struct {
+	path []byte
+	stat unix.Statx_t
+}
+
+// check refuses what w's path names if it is of another type.
+func (t *typeReader) check(w *Watch) error {
+	t.path = append(append(t.path[:0], w.Path...), 0)
+	dir := unix.AT_FDCWD
+	_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(&t.path[0])),
+		unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, uintptr(unsafe.Pointer(&t.stat)), 0)
+	if e != 0 {
+		return checkType(w) // before Linux 4.11, and to tell the error
+	}
+	return refuseType(w, uint32(t.stat.Mode))
 }
 
 // checkType refuses what w's path names if it is of another type.
