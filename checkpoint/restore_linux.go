@@ -60,6 +60,9 @@ func (r *restorer) chooseProof() error {
 		return nil
 	}
 	r.proof = ProofNumbers
+	if r.s.BootID == "" {
+		return nil
+	}
 	id, err := bootID()
 	if err != nil {
 		return fmt.Errorf("whether the snapshot is of this machine cannot be told: say what to prove: %w", err)
