@@ -19,9 +19,9 @@ const (
 	// back its path and compares what is there with the watch. It needs
 	// CAP_DAC_READ_SEARCH, and a filesystem that can open handles (not overlayfs
 	// without nfs_export, procfs, sysfs; nor FUSE and others, see WithAllFilesystems).
-	// To open a handle that is not cached, the
-	// kernel may read directories above it, which watchers of those see as
-	// [inotify.Open], [inotify.Access] and [inotify.CloseNoWrite]. It is the default.
+	// To open a handle that is not cached, the kernel may read directories above it,
+	// which watchers of those see as [inotify.Open], [inotify.Access] and
+	// [inotify.CloseNoWrite]. It is the default.
 	PathsByHandle Paths = iota
 
 	// NoPaths looks for none. Nobody sees anything of it. A watch can then be
