@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 var children = map[string]func() error{
 	"touch":         childTouch,
 	"rename":        childRename,
+	"feed":          childFeed,
 	"limit files":   childLimitFiles,
 	"limit watches": childLimitWatches,
 }

@@ -13,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -410,99 +408,6 @@ func TestSyscallConnReadTakesItsTurn(t *testing.T) {
 	if ev, err := n.ReadEvent(); err != nil || ev.Mask != inotify.Ignored {
 		t.Errorf("event %v, %v", ev, err)
 	}
-}
-
-// No call of this package reaches a descriptor that has been closed and given
-// to somebody else: thirty goroutines use instances that are being closed,
-// while others in the process, which get the freed numbers, keep their watches.
-func TestUnrelatedInstancesKeepTheirWatches(t *testing.T) {
-	paths := files(t, 8)
-	var lost, rounds atomic.Int64
-	done := make(chan struct{})
-	var users, owners sync.WaitGroup
-	for range 5 {
-		owners.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				o, err := inotify.New()
-				if err != nil {
-					continue // so many instances at a time are not allowed
-				}
-				wd, err := o.AddWatch(paths[0], inotify.Attrib)
-				for range 20 {
-					if err == nil {
-						var again inotify.WD
-						again, err = o.AddWatch(paths[0], inotify.Attrib)
-						if again != wd {
-							err = fmt.Errorf("watch %d became %d", wd, again)
-						}
-					}
-				}
-				if evs, _, rerr := o.TryReadEvent(); err != nil || rerr != nil || evs.Mask != 0 {
-					t.Errorf("an unrelated instance: %v, %v, event %v", err, rerr, evs)
-					lost.Add(1)
-				}
-				o.Close()
-				rounds.Add(1)
-			}
-		})
-	}
-	deadline := time.Now().Add(time.Second)
-	for time.Now().Before(deadline) {
-		n, err := inotify.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		for i := range 30 {
-			users.Go(func() {
-				for {
-					var err error
-					switch i % 6 {
-					case 0:
-						_, err = n.AddWatch(paths[1+i%7], inotify.AllEvents)
-					case 1:
-						if err = n.RemoveWatch(inotify.WD(1 + i%7)); errors.Is(err, unix.EINVAL) {
-							err = nil
-						}
-					case 2:
-						_, err = n.ReadEvent()
-					case 3:
-						for range n.Events(ctx) {
-						}
-						err = os.ErrClosed
-					case 4:
-						_, err = n.Buffered()
-					case 5:
-						err = n.RestoreWatch(ctx, inotify.WD(100+i), paths[1+i%7], inotify.Open)
-						if !errors.Is(err, os.ErrClosed) {
-							err = nil // watched or taken already
-						}
-					}
-					if err != nil {
-						if !errors.Is(err, os.ErrClosed) {
-							t.Errorf("case %d: %v", i%6, err)
-						}
-						return
-					}
-				}
-			})
-		}
-		time.Sleep(5 * time.Millisecond)
-		n.Close()
-		users.Wait()
-		cancel()
-	}
-	close(done)
-	owners.Wait()
-	if rounds.Load() == 0 {
-		t.Error("no unrelated instance was ever made")
-	}
-	t.Logf("%d unrelated instances, of which %d lost a watch", rounds.Load(), lost.Load())
 }
 
 func childLimitFiles() error {

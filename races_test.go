@@ -1,0 +1,314 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// bystanders are instances of this process that have nothing to do with those
+// under test. They come and go, so that they get the descriptors that those free,
+// and each looks whether its watch is still there.
+type bystanders struct {
+	t          *testing.T
+	done       chan struct{}
+	group      sync.WaitGroup
+	made, lost atomic.Int64
+}
+
+func startBystanders(t *testing.T) *bystanders {
+	t.Helper()
+	b := &bystanders{t: t, done: make(chan struct{})}
+	path := files(t, 1)[0]
+	for range 5 {
+		b.group.Go(func() {
+			for {
+				select {
+				case <-b.done:
+					return
+				default:
+					b.stand(path)
+				}
+			}
+		})
+	}
+	return b
+}
+
+// stand makes an instance and adds its watch again and again, which has the same
+// number as long as it is there.
+func (b *bystanders) stand(path string) {
+	n, err := inotify.New()
+	if err != nil {
+		return // so many instances at a time are not allowed
+	}
+	defer n.Close()
+	wd, err := n.AddWatch(path, inotify.Attrib)
+	for range 20 {
+		if err == nil {
+			var again inotify.WD
+			if again, err = n.AddWatch(path, inotify.Attrib); again != wd {
+				err = fmt.Errorf("watch %d became %d", wd, again)
+			}
+		}
+	}
+	if ev, ok, rerr := n.TryReadEvent(); err != nil || rerr != nil || ok {
+		b.t.Errorf("an unrelated instance: %v, %v, event %v", err, rerr, ev)
+		b.lost.Add(1)
+	}
+	b.made.Add(1)
+}
+
+func (b *bystanders) stop() {
+	b.t.Helper()
+	close(b.done)
+	b.group.Wait()
+	if b.made.Load() == 0 {
+		b.t.Error("no unrelated instance was ever made")
+	}
+	b.t.Logf("%d unrelated instances, of which %d lost a watch", b.made.Load(), b.lost.Load())
+}
+
+// A crowd is goroutines that use one instance until it is closed.
+type crowd struct {
+	t     *testing.T
+	n     *inotify.Inotify
+	paths []string
+	ctx   context.Context // ends after the instance is closed
+	group sync.WaitGroup
+}
+
+// calls has a call for every method of an Inotify but Close. i differs from call to
+// call. The errors that others may cause are taken for none.
+func (c *crowd) calls() map[string]func(i int) error {
+	n := c.n
+	path := func(i int) string { return c.paths[i%len(c.paths)] }
+	return map[string]func(i int) error{
+		"AddWatch": func(i int) error {
+			_, err := n.AddWatch(path(i), inotify.AllEvents)
+			return err
+		},
+		"AddWatchFile": func(i int) error {
+			f, err := os.Open(path(i))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = n.AddWatchFile(f, inotify.AllEvents)
+			return err
+		},
+		"RemoveWatch": func(i int) error {
+			return unless(n.RemoveWatch(inotify.WD(1+i%20)), unix.EINVAL)
+		},
+		"Watches": func(int) error {
+			_, err := n.Watches()
+			return unless(err, errors.ErrUnsupported)
+		},
+		"SetNextWD": func(i int) error {
+			return unless(n.SetNextWD(inotify.WD(1+i%1000)), errors.ErrUnsupported)
+		},
+		"NextWD": func(int) error {
+			_, err := n.NextWD()
+			return unless(err, errors.ErrUnsupported)
+		},
+		"SupportsSetNextWD": func(int) error {
+			n.SupportsSetNextWD()
+			return nil
+		},
+		"RestoreWatch": func(i int) error {
+			return c.restored(n.RestoreWatch(c.ctx, inotify.WD(20+i%500), path(i), inotify.Open))
+		},
+		"RestoreWatches": func(i int) error {
+			var ws []inotify.Watch
+			for j := range 5 {
+				ws = append(ws, inotify.Watch{WD: inotify.WD(20 + i%500 + j), Path: path(i + j), Mask: inotify.Open})
+			}
+			return c.restored(n.RestoreWatches(c.ctx, ws))
+		},
+		"ReadEvent": func(int) error {
+			_, err := n.ReadEvent()
+			return unless(err, os.ErrDeadlineExceeded)
+		},
+		"TryReadEvent": func(int) error {
+			_, _, err := n.TryReadEvent()
+			return err
+		},
+		"Events": func(int) error {
+			ctx, cancel := context.WithTimeout(c.ctx, time.Millisecond)
+			defer cancel()
+			for _, err := range n.Events(ctx) {
+				return unless(err, os.ErrDeadlineExceeded)
+			}
+			return nil
+		},
+		"SetReadDeadline": func(i int) error {
+			return n.SetReadDeadline(time.Now().Add(time.Duration(i%3) * time.Millisecond))
+		},
+		"Buffered": func(int) error {
+			_, err := n.Buffered()
+			return err
+		},
+		"File": func(int) error {
+			f, err := n.File()
+			if err == nil {
+				f.Close()
+			}
+			return err
+		},
+		"SyscallConn": func(int) error {
+			conn, err := n.SyscallConn()
+			if err != nil {
+				return err
+			}
+			return errors.Join(
+				conn.Control(func(uintptr) {}),
+				unless(conn.Read(func(uintptr) bool { return true }), os.ErrDeadlineExceeded),
+				conn.Write(func(uintptr) bool { return true }))
+		},
+	}
+}
+
+// restored passes over the errors that a restore has when others have the number
+// or the inode, or have moved the counter on.
+func (c *crowd) restored(err error) error {
+	if errors.As(err, new(*inotify.WDError)) {
+		return nil
+	}
+	return unless(err, unix.EEXIST, errors.ErrUnsupported)
+}
+
+// unless is err, or nil if it is one of those that are allowed and the instance
+// is not closed.
+func unless(err error, allowed ...error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	if slices.ContainsFunc(allowed, func(a error) bool { return errors.Is(err, a) }) {
+		return nil
+	}
+	return err
+}
+
+// start has a goroutine make a call until the instance is closed, and then see
+// that it is.
+func (c *crowd) start(name string, call func(i int) error) {
+	c.group.Go(func() {
+		for i := rand.IntN(1000); ; i++ {
+			err := call(i)
+			if errors.Is(err, os.ErrClosed) {
+				return
+			}
+			if err != nil {
+				c.t.Errorf("%s: %v", name, err)
+				return
+			}
+			if _, _, err := c.n.TryReadEvent(); i%64 == 0 && errors.Is(err, os.ErrClosed) {
+				return // of calls that return no error
+			}
+		}
+	})
+}
+
+// closed runs f on a new instance and a crowd, again and again, and closes each
+// instance at a random moment.
+func closed(t *testing.T, f func(c *crowd)) {
+	t.Helper()
+	unrelated := startBystanders(t)
+	paths := files(t, 30)
+	rounds := 50
+	if testing.Short() {
+		rounds = 10
+	}
+	for range rounds {
+		n, err := inotify.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &crowd{t: t, n: n, paths: paths, ctx: ctx}
+		f(c)
+		time.Sleep(time.Duration(rand.IntN(10_000)) * time.Microsecond)
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		c.group.Wait()
+		cancel()
+	}
+	unrelated.stop()
+}
+
+// Thirty goroutines call every method there is, and one closes the instance.
+// Nobody hangs, all are told that it is closed, and no call reaches a descriptor
+// that is somebody else's by then.
+func TestThirtyGoroutines(t *testing.T) {
+	closed(t, func(c *crowd) {
+		calls := c.calls()
+		all := reflect.TypeFor[*inotify.Inotify]()
+		for i := range max(30, all.NumMethod()) {
+			name := all.Method(i % all.NumMethod()).Name
+			if name == "Close" {
+				continue
+			}
+			call, ok := calls[name]
+			if !ok {
+				t.Fatalf("no goroutine calls %s", name)
+			}
+			c.start(name, call)
+		}
+	})
+}
+
+// A climb goes on while others read, add and remove, and other processes make
+// events, until the instance is closed.
+func TestClimbAmongOthers(t *testing.T) {
+	hide := withoutIoctlElsewhere(t)
+	dirs := []string{t.TempDir(), t.TempDir()}
+	for i, dir := range dirs {
+		writer := startToucher(t, dir, fmt.Sprint("w", i, "-"))
+		defer writer.stop()
+	}
+	var climbed atomic.Int64
+	target := files(t, 1)[0]
+	closed(t, func(c *crowd) {
+		for _, dir := range dirs {
+			add(t, c.n, dir, inotify.Create)
+		}
+		c.group.Go(func() {
+			hide()
+			err := c.n.RestoreWatch(c.ctx, far, target, inotify.AllEvents, inotify.WithMaxSteps(far),
+				inotify.WithProgress(func(inotify.Progress) {}))
+			wantError(t, err, os.ErrClosed)
+			var stopped *inotify.CycleError
+			if errors.As(err, &stopped) {
+				climbed.Add(stopped.Done)
+			}
+		})
+		calls := c.calls()
+		for _, name := range []string{"AddWatch", "AddWatchFile", "RemoveWatch", "ReadEvent", "Events", "TryReadEvent"} {
+			for range 4 {
+				c.start(name, calls[name])
+			}
+		}
+	})
+	if climbed.Load() == 0 {
+		t.Error("no climb made a step")
+	}
+	t.Logf("%d steps", climbed.Load())
+}
