@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // rawRecords returns the records in testdata, which little-endian kernels wrote.
@@ -67,23 +68,38 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(make([]byte, 16))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		ev, size, err := inotify.DecodeEvent(raw)
-		if err != nil {
-			return
-		}
-		if size < 16 || size > len(raw) {
-			t.Fatalf("%d bytes of %d", size, len(raw))
-		}
-		if want := inotify.WD(binary.NativeEndian.Uint32(raw)); ev.WD != want {
-			t.Errorf("number %d, want %d", ev.WD, want)
-		}
-		if len(ev.Name) > size-16 || ev.Name != string(raw[16:16+len(ev.Name)]) {
-			t.Errorf("name %q of %x", ev.Name, raw)
-		}
-		if end := 16 + len(ev.Name); end < size && raw[end] != 0 {
-			t.Errorf("name %q is cut off in %x", ev.Name, raw)
-		}
+		kerneltest.WantLittleMemory(t, len(raw), 8, func() {
+			for len(raw) > 0 {
+				size := decodeOne(t, raw)
+				if size == 0 {
+					return
+				}
+				raw = raw[size:]
+			}
+		})
 	})
+}
+
+// decodeOne decodes the record at the front of raw and returns its size, or 0 if
+// it is none.
+func decodeOne(t *testing.T, raw []byte) int {
+	ev, size, err := inotify.DecodeEvent(raw)
+	if err != nil {
+		return 0
+	}
+	if size < 16 || size > len(raw) {
+		t.Fatalf("%d bytes of %d", size, len(raw))
+	}
+	if want := inotify.WD(binary.NativeEndian.Uint32(raw)); ev.WD != want {
+		t.Errorf("number %d, want %d", ev.WD, want)
+	}
+	if len(ev.Name) > size-16 || ev.Name != string(raw[16:16+len(ev.Name)]) {
+		t.Errorf("name %q of %x", ev.Name, raw)
+	}
+	if end := 16 + len(ev.Name); end < size && raw[end] != 0 {
+		t.Errorf("name %q is cut off in %x", ev.Name, raw)
+	}
+	return size
 }
 
 // What ParseMask takes, String writes in a form that it takes for the same.
@@ -92,7 +108,9 @@ func FuzzParseMask(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		m, err := inotify.ParseMask(s)
+		var m inotify.Mask
+		var err error
+		kerneltest.WantLittleMemory(t, len(s), 1, func() { m, err = inotify.ParseMask(s) })
 		if err != nil {
 			if m != 0 {
 				t.Errorf("%v with an error", m)

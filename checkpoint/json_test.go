@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // full has every field, with what is hard to carry.
@@ -374,18 +374,11 @@ func TestReadTakesLittleMemory(t *testing.T) {
 		"something follow": {fill(minimal(`"watches":[]`), `{}`), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			_, err := checkpoint.Read(strings.NewReader(c.text))
-			runtime.ReadMemStats(&after)
-			if err == nil {
-				t.Error("no error")
-			}
-			took := after.TotalAlloc - before.TotalAlloc
-			t.Logf("%d bytes took %d, %.1f times as many: %.100v", len(c.text), took, float64(took)/float64(len(c.text)), err)
-			if took > uint64(c.most*len(c.text)) {
-				t.Errorf("%d bytes took %d, want at most %d times as many", len(c.text), took, c.most)
-			}
+			kerneltest.WantLittleMemory(t, len(c.text), c.most, func() {
+				if _, err := checkpoint.Read(strings.NewReader(c.text)); err == nil {
+					t.Error("no error")
+				}
+			})
 		})
 	}
 }
@@ -507,7 +500,9 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := checkpoint.Read(bytes.NewReader(text))
+		var s *checkpoint.Snapshot
+		var err error
+		kerneltest.WantLittleMemory(t, len(text), 80, func() { s, err = checkpoint.Read(bytes.NewReader(text)) })
 		if err != nil {
 			return
 		}

@@ -4,6 +4,7 @@
 package fdinfo_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing/iotest"
 
 	"github.com/seed10546c08/inotify/internal/fdinfo"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func collect(r io.Reader) ([]fdinfo.Watch, error) {
@@ -141,7 +143,13 @@ func FuzzWatches(f *testing.F) {
 	}
 	f.Add([]byte(line))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ws, _ := collect(strings.NewReader(string(text)))
+		var ws []fdinfo.Watch
+		kerneltest.WantLittleMemory(t, len(text), 20, func() {
+			ws, _ = collect(bytes.NewReader(text))
+		})
+		if flags, err := fdinfo.Flags(text); flags < 0 || err != nil && flags != 0 {
+			t.Errorf("flags %o, %v", flags, err)
+		}
 		if len(ws) > strings.Count(string(text), "inotify ") {
 			t.Errorf("%d watches from %d lines", len(ws), strings.Count(string(text), "inotify "))
 		}

@@ -4,6 +4,7 @@
 package locate_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing/iotest"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -138,7 +140,8 @@ func FuzzMountinfo(f *testing.F) {
 	}
 	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ms, _ := mounts(strings.NewReader(string(text)))
+		var ms []locate.Mount
+		kerneltest.WantLittleMemory(t, len(text), 30, func() { ms, _ = mounts(bytes.NewReader(text)) })
 		var again strings.Builder
 		for _, m := range ms {
 			fmt.Fprintf(&again, "%d %d %v %s %s rw - %s %s %s\n", m.ID, m.Parent, m.Device,
