@@ -122,7 +122,7 @@ func (f *fields) value(key string) []byte {
 	}
 	rest := f.line[f.at:]
 	if len(rest) < len(key) || string(rest[:len(key)]) != key {
-		f.err = fmt.Errorf("%q stands where %q is due", first(rest), key)
+		f.err = fmt.Errorf("%.100q stands where %q is due", first(rest), key)
 		return nil
 	}
 	f.at += len(key)
@@ -151,7 +151,7 @@ func (f *fields) number(key string, limit uint64) uint64 {
 		n++
 	}
 	if n == 0 || n > 16 || v > limit || n < len(value) && value[n] != ' ' {
-		f.err = fmt.Errorf("%s %q is not a hexadecimal number up to %x", key, first(value), limit)
+		f.err = fmt.Errorf("%s %.100q is not a hexadecimal number up to %x", key, first(value), limit)
 		return 0
 	}
 	f.leave(n)
@@ -172,7 +172,7 @@ func (f *fields) handle(key string, length int, handles *handles) string {
 	for i := range length {
 		high, low := digits[value[2*i]], digits[value[2*i+1]]
 		if high|low > 15 {
-			f.err = fmt.Errorf("%s %q is not hexadecimal", key, value)
+			f.err = fmt.Errorf("%s %.100q is not hexadecimal", key, value)
 			return ""
 		}
 		raw[i] = high<<4 | low

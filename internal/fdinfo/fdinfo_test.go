@@ -87,10 +87,14 @@ func TestMalformedLines(t *testing.T) {
 		"handle not hex":        change("91649800afc3be85", "91649800afc3bexx"),
 		"odd digits":            change("91649800afc3be85", "91649800afc3be853"),
 		"no handle":             change(" f_handle:91649800afc3be85", ""),
+		"long field":            change("sdev:fe00003", strings.Repeat("\xa2", 60_000)),
+		"long number":           change("fe00003", strings.Repeat("f", 60_000)),
 	} {
 		ws, err := collect(strings.NewReader(line + "\n" + text + "\n" + line + "\n"))
 		if err == nil || len(ws) != 1 {
 			t.Errorf("%s: %d watches, error %v; want the one before and an error", name, len(ws), err)
+		} else if len(err.Error()) > 4000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
 		}
 	}
 }
@@ -105,6 +109,22 @@ func TestReaderErrors(t *testing.T) {
 	}
 	if ws, err := collect(iotest.OneByteReader(strings.NewReader(line + "\n"))); err != nil || len(ws) != 1 {
 		t.Errorf("byte by byte: %v, %v", ws, err)
+	}
+}
+
+// Texts of many watches, and lines as long as they may be.
+func TestWatchesTakeLittleMemory(t *testing.T) {
+	const size = 1 << 20
+	for name, text := range map[string]string{
+		"no handles":   strings.Repeat("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0\n", size/48),
+		"handles":      strings.Repeat(line+"\n", size/len(line)),
+		"large handle": strings.Repeat("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0 fhandle-bytes:80 fhandle-type:1 f_handle:"+strings.Repeat("ff", 128)+"\n", size/346),
+		"other lines":  strings.Repeat("\n", size),
+		"long line":    "inotify " + strings.Repeat("\xff", size),
+	} {
+		t.Run(name, func(t *testing.T) {
+			kerneltest.WantLittleMemory(t, len(text), 20, func() { collect(strings.NewReader(text)) })
+		})
 	}
 }
 

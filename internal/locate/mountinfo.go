@@ -94,7 +94,7 @@ type numbers struct{ err error }
 func (n *numbers) read(what, text string, limit uint64) uint64 {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if n.err == nil && (err != nil || v > limit) {
-		n.err = fmt.Errorf("%s %q is not a number up to %d", what, text, limit)
+		n.err = fmt.Errorf("%s %.100q is not a number up to %d", what, text, limit)
 	}
 	return v
 }
@@ -107,16 +107,28 @@ func unescape(s []byte) string {
 	}
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if v, err := strconv.ParseUint(string(s[i+1:i+4]), 8, 8); err == nil {
-				out = append(out, byte(v))
-				i += 3
-				continue
-			}
+		if v, ok := octal(s[i:]); ok {
+			out = append(out, v)
+			i += 3
+		} else {
+			out = append(out, s[i])
 		}
-		out = append(out, s[i])
 	}
 	return string(out)
+}
+
+// octal reads \ and three octal digits at the front of s.
+func octal(s []byte) (v byte, ok bool) {
+	if len(s) < 4 || s[0] != '\\' || s[1] > '3' {
+		return 0, false
+	}
+	for _, d := range s[1:4] {
+		if d < '0' || d > '7' {
+			return 0, false
+		}
+		v = v<<3 | (d - '0')
+	}
+	return v, true
 }
 
 // within reports whether the path, or the fs root, is dir or lies below it.

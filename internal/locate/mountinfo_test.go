@@ -89,6 +89,7 @@ func TestMalformedMountLines(t *testing.T) {
 		"minor is too large":   replace("98:1", "98:1048576"),
 		"major is too large":   replace("98:1", "4096:1"),
 		"minor is more than 1": replace("98:1", "98:1:2"),
+		"id is long":           replace("36", strings.Repeat("x", 100)),
 	} {
 		ms, err := mounts(strings.NewReader(mountLine + "\n" + text + "\n" + mountLine + "\n"))
 		if err == nil || len(ms) != 1 {
@@ -96,6 +97,22 @@ func TestMalformedMountLines(t *testing.T) {
 		} else if !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
 			t.Errorf("%s: error %q does not name the line", name, err)
 		}
+	}
+}
+
+// Lines as long as they may be, and whatever is in them.
+func TestMountsTakeLittleMemory(t *testing.T) {
+	const size = 1_000_000
+	for name, text := range map[string]string{
+		"spaces":      strings.Repeat(" ", size),
+		"backslashes": strings.Replace(mountLine, "/mnt1", strings.Repeat(`\`, size), 1),
+		"escapes":     strings.Replace(mountLine, "/mnt1", strings.Repeat(`\377`, size/4), 1),
+		"long number": strings.Replace(mountLine, "36", strings.Repeat("\xff", size), 1),
+		"short lines": strings.Repeat(`1 2 3:4 / / - x x x`+"\n", size/20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			kerneltest.WantLittleMemory(t, len(text), 30, func() { mounts(strings.NewReader(text)) })
+		})
 	}
 }
 
