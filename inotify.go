@@ -1,43 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Package inotify gives a program the whole of Linux inotify: watches, events,
-// and the number of the next watch descriptor, which the kernel lets a process
-// choose since Linux 4.17 (INOTIFY_IOC_SETNEXTWD), so that a watch can be
-// restored under the number that it had before a checkpoint.
-//
-// An [Inotify] is one inotify instance. [Inotify.AddWatch] adds watches,
-// [Inotify.ReadEvent] and [Inotify.Events] read events,
-// [Inotify.RestoreWatches] adds watches under numbers of the caller's choice,
-// by the ioctl where the kernel has it and otherwise by adding and removing
-// scratch watches until the numbers come up.
-//
-// The package keeps nothing per watch and leaves no goroutine behind. It maps no
-// number to a path: the numbers are the caller's to choose, so a slice can.
-//
-// # What to know about inotify
-//
-// A watch is on an inode, not on a path. Adding a second path of a watched
-// inode (a hard link, or a symbolic link that is followed) returns the number
-// that it has and replaces its mask, unless the mask has [MaskCreate] or
-// [MaskAdd]. A file that is replaced by renaming another over it is no longer
-// the watched one: watch its directory.
-//
-// A number can be used again. After a watch is removed, events of its life may
-// still be unread; they come before its [Ignored] event, and those of the
-// number's next watch come after. So a reader forgets a number when it reads
-// Ignored, not when it calls [Inotify.RemoveWatch]. Two things to know: an event
-// that another processor is reporting at the moment of the removal can come
-// after Ignored (seen on Linux 6.18), and after an overflow Ignored may be
-// missing. As long as numbers are not used again soon, which the kernel does not
-// do by itself, both are harmless.
-//
-// When the kernel's queue is full (fs.inotify.max_queued_events, 16384 by
-// default), events are lost and one event with [QOverflow] is queued in their
-// place. The only remedy is to look at the watched files again.
-//
-// The kernel merges an event with the one queued just before it if both are
-// equal.
 package inotify
 
 import (

@@ -23,6 +23,27 @@
 // rights of the process that restores; it signals nobody, since the owner and the
 // signal in it are used only where the caller names the process ([WithOwner]).
 //
+// # Architecture: how data flows through a checkpoint
+//
+//	Take, TakeFD                  take.go        what is asked for, what it may disturb
+//	   |  fdinfo, fcntl, kcmp     process.go     a process, pinned by pidfd and /proc/PID
+//	   |  paths by handle, search internal/locate   believed only after comparing
+//	   |  the pending events      drain_linux.go    of stopped processes, as the last step
+//	Snapshot                      snapshot.go, validate.go
+//	   |  WriteTo, Read           json.go        strict, in memory that fits its input
+//	Snapshot
+//	   |  a target for each watch restore_linux.go  a path, or a file that the caller has
+//	   |  RestoreWatches          package inotify   all numbers, or nothing
+//	   |  the next number, flags
+//	   |  fdinfo of what came out prove_linux.go    compared with the snapshot
+//	Restored                      restore.go     pending events first, then the kernel's
+//
+// All of it stands on package inotify's public interface. What a step could not learn
+// or could not put back goes into NotLearned or NotRestored instead of stopping it,
+// unless nothing of use would be left; what others may have seen of it goes into
+// Effects. What is read of another process is read through descriptors that pin it, so
+// that a process which gets its number later is not taken for it.
+//
 // # What it needs
 //
 // Linux, with /proc mounted. Taking one's own instance needs no privilege, nor
