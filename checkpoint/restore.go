@@ -92,9 +92,23 @@ type Restored struct {
 	// what happened to what they watched. Their last event is [inotify.Ignored].
 	Gone []inotify.WD
 
-	mu      sync.Mutex
-	pending []inotify.Event
-	flags   Flags
+	flags Flags
+
+	// reading is held shared by Events, but for the caller's turns, and alone by
+	// Release: who reads takes more from the kernel than the next event.
+	reading   sync.RWMutex
+	releasing sync.Mutex
+
+	mu          sync.Mutex // of what follows
+	pending     []inotify.Event
+	interrupted context.Context // for Release to wake the readers
+	interrupt   context.CancelFunc
+}
+
+func newRestored(n *inotify.Inotify, notRestored []Gap, flags Flags) *Restored {
+	r := &Restored{Inotify: n, NotRestored: notRestored, flags: flags}
+	r.interrupted, r.interrupt = context.WithCancel(context.Background())
+	return r
 }
 
 // Pending returns the events that come before those of Inotify, and that Events
@@ -109,17 +123,41 @@ func (r *Restored) Pending() []inotify.Event {
 // new ones. It can be called again and goes on where it was left.
 func (r *Restored) Events(ctx context.Context) iter.Seq2[inotify.Event, error] {
 	return func(yield func(inotify.Event, error) bool) {
-		for {
-			ev, ok := r.pop()
-			if !ok {
-				break
-			}
-			if !yield(ev, nil) {
-				return
-			}
+		for r.read(ctx, yield) {
 		}
-		r.Inotify.Events(ctx)(yield)
 	}
+}
+
+// read is Events until a Release interrupts it, which it reports.
+func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bool) bool {
+	r.reading.RLock()
+	defer r.reading.RUnlock()
+	outside := func(ev inotify.Event, err error) bool {
+		r.reading.RUnlock()
+		defer r.reading.RLock()
+		return yield(ev, err)
+	}
+	r.mu.Lock()
+	interrupted := r.interrupted
+	r.mu.Unlock()
+	for {
+		ev, ok := r.pop()
+		if !ok {
+			break
+		}
+		if !outside(ev, nil) {
+			return false
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(interrupted, cancel)()
+	for ev, err := range r.Inotify.Events(ctx) {
+		if !outside(ev, err) || err != nil {
+			return false
+		}
+	}
+	return interrupted.Err() != nil
 }
 
 func (r *Restored) pop() (ev inotify.Event, ok bool) {
@@ -140,15 +178,22 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 // be read before anything that the file will deliver is returned with it, since a
 // queue cannot be filled again; the kernel's own is empty at that moment.
 //
-// While an Inotify owns it, the description does not block. After an error r is as
-// it was, but that events may have moved to Pending.
+// Release may be called while others use Events, which ends then; each event goes to
+// one side. While an Inotify owns it, the description does not block. After an error r
+// is as it was, but that events may have moved to Pending.
 func (r *Restored) Release() (*os.File, []inotify.Event, error) {
+	r.releasing.Lock()
+	defer r.releasing.Unlock()
+	r.interrupt()
+	r.reading.Lock()
+	defer r.reading.Unlock()
 	f, err := r.release()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.interrupted, r.interrupt = context.WithCancel(context.Background()) // the readers go on, or see that it is closed
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: releasing an instance: %w", err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	pending := r.pending
 	r.pending = nil
 	return f, pending, nil

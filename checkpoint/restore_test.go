@@ -10,11 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -212,6 +214,86 @@ func TestReleaseHandsOutPending(t *testing.T) {
 			t.Errorf("read %q, %v", buf[:k], err)
 		}
 		f.Close()
+	}
+}
+
+// Release may come at any moment while others read and files are made: each event
+// comes to a reader, with the file, or out of it.
+func TestReleaseWhileOthersRead(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	const before = 100
+	for i := range before {
+		touch(t, filepath.Join(dir, fmt.Sprint(i)))
+	}
+	s := take(t, n, checkpoint.WithDrain())
+	n.Close()
+	for round := range 100 {
+		r := restore(t, s)
+		var mu sync.Mutex
+		seen := map[string]int{}
+		count := func(ev inotify.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[ev.Name]++
+		}
+		var readers, writer sync.WaitGroup
+		for range 4 {
+			readers.Go(func() {
+				for ev, err := range r.Events(t.Context()) {
+					if err != nil {
+						t.Error(err)
+					}
+					count(ev)
+				}
+			})
+		}
+		readers.Go(func() {
+			for range 10 {
+				r.Pending()
+			}
+		})
+		made := 0
+		stop := make(chan struct{})
+		writer.Go(func() {
+			for ; ; made++ {
+				select {
+				case <-stop:
+					return
+				default:
+					touch(t, filepath.Join(dir, fmt.Sprint(round, "-", made)))
+				}
+			}
+		})
+		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+		f, pending, err := r.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		readers.Wait()
+		close(stop)
+		writer.Wait()
+		for _, ev := range pending {
+			count(ev)
+		}
+		heir, err := inotify.FromFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range tryAll(t, heir) {
+			count(ev)
+		}
+		heir.Close()
+		if len(seen) != before+made {
+			t.Errorf("%d events, want %d", len(seen), before+made)
+		}
+		for name, times := range seen {
+			if times != 1 {
+				t.Errorf("event of %s came %d times", name, times)
+			}
+		}
 	}
 }
 
