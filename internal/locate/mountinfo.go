@@ -50,6 +50,7 @@ func Mounts(r io.Reader) iter.Seq2[Mount, error] {
 	return func(yield func(Mount, error) bool) {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(make([]byte, 0, 4096), maxMountLine)
+		lines.Split(splitLine)
 		number := 0
 		for lines.Scan() {
 			number++
@@ -66,6 +67,18 @@ func Mounts(r io.Reader) iter.Seq2[Mount, error] {
 			yield(Mount{}, fmt.Errorf("mountinfo: line %d: %w", number+1, err))
 		}
 	}
+}
+
+// splitLine is bufio.ScanLines, but that a carriage return before the newline stays:
+// the kernel does not escape it, and the path of an overlay's layer may end in one.
+func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 func parseMount(line []byte) (m Mount, err error) {

@@ -58,6 +58,7 @@ func TestMountLines(t *testing.T) {
 		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
 		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},
 		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *locate.Mount) { m.Super = "rw,lowerdir=a b" })},
+		"carriage return":     {replace("errors=continue", "upperdir=a\r"), change(func(m *locate.Mount) { m.Super = "rw,upperdir=a\r" })},
 		"dash in the options": {replace("errors=continue", "x - y"), change(func(m *locate.Mount) { m.Super = "rw,x - y" })},
 		"largest": {replace("36 35 98:1", "2147483647 2147483647 4095:1048575"), change(func(m *locate.Mount) {
 			m.ID, m.Parent, m.Device = 1<<31-1, 1<<31-1, inotify.Device{Major: 1<<12 - 1, Minor: 1<<20 - 1}
