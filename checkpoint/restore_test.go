@@ -297,6 +297,51 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 	}
 }
 
+// A Release that fails, for want of a descriptor, leaves all as it was, also for
+// those who read.
+func TestReleaseFails(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	r := restore(t, take(t, n))
+	seen := make(chan inotify.Event)
+	go func() {
+		defer close(seen)
+		for ev := range r.Events(context.Background()) {
+			seen <- ev
+		}
+	}()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := r.Release()
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, err, unix.EMFILE)
+		name := fmt.Sprint("f", i)
+		touch(t, filepath.Join(dir, name))
+		if got, want := <-seen, (inotify.Event{WD: 1, Mask: inotify.Create, Name: name}); got != want {
+			t.Errorf("event %v, want %v", got, want)
+		}
+	}
+	f, pending, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	wantEvents(t, pending)
+	for ev := range seen {
+		t.Errorf("event %v after the release", ev)
+	}
+}
+
 func bytesIn(t testing.TB, f *os.File) int {
 	t.Helper()
 	conn, err := f.SyscallConn()
