@@ -81,6 +81,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 	if cerr := conn.Control(func(fd uintptr) {
 		if err = checkInotify(int(fd)); err == nil {
 			nonblock, err = sysNonblock(int(fd))
+			err = callError("fcntl F_GETFL", err)
 		}
 	}); cerr != nil {
 		err = os.ErrClosed
@@ -120,10 +121,14 @@ func checkInotify(fd int) error {
 	if err != nil {
 		return err
 	}
-	if _, e := sysAdd(fd, path, IsDir); e != eNOENT {
+	switch _, e := sysAdd(fd, path, IsDir); e {
+	case eNOENT:
+		return nil
+	case eINVAL, eBADF:
 		return fmt.Errorf("not an inotify descriptor: %w", e)
+	default:
+		return callError(callAdd, e)
 	}
-	return nil
 }
 
 // Close closes the descriptor with one close(2) and wakes every reader and

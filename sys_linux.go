@@ -19,6 +19,7 @@ type errno = unix.Errno
 
 const (
 	eAGAIN  = unix.EAGAIN
+	eBADF   = unix.EBADF
 	eEXIST  = unix.EEXIST
 	eINTR   = unix.EINTR
 	eINVAL  = unix.EINVAL
@@ -68,8 +69,9 @@ func sysAddScratch(fd int, path *byte, mask Mask) (WD, errno) {
 	}
 }
 
-func sysRemoveScratch(fd int, wd WD) {
-	unix.RawSyscall(unix.SYS_INOTIFY_RM_WATCH, uintptr(fd), uintptr(wd), 0)
+func sysRemoveScratch(fd int, wd WD) errno {
+	_, _, e := unix.RawSyscall(unix.SYS_INOTIFY_RM_WATCH, uintptr(fd), uintptr(wd), 0)
+	return e
 }
 
 // sysRead is read(2) on a non-blocking description.

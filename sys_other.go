@@ -18,6 +18,7 @@ type errno uint8
 const (
 	success errno = iota
 	eAGAIN
+	eBADF
 	eEXIST
 	eINTR
 	eINVAL
@@ -41,7 +42,7 @@ func sysRemove(int, WD) errno { return eNOSYS }
 
 func sysAddScratch(int, *byte, Mask) (WD, errno) { return NoWD, eNOSYS }
 
-func sysRemoveScratch(int, WD) {}
+func sysRemoveScratch(int, WD) errno { return eNOSYS }
 
 func sysRead(int, []byte) (int, errno) { return 0, eNOSYS }
 
