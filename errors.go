@@ -50,7 +50,7 @@ func (e *WDError) Error() string {
 
 // A RestoreError says which watch of a [Inotify.RestoreWatches] could not be
 // restored. All that were added before it have been removed again, or are gone with
-// the instance if it was closed.
+// the instance if it was closed; Err says so if the kernel did not let one be removed.
 type RestoreError struct {
 	Watch Watch // the one that failed
 	Done  int   // how many had been added
@@ -59,7 +59,10 @@ type RestoreError struct {
 
 func (e *RestoreError) Error() string {
 	s := fmt.Sprintf("restoring watch %d: %v", e.Watch.WD, e.Err)
-	if e.Done > 0 {
+	switch {
+	case e.Done > 0 && errors.As(e.Err, new(*keptError)):
+		s += fmt.Sprintf(" (%d watches had been added)", e.Done)
+	case e.Done > 0:
 		s += fmt.Sprintf(" (%d watches had been added, and were removed again)", e.Done)
 	}
 	return s

@@ -47,12 +47,9 @@ var (
 // error is a [*LimitError] if a limit was reached (EMFILE). On systems other
 // than Linux it is [errors.ErrUnsupported].
 func New() (*Inotify, error) {
-	fd, err := sysInit()
+	fd, err := initInstance()
 	if err != nil {
-		if errors.Is(err, eMFILE) {
-			err = instanceLimits(err)
-		}
-		return nil, callError(callInit, err)
+		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
 	if err := f.SetReadDeadline(time.Time{}); err != nil {
@@ -231,15 +228,19 @@ func acquire(ctx context.Context, token chan struct{}) error {
 	}
 }
 
-// instanceLimits explains an EMFILE of inotify_init1.
-func instanceLimits(err error) error {
-	return &LimitError{
-		What: "inotify instances or open files",
-		Limits: []Limit{
-			sysctl("fs.inotify.max_user_instances"),
-			sysctl("user.max_inotify_instances"),
-			{Name: "RLIMIT_NOFILE", Value: sysFileLimit()},
-		},
-		Err: err,
+// initInstance makes an instance and explains an EMFILE.
+func initInstance() (int, error) {
+	fd, err := sysInit()
+	if errors.Is(err, eMFILE) {
+		err = &LimitError{
+			What: "inotify instances or open files",
+			Limits: []Limit{
+				sysctl("fs.inotify.max_user_instances"),
+				sysctl("user.max_inotify_instances"),
+				{Name: "RLIMIT_NOFILE", Value: sysFileLimit()},
+			},
+			Err: err,
+		}
 	}
+	return fd, callError(callInit, err)
 }

@@ -101,7 +101,7 @@ func (c *climb) probe(fd int) (WD, error) {
 			}
 		}
 		if c.own.add(fd, 1, time.Now()); c.own.full != nil {
-			return NoWD, c.own.full
+			return NoWD, callError(callAdd, c.own.full)
 		}
 	}
 	own := c.own.given

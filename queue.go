@@ -114,6 +114,9 @@ func (q *queue) settle(fd int) error {
 	end, err := q.end(fd)
 	if err != nil {
 		end = q.pos // rather read one record too many than lose one
+		if q.awaited > 0 {
+			err = mayFollow(err)
+		}
 	}
 	for i := range q.own {
 		q.own[i].until = min(q.own[i].until, end)

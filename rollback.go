@@ -89,22 +89,23 @@ func (b *batch) rollBack() error {
 	return err
 }
 
-func (b *batch) removeAll() error {
+// removeAll goes on whatever fails, unless the Inotify was closed.
+func (b *batch) removeAll() (err error) {
 	if b.undo == nil && b.done > 0 {
-		if err := b.n.stage(func(fd int) error { return b.abort(fd, NoWD) }); err != nil {
-			return err
-		}
+		err = b.n.stage(func(fd int) error { return b.abort(fd, NoWD) })
 	}
 	if b.undo == nil {
-		return nil
+		return err
 	}
+	var kept kept
 	for slice := range slices.Chunk(b.undo, sliceSteps-1) {
-		if err := b.n.stage(func(fd int) error { return b.n.removeOwn(fd, slice) }); err != nil {
+		err = join(err, b.n.stage(func(fd int) error { return b.n.removeSome(fd, slice, &kept) }))
+		if errors.Is(err, os.ErrClosed) {
 			return err
 		}
 		runtime.Gosched()
 	}
-	return b.takeBack(b.t.pinned && b.reached == 0)
+	return join(join(err, kept.error()), b.takeBack(b.t.pinned && b.reached == 0))
 }
 
 // removeForOthers removes all that was added when the Inotify is closed and others
@@ -128,18 +129,71 @@ func (n *Inotify) expect(own ...span) {
 	}
 }
 
-// removeOwn removes own watches. The queue is emptied first as far as it may be,
+// removeOwn removes own watches. It is run by stage.
+func (n *Inotify) removeOwn(fd int, own []span) error {
+	var kept kept
+	err := n.removeSome(fd, own, &kept)
+	return join(err, kept.error())
+}
+
+// removeSome removes own watches. The queue is emptied first as far as it may be,
 // so that the removals cannot overflow it. It is run by stage.
-func (n *Inotify) removeOwn(fd int, own []span) (err error) {
+func (n *Inotify) removeSome(fd int, own []span, kept *kept) (err error) {
 	if n.unreadable == nil {
 		err = n.queue.drain(fd)
 	}
 	for _, s := range own {
-		if e := sysRemove(fd, s.wd); e != success && n.unreadable == nil {
-			n.queue.gone(s.wd) // with what it watched
+		e := sysRemove(fd, s.wd)
+		if e == success {
+			continue
+		}
+		if n.unreadable == nil {
+			n.queue.gone(s.wd)
+		}
+		if e != eINVAL { // else it went with what it watched
+			kept.add(s.wd, e)
 		}
 	}
 	return err
+}
+
+// kept are own watches that the kernel did not let be removed, as a seccomp profile
+// can forbid it.
+type kept struct {
+	count int
+	first WD
+	err   errno // of the first
+}
+
+func (k *kept) add(wd WD, e errno) {
+	if k.count++; k.count == 1 {
+		k.first, k.err = wd, e
+	}
+}
+
+func (k *kept) error() error {
+	if k.count == 0 {
+		return nil
+	}
+	return &keptError{*k}
+}
+
+// A keptError says which watches that nobody asked for are left.
+type keptError struct{ kept }
+
+func (e *keptError) Error() string {
+	s := fmt.Sprintf("watch %d", e.first)
+	if e.count > 1 {
+		s += fmt.Sprintf(" and %d others", e.count-1)
+	}
+	return fmt.Sprintf("%s could not be removed again: %v", s, e.Unwrap())
+}
+
+func (e *keptError) Unwrap() error { return callError(callRemove, e.err) }
+
+// mayFollow says what a reader may see because the queue could not be looked at.
+func mayFollow(err error) error {
+	return fmt.Errorf("an IN_IGNORED of a watch that was removed again may follow: %w", err)
 }
 
 // takeBack takes out the records of own watches that were removed. If they were
@@ -163,9 +217,10 @@ func (b *batch) takeBack(quiet bool) error {
 // The kernel waits for those processors (synchronize_srcu) before it frees a
 // removed watch, and for that when an instance is closed, some 10 ms.
 func quiesce() error {
-	other, err := New()
+	other, err := initInstance()
 	if err != nil {
 		return fmt.Errorf("an event of a watch that was removed again may follow: %w", err)
 	}
-	return other.Close()
+	sysClose(other)
+	return nil
 }

@@ -44,17 +44,21 @@ type scratch struct {
 	given []span  // the watches that were added and removed since the last merge
 	lost  int     // adds that failed since then and took a number nevertheless
 	full  error   // there was room for no watch at all
+	kept  kept    // watches that could not be removed
+	no    errno   // why an inode was no use, if not because it is watched
 }
 
 // run makes steps, as many as it is told or until the time, in groups.
 func (s *scratch) run(fd, steps int, until time.Time) {
 	own := *s
 	last := own.made() + steps
-	for own.made() < last && len(own.paths) > 0 && own.full == nil {
+	for own.made() < last && len(own.paths) > 0 && own.full == nil && own.kept.count == 0 {
 		first := len(own.given)
 		own.add(fd, last, until)
 		for _, w := range own.given[first:] {
-			sysRemoveScratch(fd, w.wd)
+			if e := sysRemoveScratch(fd, w.wd); e != success && e != eINVAL { // else it went with its inode
+				own.kept.add(w.wd, e)
+			}
 		}
 		if time.Now().After(until) {
 			break
@@ -83,6 +87,9 @@ func (s *scratch) add(fd, last int, until time.Time) {
 			return
 		case e != success || s.c.mask == scratchMask && s.c.b.existing(wd):
 			// The instance watches it, or it may not be read.
+			if e != success && e != eEXIST {
+				s.no = e
+			}
 			s.paths = append(s.paths[:i], s.paths[i+1:]...)
 			continue
 		}
@@ -144,8 +151,8 @@ func (c *climb) choose(ctx context.Context) error {
 			}
 			c.b.failed = i
 			var pe *fs.PathError
-			if errors.As(err, &pe) {
-				err = pe.Err
+			if errors.As(err, &pe) { // the caller names the path
+				err = callError(pe.Op, pe.Err)
 			}
 			return err
 		}
@@ -165,15 +172,20 @@ func (c *climb) choose(ctx context.Context) error {
 // lastResort finds an inode where no directory will do: one that nobody else has.
 func (c *climb) lastResort() (err error) {
 	if c.memfd >= 0 {
-		return errors.New("no inode to climb on: neither a directory nor a memory file can be watched")
+		if c.own.no == success {
+			return errNoInode
+		}
+		return fmt.Errorf("%w: %w", errNoInode, callError(callAdd, c.own.no))
 	}
 	if c.memfd, err = sysMemfd(); err != nil {
-		return fmt.Errorf("no inode to climb on: %w", err)
+		return fmt.Errorf("no inode to climb on: %w", callError("memfd_create", err))
 	}
 	path, err := cString(procFD(c.memfd))
 	c.own.paths = append(c.own.paths, path)
 	return err
 }
+
+var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")
 
 // A mate is a second thread that makes steps, on inodes of its own. Both threads
 // take groups of a slice's steps until none is left; those that the mate does not
@@ -318,11 +330,12 @@ func (m *mate) share(own *scratch, fd, steps int, until time.Time) {
 // removed, and returns how many steps were made.
 func (c *climb) merge() (int, error) {
 	s := &c.own
-	made, full := s.made(), s.full
+	made, full, failed := s.made(), s.full, s.kept.error()
 	if m := c.mate; m != nil {
 		made += m.made()
 		s.given = append(s.given, m.given...)
 		full = join(full, m.full)
+		failed = join(failed, m.kept.error())
 		m.given, m.lost = m.given[:0], 0
 	}
 	for i := range s.given {
@@ -334,6 +347,9 @@ func (c *climb) merge() (int, error) {
 	}
 	c.b.n.queue.expect(s.given...)
 	s.given, s.lost = s.given[:0], 0
+	if failed != nil {
+		return made, failed
+	}
 	if full != nil && c.mate != nil {
 		c.endMate() // it may be what took the room
 		s.full, full = nil, nil
