@@ -284,8 +284,9 @@ func (b *batch) named(err error) error {
 		return err
 	}
 	w := &b.ws[b.failed]
+	b.t.release()
 	b.t.set(w)
-	b.n.stage(func(fd int) error {
+	besides := b.n.stage(func(fd int) error {
 		// Asks for the number of the inode's watch and changes nothing about it.
 		wd, e := sysAdd(fd, &b.t.path[0], scratchMask|w.Mask&(DontFollow|OnlyDir))
 		switch {
@@ -293,16 +294,23 @@ func (b *batch) named(err error) error {
 		case census.taken(wd) || b.has(wd):
 			err = watchedAs(wd)
 		default: // that watch has gone meanwhile, and this is a new one
-			own := span{wd: wd, until: unsettled, quiet: true}
-			if own.from, err = b.n.queue.end(fd); err == nil {
-				b.n.expect(own)
-				err = b.n.removeOwn(fd, []span{own})
-			}
-			return join(err, b.n.queue.sweep(fd))
+			return b.remove(fd, wd)
 		}
 		return nil
 	})
-	return err
+	return join(err, besides)
+}
+
+// remove removes a quiet watch that nobody asked for, and takes its record out. It
+// is run by stage.
+func (b *batch) remove(fd int, wd WD) error {
+	from, err := b.n.queue.end(fd)
+	if err != nil {
+		return join(b.n.removeOwn(fd, []span{{wd: wd}}), mayFollow(err))
+	}
+	own := []span{{wd: wd, from: from, until: unsettled, quiet: true}}
+	b.n.expect(own...)
+	return join(b.n.removeOwn(fd, own), b.n.queue.sweep(fd))
 }
 
 // lockNumbers takes the sole right to give out numbers. It waits for the
