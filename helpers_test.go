@@ -56,6 +56,7 @@ var children = map[string]func() error{
 	"feed":          childFeed,
 	"limit files":   childLimitFiles,
 	"limit watches": childLimitWatches,
+	"faults":        childFaults,
 }
 
 // child prepares this program to run as a child process. Its input and output

@@ -30,7 +30,6 @@ import (
 //
 // The child runs Obey. What it does inside Watched is looked at.
 type Supervised struct {
-	t        testing.TB
 	cmd      *exec.Cmd
 	in       io.WriteCloser
 	out      *bufio.Reader
@@ -112,7 +111,7 @@ func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	cmd.ExtraFiles = []*os.File{theirs}
 	// The runtime would send signals, read files of cgroups and name its memory.
 	cmd.Env = append(cmd.Environ(), "GODEBUG=asyncpreemptoff=1,updatemaxprocs=0,containermaxprocs=0,decoratemappings=0")
-	s := &Supervised{t: t, cmd: cmd, listener: -1, shut: -1, ended: make(chan struct{})}
+	s := &Supervised{cmd: cmd, listener: -1, shut: -1, ended: make(chan struct{})}
 	if s.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,10 +186,9 @@ func (s *Supervised) end() {
 	}
 }
 
-// Run has the child do what the request says, under rules. If the child says
-// nothing for a minute, it shows where it hangs and the test ends.
-func (s *Supervised) Run(request string, rules ...Rule) Report {
-	s.t.Helper()
+// Run has the child do what the request says, under rules. A child that says
+// nothing for a minute shows where it hangs, and ends.
+func (s *Supervised) Run(request string, rules ...Rule) (Report, error) {
 	s.mu.Lock()
 	s.rules, s.calls = rules, nil
 	s.met, s.hits = make([]int, len(rules)), make([]int, len(rules))
@@ -198,15 +196,15 @@ func (s *Supervised) Run(request string, rules ...Rule) Report {
 	hangs := time.AfterFunc(time.Minute, func() { s.cmd.Process.Signal(unix.SIGQUIT) })
 	defer hangs.Stop()
 	if _, err := fmt.Fprintln(s.in, request); err != nil {
-		s.t.Fatal(err)
+		return Report{}, err
 	}
 	answer, err := s.out.ReadString('\n')
 	if err != nil {
-		s.t.Fatalf("%s: the child said nothing: %v", request, err)
+		return Report{}, fmt.Errorf("the child said nothing: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Report{Calls: s.calls, Hits: s.hits, Answer: strings.TrimSuffix(answer, "\n")}
+	return Report{Calls: s.calls, Hits: s.hits, Answer: strings.TrimSuffix(answer, "\n")}, nil
 }
 
 // answerAll answers every call, until the child has ended.
@@ -261,8 +259,11 @@ func (s *Supervised) answer(n *notification) {
 	if failing >= 0 {
 		call.Errno = s.rules[failing].Errno
 		r.flags, r.errno = 0, -int32(call.Errno)
-		if call.Name == "close" {
+		switch {
+		case call.Name == "close":
 			s.shutDescriptor(n)
+		case call.Name == "inotify_rm_watch" && call.Errno == unix.EINVAL:
+			s.removeWatch(n)
 		}
 	}
 	if s.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r)) != 0 {
@@ -297,6 +298,22 @@ func (s *Supervised) rule(c *Call) (failing int, met []int) {
 func (s *Supervised) shutDescriptor(n *notification) {
 	a := addition{id: n.id, flags: unix.SECCOMP_ADDFD_FLAG_SETFD, from: uint32(s.shut), to: uint32(n.args[0]), mode: unix.O_CLOEXEC}
 	s.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&a))
+}
+
+// removeWatch removes the watch that is to be said not to be there, as what it
+// watches may have gone just before.
+func (s *Supervised) removeWatch(n *notification) {
+	pidfd, err := unix.PidfdOpen(s.cmd.Process.Pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.PidfdGetfd(pidfd, int(int32(n.args[0])), 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	unix.InotifyRmWatch(fd, uint32(n.args[1]))
 }
 
 // Obey is the child's side: it hands its parent the right to answer its system
