@@ -108,6 +108,16 @@ func AsNobody(t testing.TB) {
 	t.Cleanup(func() { unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0) }) // before the directories are removed
 }
 
+// DropReadSearch has the programs that the test's thread starts lack the right to
+// open file handles.
+func DropReadSearch(t testing.TB) {
+	t.Helper()
+	OnOwnThread(t)
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_DAC_READ_SEARCH, 0, 0, 0); err != nil && os.Geteuid() == 0 {
+		t.Skip("this needs to drop a capability: ", err)
+	}
+}
+
 // WithoutIoctl runs the rest of the test on a kernel that lacks
 // INOTIFY_IOC_SETNEXTWD: as it is, or by a seccomp filter on the test's thread.
 func WithoutIoctl(t testing.TB) {

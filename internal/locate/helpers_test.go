@@ -25,6 +25,12 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
+var (
+	mount          = kerneltest.Mount
+	dropCaches     = kerneltest.DropCaches
+	dropReadSearch = kerneltest.DropReadSearch
+)
+
 // TestMain fails the run if a descriptor or a thread's goroutine leaked.
 func TestMain(m *testing.M) {
 	if root := os.Getenv(mainThreadRoot); root != "" {
@@ -89,14 +95,6 @@ var lacks = map[string]func(t testing.TB){
 	},
 }
 
-// dropReadSearch has the programs that the thread starts lack the right to open
-// file handles.
-func dropReadSearch(t testing.TB) {
-	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_DAC_READ_SEARCH, 0, 0, 0); err != nil && os.Geteuid() == 0 {
-		t.Skip("this needs to drop a capability: ", err)
-	}
-}
-
 const (
 	sameNamespace = 0
 	ownNamespace  = syscall.CLONE_NEWNS
@@ -154,14 +152,6 @@ func needNamespaces(t testing.TB) {
 	}
 }
 
-func mount(t testing.TB, source, target, kind string, flags uintptr, data string) {
-	t.Helper()
-	if err := unix.Mount(source, target, kind, flags, data); err != nil {
-		t.Skipf("this needs to mount %s (%s) on %s: %v", kind, data, target, err)
-	}
-	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
-}
-
 // tmpfs returns a directory with a filesystem of its own.
 func tmpfs(t testing.TB) string {
 	t.Helper()
@@ -200,14 +190,6 @@ func overlay(t testing.TB, upper, lower, options string) string {
 	mkdir(t, work)
 	mount(t, "locate", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s%s", lower, upper, work, options))
 	return dir
-}
-
-func dropCaches(t testing.TB) {
-	t.Helper()
-	unix.Sync()
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0); err != nil {
-		t.Skip("this needs to drop the caches: ", err)
-	}
 }
 
 func mkdir(t testing.TB, dir string) string {
