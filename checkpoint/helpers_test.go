@@ -212,7 +212,7 @@ func startHolder(t testing.TB, flags uintptr, uid int) *holder {
 
 func holderCommand(program string) *exec.Cmd {
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), "INOTIFY_TEST_HOLDER=1")
+	cmd.Env = append(os.Environ(), "INOTIFY_TEST_HOLDER=1", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 

@@ -53,8 +53,9 @@ func words(line string) (ws []string) {
 
 // held is what the process holds.
 type held struct {
-	n    *inotify.Inotify
-	open []*os.File
+	n       *inotify.Inotify
+	pending []inotify.Event // come before n's
+	open    []*os.File
 }
 
 func (h *held) obey(words []string) (string, error) {
@@ -86,9 +87,15 @@ func (h *held) obey(words []string) (string, error) {
 		_, err := unix.FcntlInt(uintptr(h.fd()), number(0), number(1))
 		return "", err
 	case "open": // PATH
-		f, err := os.OpenFile(arg(0), unix.O_PATH|unix.O_NOFOLLOW, 0)
-		h.open = append(h.open, f)
-		return "", err
+		return h.keep(arg(0), unix.O_PATH|unix.O_NOFOLLOW)
+	case "create": // PATH, that may be there, to be written to
+		return h.keep(arg(0), os.O_RDWR|os.O_CREATE)
+	case "close": // all that was opened
+		for _, f := range h.open {
+			f.Close()
+		}
+		h.open = nil
+		return "", nil
 	case "events": // all that can be had without waiting
 		return h.events()
 	case "dup": // a further descriptor
@@ -115,7 +122,18 @@ func (h *held) fresh() (err error) {
 		h.n.Close()
 	}
 	h.n, err = inotify.New()
+	h.pending = nil
 	return err
+}
+
+// keep opens a file and returns its descriptor.
+func (h *held) keep(path string, flags int) (string, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return "", err
+	}
+	h.open = append(h.open, f)
+	return fmt.Sprint(f.Fd()), nil
 }
 
 func (h *held) fd() (fd int) {
@@ -130,14 +148,24 @@ func (h *held) fd() (fd int) {
 }
 
 func (h *held) events() (string, error) {
-	var b strings.Builder
+	evs := h.pending
+	h.pending = nil
 	for {
 		ev, ok, err := h.n.TryReadEvent()
 		if err != nil || !ok {
-			return b.String(), err
+			return lines(evs), err
 		}
+		evs = append(evs, ev)
+	}
+}
+
+// lines is a line for each event, without its cookie.
+func lines(evs []inotify.Event) string {
+	var b strings.Builder
+	for _, ev := range evs {
 		fmt.Fprintf(&b, "%d %v %s\n", ev.WD, ev.Mask, ev.Name)
 	}
+	return b.String()
 }
 
 func takeTo(pid, fd int, level, hint, file string) error {
@@ -166,13 +194,26 @@ func (h *held) restore(file string, options []string) error {
 		return err
 	}
 	var opts []checkpoint.RestoreOption
+	supplied := map[inotify.WD]*os.File{}
 	for _, o := range options {
+		if wd, path, ok := strings.Cut(o, " "); ok { // "WD PATH": through that file
+			file, err := os.OpenFile(path, unix.O_PATH, 0)
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			number, _ := strconv.Atoi(wd)
+			supplied[inotify.WD(number)] = file
+		}
 		switch o {
 		case "missing":
 			opts = append(opts, checkpoint.WithMissing())
 		case "numbers":
 			opts = append(opts, checkpoint.WithProof(checkpoint.ProofNumbers))
 		}
+	}
+	if len(supplied) > 0 {
+		opts = append(opts, checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) { return supplied[w.WD], nil }))
 	}
 	r, err := s.Restore(context.Background(), opts...)
 	if err != nil {
@@ -181,7 +222,7 @@ func (h *held) restore(file string, options []string) error {
 	if h.n != nil {
 		h.n.Close()
 	}
-	h.n = r.Inotify
+	h.n, h.pending = r.Inotify, r.Pending()
 	return nil
 }
 

@@ -1,0 +1,358 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// What CRIU's own tests (test/zdtm/static) check of inotify: a process has an
+// instance, is dumped and ends, another one restores, and something happens.
+//
+//	inotify00            a directory and a file in it that was removed
+//	                     but is held open: its closing is told, and the
+//	                     making of another                              TestZDTM00RemovedFile
+//	inotify01            the same of a filesystem that is mounted in
+//	                     another process's namespace only, with nothing
+//	                     removed                                        TestZDTM01OtherNamespace
+//	inotify02            all of 64 directories are watched again        TestZDTM02ManyDirectories
+//	inotify04            two instances have one file; dumping and
+//	                     restoring leaves no event in either            TestZDTM04NothingInvented
+//	inotify_irmap        two files whose handles are not used: their
+//	                     paths are searched for, and their opening is
+//	                     told                                           TestZDTMIrmapFoundBySearch
+//	inotify_system       a directory, a file, and a symbolic link to it
+//	                     itself, used in every way and removed: what was
+//	                     pending at the dump is read after it           TestZDTMSystemPending/removed
+//	inotify_system_nodel the same without the removing                  TestZDTMSystemPending/left
+//
+// All apply. An unlinked file and one that our namespace does not have come back
+// through a descriptor that the restoring program supplies, and only so; theirs is
+// supplied by CRIU, from the process that it restores as a whole. Theirs have both
+// instances of inotify04 in one process, and look for the files of inotify_irmap in
+// /etc, where CRIU begins to search, as ours does where WithHints says.
+
+// dump stops the process and takes its instance.
+func (h *holder) dump(opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+	h.t.Helper()
+	h.fd() // to be asked now
+	h.stop()
+	return carry(h.t, h.take(opts...))
+}
+
+// wantLines compares the events of the process that were not read yet.
+func (h *holder) wantLines(want string) {
+	h.t.Helper()
+	if got := h.do("events"); got != want {
+		h.t.Errorf("events:\n%swant:\n%s", got, want)
+	}
+}
+
+// wantRestored has the process restore s, and checks that the kernel's list is the
+// same.
+func (h *holder) wantRestored(s *checkpoint.Snapshot, opts ...string) {
+	h.t.Helper()
+	if err := h.restore(s, opts...); err != nil {
+		h.t.Fatalf("restoring: %v", err)
+	}
+	again := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(s.Watches) {
+		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
+	}
+}
+
+// wantNoPathError checks that s is not restored without the files that it needs.
+func (h *holder) wantNoPathError(s *checkpoint.Snapshot) {
+	h.t.Helper()
+	if err := h.restore(s); err == nil || !strings.Contains(err.Error(), checkpoint.ErrNoPath.Error()) {
+		h.t.Errorf("error %v, want one that is %v", err, checkpoint.ErrNoPath)
+	}
+}
+
+// named tells the paths of the numbers 1, 2 and so on where handles cannot be opened
+// and a search would be seen, or would not end before it has looked at everything.
+func named(paths ...string) checkpoint.TakeOption {
+	return checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+		if int(w.WD) > len(paths) {
+			return "", nil
+		}
+		return paths[w.WD-1], nil
+	})
+}
+
+// below has paths found by search where handles cannot be opened.
+func below(dir string) []checkpoint.TakeOption {
+	return []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir)}
+}
+
+const zdtmMask = "IN_CREATE|IN_DELETE|IN_DELETE_SELF|IN_CLOSE_WRITE"
+
+func TestZDTM00RemovedFile(t *testing.T) {
+	needLists(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	held := fmt.Sprintf("/proc/%d/fd/%s", h.pid, h.do("create", path))
+	h.do("watch", "1", zdtmMask, dir)
+	h.do("watch", "2", zdtmMask, path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	h.wantLines("1 IN_DELETE file\n")
+	s := h.dump(named(dir, path))
+	if s.Watches[0].Path != dir || s.Watches[1].Path != "" || len(gaps(s.NotLearned, "path")) == 0 {
+		t.Errorf("paths %q and %q, not learned %v", s.Watches[0].Path, s.Watches[1].Path, s.NotLearned)
+	}
+
+	next := startHolder(t, 0, os.Geteuid())
+	held = "/proc/self/fd/" + next.do("create", held)
+	h.end()
+	next.wantNoPathError(s)
+	next.wantRestored(s, "2 "+held)
+	next.wantLines("")
+	next.do("close")
+	next.wantLines("1 IN_CLOSE_WRITE file\n2 IN_CLOSE_WRITE \n2 IN_DELETE_SELF \n2 IN_IGNORED \n")
+	touch(t, path)
+	next.wantLines("1 IN_CREATE file\n1 IN_CLOSE_WRITE file\n")
+}
+
+func TestZDTM01OtherNamespace(t *testing.T) {
+	mounter, at := startMounter(t)
+	dir := fmt.Sprintf("/proc/%d/fd/%s", mounter.pid, mounter.do("open", at))
+	path := dir + "/file"
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("create", path)
+	h.do("watch", "1", zdtmMask, dir)
+	h.do("watch", "2", zdtmMask, path)
+	s := h.dump()
+	h.wantNoPaths(s, "")
+
+	next := startHolder(t, 0, os.Geteuid())
+	next.do("create", path)
+	h.end()
+	next.wantNoPathError(s)
+	next.wantRestored(s, "1 "+dir, "2 "+path)
+	next.wantLines("")
+	next.do("close")
+	next.wantLines("1 IN_CLOSE_WRITE file\n2 IN_CLOSE_WRITE \n")
+}
+
+func TestZDTM02ManyDirectories(t *testing.T) {
+	needLists(t)
+	const count = 64
+	root := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	for i := range count {
+		dir := filepath.Join(root, fmt.Sprint("d", i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		h.do("watch", fmt.Sprint(i+1), zdtmMask, dir)
+	}
+	s := h.dump(below(root)...)
+	if len(s.Watches) != count {
+		t.Fatalf("%d watches, want %d", len(s.Watches), count)
+	}
+	h.end()
+	next := startHolder(t, 0, os.Geteuid())
+	next.wantRestored(s)
+	want := ""
+	for i := range count { // and each is on its directory
+		touch(t, filepath.Join(root, fmt.Sprint("d", i), "file"))
+		want += fmt.Sprintf("%d IN_CREATE file\n%[1]d IN_CLOSE_WRITE file\n", i+1)
+	}
+	next.wantLines(want)
+}
+
+func TestZDTM04NothingInvented(t *testing.T) {
+	needLists(t)
+	path := files(t, 1)[0]
+	var first, second [2]*holder
+	var s [2]*checkpoint.Snapshot
+	for i := range first {
+		first[i] = startHolder(t, 0, os.Geteuid())
+		first[i].do("new")
+		first[i].do("watch", "1", "IN_ALL_EVENTS", path)
+	}
+	for i, h := range first {
+		s[i] = h.dump(below(filepath.Dir(path))...)
+		if s[i].PendingBytes != 0 {
+			t.Errorf("%d bytes of events are in the dump", s[i].PendingBytes)
+		}
+	}
+	for i, h := range first {
+		h.end()
+		second[i] = startHolder(t, 0, os.Geteuid())
+	}
+	for i, h := range second {
+		h.wantRestored(s[i])
+	}
+	for _, h := range second {
+		h.wantLines("")
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range second {
+		h.wantLines("1 IN_ATTRIB \n")
+	}
+}
+
+func TestZDTMIrmapFoundBySearch(t *testing.T) {
+	needLists(t)
+	kerneltest.DropReadSearch(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	names := map[inotify.WD]string{1: filepath.Join(dir, "a"), 2: filepath.Join(dir, "b")}
+	for wd, name := range names {
+		touch(t, name)
+		h.do("watch", fmt.Sprint(wd), "IN_OPEN", name)
+	}
+	h.fd()
+	h.stop()
+	taker := startHolder(t, 0, os.Geteuid())
+	for _, level := range []string{"handles", "search"} {
+		file := filepath.Join(dir, level)
+		taker.do("take", fmt.Sprint(h.pid), fmt.Sprint(h.fd()), level, dir, file)
+		s := readSnapshot(t, file)
+		for _, w := range s.Watches {
+			want := ""
+			if level == "search" {
+				want = names[w.WD]
+			}
+			if w.Path != want {
+				t.Errorf("by %s: path %q, want %q; not learned %v", level, w.Path, want, s.NotLearned)
+			}
+		}
+	}
+	h.end()
+	next := startHolder(t, 0, os.Geteuid())
+	next.wantRestored(readSnapshot(t, filepath.Join(dir, "search")))
+	next.wantLines("")
+	for wd, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		next.wantLines(fmt.Sprintf("%d IN_OPEN \n", wd))
+	}
+}
+
+func readSnapshot(t testing.TB, file string) *checkpoint.Snapshot {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, err := checkpoint.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The numbers are 1 for the directory, 2 for the link and 3 for the file.
+const (
+	systemUse = "1 IN_CREATE file\n1 IN_OPEN file\n1 IN_CLOSE_NOWRITE file\n1 IN_CREATE link\n" +
+		"1 IN_ATTRIB file\n3 IN_ATTRIB \n" +
+		"1 IN_OPEN file\n3 IN_OPEN \n1 IN_MODIFY file\n3 IN_MODIFY \n1 IN_CLOSE_WRITE file\n3 IN_CLOSE_WRITE \n" +
+		"1 IN_OPEN file\n3 IN_OPEN \n1 IN_ACCESS file\n3 IN_ACCESS \n1 IN_CLOSE_NOWRITE file\n3 IN_CLOSE_NOWRITE \n" +
+		"1 IN_MOVED_FROM file\n3 IN_MOVE_SELF \n1 IN_MOVED_TO file\n3 IN_MOVE_SELF \n"
+	systemRemoval = "3 IN_ATTRIB \n3 IN_DELETE_SELF \n3 IN_IGNORED \n1 IN_DELETE file\n" +
+		"2 IN_ATTRIB \n2 IN_DELETE_SELF \n2 IN_IGNORED \n1 IN_DELETE link\n" +
+		"1 IN_DELETE_SELF \n1 IN_IGNORED \n"
+)
+
+func TestZDTMSystemPending(t *testing.T) {
+	needLists(t)
+	for name, removed := range map[string]bool{"removed": true, "left": false} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			dir := filepath.Join(root, "dir")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+			h := startHolder(t, 0, os.Geteuid())
+			h.do("new")
+			h.fd()
+			n := newInotify(t) // sees the same, and is never dumped
+			watch := func(wd inotify.WD, path string) {
+				const mask = inotify.AllEvents | inotify.DontFollow
+				h.do("watch", fmt.Sprint(wd), mask.String(), path)
+				restoreWatch(t, n, wd, path, mask)
+			}
+			watch(1, dir)
+			try := func(errs ...error) {
+				t.Helper()
+				if err := errors.Join(errs...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := os.OpenFile(file, os.O_CREATE|os.O_RDONLY, 0o644)
+			try(err, f.Close(), os.Symlink("file", link))
+			watch(2, link)
+			watch(3, file)
+			try(os.Chmod(link, 0o755))
+			f, err = os.OpenFile(link, os.O_RDWR|os.O_CREATE, 0)
+			try(err)
+			_, err = f.WriteString("string")
+			try(err, f.Close())
+			f, err = os.Open(link)
+			try(err)
+			_, err = f.Read(make([]byte, 100))
+			try(err, f.Close())
+			elsewhere := filepath.Join(root, "file")
+			try(os.Rename(file, elsewhere), os.Rename(elsewhere, file))
+			remove := func() { try(unix.Unlink(file), unix.Unlink(link), unix.Rmdir(dir)) }
+			want := systemUse
+			if removed {
+				remove()
+				want += systemRemoval
+			}
+
+			s := h.dump(named(dir, link, file), checkpoint.WithDrain())
+			reference := tryAll(t, n)
+			if got := lines(reference); got != want {
+				t.Errorf("events that are not dumped:\n%swant:\n%s", got, want)
+			}
+			wantEvents(t, s.Pending, reference...) // with the cookies of the moves
+			h.end()
+			next := startHolder(t, 0, os.Geteuid())
+			next.wantRestored(s)
+			if removed && len(s.Watches) != 0 {
+				t.Errorf("watches %v", s.Watches)
+			}
+			next.wantLines(want)
+			if hasIoctl(t) {
+				if wd := next.do("nextwd"); wd != "4" {
+					t.Errorf("the next number is %s, want 4", wd)
+				}
+			}
+			if !removed {
+				remove()
+				next.wantLines(systemRemoval)
+			}
+		})
+	}
+}
