@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,32 +263,9 @@ func meanwhile(goroutines int, f func()) (stop func()) {
 	})
 }
 
-// bystanders makes instances until the returned function is called. Each must
-// have its watch until it removes it, whatever becomes of others.
-func bystanders(t *testing.T) (stop func()) {
-	t.Helper()
-	path := files(t, 1)[0]
-	return meanwhile(1, func() {
-		n, err := inotify.New()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer n.Close()
-		wd, err := n.AddWatch(path, inotify.Attrib)
-		if err == nil {
-			runtime.Gosched()
-			err = n.RemoveWatch(wd)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestLTP06CloseWhileRemoved(t *testing.T) {
 	const instances, count = 400, 5
-	defer bystanders(t)()
+	defer startBystanders(t).stop()
 	dir := t.TempDir()
 	names := make([]string, count)
 	for i := range names {
