@@ -132,8 +132,11 @@ func TestWatchesTakeLittleMemory(t *testing.T) {
 func TestRealTexts(t *testing.T) {
 	want := map[string]int{
 		"gvisor.txt":                     0,
+		"linux-6.1-filesystems.txt":      23,
+		"linux-6.1-uml-filesystems.txt":  23,
 		"linux-6.1-uml-hostfs-tmpfs.txt": 12,
 		"linux-6.18-ext4-tmpfs-proc.txt": 18,
+		"linux-6.18-filesystems.txt":     23,
 	}
 	for name, count := range want {
 		f, err := os.Open(filepath.Join("testdata", name))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -148,13 +149,56 @@ func TestOwnMountinfo(t *testing.T) {
 	}
 }
 
+func realMountinfos(t testing.TB) []string {
+	t.Helper()
+	names, err := filepath.Glob("testdata/*-mountinfo.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no texts: ", err)
+	}
+	return names
+}
+
+// What kernels have really written: each has these mounts, but for the overlay with
+// nfs_export, which gVisor has not.
+func TestRealMountinfos(t *testing.T) {
+	for _, name := range realMountinfos(t) {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms, err := mounts(f)
+		f.Close()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		found := make(map[string]locate.Mount)
+		for _, m := range ms {
+			found[m.Point] = m
+		}
+		for point, want := range map[string]locate.Mount{
+			"/proc":               {Root: "/", Type: "proc"},
+			"/mnt/two words":      {Root: "/", Type: "tmpfs"},
+			"/mnt/new\nline\ttab": {Root: "/", Type: "tmpfs"},
+			"/mnt/back\\slash":    {Root: "/", Type: "tmpfs"},
+			"/mnt/bound":          {Root: "/dir", Type: "tmpfs"},
+			"/mnt/overlay":        {Root: "/", Type: "overlay"},
+		} {
+			if got := found[point]; got.Root != want.Root || got.Type != want.Type {
+				t.Errorf("%s: %q is %+v, want %+v", name, point, got, want)
+			}
+		}
+	}
+}
+
 // FuzzMountinfo wants what is read to be read again after it was written as the
 // kernel would.
 func FuzzMountinfo(f *testing.F) {
 	f.Add([]byte(mountLine + "\n"))
 	f.Add([]byte(`1 2 3:4 /\040\134 /\011\012 rw - x  rw` + "\n" + mountLine))
-	if text, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
-		f.Add(text)
+	for _, name := range append(realMountinfos(f), "/proc/self/mountinfo") {
+		if text, err := os.ReadFile(name); err == nil {
+			f.Add(text)
+		}
 	}
 	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 	f.Fuzz(func(t *testing.T, text []byte) {
