@@ -1,0 +1,136 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A binary is the tests of a package.
+type binary struct {
+	path    string // the package's
+	dir     string
+	program string
+	with    bool // it is for mutants of other packages, too
+}
+
+// list returns the names of the tests, the examples and, for their seeds, the fuzz
+// targets.
+func (b *binary) list(ctx context.Context) ([]string, error) {
+	cmd := exec.CommandContext(ctx, b.program, "-test.list", "^(Test|Example|Fuzz)")
+	cmd.Dir = b.dir
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("listing the tests of %s: %w", b.path, err)
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// An outcome is how tests ended.
+type outcome struct {
+	err  error  // nil if they passed
+	late bool   // they were ended as they took too long
+	test string // the first that failed, or ""
+	time time.Duration
+	tail string // the end of what they printed
+}
+
+// run runs tests in a process of their own, which is ended, with what it started,
+// after the limit.
+func (b *binary) run(ctx context.Context, scratch string, names []string, limit time.Duration, env ...string) (o outcome) {
+	dir, err := os.MkdirTemp(scratch, "run")
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer os.RemoveAll(dir)
+	os.Chmod(scratch, 0o755) // for tests that give up their rights
+	os.Chmod(dir, 0o777)
+	// A file, and no pipe, which a process that a test left behind would hold open.
+	out, err := os.CreateTemp(scratch, "out")
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	cmd := exec.Command(b.program, "-test.v", "-test.failfast", "-test.timeout=0", "-test.run=^("+pattern(names)+")$")
+	cmd.Dir = b.dir
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+dir), env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		// What a mutant makes a test mount ends with it.
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return outcome{err: err}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case o.err = <-ended:
+		kill(cmd)
+	case <-time.After(limit):
+		kill(cmd)
+		<-ended
+		o.err, o.late = fmt.Errorf("took longer than %v", limit), true
+	case <-ctx.Done():
+		kill(cmd)
+		o.err = <-ended
+	}
+	o.time = time.Since(start)
+	text, _ := os.ReadFile(out.Name())
+	if o.err != nil {
+		o.test = failedTest(text)
+		o.tail = string(text[max(0, len(text)-2000):])
+	}
+	return o
+}
+
+func pattern(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	return strings.Join(quoted, "|")
+}
+
+// kill ends what is left of the processes of a command.
+func kill(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// failedTest finds the test that failed, or the one that was running.
+func failedTest(text []byte) string {
+	var running string
+	for line := range bytes.Lines(text) {
+		fields := strings.Fields(string(line))
+		switch {
+		case bytes.HasPrefix(line, []byte("--- FAIL: ")) && len(fields) > 2:
+			return fields[2]
+		case bytes.HasPrefix(line, []byte("--- ")):
+			running = "" // it passed, or was skipped
+		case bytes.HasPrefix(line, []byte("=== RUN ")) && len(fields) > 2:
+			running, _, _ = strings.Cut(fields[2], "/")
+		}
+	}
+	return running
+}
+
+// limitMemory limits what this process and those that it starts may have.
+func limitMemory() {
+	const most = 6 << 30
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_DATA, &now) == nil && now.Cur > most {
+		syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: most, Max: now.Max})
+	}
+}

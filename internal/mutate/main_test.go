@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mutate runs the command on the sample package and compares its exit code.
+func mutate(t *testing.T, ctx context.Context, code int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, said bytes.Buffer
+	args = append([]string{"-dir", ".", "-package", "./testdata/sample", "-grace", "3s"}, args...)
+	if got := run(ctx, args, &out, &said); got != code {
+		t.Errorf("exit code %d, want %d\n%s\n%s", got, code, out.String(), said.String())
+	}
+	return out.String(), said.String()
+}
+
+// fates returns the fate of each mutant by what it changes, and which test killed
+// it.
+func fates(t *testing.T, path string) map[string]string {
+	t.Helper()
+	r, err := openResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	got := map[string]string{}
+	for key, one := range r.of {
+		_, change, _ := strings.Cut(key, ": ")
+		got[change] = one.Fate
+		if one.Fate == killed {
+			test := strings.Fields(one.Test)
+			got[change] += " by " + test[len(test)-1]
+		}
+	}
+	return got
+}
+
+// TestSample finds out the fate of every mutant, twice, the second time with a list
+// of those that may survive.
+func TestSample(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "results")
+	known := filepath.Join(dir, "known")
+	stdout, stderr := mutate(t, t.Context(), 1, "-results", file, "-known", known)
+	want := map[string]string{
+		"Sign: x < 0 -> x <= 0":                           survived,
+		"Sign: x < 0 -> x >= 0":                           "killed by TestSign",
+		"Sign: x < 0 -> x < -1":                           survived,
+		"Sign: return -1 -> return zero":                  "killed by TestSign",
+		"Sign: return 1 -> return zero":                   "killed by TestSign",
+		"Unused: !ok -> ok":                               unreached,
+		"Wait: n > 0 -> n >= 0":                           survived,
+		"Wait: n > 0 -> n <= 0":                           survived,
+		"Wait: n > 0 -> n > 1":                            survived,
+		"Wait: n-- -> nothing":                            "killed by TestWait",
+		"Wait: n-- -> n++":                                "killed by TestWait",
+		`Open: return errors.New("closed") -> return nil`: "killed by TestChild",
+	}
+	got := fates(t, file)
+	for change, fate := range want {
+		if got[change] != fate {
+			t.Errorf("%s: %q, want %q", change, got[change], fate)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d mutants, want %d: %v", len(got), len(want), got)
+	}
+	wantLine(t, stdout, "testdata/sample/sample.go 12 6 50.0 % 0 5 1")
+	wantLine(t, stdout, "all 12 6 50.0 % 0 5 1")
+	wantLine(t, stdout, "+x <= 0")
+	wantLine(t, stderr, "11 mutants to try")
+
+	list := `# Of the sample.
+testdata/sample/sample.go: Sign: x < 0 -> x <= 0
+testdata/sample/sample.go: Sign: x < 0 -> x < -1
+	The test is
+	weak.
+
+testdata/sample/sample.go: Wait: n > 0 -> n >= 0
+testdata/sample/sample.go: Wait: n > 0 -> n <= 0
+testdata/sample/sample.go: Wait: n > 0 -> n > 1
+testdata/sample/sample.go: Unused: !ok -> ok
+	It has none.
+testdata/sample/sample.go: Sign: return 1 -> return zero
+	Wrong.
+`
+	if err := os.WriteFile(known, []byte(list), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr = mutate(t, t.Context(), 0, "-results", file, "-known", known)
+	wantLine(t, stdout, "all 12 6 50.0 % 6 0 0")
+	wantLine(t, stderr, "0 mutants to try")
+	wantLine(t, stdout, "killed by github.com/seed10546c08/inotify/internal/mutate/testdata/sample TestSign, but listed: Wrong.")
+	_, stderr = mutate(t, t.Context(), 0, "-results", file, "-known", known, "-try-known")
+	wantLine(t, stderr, "5 mutants to try")
+}
+
+func wantLine(t *testing.T, text, want string) {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	if !slices.Contains(lines, want) {
+		t.Errorf("no line %q in:\n%s", want, text)
+	}
+}
+
+// TestInterrupt interrupts a run, and goes on where it was.
+func TestInterrupt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			if text, _ := os.ReadFile(file); bytes.Count(text, []byte("\n")) > 3 {
+				cancel()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	_, stderr := mutate(t, ctx, 1, "-results", file, "-known", "", "-workers", "1")
+	wantLine(t, stderr, "mutate: interrupted")
+	before := len(fates(t, file))
+	mutate(t, t.Context(), 1, "-results", file, "-known", "")
+	if after := len(fates(t, file)); before < 3 || before == 12 || after != 12 {
+		t.Errorf("%d results before, %d after, want 12 in the end", before, after)
+	}
+}
+
+func TestReadKnownRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"twice":         "a: b\na: b\n\treason\n",
+		"has no reason": "a: b\n\n# comment\n",
+	} {
+		path := filepath.Join(t.TempDir(), "known")
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readKnown(path); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: %v, want an error with %q", text, err, name)
+		}
+	}
+}
+
+func TestWrongArguments(t *testing.T) {
+	for _, args := range [][]string{{"argument"}, {"-workers", "0"}, {"-unknown"}} {
+		mutate(t, t.Context(), 2, args...)
+	}
+	mutate(t, t.Context(), 1, "-files", "(")
+	mutate(t, t.Context(), 1, "-dir", "/", "-package", "./nothing")
+}
+
+// TestEdits nests edits.
+func TestEdits(t *testing.T) {
+	var e edits
+	text := []byte("a && b < c")
+	e.around(0, 10, "and(", ")")
+	e.replace(2, 4, ", ")
+	e.around(5, 10, "less(", ")")
+	e.replace(7, 8, ",")
+	e.around(5, 6, "[", "]")
+	e.around(9, 10, "{", "}")
+	if got, want := string(e.apply(text)), "and(a ,  less([b] , {c}))"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestOperators lists the mutants of every kind.
+func TestOperators(t *testing.T) {
+	stdout, _ := mutate(t, t.Context(), 0, "-package", "./testdata/operators", "-list")
+	want, err := os.ReadFile("testdata/operators/mutants.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stdout != string(want) {
+		t.Errorf("listed\n%s\nwant\n%s", stdout, want)
+	}
+	// They compile, and change nothing unless they are switched on.
+	_, stderr := mutate(t, t.Context(), 0, "-package", "./testdata/operators", "-known", "", "-results", filepath.Join(t.TempDir(), "results"))
+	wantLine(t, stderr, "114 mutants to try")
+}
