@@ -39,7 +39,15 @@ type source struct {
 	path string
 	text []byte
 	file *ast.File
+	fset *token.FileSet
 }
+
+func (s *source) offset(p token.Pos) int { return s.fset.Position(p).Offset }
+
+func (s *source) line(p token.Pos) int { return s.fset.Position(p).Line }
+
+// raw is the code of a node as it stands there.
+func (s *source) raw(n ast.Node) string { return string(s.text[s.offset(n.Pos()):s.offset(n.End())]) }
 
 type listed struct {
 	ImportPath, Name, Dir, Export string
@@ -97,7 +105,7 @@ func (t *target) check(dir string, names []string, imports types.Importer) error
 		if short, err := filepath.Rel(dir, path); err == nil {
 			name = short
 		}
-		t.sources = append(t.sources, &source{name: name, path: path, text: text, file: file})
+		t.sources = append(t.sources, &source{name: name, path: path, text: text, file: file, fset: t.fset})
 		files = append(files, file)
 	}
 	t.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}

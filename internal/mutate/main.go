@@ -8,6 +8,7 @@
 //
 //	go run . [-package PATTERNS] [-with PATTERNS] [-files REGEXP] [-results FILE]
 //	         [-run-only-survivors] [-try-known] [-skip-slower TIME] [-budget TIME]
+//	go run . -coverage [-package PATTERNS] [-with PATTERNS]
 //	go run . -list
 //
 // It is run in its own folder, and looks two folders further up for the packages.
@@ -35,7 +36,8 @@
 // -budget 2s -skip-slower 5s kills most in a fraction of the time; the next run,
 // without them, is for those that are left.
 //
-// survivors.txt lists the mutants that may survive, with the reasons.
+// survivors.txt lists the mutants that may survive, with the reasons, and so the
+// statements that no test executes, which -coverage tells.
 //
 // The exit code is 0 if each mutant was killed or is in survivors.txt, 1 if not or
 // after a failure or an interrupt, and 2 if the arguments are wrong.
@@ -79,6 +81,7 @@ type config struct {
 	known     string
 	survivors bool
 	list      bool
+	cover     bool
 	tryKnown  bool
 	slow      time.Duration
 	budget    time.Duration
@@ -120,9 +123,10 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.StringVar(&c.with, "with", "", "try mutants also on the tests of the packages that `PATTERNS` name")
 	f.StringVar(&c.files, "files", "", "only the mutants in files that match `REGEXP`")
 	f.StringVar(&c.results, "results", "mutants.json", "keep the results in `FILE`")
-	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive")
+	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive and the statements that no test need execute")
 	f.BoolVar(&c.survivors, "run-only-survivors", false, "not those either that no test came to")
 	f.BoolVar(&c.list, "list", false, "list the mutants and run nothing")
+	f.BoolVar(&c.cover, "coverage", false, "run all tests once, and tell which statements no test executes")
 	f.DurationVar(&c.slow, "skip-slower", 0, "leave out tests that take more than `TIME`, say 10s; 0: none")
 	f.DurationVar(&c.budget, "budget", 0, "try each mutant only on as many tests as take `TIME` together, the fastest; 0: on all")
 	f.DurationVar(&c.grace, "grace", 10*time.Second, "a test took too long after ten times its time and `TIME`")
@@ -158,6 +162,9 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 	targets, err := load(ctx, c.dir, strings.Fields(c.packages))
 	if err != nil {
 		return err
+	}
+	if c.cover {
+		return c.coverage(ctx, targets, known, stdout, stderr)
 	}
 	mutants, overlay := find(targets)
 	var chosen []*mutant

@@ -141,6 +141,21 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestCoverage counts what runs in a child process, too.
+func TestCoverage(t *testing.T) {
+	known := filepath.Join(t.TempDir(), "known")
+	stdout, _ := mutate(t, t.Context(), 1, "-coverage", "-known", known)
+	wantLine(t, stdout, "testdata/sample/sample.go:18: Unused")
+	wantLine(t, stdout, "all 7 6 85.7 % 0 85.7 %")
+	list := "testdata/sample/sample.go: Unused: return !ok\n\tNobody needs it.\ntestdata/sample/sample.go: Sign: return -1\n\tWrong.\n"
+	if err := os.WriteFile(known, []byte(list), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _ = mutate(t, t.Context(), 0, "-coverage", "-known", known)
+	wantLine(t, stdout, "all 7 6 85.7 % 1 100.0 %")
+	wantLine(t, stdout, "is executed, but listed: Wrong.")
+}
+
 func TestReadKnownRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"twice":         "a: b\na: b\n\treason\n",

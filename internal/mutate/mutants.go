@@ -82,23 +82,12 @@ func (f *finder) declaration(d ast.Decl) {
 		if d.Body == nil {
 			return
 		}
-		f.fn = d.Name.Name
-		if d.Recv != nil {
-			receiver := f.text(d.Recv.List[0].Type)
-			if strings.HasPrefix(receiver, "*") {
-				receiver = "(" + receiver + ")"
-			}
-			f.fn = receiver + "." + f.fn
-		}
 	case *ast.GenDecl:
 		if d.Tok != token.VAR {
 			return
 		}
-		f.fn = "var"
-		if names := d.Specs[0].(*ast.ValueSpec).Names; len(d.Specs) == 1 {
-			f.fn = "var " + names[0].Name
-		}
 	}
+	f.fn = f.source.declared(d)
 	f.hash = fmt.Sprintf("%x", sha256.Sum256([]byte(f.raw(d))))[:12]
 	ast.Inspect(d, func(n ast.Node) bool {
 		if n == nil {
@@ -128,7 +117,7 @@ func (f *finder) visit(n ast.Node) {
 func (f *finder) add(at ast.Node, from, to string) string {
 	m := &mutant{
 		id: len(f.mutants) + 1, target: f.target, file: f.source.name, fn: f.fn, hash: f.hash,
-		line: f.target.fset.Position(at.Pos()).Line, from: short(from), to: short(to),
+		line: f.source.line(at.Pos()), from: short(from), to: short(to),
 	}
 	key := m.key()
 	f.seen[key]++
@@ -146,11 +135,9 @@ func short(text string) string {
 	return text
 }
 
-func (f *finder) offset(p token.Pos) int { return f.target.fset.Position(p).Offset }
+func (f *finder) offset(p token.Pos) int { return f.source.offset(p) }
 
-func (f *finder) raw(n ast.Node) string {
-	return string(f.source.text[f.offset(n.Pos()):f.offset(n.End())])
-}
+func (f *finder) raw(n ast.Node) string { return f.source.raw(n) }
 
 // text is the code of a node in one line.
 func (f *finder) text(n ast.Node) string {

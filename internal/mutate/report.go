@@ -24,11 +24,7 @@ func (t *tally) add(o tally) {
 }
 
 func (t tally) row(name string) string {
-	share := 100.0
-	if t.mutants > 0 {
-		share = 100 * float64(t.killed) / float64(t.mutants)
-	}
-	return fmt.Sprintf("%s\t%d\t%d\t%.1f %%\t%d\t%d\t%d\t", name, t.mutants, t.killed, share, t.known, t.survived, t.unreached)
+	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d\t%d\t", name, t.mutants, t.killed, share(t.killed, t.mutants), t.known, t.survived, t.unreached)
 }
 
 // report prints the table and the survivors. What is known and has another fate is
