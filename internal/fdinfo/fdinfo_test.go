@@ -56,6 +56,7 @@ func TestLines(t *testing.T) {
 		"a field more":     {line + " more:1\n", []fdinfo.Watch{full}},
 		"largest": {"inotify wd:7fffffff ino:ffffffffffffffff sdev:ffffffff mask:ffffffff ignored_mask:ffffffff fhandle-bytes:80 fhandle-type:7fffffff f_handle:" + strings.Repeat("ff", 128) + "\n",
 			[]fdinfo.Watch{largest}},
+		"capitals":     {strings.NewReplacer("34d71d6", "34D71D6", "91649800afc3be85", "91649800AFC3BE85").Replace(line), []fdinfo.Watch{full}},
 		"empty handle": {bareLine + " fhandle-bytes:0 fhandle-type:0 f_handle:\n", []fdinfo.Watch{bare}},
 	} {
 		if got, err := collect(strings.NewReader(test.text)); err != nil || !reflect.DeepEqual(got, test.want) {
@@ -84,7 +85,11 @@ func TestMalformedLines(t *testing.T) {
 		"handle too short":      change("fhandle-bytes:8", "fhandle-bytes:9"),
 		"handle too long":       change("fhandle-bytes:8", "fhandle-bytes:7"),
 		"handle beyond maximum": change("fhandle-bytes:8", "fhandle-bytes:81"),
+		"no inode":              change("ino:986491", "ino:"),
 		"handle not hex":        change("91649800afc3be85", "91649800afc3bexx"),
+		"one digit not hex":     change("91649800afc3be85", "9164x800afc3be85"),
+		"the other not hex":     change("91649800afc3be85", "91649x00afc3be85"),
+		"a letter for a handle": change("fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85", "x"),
 		"odd digits":            change("91649800afc3be85", "91649800afc3be853"),
 		"no handle":             change(" f_handle:91649800afc3be85", ""),
 		"long field":            change("sdev:fe00003", strings.Repeat("\xa2", 60_000)),
@@ -95,6 +100,20 @@ func TestMalformedLines(t *testing.T) {
 			t.Errorf("%s: %d watches, error %v; want the one before and an error", name, len(ws), err)
 		} else if len(err.Error()) > 4000 {
 			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+// An error shows the field that is wrong and says what is expected there.
+func TestErrorsNameTheField(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Replace(line, "ino:986491", "inode:986491", 1):          `"inode:986491" stands where "ino:" is due`,
+		strings.Replace(line, "sdev:fe00003", "sdev:fe:3", 1):           `sdev: "fe:3" is not a hexadecimal number up to ffffffff`,
+		strings.Replace(line, "fhandle-type:1", "fhandle-type", 1):      `"fhandle-type" stands where "fhandle-type:" is due`,
+		strings.Replace(line, "fhandle-bytes:8", "fhandle-bytes:81", 1): `fhandle-bytes: "81" is not a hexadecimal number up to 80`,
+	} {
+		if _, err := collect(strings.NewReader(text)); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: error %v, want it to end with %s", text, err, want)
 		}
 	}
 }
@@ -148,6 +167,21 @@ func TestRealTexts(t *testing.T) {
 		if err != nil || len(ws) != count {
 			t.Errorf("%s: %d watches, %v; want %d", name, len(ws), err, count)
 		}
+	}
+}
+
+// Handles cost hardly any allocations, as an instance may have very many.
+func TestHandlesShareAllocations(t *testing.T) {
+	const count = 10_000
+	text := strings.Repeat(line+"\n", count)
+	if allocs := testing.AllocsPerRun(5, func() {
+		for _, err := range fdinfo.Watches(strings.NewReader(text)) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}); allocs > count/50 {
+		t.Errorf("%.0f allocations for %d watches", allocs, count)
 	}
 }
 

@@ -80,13 +80,13 @@ func (b *binary) run(ctx context.Context, scratch string, names []string, limit 
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case o.err = <-ended:
-		kill(cmd)
+		end(cmd)
 	case <-time.After(limit):
-		kill(cmd)
+		end(cmd)
 		<-ended
 		o.err, o.late = fmt.Errorf("took longer than %v", limit), true
 	case <-ctx.Done():
-		kill(cmd)
+		end(cmd)
 		o.err = <-ended
 	}
 	o.time = time.Since(start)
@@ -106,8 +106,8 @@ func pattern(names []string) string {
 	return strings.Join(quoted, "|")
 }
 
-// kill ends what is left of the processes of a command.
-func kill(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// end ends what is left of the processes of a command.
+func end(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 // failedTest finds the test that failed, or the one that was running.
 func failedTest(text []byte) string {

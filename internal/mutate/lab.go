@@ -28,12 +28,17 @@ type lab struct {
 	stderr  io.Writer
 
 	tests   []*test
-	reached [][]*test // by the mutant's number
+	reached [][]*test // by the mutant's number: those for which it may make a difference
+	passed  [][]*test // and those that come to it and for which it makes none
 
 	mu    sync.Mutex
 	done  int
 	fates map[string]int
+	kills map[kill]int
 }
+
+// A kill is a test that killed a mutant in a function.
+type kill struct{ test, fn string }
 
 // A test is a function of a test binary.
 type test struct {
@@ -51,7 +56,7 @@ func newLab(ctx context.Context, c config, overlay map[string][]byte, count int,
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{config: c, scratch: scratch, count: count, stderr: stderr, fates: map[string]int{}}
+	l := &lab{config: c, scratch: scratch, count: count, stderr: stderr, fates: map[string]int{}, kills: map[kill]int{}}
 	if err := l.writeOverlay(overlay); err != nil {
 		l.close()
 		return nil, err
@@ -104,7 +109,7 @@ func (l *lab) measure(ctx context.Context) error {
 		}
 	}
 	fmt.Fprintf(l.stderr, "%d mutants, %d tests\n", l.count, len(l.tests))
-	l.reached = make([][]*test, l.count+1)
+	l.reached, l.passed = make([][]*test, l.count+1), make([][]*test, l.count+1)
 	if err := each(ctx, l.workers, l.tests, l.trace); err != nil {
 		return err
 	}
@@ -116,14 +121,12 @@ func (l *lab) measure(ctx context.Context) error {
 			fmt.Fprintf(l.stderr, "left out, as it takes longer than %v: %v\n", l.slow, t)
 		}
 	}
-	for _, tests := range l.reached {
-		slices.SortFunc(tests, func(a, b *test) int { return cmp.Compare(a.time, b.time) })
-	}
 	return nil
 }
 
 // testsOf returns the tests that are to be tried with a mutant: those of its own
-// package first, the fastest first.
+// package first, of these those that killed most in its function, and then the
+// fastest.
 func (l *lab) testsOf(m *mutant) []*test {
 	var own, others []*test
 	for _, t := range l.reached[m.id] {
@@ -134,10 +137,17 @@ func (l *lab) testsOf(m *mutant) []*test {
 			others = append(others, t)
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, tests := range [][]*test{own, others} {
+		slices.SortFunc(tests, func(a, b *test) int {
+			return cmp.Or(l.kills[kill{b.String(), m.fn}]-l.kills[kill{a.String(), m.fn}], cmp.Compare(a.time, b.time))
+		})
+	}
 	return append(own, others...)
 }
 
-// trace runs a test alone and notes which mutants it reached. A test that fails is
+// trace runs a test alone and notes for which mutants it may notice a difference. A test that fails is
 // tried a second time.
 func (l *lab) trace(ctx context.Context, t *test) error {
 	seen := filepath.Join(l.scratch, fmt.Sprintf("seen-%p", t))
@@ -174,7 +184,11 @@ func (l *lab) trace(ctx context.Context, t *test) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k, mark := range marks {
-		if mark != 0 && k > 0 && t.err == nil {
+		switch {
+		case k == 0 || t.err != nil:
+		case mark == 1:
+			l.passed[k] = append(l.passed[k], t)
+		case mark == 2:
 			l.reached[k] = append(l.reached[k], t)
 		}
 	}
@@ -190,7 +204,7 @@ func (l *lab) tryAll(ctx context.Context, mutants []*mutant, r *results, known m
 		case ok && one.Fate == killed:
 		case isKnown && !l.tryKnown:
 		case ok && one.Fate == unreached && l.survivors:
-		case len(l.testsOf(m)) == 0:
+		case len(l.testsOf(m)) == 0 && len(l.passed[m.id]) == 0:
 			if err := r.put(m, result{Fate: unreached}); err != nil {
 				return err
 			}
@@ -214,6 +228,9 @@ func (l *lab) progress(m *mutant, one result, of int) {
 	defer l.mu.Unlock()
 	l.done++
 	l.fates[one.Fate]++
+	if one.Fate == killed {
+		l.kills[kill{one.Test, m.fn}]++
+	}
 	if one.Fate != killed {
 		fmt.Fprintf(l.stderr, "%s: %v\n", told(one), m)
 	}

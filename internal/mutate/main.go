@@ -15,9 +15,11 @@
 //
 // All mutants are compiled into the packages at once, each behind a switch, by an
 // overlay, so that the files stay as they are and each test binary is built once.
-// Each test is run alone first, without a mutant: that tells its time and which
-// mutants' places it comes to, in child processes too. Then each mutant is switched
-// on for the tests that come to it, the fastest first, until one fails. A mutant is
+// Each test is run alone first, without a mutant: that tells its time, and which
+// mutants would compute something else on its way, in child processes too, or are on
+// its way, where that cannot be told. Then each mutant is switched on for those
+// tests, those first that killed others in the function, then the fastest, until one
+// fails. A mutant is
 // killed when a test fails, crashes, or takes too long (-grace);
 // a failure must show twice, and a test that took too long must pass without the
 // mutant.
@@ -32,7 +34,7 @@
 // their functions are as they were, and with -run-only-survivors those that no test
 // came to, too. Interrupt it at any time.
 //
-// A mutant that survives has run every test that comes to it. A first run with
+// A mutant that survives has run each of these tests. A first run with
 // -budget 2s -skip-slower 5s kills most in a fraction of the time; the next run,
 // without them, is for those that are left.
 //

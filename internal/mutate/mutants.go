@@ -30,15 +30,19 @@ type mutant struct {
 
 // key names a mutant for as long as its function has such code, wherever that is.
 func (m *mutant) key() string {
-	key := fmt.Sprintf("%s: %s: %s -> %s", m.file, m.fn, m.from, m.to)
+	return fmt.Sprintf("%s: %s: %s -> %s", m.file, m.fn, m.from, m.numbered())
+}
+
+// numbered is what the mutant has, and which of several such it is.
+func (m *mutant) numbered() string {
 	if m.nth > 1 {
-		key += fmt.Sprintf(" (%d)", m.nth)
+		return fmt.Sprintf("%s (%d)", m.to, m.nth)
 	}
-	return key
+	return m.to
 }
 
 func (m *mutant) String() string {
-	return fmt.Sprintf("%s:%d: %s: %s -> %s", m.file, m.line, m.fn, m.from, m.to)
+	return fmt.Sprintf("%s:%d: %s: %s -> %s", m.file, m.line, m.fn, m.from, m.numbered())
 }
 
 // A finder finds the mutants of a file, and makes the edits that put them in.

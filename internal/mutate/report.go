@@ -55,7 +55,7 @@ func report(w io.Writer, mutants []*mutant, r *results, known map[string]string)
 			t.unreached = 1
 		}
 		if t.survived+t.unreached > 0 {
-			text := fmt.Sprintf("%s:%d: %s: %s\n\t-%s\n\t+%s\n", m.file, m.line, m.fn, told(one), m.from, m.to)
+			text := fmt.Sprintf("%s:%d: %s: %s\n\t-%s\n\t+%s\n", m.file, m.line, m.fn, told(one), m.from, m.numbered())
 			left = append(left, text)
 		}
 		all.add(t)
@@ -89,6 +89,9 @@ func told(one result) string {
 	case "":
 		return "not tried"
 	case survived:
+		if one.Of == 0 {
+			return "reached, but makes no difference in any test"
+		}
 		text := fmt.Sprintf("survived %d of %d tests", one.Tests, one.Of)
 		if one.Flaky != "" {
 			text += "; " + one.Flaky + " failed once"

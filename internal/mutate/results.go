@@ -32,7 +32,7 @@ type result struct {
 	How   string `json:"how,omitempty"`   // "failed" or "took too long"
 	Flaky string `json:"flaky,omitempty"` // a test that failed once
 	Tests int    `json:"tests"`           // how many were tried with it
-	Of    int    `json:"of"`              // and how many come to it
+	Of    int    `json:"of"`              // and for how many it may make a difference
 }
 
 // results is what is known, the latest of each mutant.
