@@ -464,6 +464,10 @@ func TestDecodeIsBoundsChecked(t *testing.T) {
 			t.Errorf("the first %d bytes are decoded as %v", short, ev)
 		}
 	}
+	clear(raw[16:])
+	if ev, size, err := inotify.DecodeEvent(raw); err != nil || size != 32 || ev.Name != "" {
+		t.Errorf("a name of NULs only is decoded as %q, of %d bytes, %v", ev.Name, size, err)
+	}
 	for i := 12; i < 16; i++ {
 		raw[i] = 0xff // a length of 4 GiB, whatever the byte order
 	}

@@ -179,6 +179,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 		"number 0":            {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "watch descriptor 0"},
 		"negative number":     {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "watch descriptor -2147483648"},
 		"the same number":     {func(ws []inotify.Watch) { ws[2].WD = ws[1].WD }, 2, "twice"},
+		"the first twice":     {func(ws []inotify.Watch) { ws[1].WD = ws[0].WD }, 1, "twice"},
 		"an empty path":       {func(ws []inotify.Watch) { ws[2].Path = "" }, 2, "has no path"},
 		"a NUL byte":          {func(ws []inotify.Watch) { ws[1].Path += "\x00" }, 1, "NUL"},
 		"IN_MASK_ADD":         {func(ws []inotify.Watch) { ws[1].Mask |= inotify.MaskAdd }, 1, "IN_MASK_ADD"},
@@ -194,7 +195,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %q does not say %q", err, test.says)
 			}
-			if test.says == "twice" && !strings.Contains(err.Error(), ws[1].Path) {
+			if test.says == "twice" && !strings.Contains(err.Error(), ws[test.at-1].Path) {
 				t.Errorf("error %q does not name the other watch's path", err)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {

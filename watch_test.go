@@ -59,6 +59,7 @@ func badPaths(t *testing.T) map[string]struct {
 		"missing":               {filepath.Join(dir, "missing"), inotify.Open, unix.ENOENT},
 		"empty":                 {"", inotify.Open, unix.ENOENT},
 		"NUL":                   {"a\x00b", inotify.Open, unix.EINVAL},
+		"NUL in front":          {"\x00a", inotify.Open, unix.EINVAL},
 		"directory not allowed": {filepath.Join(secret, "x"), inotify.Open, unix.EACCES},
 		"file not allowed":      {unreadable, inotify.Open, unix.EACCES},
 		"not a directory":       {file, inotify.Open | inotify.OnlyDir, unix.ENOTDIR},

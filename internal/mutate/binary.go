@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,16 +26,17 @@ type binary struct {
 	with    bool // it is for mutants of other packages, too
 }
 
-// list returns the names of the tests, the examples and, for their seeds, the fuzz
-// targets.
-func (b *binary) list(ctx context.Context) ([]string, error) {
-	cmd := exec.CommandContext(ctx, b.program, "-test.list", "^(Test|Example|Fuzz)")
+// list returns the names of the tests that match a pattern.
+func (b *binary) list(ctx context.Context, pattern string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, b.program, "-test.list", pattern)
 	cmd.Dir = b.dir
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing the tests of %s: %w", b.path, err)
 	}
-	return strings.Fields(string(out)), nil
+	return slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool {
+		return !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Example") && !strings.HasPrefix(name, "Fuzz")
+	}), nil
 }
 
 // An outcome is how tests ended.

@@ -100,7 +100,7 @@ func (l *lab) measure(ctx context.Context) error {
 		if _, err := goCommand(ctx, l.dir, "test", "-c", "-overlay", l.overlay, "-o", b.program, p.ImportPath); err != nil {
 			return err
 		}
-		names, err := b.list(ctx)
+		names, err := b.list(ctx, l.onlyTests)
 		if err != nil {
 			return err
 		}

@@ -6,8 +6,9 @@
 // The command mutate asks whether the tests bite: it changes the code in many small
 // ways, one at a time, and tells which of these mutants no test notices.
 //
-//	go run . [-package PATTERNS] [-with PATTERNS] [-files REGEXP] [-results FILE]
+//	go run . [-package PATTERNS] [-with PATTERNS] [-mutants REGEXP] [-tests REGEXP]
 //	         [-run-only-survivors] [-try-known] [-skip-slower TIME] [-budget TIME]
+//	         [-results FILE]
 //	go run . -coverage [-package PATTERNS] [-with PATTERNS]
 //	go run . -list
 //
@@ -19,8 +20,7 @@
 // mutants would compute something else on its way, in child processes too, or are on
 // its way, where that cannot be told. Then each mutant is switched on for those
 // tests, those first that killed others in the function, then the fastest, until one
-// fails. A mutant is
-// killed when a test fails, crashes, or takes too long (-grace);
+// fails. A mutant is killed when a test fails, crashes, or takes too long (-grace);
 // a failure must show twice, and a test that took too long must pass without the
 // mutant.
 //
@@ -37,6 +37,8 @@
 // A mutant that survives has run each of these tests. A first run with
 // -budget 2s -skip-slower 5s kills most in a fraction of the time; the next run,
 // without them, is for those that are left.
+//
+// Whether a new test notices what it is for: -results /dev/null -mutants and -tests.
 //
 // survivors.txt lists the mutants that may survive, with the reasons, and so the
 // statements that no test executes, which -coverage tells.
@@ -78,7 +80,8 @@ type config struct {
 	dir       string
 	packages  string
 	with      string
-	files     string
+	only      string
+	onlyTests string
 	results   string
 	known     string
 	survivors bool
@@ -123,7 +126,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.StringVar(&c.dir, "dir", "../..", "work in `DIR`, where a module is")
 	f.StringVar(&c.packages, "package", ". ./internal/fdinfo ./internal/locate", "mutate the packages that `PATTERNS` name, and try each mutant on its package's tests")
 	f.StringVar(&c.with, "with", "", "try mutants also on the tests of the packages that `PATTERNS` name")
-	f.StringVar(&c.files, "files", "", "only the mutants in files that match `REGEXP`")
+	f.StringVar(&c.only, "mutants", "", "only the mutants that match `REGEXP`, as -list prints them")
+	f.StringVar(&c.onlyTests, "tests", "", "only the tests that match `REGEXP`; of a fuzz target, its seeds")
 	f.StringVar(&c.results, "results", "mutants.json", "keep the results in `FILE`")
 	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive and the statements that no test need execute")
 	f.BoolVar(&c.survivors, "run-only-survivors", false, "not those either that no test came to")
@@ -153,9 +157,9 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	c.dir = dir
-	files, err := regexp.Compile(c.files)
+	wanted, err := regexp.Compile(c.only)
 	if err != nil {
-		return fmt.Errorf("-files: %w", err)
+		return fmt.Errorf("-mutants: %w", err)
 	}
 	known, err := readKnown(c.known)
 	if err != nil {
@@ -171,7 +175,7 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 	mutants, overlay := find(targets)
 	var chosen []*mutant
 	for _, m := range mutants {
-		if files.MatchString(m.file) {
+		if wanted.MatchString(m.String()) {
 			chosen = append(chosen, m)
 		}
 	}

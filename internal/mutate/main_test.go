@@ -175,7 +175,7 @@ func TestWrongArguments(t *testing.T) {
 	for _, args := range [][]string{{"argument"}, {"-workers", "0"}, {"-unknown"}} {
 		mutate(t, t.Context(), 2, args...)
 	}
-	mutate(t, t.Context(), 1, "-files", "(")
+	mutate(t, t.Context(), 1, "-mutants", "(")
 	mutate(t, t.Context(), 1, "-dir", "/", "-package", "./nothing")
 }
 

@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify_test
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// What each error says, and that it unwraps to its cause.
+func TestErrorTexts(t *testing.T) {
+	cause := errors.New("cause")
+	cycle := inotify.CycleError{WD: 900, Next: 100, Steps: 800, Limit: 800, Err: cause}
+	there, stopped, long, passed := cycle, cycle, cycle, cycle
+	there.Next = 900
+	stopped.Done = 7
+	long.Limit, long.Estimate = 799, 1234567*time.Nanosecond
+	guessless := long
+	guessless.Estimate = 0
+	passed.Next = 901
+	const cycleText = "watch descriptor 900 not reached by adding and removing: "
+	for _, test := range []struct {
+		err  error
+		says string
+	}{
+		{&inotify.UnsupportedError{Feature: "this", Needs: "Linux 9", Err: cause}, "this needs Linux 9: cause"},
+		{&inotify.UnsupportedError{Feature: "this", Needs: "Linux 9"}, "this needs Linux 9"},
+		{&inotify.WDError{Want: 5, Got: inotify.NoWD}, "watch descriptor 5 is taken by another watch of this instance"},
+		{&inotify.WDError{Want: 5, Got: 6}, "watch descriptor 5 is taken by another watch of this instance: the kernel gave 6"},
+		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5}, Err: cause}, "restoring watch 5: cause"},
+		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5}, Done: 1, Err: cause}, "restoring watch 5: cause (1 watches had been added, and were removed again)"},
+		{&cycle, cycleText + "stopped after 0 of 800 steps: cause"},
+		{&there, cycleText + "stopped after 0 of 800 steps: cause"},
+		{&stopped, cycleText + "stopped after 7 of 800 steps: cause"},
+		{&long, cycleText + "it takes 800 steps, here about 1.23ms, and 799 are allowed: raise the limit: cause"},
+		{&guessless, cycleText + "it takes 800 steps and 799 are allowed: raise the limit: cause"},
+		{&passed, cycleText + "the instance has already come to 901 and only counts up: restore on a fresh instance, in ascending order: cause"},
+		{&inotify.LimitError{What: "things", Limits: []inotify.Limit{{"fs.a", 0}, {"fs.b", -1}, {"fs.c", 7}}, Err: cause},
+			"too many things: raise fs.a (now 0) or fs.b or fs.c (now 7): cause"},
+	} {
+		if got := test.err.Error(); got != test.says {
+			t.Errorf("%#v says\n%s\nwant\n%s", test.err, got, test.says)
+		}
+		if got, want := errors.Is(test.err, cause), strings.Contains(test.says, "cause"); got != want {
+			t.Errorf("%v: unwraps to its cause: %v, want %v", test.err, got, want)
+		}
+		_, isUnsupported := test.err.(*inotify.UnsupportedError)
+		if got := errors.Is(test.err, errors.ErrUnsupported); got != isUnsupported {
+			t.Errorf("%v: is unsupported: %v, want %v", test.err, got, isUnsupported)
+		}
+		if errors.Is(test.err, fs.ErrClosed) {
+			t.Errorf("%v: is closed", test.err)
+		}
+	}
+}
+
+// An estimate has two or three digits, and no more than a second's precision.
+func TestEstimateIsRounded(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		499 * time.Nanosecond:    "0s",
+		501 * time.Nanosecond:    "1µs",
+		499499:                   "499µs",
+		500 * time.Microsecond:   "500µs",
+		500001:                   "500µs",
+		504999:                   "500µs",
+		505001:                   "510µs",
+		5123456:                  "5.1ms",
+		61234 * time.Millisecond: "1m1s",
+		408499 * time.Second:     "113h28m19s",
+	} {
+		e := &inotify.CycleError{WD: 2, Next: 1, Steps: 1, Estimate: d, Err: errors.ErrUnsupported}
+		says := "watch descriptor 2 not reached by adding and removing: it takes 1 steps, here about " + want + ", and 0 are allowed: raise the limit: unsupported operation"
+		if got := e.Error(); got != says {
+			t.Errorf("%d ns: %s, want %s", d, got, want)
+		}
+	}
+}
