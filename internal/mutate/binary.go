@@ -23,7 +23,8 @@ type binary struct {
 	path    string // the package's
 	dir     string
 	program string
-	with    bool // it is for mutants of other packages, too
+	exec    string // what runs it, or ""
+	with    bool   // it is for mutants of other packages, too
 }
 
 // list returns the names of the tests that match a pattern.
@@ -56,8 +57,7 @@ func (b *binary) run(ctx context.Context, scratch string, names []string, limit 
 		return outcome{err: err}
 	}
 	defer os.RemoveAll(dir)
-	os.Chmod(scratch, 0o755) // for tests that give up their rights
-	os.Chmod(dir, 0o777)
+	os.Chmod(dir, 0o777) // for tests that give up their rights
 	// A file, and no pipe, which a process that a test left behind would hold open.
 	out, err := os.CreateTemp(scratch, "out")
 	if err != nil {
@@ -65,7 +65,11 @@ func (b *binary) run(ctx context.Context, scratch string, names []string, limit 
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	cmd := exec.Command(b.program, "-test.v", "-test.failfast", "-test.timeout=0", "-test.run=^("+pattern(names)+")$")
+	args := []string{b.program, "-test.v", "-test.failfast", "-test.timeout=0", "-test.run=^(" + pattern(names) + ")$"}
+	if b.exec != "" {
+		args = append([]string{b.exec}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = b.dir
 	cmd.Env = append(append(os.Environ(), "TMPDIR="+dir), env...)
 	cmd.Stdout, cmd.Stderr = out, out

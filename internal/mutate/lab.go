@@ -56,6 +56,7 @@ func newLab(ctx context.Context, c config, overlay map[string][]byte, count int,
 	if err != nil {
 		return nil, err
 	}
+	os.Chmod(scratch, 0o755) // for tests that give up their rights
 	l := &lab{config: c, scratch: scratch, count: count, stderr: stderr, fates: map[string]int{}, kills: map[kill]int{}}
 	if err := l.writeOverlay(overlay); err != nil {
 		l.close()
@@ -95,7 +96,7 @@ func (l *lab) measure(ctx context.Context) error {
 		return err
 	}
 	for i, p := range packages {
-		b := &binary{path: p.ImportPath, dir: p.Dir, program: filepath.Join(l.scratch, fmt.Sprintf("test%d", i))}
+		b := &binary{path: p.ImportPath, dir: p.Dir, program: filepath.Join(l.scratch, fmt.Sprintf("test%d", i)), exec: l.exec}
 		b.with = slices.ContainsFunc(p.Match, func(pattern string) bool { return slices.Contains(with, pattern) })
 		if _, err := goCommand(ctx, l.dir, "test", "-c", "-overlay", l.overlay, "-o", b.program, p.ImportPath); err != nil {
 			return err

@@ -8,7 +8,7 @@
 //
 //	go run . [-package PATTERNS] [-with PATTERNS] [-mutants REGEXP] [-tests REGEXP]
 //	         [-run-only-survivors] [-try-known] [-skip-slower TIME] [-budget TIME]
-//	         [-results FILE]
+//	         [-results FILE] [-exec PROGRAM]
 //	go run . -coverage [-package PATTERNS] [-with PATTERNS]
 //	go run . -list
 //
@@ -37,6 +37,9 @@
 // A mutant that survives has run each of these tests. A first run with
 // -budget 2s -skip-slower 5s kills most in a fraction of the time; the next run,
 // without them, is for those that are left.
+//
+// Some tests need an ordinary user: -run-only-survivors -exec ../../.ci/user is for
+// the mutants that only those notice.
 //
 // Whether a new test notices what it is for: -results /dev/null -mutants and -tests.
 //
@@ -82,6 +85,7 @@ type config struct {
 	with      string
 	only      string
 	onlyTests string
+	exec      string
 	results   string
 	known     string
 	survivors bool
@@ -127,7 +131,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.StringVar(&c.packages, "package", ". ./internal/fdinfo ./internal/locate", "mutate the packages that `PATTERNS` name, and try each mutant on its package's tests")
 	f.StringVar(&c.with, "with", "", "try mutants also on the tests of the packages that `PATTERNS` name")
 	f.StringVar(&c.only, "mutants", "", "only the mutants that match `REGEXP`, as -list prints them")
-	f.StringVar(&c.onlyTests, "tests", "", "only the tests that match `REGEXP`; of a fuzz target, its seeds")
+	f.StringVar(&c.onlyTests, "tests", ".", "only the tests that match `REGEXP`; of a fuzz target, its seeds")
+	f.StringVar(&c.exec, "exec", "", "run the tests with `PROGRAM`, as go test -exec does")
 	f.StringVar(&c.results, "results", "mutants.json", "keep the results in `FILE`")
 	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive and the statements that no test need execute")
 	f.BoolVar(&c.survivors, "run-only-survivors", false, "not those either that no test came to")
@@ -157,6 +162,11 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	c.dir = dir
+	if c.exec != "" {
+		if c.exec, err = filepath.Abs(c.exec); err != nil {
+			return err
+		}
+	}
 	wanted, err := regexp.Compile(c.only)
 	if err != nil {
 		return fmt.Errorf("-mutants: %w", err)

@@ -119,7 +119,8 @@ func wantLine(t *testing.T, text, want string) {
 	}
 }
 
-// TestInterrupt interrupts a run, and goes on where it was.
+// TestInterrupt interrupts a run, and goes on where it was, with a program that
+// runs the tests.
 func TestInterrupt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -135,7 +136,14 @@ func TestInterrupt(t *testing.T) {
 	_, stderr := mutate(t, ctx, 1, "-results", file, "-known", "", "-workers", "1")
 	wantLine(t, stderr, "mutate: interrupted")
 	before := len(fates(t, file))
-	mutate(t, t.Context(), 1, "-results", file, "-known", "")
+	wrapper := filepath.Join(t.TempDir(), "wrapper")
+	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\necho >>\"$0.ran\"\nexec \"$@\"\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	mutate(t, t.Context(), 1, "-results", file, "-known", "", "-exec", wrapper)
+	if _, err := os.Stat(wrapper + ".ran"); err != nil {
+		t.Error("it was not used: ", err)
+	}
 	if after := len(fates(t, file)); before < 3 || before == 12 || after != 12 {
 		t.Errorf("%d results before, %d after, want 12 in the end", before, after)
 	}
