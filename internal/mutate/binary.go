@@ -8,7 +8,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -23,8 +25,21 @@ type binary struct {
 	path    string // the package's
 	dir     string
 	program string
+	hash    string // of what is in it
 	exec    string // what runs it, or ""
 	with    bool   // it is for mutants of other packages, too
+}
+
+// hashOf returns the hash of a file.
+func hashOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
 // list returns the names of the tests that match a pattern.

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,8 +24,9 @@ import (
 type lab struct {
 	config
 	scratch string
-	overlay string // the file that names the overlay's files
-	count   int    // of all mutants
+	traces  *store[trace] // by the test binary's hash and the test's name
+	overlay string        // the file that names the overlay's files
+	count   int           // of all mutants
 	stderr  io.Writer
 
 	tests   []*test
@@ -51,13 +53,13 @@ type test struct {
 
 func (t *test) String() string { return t.path + " " + t.name }
 
-func newLab(ctx context.Context, c config, overlay map[string][]byte, count int, stderr io.Writer) (*lab, error) {
+func newLab(c config, traces *store[trace], overlay map[string][]byte, count int, stderr io.Writer) (*lab, error) {
 	scratch, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return nil, err
 	}
 	os.Chmod(scratch, 0o755) // for tests that give up their rights
-	l := &lab{config: c, scratch: scratch, count: count, stderr: stderr, fates: map[string]int{}, kills: map[kill]int{}}
+	l := &lab{config: c, scratch: scratch, traces: traces, count: count, stderr: stderr, fates: map[string]int{}, kills: map[kill]int{}}
 	if err := l.writeOverlay(overlay); err != nil {
 		l.close()
 		return nil, err
@@ -99,6 +101,9 @@ func (l *lab) measure(ctx context.Context) error {
 		b := &binary{path: p.ImportPath, dir: p.Dir, program: filepath.Join(l.scratch, fmt.Sprintf("test%d", i)), exec: l.exec}
 		b.with = slices.ContainsFunc(p.Match, func(pattern string) bool { return slices.Contains(with, pattern) })
 		if _, err := goCommand(ctx, l.dir, "test", "-c", "-overlay", l.overlay, "-o", b.program, p.ImportPath); err != nil {
+			return err
+		}
+		if b.hash, err = hashOf(b.program); err != nil {
 			return err
 		}
 		names, err := b.list(ctx, l.onlyTests)
@@ -148,12 +153,52 @@ func (l *lab) testsOf(m *mutant) []*test {
 	return append(own, others...)
 }
 
-// trace runs a test alone and notes for which mutants it may notice a difference. A test that fails is
-// tried a second time.
+// A trace is what a test did when it ran alone, without a mutant.
+type trace struct {
+	Time  time.Duration
+	Late  time.Duration `json:",omitempty"` // the limit after which it was ended
+	Err   string        `json:",omitempty"`
+	Marks []byte        // of the mutants
+}
+
+// trace runs a test alone and notes for which mutants it may notice a difference.
+// What is known of the test as it was built is not found out again.
 func (l *lab) trace(ctx context.Context, t *test) error {
+	key := t.hash + " " + t.name
+	tr, ok := l.traces.get(key)
+	if !ok || tr.Late > 0 && (l.slow == 0 || l.slow > tr.Late) {
+		var err error
+		if tr, err = l.newTrace(ctx, t); err != nil {
+			return err
+		}
+		if err := l.traces.put(key, tr); err != nil {
+			return err
+		}
+	}
+	t.time = tr.Time
+	t.slow = l.slow > 0 && (tr.Late > 0 || tr.Time > l.slow)
+	if tr.Err != "" {
+		t.err = errors.New(tr.Err)
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, mark := range tr.Marks {
+		switch mark {
+		case 1:
+			l.passed[k] = append(l.passed[k], t)
+		case 2:
+			l.reached[k] = append(l.reached[k], t)
+		}
+	}
+	return nil
+}
+
+// newTrace runs a test alone. One that fails is tried a second time.
+func (l *lab) newTrace(ctx context.Context, t *test) (trace, error) {
 	seen := filepath.Join(l.scratch, fmt.Sprintf("seen-%p", t))
 	if err := os.WriteFile(seen, make([]byte, l.count+1), 0o666); err != nil {
-		return err
+		return trace{}, err
 	}
 	os.Chmod(seen, 0o666) // for tests that give up their rights
 	defer os.Remove(seen)
@@ -165,48 +210,39 @@ func (l *lab) trace(ctx context.Context, t *test) error {
 	for range 2 {
 		o = t.run(ctx, l.scratch, []string{t.name}, limit, "MUTATE_SEEN="+seen)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return trace{}, ctx.Err()
 		}
 		if o.err == nil || o.late {
 			break
 		}
 	}
-	t.time = o.time
+	tr := trace{Time: o.time}
 	switch {
 	case o.late && l.slow > 0:
-		t.slow = true
+		tr.Late = limit
 	case o.err != nil:
-		t.err = fmt.Errorf("%w\n%s", o.err, o.tail)
+		tr.Err = fmt.Sprintf("%v\n%s", o.err, o.tail)
 	}
 	marks, err := os.ReadFile(seen)
 	if err != nil {
-		return err
+		return trace{}, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k, mark := range marks {
-		switch {
-		case k == 0 || t.err != nil:
-		case mark == 1:
-			l.passed[k] = append(l.passed[k], t)
-		case mark == 2:
-			l.reached[k] = append(l.reached[k], t)
-		}
-	}
-	return nil
+	marks[0] = 0 // no mutant has this number
+	tr.Marks = marks
+	return tr, nil
 }
 
 // tryAll tries the mutants that have not been killed and may not survive.
-func (l *lab) tryAll(ctx context.Context, mutants []*mutant, r *results, known map[string]string) error {
+func (l *lab) tryAll(ctx context.Context, mutants []*mutant, r results, known map[string]string) error {
 	var todo []*mutant
 	for _, m := range mutants {
 		_, isKnown := known[m.key()]
-		switch one, ok := r.get(m); {
+		switch one, ok := r.of(m); {
 		case ok && one.Fate == killed:
 		case isKnown && !l.tryKnown:
 		case ok && one.Fate == unreached && l.survivors:
 		case len(l.testsOf(m)) == 0 && len(l.passed[m.id]) == 0:
-			if err := r.put(m, result{Fate: unreached}); err != nil {
+			if err := r.note(m, result{Fate: unreached}); err != nil {
 				return err
 			}
 		default:
@@ -220,7 +256,7 @@ func (l *lab) tryAll(ctx context.Context, mutants []*mutant, r *results, known m
 			return err
 		}
 		l.progress(m, one, len(todo))
-		return r.put(m, one)
+		return r.note(m, one)
 	})
 }
 

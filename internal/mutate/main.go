@@ -87,6 +87,7 @@ type config struct {
 	onlyTests string
 	exec      string
 	results   string
+	traces    string
 	known     string
 	survivors bool
 	list      bool
@@ -134,6 +135,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.StringVar(&c.onlyTests, "tests", ".", "only the tests that match `REGEXP`; of a fuzz target, its seeds")
 	f.StringVar(&c.exec, "exec", "", "run the tests with `PROGRAM`, as go test -exec does")
 	f.StringVar(&c.results, "results", "mutants.json", "keep the results in `FILE`")
+	f.StringVar(&c.traces, "traces", "traces.json", "keep in `FILE` where the tests come to, until they are built anew")
 	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive and the statements that no test need execute")
 	f.BoolVar(&c.survivors, "run-only-survivors", false, "not those either that no test came to")
 	f.BoolVar(&c.list, "list", false, "list the mutants and run nothing")
@@ -195,12 +197,13 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
-	results, err := openResults(c.results)
+	results, traces, err := c.openStores()
 	if err != nil {
 		return err
 	}
 	defer results.close()
-	l, err := newLab(ctx, c, overlay, len(mutants), stderr)
+	defer traces.close()
+	l, err := newLab(c, traces, overlay, len(mutants), stderr)
 	if err != nil {
 		return err
 	}
@@ -212,4 +215,18 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	return report(stdout, chosen, results, known)
+}
+
+// openStores opens the files with what was learned.
+func (c config) openStores() (results, *store[trace], error) {
+	r, err := openStore[result](c.results)
+	if err != nil {
+		return results{}, nil, err
+	}
+	traces, err := openStore[trace](c.traces)
+	if err != nil {
+		r.close()
+		return results{}, nil, err
+	}
+	return results{r}, traces, nil
 }

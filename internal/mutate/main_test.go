@@ -20,7 +20,7 @@ import (
 func mutate(t *testing.T, ctx context.Context, code int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, said bytes.Buffer
-	args = append([]string{"-dir", ".", "-package", "./testdata/sample", "-grace", "3s"}, args...)
+	args = append([]string{"-dir", ".", "-package", "./testdata/sample", "-grace", "3s", "-traces", filepath.Join(t.TempDir(), "traces")}, args...)
 	if got := run(ctx, args, &out, &said); got != code {
 		t.Errorf("exit code %d, want %d\n%s\n%s", got, code, out.String(), said.String())
 	}
@@ -31,13 +31,13 @@ func mutate(t *testing.T, ctx context.Context, code int, args ...string) (stdout
 // it.
 func fates(t *testing.T, path string) map[string]string {
 	t.Helper()
-	r, err := openResults(path)
+	r, err := openStore[result](path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.close()
 	got := map[string]string{}
-	for key, one := range r.of {
+	for key, one := range r.all {
 		_, change, _ := strings.Cut(key, ": ")
 		got[change] = one.Fate
 		if one.Fate == killed {

@@ -29,7 +29,7 @@ func (t tally) row(name string) string {
 
 // report prints the table and the survivors. What is known and has another fate is
 // told, too.
-func report(w io.Writer, mutants []*mutant, r *results, known map[string]string) error {
+func report(w io.Writer, mutants []*mutant, r results, known map[string]string) error {
 	var names []string
 	files := map[string]tally{}
 	var all tally
@@ -38,7 +38,7 @@ func report(w io.Writer, mutants []*mutant, r *results, known map[string]string)
 		if !slices.Contains(names, m.file) {
 			names = append(names, m.file)
 		}
-		one, _ := r.get(m)
+		one, _ := r.of(m)
 		t := tally{mutants: 1}
 		reason, isKnown := known[m.key()]
 		switch {

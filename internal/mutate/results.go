@@ -23,9 +23,8 @@ const (
 	unreached = "not reached" // by any test
 )
 
-// A result is what became of a mutant, and a line of the results file.
+// A result is what became of a mutant.
 type result struct {
-	Key   string `json:"key"`
 	Hash  string `json:"hash"` // of the function
 	Fate  string `json:"fate"`
 	Test  string `json:"test,omitempty"`  // that killed it
@@ -35,54 +34,72 @@ type result struct {
 	Of    int    `json:"of"`              // and for how many it may make a difference
 }
 
-// results is what is known, the latest of each mutant.
-type results struct {
-	mu   sync.Mutex
-	file *os.File
-	of   map[string]result
+// results are by the mutants' keys.
+type results struct{ *store[result] }
+
+// of returns what is known of a mutant in its function as that is now.
+func (r results) of(m *mutant) (result, bool) {
+	one, ok := r.get(m.key())
+	return one, ok && one.Hash == m.hash
 }
 
-func openResults(path string) (*results, error) {
+func (r results) note(m *mutant, one result) error {
+	one.Hash = m.hash
+	return r.put(m.key(), one)
+}
+
+// A store is a file with a line of JSON for each thing that was learned, at once. The
+// latest of a key counts.
+type store[T any] struct {
+	mu   sync.Mutex
+	file *os.File
+	all  map[string]T
+}
+
+type entry[T any] struct {
+	Key   string `json:"key"`
+	Value T      `json:"value"`
+}
+
+func openStore[T any](path string) (*store[T], error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	r := &results{file: f, of: map[string]result{}}
+	s := &store[T]{file: f, all: map[string]T{}}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var one result
-		if json.Unmarshal(lines.Bytes(), &one) == nil { // the last may be cut off
-			r.of[one.Key] = one
+		var e entry[T]
+		if json.Unmarshal(lines.Bytes(), &e) == nil { // the last may be cut off
+			s.all[e.Key] = e.Value
 		}
 	}
 	if err := lines.Err(); err != nil {
 		f.Close()
 		return nil, err
 	}
-	return r, nil
+	return s, nil
 }
 
-func (r *results) close() { r.file.Close() }
+func (s *store[T]) close() { s.file.Close() }
 
-// get returns what is known of a mutant in its function as that is now.
-func (r *results) get(m *mutant) (result, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	one, ok := r.of[m.key()]
-	return one, ok && one.Hash == m.hash
+func (s *store[T]) get(key string) (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, ok := s.all[key]
+	return value, ok
 }
 
-func (r *results) put(m *mutant, one result) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	one.Key, one.Hash = m.key(), m.hash
-	r.of[one.Key] = one
-	line, err := json.Marshal(one)
+func (s *store[T]) put(key string, value T) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[key] = value
+	line, err := json.Marshal(entry[T]{key, value})
 	if err != nil {
 		return err
 	}
-	_, err = r.file.Write(append(line, '\n'))
+	_, err = s.file.Write(append(line, '\n'))
 	return err
 }
 
