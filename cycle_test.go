@@ -537,8 +537,8 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 			}
 			return
 		}
-		if b > inotify.MaxPutBy+1<<21 {
-			t.Fatalf("%d bytes are put by", b)
+		if b > inotify.MaxPutBy+512 { // the last record stays in the kernel's queue
+			t.Fatalf("%d bytes are put by, and the climb went on", b)
 		}
 		if err := n.RemoveWatch(inotify.WD(11 + 10*i)); err != nil {
 			t.Fatal(err)

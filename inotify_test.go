@@ -132,14 +132,17 @@ func TestFromFileRefuses(t *testing.T) {
 // On a blocking description everything works but what reads, which says why,
 // and the mode stays.
 func TestFromFileBlocking(t *testing.T) {
-	for name, late := range map[string]bool{"blocking": false, "blocking when os.NewFile saw it": true} {
+	for name, test := range map[string]struct{ before, after bool }{ // os.NewFile
+		"blocking":                        {false, false},
+		"blocking when os.NewFile saw it": {false, true},
+		"blocking since then":             {true, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			fd := rawInotify(t, 0)
+			err := unix.SetNonblock(fd, test.before)
 			f := os.NewFile(uintptr(fd), "blocking")
-			if late {
-				if err := unix.SetNonblock(fd, true); err != nil {
-					t.Fatal(err)
-				}
+			if err := errors.Join(err, unix.SetNonblock(fd, test.after)); err != nil {
+				t.Fatal(err)
 			}
 			n, err := inotify.FromFile(f)
 			if err != nil {
@@ -196,7 +199,7 @@ func TestFromFileBlocking(t *testing.T) {
 					wantBlocking(t, "a climb", err)
 				}
 			}
-			if nonblock, err := isNonblock(conn); err != nil || nonblock != late {
+			if nonblock, err := isNonblock(conn); err != nil || nonblock != test.after {
 				t.Errorf("O_NONBLOCK is %v, %v: it was changed", nonblock, err)
 			}
 		})
@@ -263,6 +266,12 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+	noNumber := func(wd inotify.WD, err error) error {
+		if wd != inotify.NoWD {
+			t.Errorf("number %d beside error %v", wd, err)
+		}
+		return err
+	}
 	for name, call := range map[string]func() error{
 		"Close":           n.Close,
 		"File":            func() error { _, err := n.File(); return err },
@@ -270,12 +279,12 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		"Control":         func() error { return conn.Control(func(uintptr) { t.Error("called") }) },
 		"Read":            func() error { return conn.Read(func(uintptr) bool { t.Error("called"); return true }) },
 		"Write":           func() error { return conn.Write(func(uintptr) bool { t.Error("called"); return true }) },
-		"AddWatch":        func() error { _, err := n.AddWatch(path, inotify.Open); return err },
-		"AddWatchFile":    func() error { _, err := n.AddWatchFile(f, inotify.Open); return err },
+		"AddWatch":        func() error { return noNumber(n.AddWatch(path, inotify.Open)) },
+		"AddWatchFile":    func() error { return noNumber(n.AddWatchFile(f, inotify.Open)) },
 		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
 		"Watches":         func() error { _, err := n.Watches(); return err },
 		"SetNextWD":       func() error { return n.SetNextWD(1) },
-		"NextWD":          func() error { _, err := n.NextWD(); return err },
+		"NextWD":          func() error { return noNumber(n.NextWD()) },
 		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, path, inotify.Open) },
 		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
 		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
@@ -376,6 +385,26 @@ func TestFileSharesTheInstance(t *testing.T) {
 			t.Errorf("F_GETFD %#o, %v: want FD_CLOEXEC", fl, err)
 		}
 	})
+}
+
+// What Write calls gets the descriptor, too, once.
+func TestSyscallConnWrite(t *testing.T) {
+	n := newInotify(t)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	if err := conn.Write(func(fd uintptr) bool {
+		calls++
+		_, err = unix.InotifyAddWatch(int(fd), "/", unix.IN_ATTRIB)
+		return true
+	}); err != nil {
+		t.Error(err)
+	}
+	if err != nil || calls != 1 {
+		t.Errorf("called %d times: %v", calls, err)
+	}
 }
 
 // A reader through SyscallConn and one through ReadEvent take turns.

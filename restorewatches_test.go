@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,6 +168,59 @@ func TestRestoreWatchesSetsTheNumberOncePerRun(t *testing.T) {
 			t.Errorf("from number %d: climbed %v, want %v", ws[from].WD, climbed, want)
 		}
 	}
+}
+
+// One watch is restored like many, and for none nothing is asked, not even the
+// context.
+func TestRestoreWatchesOfOneAndNone(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, 7)
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		wantRestored(t, n, ws)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := n.RestoreWatches(ended, nil); err != nil {
+			t.Error(err)
+		}
+		wantRestored(t, n, ws)
+	})
+}
+
+// What a restore needs in memory while it lasts, and while events that it put by are
+// unread, is given back.
+func TestRestoreGivesMemoryBack(t *testing.T) {
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.MovedTo)
+	var numbers []inotify.WD
+	for i := range inotify.WD(5000) {
+		numbers = append(numbers, 10+i)
+	}
+	ws := batch(t, inotify.Attrib, numbers...)
+	ws[len(ws)-1].Path += " is missing"
+	const room = 100 << 10
+	before := memory()
+	if err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(math.MaxInt32)); !errors.Is(err, unix.ENOENT) {
+		t.Fatalf("error %v, want ENOENT", err)
+	}
+	if got := memory(); got > before+room {
+		t.Errorf("%d bytes are kept after a restore that failed", got-before)
+	}
+	move(t, dir, strings.Repeat("n", 240), 4000)
+	withoutIoctl(t)
+	restore(t, n, 10_000, ws[0].Path, inotify.Attrib)
+	if got, err := n.Buffered(); err != nil || got < 4000*256 {
+		t.Fatalf("%d bytes of events, %v: too few to test this", got, err)
+	}
+	pending(t, n)
+	if got := memory(); got > before+room {
+		t.Errorf("%d bytes are kept after the events were read", got-before)
+	}
+	runtime.KeepAlive(n)
+	runtime.KeepAlive(ws)
 }
 
 // What is wrong with the watches is said before anything is done.
@@ -599,6 +653,35 @@ func TestRestoreWatchesStopsByClose(t *testing.T) {
 		if errors.As(err, &e) && e.Done > 0 {
 			return
 		}
+	}
+}
+
+// The same of a climb between two watches, of which one is there already.
+func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
+	needLists(t)
+	withoutIoctl(t)
+	if !hasMaskCreate(t) {
+		t.Skip("this needs IN_MASK_CREATE, without which it can do little on an instance that others hold")
+	}
+	n := newInotify(t)
+	dup, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := inotify.FromFile(dup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heir.Close()
+	there := 0
+	err = n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
+		inotify.WithProgress(func(inotify.Progress) {
+			there = len(watches(t, heir))
+			n.Close()
+		}))
+	wantError(t, err, os.ErrClosed)
+	if left := watches(t, heir); there != 1 || len(left) != 0 {
+		t.Errorf("%d watches when it was closed, want 1; left are %v", there, left)
 	}
 }
 

@@ -193,15 +193,15 @@ func TestAddWatchFile(t *testing.T) {
 	t.Run("errors", func(t *testing.T) {
 		n := newInotify(t)
 		f := open(t, files(t, 1)[0], os.O_RDONLY)
-		if _, err := n.AddWatchFile(f, inotify.Open|inotify.OnlyDir); !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), f.Name()) {
-			t.Errorf("error %v, want ENOTDIR of %s", err, f.Name())
+		if wd, err := n.AddWatchFile(f, inotify.Open|inotify.OnlyDir); wd != inotify.NoWD || !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), f.Name()) {
+			t.Errorf("number %d, error %v, want ENOTDIR of %s", wd, err, f.Name())
 		}
 		f.Close()
 		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, fs.ErrInvalid) || errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
 			t.Errorf("error %v, want that %s is closed, and not that the Inotify is", err, f.Name())
 		}
-		if _, err := n.AddWatchFile(nil, inotify.Open); !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("error %v for no file", err)
+		if wd, err := n.AddWatchFile(nil, inotify.Open); wd != inotify.NoWD || !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("number %d, error %v for no file", wd, err)
 		}
 	})
 }
