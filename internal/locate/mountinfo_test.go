@@ -120,8 +120,8 @@ func TestMountsTakeLittleMemory(t *testing.T) {
 
 func TestMountReaderErrors(t *testing.T) {
 	boom := errors.New("boom")
-	if ms, err := mounts(io.MultiReader(strings.NewReader(mountLine+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ms) != 1 {
-		t.Errorf("%d mounts, error %v; want the one before and the reader's error", len(ms), err)
+	if ms, err := mounts(io.MultiReader(strings.NewReader(mountLine+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ms) != 1 || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("%d mounts, error %v; want the one before and the reader's error in line 2", len(ms), err)
 	}
 	long := strings.Replace(mountLine, "errors", strings.Repeat("x", 2<<20), 1)
 	if ms, err := mounts(strings.NewReader(long)); err == nil || len(ms) != 0 {

@@ -194,6 +194,46 @@ func TestHiddenMountIsSaid(t *testing.T) {
 	}
 }
 
+// Of several mounts that hide it, the deepest is named.
+func TestWhatHidesIsSaid(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := tmpfs(t)
+	mkdir(t, dir+"/beside it, and longer")
+	n := newInotify(t)
+	w := watch(t, n, touch(t, mkdir(t, dir+"/a/b")+"/f"))
+	mount(t, "locate", dir+"/a", "tmpfs", 0, "")
+	mount(t, "locate", mkdir(t, dir+"/a/b"), "tmpfs", 0, "")
+	mount(t, "locate", dir+"/beside it, and longer", "tmpfs", 0, "")
+	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("it is at %q, hidden by the tmpfs mounted on %q", dir+"/a/b/f", dir+"/a/b"))
+}
+
+// Of several mounts of a filesystem, the one with the most of it is asked first, and
+// those on which nothing can be opened are passed over.
+func TestMountsOfOneFilesystem(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := tmpfs(t)
+	deep := mkdir(t, dir+"/sub/deep")
+	w := watch(t, newInotify(t), touch(t, deep+"/f"))
+	atFile, atHidden, atDeep, atSub, atRoot := touch(t, t.TempDir()+"/file"), t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	bind(t, touch(t, dir+"/file"), atFile)
+	bind(t, mkdir(t, dir+"/hidden"), atHidden)
+	mount(t, "locate", atHidden, "tmpfs", 0, "")
+	bind(t, deep, atDeep)
+	bind(t, dir+"/sub", atSub)
+	bind(t, dir, atRoot)
+	try(t, unix.Unmount(dir, unix.MNT_DETACH))
+	for _, mounted := range []struct{ on, below string }{{atRoot, "/sub/deep"}, {atSub, "/deep"}, {atDeep, ""}} {
+		wantPath(t, find(t, 0, w, byHandles), mounted.on+mounted.below+"/f")
+		try(t, unix.Unmount(mounted.on, unix.MNT_DETACH))
+	}
+}
+
 // insideRoot is what a test wants of a process with another root directory than
 // ours. prefix leads to that from ours.
 func insideRoot(t *testing.T, lack string, pid int, prefix string) {
