@@ -89,20 +89,32 @@ func (l *lab) writeOverlay(overlay map[string][]byte) error {
 	return os.WriteFile(l.overlay, text, 0o666)
 }
 
-// measure builds the tests, and finds out what time each takes and where it comes
-// to.
-func (l *lab) measure(ctx context.Context) error {
+// build builds the tests.
+func (l *lab) build(ctx context.Context) ([]*binary, error) {
 	with := strings.Fields(l.with)
 	packages, err := list(ctx, l.dir, append(strings.Fields(l.packages), with...))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var binaries []*binary
 	for i, p := range packages {
 		b := &binary{path: p.ImportPath, dir: p.Dir, program: filepath.Join(l.scratch, fmt.Sprintf("test%d", i)), exec: l.exec}
 		b.with = slices.ContainsFunc(p.Match, func(pattern string) bool { return slices.Contains(with, pattern) })
 		if _, err := goCommand(ctx, l.dir, "test", "-c", "-overlay", l.overlay, "-o", b.program, p.ImportPath); err != nil {
-			return err
+			return nil, err
 		}
+		binaries = append(binaries, b)
+	}
+	return binaries, nil
+}
+
+// measure finds out what time each test takes and where it comes to.
+func (l *lab) measure(ctx context.Context) error {
+	binaries, err := l.build(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range binaries {
 		if b.hash, err = hashOf(b.program); err != nil {
 			return err
 		}

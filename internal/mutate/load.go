@@ -49,6 +49,26 @@ func (s *source) line(p token.Pos) int { return s.fset.Position(p).Line }
 // raw is the code of a node as it stands there.
 func (s *source) raw(n ast.Node) string { return string(s.text[s.offset(n.Pos()):s.offset(n.End())]) }
 
+// declared returns the name of what is declared, as "(*queue).read".
+func (s *source) declared(d ast.Decl) string {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			return d.Name.Name
+		}
+		receiver := s.raw(d.Recv.List[0].Type)
+		if strings.HasPrefix(receiver, "*") {
+			receiver = "(" + receiver + ")"
+		}
+		return receiver + "." + d.Name.Name
+	case *ast.GenDecl:
+		if v, ok := d.Specs[0].(*ast.ValueSpec); ok && len(d.Specs) == 1 {
+			return "var " + v.Names[0].Name
+		}
+	}
+	return "var"
+}
+
 type listed struct {
 	ImportPath, Name, Dir, Export string
 	GoFiles, CgoFiles             []string

@@ -72,12 +72,17 @@ func find(targets []*target) (mutants []*mutant, overlay map[string][]byte) {
 			overlay[s.path] = f.edits.apply(s.text)
 		}
 	}
+	addRuntime(overlay, targets, len(mutants))
+	return mutants, overlay
+}
+
+// addRuntime adds to each target what numbers up to count need.
+func addRuntime(overlay map[string][]byte, targets []*target, count int) {
 	for _, t := range targets {
 		text := strings.ReplaceAll(runtimeText, "PACKAGE", t.name)
-		text = strings.ReplaceAll(text, "COUNT", fmt.Sprint(len(mutants)+1))
+		text = strings.ReplaceAll(text, "COUNT", fmt.Sprint(count+1))
 		overlay[filepath.Join(t.dir, "zz_mutant.go")] = []byte(text)
 	}
-	return mutants, overlay
 }
 
 func (f *finder) declaration(d ast.Decl) {

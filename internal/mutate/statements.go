@@ -39,20 +39,31 @@ func (f *finder) statement(s ast.Stmt) {
 
 // leaveOut removes a statement, where it is one of a list.
 func (f *finder) leaveOut(s ast.Stmt) {
-	var among []ast.Stmt
-	switch p := f.parent().(type) {
-	case *ast.BlockStmt:
-		among = p.List
-	case *ast.CaseClause:
-		among = p.Body
-	case *ast.CommClause:
-		among = p.Body
-	}
-	if !slices.Contains(among, s) || f.unneeded(s) {
+	if !slices.Contains(listOf(f.parent()), s) || f.unneeded(s) {
 		return
 	}
 	k := f.add(s, f.text(s), "nothing")
 	f.around(s, "if !mutOn("+k+") { ", " }")
+}
+
+// listOf returns the statements that n is a list of.
+func listOf(n ast.Node) []ast.Stmt {
+	var among []ast.Stmt
+	switch n := n.(type) {
+	case *ast.BlockStmt:
+		among = n.List
+	case *ast.CaseClause:
+		among = n.Body
+	case *ast.CommClause:
+		among = n.Body
+	}
+	if len(among) > 0 {
+		switch among[0].(type) {
+		case *ast.CaseClause, *ast.CommClause:
+			return nil // the block is a switch's
+		}
+	}
+	return among
 }
 
 // unneeded reports whether s cannot be left out, or makes no difference.
