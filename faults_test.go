@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -710,11 +711,18 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	for _, job := range faultJobs(t) {
-		jobs <- job
+		if !enough(t) {
+			jobs <- job
+		}
 	}
 	close(jobs)
 	workers.Wait()
 	t.Logf("%d faults", runs.Load())
+}
+
+// enough reports whether the test failed and need not go on, by -failfast.
+func enough(t *testing.T) bool {
+	return t.Failed() && flag.Lookup("test.failfast").Value.String() == "true"
 }
 
 // A faultRun tries one job's faults.
@@ -771,7 +779,7 @@ func (f *faultRun) all() {
 		for i, e := range errnos {
 			for _, p := range places(count[kindOf(c)]) {
 				some := i == (k+p.skip)%len(errnos) || p.skip == 0 && p.count == 1 && f.job.way == "" && !testing.Short()
-				if !f.dead && (some || os.Getenv("INOTIFY_TEST_FAULTS") == "all") {
+				if !f.dead && !enough(f.t) && (some || os.Getenv("INOTIFY_TEST_FAULTS") == "all") {
 					f.try(c, e, p, plain.Err)
 				}
 			}
