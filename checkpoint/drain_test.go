@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // drain takes the process's instance with what is pending.
@@ -325,7 +326,7 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
-	cmd := holderCommand("/proc/self/exe")
+	cmd := holderCommand(kerneltest.AnyonesExecutable())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // TestMain also is the command itself, in the processes that tests start.
@@ -103,11 +104,7 @@ func hasIoctl(t *testing.T) bool {
 // command prepares the command as a process of its own.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(kerneltest.Executable(t), args...)
 	// With -race a process otherwise sleeps for a second at its end.
 	cmd.Env = append(os.Environ(), "INOTIFYCTL_TEST_CHILD=command", "GORACE=atexit_sleep_ms=0")
 	return cmd

@@ -112,13 +112,11 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 	if namespace != 0 {
 		needNamespaces(t)
 	}
-	self, err := os.Executable()
-	try(t, err)
 	for _, lack := range lacking {
 		t.Run(lack, func(t *testing.T) {
 			runtime.LockOSThread() // never unlocked: the thread keeps what it lacks, and ends
 			parent, _, _ := strings.Cut(t.Name(), "/")
-			cmd := exec.Command(self, "-test.v", "-test.run=^"+parent+"$")
+			cmd := exec.Command(kerneltest.Executable(t), "-test.v", "-test.run=^"+parent+"$")
 			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack, "GORACE=atexit_sleep_ms=0")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: namespace}
 			lacks[lack](t)
