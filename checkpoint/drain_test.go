@@ -30,6 +30,7 @@ func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
 
 func TestDrain(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	for _, blocking := range []bool{false, true} {
 		dir := t.TempDir()
 		h := startHolder(t, 0, os.Geteuid())
@@ -89,6 +90,7 @@ func TestDrain(t *testing.T) {
 // A full queue is taken whole, and nothing is invented.
 func TestDrainOverflow(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
@@ -142,6 +144,7 @@ func TestDrainOverflow(t *testing.T) {
 // nothing.
 func TestDrainNeedsAllStopped(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	needKcmp(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
@@ -204,6 +207,7 @@ func TestDrainSignalsNobody(t *testing.T) {
 // A frozen process is as good as a stopped one.
 func TestDrainFrozen(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	for _, freezer := range []struct{ name, mount, file, on, off, state, frozen string }{
 		{"version 1", "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED", "freezer.state", "FROZEN\n"},
 		{"version 2", "/sys/fs/cgroup", "cgroup.freeze", "1", "0", "cgroup.events", "frozen 1\n"},
@@ -280,6 +284,7 @@ func TestDrainOneThreadFrozen(t *testing.T) {
 // process goes on too early.
 func TestDrainKeepsWhatItTook(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	if runtime.NumCPU() < 2 {
 		t.Skip("this needs two processors, for something to happen meanwhile")
 	}

@@ -221,6 +221,7 @@ int main(int argc, char **argv)
 
 func TestTakeCProgram(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		t.Skip("this needs a C compiler: ", err)

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -61,6 +62,13 @@ func TestMain(m *testing.M) {
 		main()
 	case "hold":
 		holdOn()
+	case "exec":
+		path, err := exec.LookPath(os.Args[1])
+		if err == nil {
+			err = unix.Exec(path, os.Args[1:], os.Environ())
+		}
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -93,6 +93,23 @@ func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, err
 	runtime.KeepAlive(filter)
 }
 
+// HasOpenat2 reports whether the kernel has openat2 (Linux 5.6).
+func HasOpenat2() bool {
+	fd, err := unix.Openat2(unix.AT_FDCWD, "/", &unix.OpenHow{Flags: unix.O_PATH})
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err != unix.ENOSYS
+}
+
+// NeedOpenat2 skips the test where the kernel lacks it.
+func NeedOpenat2(t testing.TB) {
+	t.Helper()
+	if !HasOpenat2() {
+		t.Skip("this needs openat2")
+	}
+}
+
 // AsNobody gives up root's rights to files on the test's thread.
 func AsNobody(t testing.TB) {
 	t.Helper()

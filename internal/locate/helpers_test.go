@@ -87,7 +87,11 @@ var lacks = map[string]func(t testing.TB){
 		dropReadSearch(t)
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 	},
-	noOpenat2: func(t testing.TB) { failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS) },
+	noOpenat2: func(t testing.TB) {
+		if kerneltest.HasOpenat2() {
+			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
+		}
+	},
 	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
 		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
