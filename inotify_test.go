@@ -535,6 +535,7 @@ func childLimitWatches() error {
 
 // In a user namespace of its own, whose limit is its own too.
 func TestLimitOfWatches(t *testing.T) {
+	kerneltest.NeedUserNamespaces(t)
 	dir := filepath.Dir(files(t, 5)[0])
 	inNamespace := func(name string) ([]byte, error) {
 		cmd := child(t, name, dir)

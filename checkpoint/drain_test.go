@@ -331,6 +331,7 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
+	kerneltest.NeedUserNamespaces(t)
 	cmd := holderCommand(kerneltest.AnyonesExecutable())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,

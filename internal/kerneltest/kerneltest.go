@@ -10,8 +10,10 @@ package kerneltest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -107,6 +109,17 @@ func NeedOpenat2(t testing.TB) {
 	t.Helper()
 	if !HasOpenat2() {
 		t.Skip("this needs openat2")
+	}
+}
+
+// NeedUserNamespaces skips the test where a process cannot have one of its own. To find
+// out by mapping users would leak the pipe by which package syscall does that.
+func NeedUserNamespaces(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	if err := cmd.Run(); err != nil {
+		t.Skip("this needs a user namespace: ", err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -288,6 +289,7 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
+	kerneltest.NeedOpenat2(t)
 	dir := t.TempDir()
 	d := fuse(t, dir)
 	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
