@@ -186,6 +186,7 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 // record of that would signal him.
 func TestDrainSignalsNobody(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedFlags(t)
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "1", "IN_CREATE", t.TempDir())

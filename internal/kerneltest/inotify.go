@@ -14,6 +14,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed10546c08/inotify"
 )
 
@@ -119,6 +121,23 @@ func NeedDuplicates(t testing.TB) {
 	if ev, _, _ := heir.TryReadEvent(); uint32(ev.WD) == bits.ReverseBytes32(uint32(wd)) {
 		t.Skip("this needs duplicates whose events are in the processor's order of bytes")
 	}
+}
+
+// NeedFlags skips the test where fdinfo has the flags of open(2) in another processor's
+// numbers: with qemu-user, in those of the kernel's own, which are not MIPS's.
+func NeedFlags(t testing.TB) {
+	t.Helper()
+	conn, err := NewInotify(t).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) {
+		text, _ := os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd))
+		var pos, flags int
+		if n, _ := fmt.Sscanf(string(text), "pos: %d\nflags: %o", &pos, &flags); n == 2 && flags&unix.O_NONBLOCK == 0 {
+			t.Skipf("this needs the processor's own flags in fdinfo, and O_NONBLOCK is not in %#o", flags)
+		}
+	})
 }
 
 // NeedLists skips the test where the kernel lists no watches.
