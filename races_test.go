@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ func startBystanders(t *testing.T) *bystanders {
 					return
 				default:
 					b.stand(path)
+					runtime.Gosched() // one processor may be all there is
 				}
 			}
 		})
@@ -285,15 +287,18 @@ func TestClimbAmongOthers(t *testing.T) {
 		defer writer.stop()
 	}
 	var climbed atomic.Int64
+	first := make(chan struct{}) // closed when the first climb has made some steps
+	begun := sync.OnceFunc(func() { close(first) })
 	target := files(t, 1)[0]
 	closed(t, func(c *crowd) {
 		for _, dir := range dirs {
 			add(t, c.n, dir, inotify.Create)
 		}
 		c.group.Go(func() {
+			defer begun()
 			hide()
 			err := c.n.RestoreWatch(c.ctx, far, target, inotify.AllEvents, inotify.WithMaxSteps(far),
-				inotify.WithProgress(func(inotify.Progress) {}))
+				inotify.WithProgress(func(inotify.Progress) { begun() }))
 			wantError(t, err, os.ErrClosed)
 			var stopped *inotify.CycleError
 			if errors.As(err, &stopped) {
@@ -306,6 +311,7 @@ func TestClimbAmongOthers(t *testing.T) {
 				c.start(name, calls[name])
 			}
 		}
+		<-first
 	})
 	if climbed.Load() == 0 {
 		t.Error("no climb made a step")

@@ -34,7 +34,7 @@ var soakTime = flag.Duration("soak", 0, "how long TestSoak goes on (some seconds
 // one record is read; no record is read of what restores do by themselves; and in
 // the end the process has no more descriptors and no more memory than before.
 func TestSoak(t *testing.T) {
-	s := &soak{t: t, hide: withoutIoctlElsewhere(t), climbs: hasMaskCreate(t)}
+	s := &soak{t: t, hide: withoutIoctlElsewhere(t), climbs: hasMaskCreate(t), ioctl: hasIoctl(t)}
 	s.epoch(time.Second) // what the process then has once, it has before the count begins
 	s.total = accounts{}
 	heap, open := memory(), len(kerneltest.OpenDescriptors())
@@ -45,7 +45,7 @@ func TestSoak(t *testing.T) {
 	for begin := time.Now(); ; {
 		s.epoch(epoch)
 		t.Logf("%v: %v", time.Since(begin).Round(time.Second), &s.total)
-		if t.Failed() || time.Since(begin) >= *soakTime {
+		if t.Failed() || time.Since(begin) >= *soakTime && (s.all() || s.total.epochs > 10) {
 			break
 		}
 	}
@@ -59,9 +59,15 @@ func TestSoak(t *testing.T) {
 	if heapAfter > heap+1<<20 {
 		t.Errorf("%d bytes of heap, %d before", heapAfter, heap)
 	}
-	if s.total.restored.Load() == 0 || s.total.refused.Load() == 0 || s.climbs && s.total.climbed.Load() == 0 {
+	if !s.all() {
 		t.Errorf("something was never done: %v", &s.total)
 	}
+}
+
+// all reports whether each thing was done that can be done here.
+func (s *soak) all() bool {
+	a := &s.total
+	return a.restored.Load() > 0 && a.refused.Load() > 0 && (!s.climbs || a.climbed.Load() > 0) && (!s.ioctl || a.probed.Load() > 0)
 }
 
 // memory returns how many bytes of heap are in use after what is garbage was
@@ -93,6 +99,7 @@ type soak struct {
 	t      *testing.T
 	hide   func() // makes the calling goroutine's thread one without the ioctl
 	climbs bool   // others may add watches to an instance that climbs
+	ioctl  bool   // for the threads that have not hidden it
 	total  accounts
 }
 
@@ -338,10 +345,30 @@ func (e *epoch) restored(err error) bool {
 	return err == nil
 }
 
+// number chooses one to restore at. Without the ioctl it is not far up, as each
+// restore climbs there, one after the other.
+func (e *epoch) number(path string) inotify.WD {
+	if e.ioctl {
+		return inotify.WD(100 + rand.IntN(10_000))
+	}
+	return e.next(path) + inotify.WD(rand.IntN(300))
+}
+
+// next returns about the number that the next watch gets.
+func (e *epoch) next(path string) inotify.WD {
+	wd, err := e.n.AddWatch(path, inotify.Attrib)
+	if err != nil {
+		e.t.Error(err)
+		return 1
+	}
+	e.remove(wd)
+	return wd
+}
+
 func (e *epoch) restoreAndRemove() {
 	paths := files(e.t, 10)
 	for ; !e.ended.Load(); pause() {
-		first := inotify.WD(100 + rand.IntN(10_000))
+		first := e.number(paths[0])
 		if e.restored(e.n.RestoreWatch(e.ctx, first, paths[0], inotify.AllEvents)) {
 			e.total.restored.Add(1)
 			e.remove(first)
@@ -364,7 +391,7 @@ func (e *epoch) restoreAndRemove() {
 func (e *epoch) restoreInVain() {
 	paths := files(e.t, 10)
 	for ; !e.ended.Load(); pause() {
-		first := inotify.WD(100 + rand.IntN(10_000))
+		first := e.number(paths[0])
 		var ws []inotify.Watch
 		for i, path := range paths {
 			ws = append(ws, inotify.Watch{WD: first + inotify.WD(i), Path: path, Mask: inotify.AllEvents})
@@ -386,13 +413,7 @@ func (e *epoch) climb() {
 	e.hide()
 	path := files(e.t, 1)[0]
 	for ; !e.ended.Load(); pause() {
-		wd, err := e.n.AddWatch(path, inotify.Attrib)
-		if err != nil {
-			e.t.Error(err)
-			return
-		}
-		e.remove(wd)
-		wd += inotify.WD(rand.IntN(3000))
+		wd := e.next(path) + inotify.WD(rand.IntN(3000))
 		if e.restored(e.n.RestoreWatch(e.ctx, wd, path, inotify.AllEvents)) {
 			e.total.climbed.Add(1)
 			e.remove(wd)

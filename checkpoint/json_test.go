@@ -479,7 +479,40 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
+// kernelsSnapshots returns what was taken on several kernels, of watches on several
+// filesystems.
+func kernelsSnapshots(t testing.TB) map[string][]byte {
+	t.Helper()
+	names, err := filepath.Glob("testdata/linux-*.json")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no snapshots: %q, %v", names, err)
+	}
+	texts := make(map[string][]byte)
+	for _, name := range names {
+		if texts[name], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return texts
+}
+
+func TestReadWhatKernelsGave(t *testing.T) {
+	for name, text := range kernelsSnapshots(t) {
+		s, err := checkpoint.Read(bytes.NewReader(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := encode(t, s); got != string(text) {
+			t.Errorf("%s: written again it is\n%s", name, got)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
+	for _, text := range kernelsSnapshots(f) {
+		f.Add(text)
+	}
 	f.Add([]byte(encode(f, full())))
 	f.Add([]byte(`{"version":1,"fd":0,"flags":"0","watches":[]}`))
 	f.Add([]byte(`{"version":1,"watches":[{"wd":1,"mask":"0","path_bytes":"L/8="}],"next_wd":2}`))
