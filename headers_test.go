@@ -46,6 +46,9 @@ func TestKernelHeaders(t *testing.T) {
 	if err != nil {
 		t.Skip("this needs a C compiler: ", err)
 	}
+	if any, _ := filepath.Glob("/usr/*-linux-gnu*/include/linux/inotify.h"); len(any) == 0 {
+		t.Skip("this needs the packages linux-libc-dev-*-cross")
+	}
 	for _, h := range headers {
 		t.Run(h.goarch, func(t *testing.T) {
 			dir := filepath.Join("/usr", h.dir, "include")
