@@ -99,13 +99,15 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	unread := 0
+	unread, why := 0, error(nil) // why of the first
 	for _, pid := range pids {
 		h, err := holder(pid, Descriptor{PID: p.pid, FD: fd})
 		if err != nil && pid == p.pid {
 			return holders, err
 		} else if err != nil && !ended(err) {
-			unread++
+			if unread++; unread == 1 {
+				why = &ProcessError{pid, err}
+			}
 		}
 		if h == nil || pid == os.Getpid() {
 			continue
@@ -116,7 +118,7 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 		}
 	}
 	if unread > 0 {
-		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full", unread)))
+		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full; the first is %v", unread, why)))
 	}
 	return holders, nil
 }

@@ -280,9 +280,14 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 		return err
 	}
 	have, err := n.NextWD()
-	if err != nil {
+	if errors.As(err, new(*inotify.LimitError)) { // which moved it on
 		r.gap("next_wd", 0, fmt.Errorf("it was set, and could not be read back: %w", err))
-	} else if have != want {
+		return n.SetNextWD(want)
+	}
+	if err != nil {
+		return err // a watch may be left
+	}
+	if have != want {
 		return &ProofError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
 	}
 	return nil
