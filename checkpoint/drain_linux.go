@@ -49,7 +49,11 @@ func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
 		if err := setStatus(own, unix.O_NONBLOCK, true); err != nil {
 			return err
 		}
-		defer func() { failed = errors.Join(failed, setStatus(own, unix.O_NONBLOCK, false)) }()
+		defer func() {
+			if err := setStatus(own, unix.O_NONBLOCK, false); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("the instance, which blocked, is left with O_NONBLOCK: %w", err))
+			}
+		}()
 	}
 	if err := t.empty(dup); err != nil {
 		return err
