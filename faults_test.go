@@ -479,7 +479,6 @@ var tolerances = []kerneltest.Tolerance{
 	over("", "fstatat", "", []unix.Errno{unix.EINTR}, "it is made again"),
 	over("", "stat", "", []unix.Errno{unix.EINTR}, "it is made again"),
 	over("", "close", "/", nil, "it is closed in any case, and nothing was written"),
-	over("", "epoll_ctl EPOLL_CTL_DEL", "", nil, "package os asks for it, and the close that follows does it in any case"),
 	over("", "epoll_ctl", "/proc", nil, "package os does without"),
 	over("", "fcntl", "/proc", nil, "package os does without"),
 	over("", "openat", "/proc/sys", nil, "a limit's value is not known then"),
