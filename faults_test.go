@@ -499,6 +499,7 @@ var tolerances = []kerneltest.Tolerance{
 	over("to a watched inode", "openat", "/proc/self/fdinfo", nil, notTold),
 	over("to a watched inode", "read", "/proc", nil, notTold),
 	over("to a watched inode", "inotify_add_watch", "/live", nil, notTold),
+	over("of a watched inode", "inotify_add_watch", "", []unix.Errno{unix.EEXIST}, "so it is"),
 	over("for others", "fcntl", "anon_inode", nil, "it is for the case that the Inotify is closed meanwhile"),
 	over("for others", "epoll_ctl", "anon_inode", nil, "package os does without"),
 	over("Watches of none", "close", "anon_inode", nil, "it is closed in any case"),
