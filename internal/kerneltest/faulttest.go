@@ -353,6 +353,9 @@ func (f *faultRun) all() {
 	kinds, count := []*Call{}, map[string]int{}
 	for i := range report.Calls {
 		c := &report.Calls[i]
+		if c.Errno != 0 { // what the kernel lacks fails in one way
+			continue
+		}
 		if count[f.Kind(c)]++; count[f.Kind(c)] == 1 {
 			kinds = append(kinds, c)
 		}
