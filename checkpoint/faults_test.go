@@ -670,6 +670,7 @@ var tolerances = []kerneltest.Tolerance{
 	over("", "fcntl F_GETFL", "anon_inode", nil, osKeeps),
 	over("", "epoll_ctl", "anon_inode", nil, osKeeps),
 	over("Take", "openat2", "/", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
+	over("search", "getdents64", "/faults", []unix.Errno{unix.ENOENT}, notThere),
 	over("Take", "name_to_handle_at", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 }
 

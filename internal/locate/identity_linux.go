@@ -36,6 +36,7 @@ type reached struct {
 	id    inotify.Watch
 	lined bool // id is from fdinfo, inode number included
 	merge *overlay
+	where error // why it is not known on which mount it is
 }
 
 func (r *reached) mode() uint32 { return uint32(r.st.Mode) & unix.S_IFMT }
@@ -50,7 +51,11 @@ func (r *reached) is(w *inotify.Watch) error {
 	case r.id.Device != w.Device || r.id.Handle != w.Handle || r.lined && r.id.Inode != w.Inode:
 		return errOther
 	case r.merge != nil:
-		return r.merge.is(w, &r.st)
+		err := r.merge.is(w, &r.st)
+		if err != nil && r.where != nil {
+			err = fmt.Errorf("which mount %q is on cannot be told: %w", r.path, r.where)
+		}
+		return err
 	}
 	return nil
 }
@@ -99,7 +104,7 @@ func (p *process) byHandle(r *reached, fd int) bool {
 	var h rawHandle
 	id, e := sysNameToHandle(fd, &empty[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
 	if e != success {
-		id, _ = mountOf(p.procFD, fd)
+		id, r.where = mountOf(p.procFD, fd)
 	}
 	m, known := p.mount(id)
 	if m.Type == "overlay" || !known && typeOf(fd) == "overlay" {

@@ -190,6 +190,9 @@ func mountOf(procFD, fd int) (int32, error) {
 	defer sysClose(info)
 	var text [1024]byte
 	n, err := unix.Read(info, text[:])
+	for err == unix.EINTR {
+		n, err = unix.Read(info, text[:])
+	}
 	if err != nil {
 		return 0, os.NewSyscallError("read fdinfo", err)
 	}

@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package kerneltest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// SetKernel sets fs.inotify.NAME until the test ends. It is one for the whole machine,
+// also when written from inside a container or a user namespace. So the test is skipped
+// unless the kernel is the test's own: .ci/uml and .ci/qemu say so, and it is looked
+// whether it is one that they started.
+func SetKernel(t testing.TB, name string, value int) {
+	t.Helper()
+	if os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "1" {
+		t.Skip("this needs a kernel of the test's own: run it with -exec .ci/uml or .ci/qemu")
+	}
+	if why := notOwn(); why != "" {
+		t.Skip("INOTIFY_TEST_OWN_KERNEL is set, but ", why)
+	}
+	path := "/proc/sys/fs/inotify/" + name
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(text []byte) {
+		if err := os.WriteFile(path, text, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { set(before) })
+	set(fmt.Append(nil, value))
+}
+
+// notOwn returns why the kernel is not one that was started for this test, or "": the
+// first process is their init, and started this one, on user-mode Linux or on a
+// kernel that they gave such a command line.
+func notOwn() string {
+	first, _ := os.ReadFile("/proc/1/cmdline")
+	cpu, _ := os.ReadFile("/proc/cpuinfo")
+	line, _ := os.ReadFile("/proc/cmdline")
+	switch {
+	case os.Getppid() != 1 || !bytes.HasSuffix(first, []byte("/init\x00")):
+		return fmt.Sprintf("the first process, %q, did not start this one", first)
+	case bytes.Contains(cpu, []byte("User Mode Linux")):
+		return ""
+	case strings.Contains(string(line), "console=ttyS0 quiet panic=-1"):
+		return ""
+	}
+	return fmt.Sprintf("the kernel is no user-mode Linux, and its command line is %q", line)
+}
