@@ -301,6 +301,9 @@ func (f *FaultTest) Run(t *testing.T) {
 		})
 	}
 	for i, op := range f.Ops {
+		if slow() && f.Sparse && op.Way != "" {
+			continue
+		}
 		if !enough(t) && strings.Contains(op.Name+" "+op.Way, only) {
 			op.number = i
 			ops <- op
@@ -310,6 +313,10 @@ func (f *FaultTest) Run(t *testing.T) {
 	workers.Wait()
 	t.Logf("%d faults", runs.Load())
 }
+
+// slow reports whether fewer faults are to be tried: with -short, and on a kernel of the
+// tests' own, which is not on the processor itself.
+func slow() bool { return testing.Short() || os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" }
 
 // enough reports whether the test failed and need not go on, by -failfast.
 func enough(t *testing.T) bool {
@@ -366,7 +373,6 @@ func (f *faultRun) all() {
 			kinds = append(kinds, c)
 		}
 	}
-	slow := testing.Short() || os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" // which is not on the processor itself
 	for k, c := range kinds {
 		errnos, words := errnosOf(c)
 		if words == "" {
@@ -374,11 +380,11 @@ func (f *faultRun) all() {
 		}
 		for i, e := range errnos {
 			for _, p := range places(count[f.Kind(c)]) {
-				if slow && p != (place{0, 1}) {
+				if slow() && p != (place{0, 1}) {
 					continue
 				}
 				some := i == (k+p.skip+f.op.number)%len(errnos) ||
-					p.skip == 0 && p.count == 1 && f.op.Way == "" && !f.Sparse && !slow
+					p.skip == 0 && p.count == 1 && f.op.Way == "" && !f.Sparse && !slow()
 				if !f.dead && !enough(f.t) && (some || os.Getenv("INOTIFY_TEST_FAULTS") != "") {
 					f.try(c, e, p, &plain)
 				}
