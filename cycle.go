@@ -34,6 +34,7 @@ type climb struct {
 	own     scratch // this thread's
 	mate    *mate   // or nil
 	memfd   int     // or -1
+	room    int     // for records of its own in the kernel's queue
 
 	from    uint64 // where the records of scratch numbers begin to be the climb's
 	first   WD     // the number at which it began
@@ -64,6 +65,7 @@ func (b *batch) byClimb(ctx context.Context) error {
 	}
 	c := b.newClimb()
 	defer c.release()
+	c.room = queueRoom()
 	err := c.survey()
 	if err == nil {
 		c.start = time.Now()
@@ -271,7 +273,7 @@ func (c *climb) makeRoom(fd int, until time.Time) (steps int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	steps = sliceSteps - 1
+	steps = c.room
 	if c.mate != nil {
 		steps -= groupSteps // it may make these before the queue is empty
 	}

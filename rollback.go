@@ -98,7 +98,7 @@ func (b *batch) removeAll() (err error) {
 		return err
 	}
 	var kept kept
-	for slice := range slices.Chunk(b.undo, sliceSteps-1) {
+	for slice := range slices.Chunk(b.undo, queueRoom()) {
 		err = join(err, b.n.stage(func(fd int) error { return b.n.removeSome(fd, slice, &kept) }))
 		if errors.Is(err, os.ErrClosed) {
 			return err
@@ -106,6 +106,16 @@ func (b *batch) removeAll() (err error) {
 		runtime.Gosched()
 	}
 	return join(join(err, kept.error()), b.takeBack(b.t.pinned && b.reached == 0))
+}
+
+// queueRoom returns how many records of its own a restore may have in the kernel's
+// queue: fewer where that is small, since what comes meanwhile has room there, too.
+func queueRoom() int {
+	size := sysctl("fs.inotify.max_queued_events").Value
+	if size < 0 {
+		return sliceSteps - 1
+	}
+	return int(min(max(size/4, 1), sliceSteps-1))
 }
 
 // removeForOthers removes all that was added when the Inotify is closed and others
