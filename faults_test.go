@@ -482,6 +482,7 @@ var tolerances = []kerneltest.Tolerance{
 	over("", "epoll_ctl", "/proc", nil, "package os does without"),
 	over("", "fcntl", "/proc", nil, "package os does without"),
 	over("", "openat", "/proc/sys", nil, "a limit's value is not known then"),
+	over("", "fstat", "/proc/sys", nil, "a limit's value is not known then"),
 	over("", "read", "/proc/sys", nil, "a limit's value is not known then"),
 	over("", "prlimit64", "", nil, "a limit's value is not known then"),
 	over("", "getrlimit", "", nil, "a limit's value is not known then"),
