@@ -46,7 +46,6 @@ type rig struct {
 	n     *inotify.Inotify // or nil
 	pid   int
 	fd    int
-	next  string // number
 	want  string // the events to be read, each once
 	named int
 

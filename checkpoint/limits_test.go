@@ -130,3 +130,49 @@ func TestFewDescriptors(t *testing.T) {
 		t.Errorf("the other process has events %q", got)
 	}
 }
+
+// A queue with room for a few, on a kernel of the test's own: draining takes what there
+// was room for, and neither it nor restoring invents an overflow.
+func TestSmallQueue(t *testing.T) {
+	kerneltest.SetKernel(t, "max_queued_events", 16)
+	for _, count := range []int{3, 15, 16, 40} {
+		dir := t.TempDir()
+		h := startHolder(t, 0, os.Geteuid())
+		h.do("new")
+		h.do("watch", "1", "IN_CREATE", dir)
+		n := newInotify(t)
+		restoreWatch(t, n, 1, dir, inotify.Create)
+		var want []inotify.Event
+		for i := range count {
+			name := fmt.Sprint("e", i)
+			touch(t, filepath.Join(dir, name))
+			if i < 16 {
+				want = append(want, inotify.Event{WD: 1, Mask: inotify.Create, Name: name})
+			}
+		}
+		if count > 16 {
+			want = append(want, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+		}
+		s := take(t, n, checkpoint.WithDrain())
+		wantEvents(t, s.Pending, want...)
+		wantEvents(t, tryAll(t, n))
+		fd := h.fd()
+		h.stop()
+		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, s.Pending, want...)
+		h.resume()
+		if rest := h.do("events"); rest != "" {
+			t.Errorf("events are left: %q", rest)
+		}
+	}
+	n := newInotify(t)
+	for i, path := range files(t, 40) {
+		restoreWatch(t, n, inotify.WD(10*i+10), path, inotify.Attrib)
+	}
+	r := restore(t, take(t, n))
+	wantSame(t, watches(t, r.Inotify), watches(t, n))
+	wantEvents(t, queued(t, r))
+}
