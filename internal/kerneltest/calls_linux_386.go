@@ -56,4 +56,6 @@ var runtimeCalls = []uintptr{
 	unix.SYS_TIMER_DELETE, unix.SYS_GETRANDOM, unix.SYS_MMAP, unix.SYS_MMAP2,
 	unix.SYS_SET_THREAD_AREA, unix.SYS_FUTEX_TIME64, unix.SYS_CLOCK_GETTIME64, unix.SYS_TIMER_SETTIME64,
 	unix.SYS_EPOLL_PWAIT2, unix.SYS_SENDMSG, unix.SYS_SOCKETCALL,
+	// Of the C library, with the race detector.
+	unix.SYS_CLONE3, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 }
