@@ -292,4 +292,8 @@ func TestOverflowWhileRestoring(t *testing.T) {
 	for _, w := range batch[:3] {
 		wantUsable(t, n, w.WD, w.Path)
 	}
+	wantError(t, n.RestoreWatches(context.Background(), batch), unix.ENOENT)
+	if readable(t, n) { // what was lost in the overflow is waited for no more
+		t.Error("there are records of watches that were removed again")
+	}
 }

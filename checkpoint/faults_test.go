@@ -17,7 +17,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,6 +72,7 @@ type process struct {
 	pid int
 }
 
+// startProcess starts one, which the end of its pid namespace ends.
 func startProcess() (*process, error) {
 	cmd := holderCommand("/proc/self/exe")
 	in, err := cmd.StdinPipe()
@@ -83,7 +83,6 @@ func startProcess() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	return &process{cmd: cmd, in: in, out: bufio.NewReader(out)}, cmd.Start()
 }
 

@@ -176,3 +176,30 @@ func TestSmallQueue(t *testing.T) {
 	wantSame(t, watches(t, r.Inotify), watches(t, n))
 	wantEvents(t, queued(t, r))
 }
+
+// At the limit of watches the next number cannot be read back, which is told, and it is
+// right all the same.
+func TestNextNumberAtTheLimit(t *testing.T) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+		return
+	}
+	needIoctl(t)
+	n := newInotify(t)
+	for i, path := range files(t, 2) {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
+	}
+	if err := n.SetNextWD(50); err != nil {
+		t.Fatal(err)
+	}
+	s := take(t, n)
+	n.Close()
+	kerneltest.OwnLimit(t, "max_inotify_watches", 2)
+	r := restore(t, s)
+	if told := gaps(r.NotRestored, "next_wd"); len(told) != 1 || !strings.Contains(told[0].Why, "max_inotify_watches (now 2)") {
+		t.Errorf("not restored: %v", r.NotRestored)
+	}
+	kerneltest.OwnLimit(t, "max_inotify_watches", 3)
+	if next, err := r.Inotify.NextWD(); next != 50 || err != nil {
+		t.Errorf("the next number is %d, %v", next, err)
+	}
+}

@@ -53,6 +53,8 @@ var runtimeCalls = append(ownRuntimeCalls,
 	unix.SYS_PRCTL, unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME,
 	unix.SYS_TIMER_DELETE, unix.SYS_GETRANDOM, unix.SYS_MMAP, unix.SYS_EPOLL_PWAIT2,
 	unix.SYS_SENDMSG,
+	// Of the C library, with the race detector.
+	unix.SYS_CLONE3, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 )
 
 func init() { maps.Copy(shapes, ownShapes) }
