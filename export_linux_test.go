@@ -3,12 +3,18 @@
 
 package inotify
 
-import "slices"
+import (
+	"runtime"
+	"slices"
+)
 
 // What the tests of package inotify_test must reach.
 
 // SetNextWDRequest is the ioctl's number on this processor.
-func SetNextWDRequest() uintptr { return setNextWDRequest() }
+func SetNextWDRequest() uintptr { return setNextWDRequest(runtime.GOARCH) }
+
+// SetNextWDRequestOn is the ioctl's number on any processor.
+func SetNextWDRequestOn(goarch string) uintptr { return setNextWDRequest(goarch) }
 
 // DecodeEvent decodes the record at the front of b and returns its size.
 func DecodeEvent(b []byte) (Event, int, error) {

@@ -19,8 +19,8 @@ const (
 	setNextWDOld     = 4<<29 | 4<<16 | 'I'<<8 // 0x80044900
 )
 
-func setNextWDRequest() uintptr {
-	switch runtime.GOARCH {
+func setNextWDRequest(goarch string) uintptr {
+	switch goarch {
 	case "mips", "mipsle", "mips64", "mips64le", "ppc64", "ppc64le", "sparc64":
 		return setNextWDOld
 	}
@@ -29,6 +29,6 @@ func setNextWDRequest() uintptr {
 
 // sysSetNext neither sleeps nor waits, so the scheduler is not told.
 func sysSetNext(fd int, wd WD) errno {
-	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), setNextWDRequest(), uintptr(wd))
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), setNextWDRequest(runtime.GOARCH), uintptr(wd))
 	return e
 }
