@@ -563,8 +563,8 @@ func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(),
 	if err := n.RemoveWatch(marker); err != nil {
 		t.Fatal(err)
 	}
-	queued := func() (bytes int) {
-		conn.Control(func(fd uintptr) { bytes, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	queued := func() (bytes uint32) {
+		conn.Control(func(fd uintptr) { bytes, _ = unix.IoctlGetUint32(int(fd), unix.TIOCINQ) })
 		return bytes
 	}
 	before := queued()
@@ -625,10 +625,10 @@ func TestCycleQueuesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	end, wait := startClimb(t, n, far)
-	most, samples := 0, 0
+	most, samples := uint32(0), 0
 	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); samples++ {
 		conn.Control(func(fd uintptr) {
-			if k, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
+			if k, err := unix.IoctlGetUint32(int(fd), unix.TIOCINQ); err == nil {
 				most = max(most, k)
 			}
 		})

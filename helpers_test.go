@@ -63,11 +63,7 @@ var children = map[string]func() error{
 // are pipes.
 func child(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(kerneltest.Executable(t), args...)
 	cmd.Env = append(os.Environ(), "INOTIFY_TEST_CHILD="+name)
 	return cmd
 }

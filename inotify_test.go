@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestNewFlags(t *testing.T) {
@@ -189,7 +190,7 @@ func TestFromFileBlocking(t *testing.T) {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
 				conn.Control(func(fd uintptr) {
-					if queued, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
+					if queued, err := unix.IoctlGetUint32(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
 						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED, for who reads elsewhere", queued, err)
 					}
 				})
@@ -340,6 +341,7 @@ func TestCloseWakesEveryReader(t *testing.T) {
 // Close is one close(2): it does not remove the watches, as those who hold a
 // duplicate would notice.
 func TestCloseRemovesNoWatch(t *testing.T) {
+	kerneltest.NeedDuplicates(t)
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	wd := add(t, n, path, inotify.Attrib)
@@ -533,6 +535,7 @@ func childLimitWatches() error {
 
 // In a user namespace of its own, whose limit is its own too.
 func TestLimitOfWatches(t *testing.T) {
+	kerneltest.NeedUserNamespaces(t)
 	dir := filepath.Dir(files(t, 5)[0])
 	inNamespace := func(name string) ([]byte, error) {
 		cmd := child(t, name, dir)

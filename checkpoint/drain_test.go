@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // drain takes the process's instance with what is pending.
@@ -29,6 +30,7 @@ func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
 
 func TestDrain(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	for _, blocking := range []bool{false, true} {
 		dir := t.TempDir()
 		h := startHolder(t, 0, os.Geteuid())
@@ -88,6 +90,7 @@ func TestDrain(t *testing.T) {
 // A full queue is taken whole, and nothing is invented.
 func TestDrainOverflow(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
@@ -141,6 +144,7 @@ func TestDrainOverflow(t *testing.T) {
 // nothing.
 func TestDrainNeedsAllStopped(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	needKcmp(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
@@ -182,6 +186,7 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 // record of that would signal him.
 func TestDrainSignalsNobody(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedFlags(t)
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "1", "IN_CREATE", t.TempDir())
@@ -203,6 +208,7 @@ func TestDrainSignalsNobody(t *testing.T) {
 // A frozen process is as good as a stopped one.
 func TestDrainFrozen(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	for _, freezer := range []struct{ name, mount, file, on, off, state, frozen string }{
 		{"version 1", "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED", "freezer.state", "FROZEN\n"},
 		{"version 2", "/sys/fs/cgroup", "cgroup.freeze", "1", "0", "cgroup.events", "frozen 1\n"},
@@ -279,6 +285,7 @@ func TestDrainOneThreadFrozen(t *testing.T) {
 // process goes on too early.
 func TestDrainKeepsWhatItTook(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	if runtime.NumCPU() < 2 {
 		t.Skip("this needs two processors, for something to happen meanwhile")
 	}
@@ -325,7 +332,8 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
-	cmd := holderCommand("/proc/self/exe")
+	kerneltest.NeedUserNamespaces(t)
+	cmd := holderCommand(kerneltest.AnyonesExecutable())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},

@@ -198,11 +198,7 @@ type holder struct {
 // number if it is not ours.
 func startHolder(t testing.TB, flags uintptr, uid int) *holder {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := holderCommand(self)
+	cmd := holderCommand(kerneltest.Executable(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: flags}
 	if uid != os.Geteuid() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}

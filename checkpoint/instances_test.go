@@ -110,11 +110,7 @@ func TestInstancesAreGrouped(t *testing.T) {
 // startHeir starts a process that inherits f as its descriptor 3.
 func startHeir(t testing.TB, f *os.File) *holder {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := holderCommand(self)
+	cmd := holderCommand(kerneltest.Executable(t))
 	cmd.ExtraFiles = []*os.File{f}
 	return startCommand(t, cmd)
 }

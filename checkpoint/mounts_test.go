@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // startMounter starts a holder in a mount namespace of its own, with a tmpfs on
@@ -24,6 +25,7 @@ func startMounter(t testing.TB) (*holder, string) {
 	t.Helper()
 	needLists(t)
 	needRoot(t)
+	kerneltest.NeedOpenat2(t) // for another root directory than ours
 	dir := t.TempDir()
 	h := startHolder(t, unix.CLONE_NEWNS, 0)
 	h.sh("mount -t tmpfs tmpfs " + dir)

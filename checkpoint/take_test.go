@@ -145,6 +145,7 @@ func fdOf(t testing.TB, n *inotify.Inotify) (fd int) {
 // Another process's instance is taken and left as it was.
 func TestTakeFD(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedFlags(t)
 	needHandles(t)
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
@@ -221,6 +222,7 @@ int main(int argc, char **argv)
 
 func TestTakeCProgram(t *testing.T) {
 	needLists(t)
+	kerneltest.NeedDuplicates(t)
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		t.Skip("this needs a C compiler: ", err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // read returns the snapshot that is in a text.
@@ -72,6 +73,7 @@ func (h *held) stop() {
 func holdPending(t *testing.T) *held {
 	t.Helper()
 	needsList(t)
+	kerneltest.NeedDuplicates(t)
 	ws := watchesOn(t, 7)
 	f := instance(t, ws...)
 	h := holdAlone(t, f)

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // TestMain also is the command itself, in the processes that tests start.
@@ -60,6 +62,13 @@ func TestMain(m *testing.M) {
 		main()
 	case "hold":
 		holdOn()
+	case "exec":
+		path, err := exec.LookPath(os.Args[1])
+		if err == nil {
+			err = unix.Exec(path, os.Args[1:], os.Environ())
+		}
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -103,11 +112,7 @@ func hasIoctl(t *testing.T) bool {
 // command prepares the command as a process of its own.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(kerneltest.Executable(t), args...)
 	// With -race a process otherwise sleeps for a second at its end.
 	cmd.Env = append(os.Environ(), "INOTIFYCTL_TEST_CHILD=command", "GORACE=atexit_sleep_ms=0")
 	return cmd

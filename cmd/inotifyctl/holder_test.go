@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // What other processes have, for the commands that look at it.
@@ -237,7 +238,7 @@ int main(int argc, char **argv)
 func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	if os.Geteuid() == 0 {
-		cmd.Path = "/proc/self/exe" // which may be in a folder that only root may enter
+		cmd.Path = kerneltest.AnyonesExecutable()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	return cmd

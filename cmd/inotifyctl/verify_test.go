@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestVerify(t *testing.T) {
@@ -34,6 +35,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyFindsDifferences(t *testing.T) {
 	needsList(t)
+	kerneltest.NeedFlags(t)
 	h := holdAlone(t, instance(t, watchesOn(t, 1, 7, 9)...), "move=3:12")
 	_, text, _ := call("dump", h.arg())
 	s := read(t, text)

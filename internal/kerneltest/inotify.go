@@ -8,10 +8,13 @@ package kerneltest
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 )
@@ -91,6 +94,50 @@ func NeedIoctl(t testing.TB) {
 	if err := NewInotify(t).SetNextWD(1); err != nil {
 		t.Skip("this needs the ioctl: ", err)
 	}
+}
+
+// NeedDuplicates skips the test where a duplicate of an instance gives its records in
+// another order of bytes than the processor's. qemu-user turns only those that are read
+// from the descriptor that inotify_init1 returned.
+func NeedDuplicates(t testing.TB) {
+	t.Helper()
+	n := NewInotify(t)
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heir.Close()
+	wd, err := n.AddWatch("/", inotify.DeleteSelf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.RemoveWatch(wd); err != nil {
+		t.Fatal(err)
+	}
+	if ev, _, _ := heir.TryReadEvent(); uint32(ev.WD) == bits.ReverseBytes32(uint32(wd)) {
+		t.Skip("this needs duplicates whose events are in the processor's order of bytes")
+	}
+}
+
+// NeedFlags skips the test where fdinfo has the flags of open(2) in another processor's
+// numbers: with qemu-user, in those of the kernel's own, which are not MIPS's.
+func NeedFlags(t testing.TB) {
+	t.Helper()
+	conn, err := NewInotify(t).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) {
+		text, _ := os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd))
+		var pos, flags int
+		if n, _ := fmt.Sscanf(string(text), "pos: %d\nflags: %o", &pos, &flags); n == 2 && flags&unix.O_NONBLOCK == 0 {
+			t.Skipf("this needs the processor's own flags in fdinfo, and O_NONBLOCK is not in %#o", flags)
+		}
+	})
 }
 
 // NeedLists skips the test where the kernel lists no watches.

@@ -10,8 +10,10 @@ package kerneltest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -91,6 +93,34 @@ func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, err
 		t.Skip("this needs seccomp: ", err)
 	}
 	runtime.KeepAlive(filter)
+}
+
+// HasOpenat2 reports whether the kernel has openat2 (Linux 5.6).
+func HasOpenat2() bool {
+	fd, err := unix.Openat2(unix.AT_FDCWD, "/", &unix.OpenHow{Flags: unix.O_PATH})
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err != unix.ENOSYS
+}
+
+// NeedOpenat2 skips the test where the kernel lacks it.
+func NeedOpenat2(t testing.TB) {
+	t.Helper()
+	if !HasOpenat2() {
+		t.Skip("this needs openat2")
+	}
+}
+
+// NeedUserNamespaces skips the test where a process cannot have one of its own. To find
+// out by mapping users would leak the pipe by which package syscall does that.
+func NeedUserNamespaces(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	if err := cmd.Run(); err != nil {
+		t.Skip("this needs a user namespace: ", err)
+	}
 }
 
 // AsNobody gives up root's rights to files on the test's thread.

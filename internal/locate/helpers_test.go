@@ -87,7 +87,11 @@ var lacks = map[string]func(t testing.TB){
 		dropReadSearch(t)
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 	},
-	noOpenat2: func(t testing.TB) { failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS) },
+	noOpenat2: func(t testing.TB) {
+		if kerneltest.HasOpenat2() {
+			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
+		}
+	},
 	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
 		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
@@ -112,13 +116,11 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 	if namespace != 0 {
 		needNamespaces(t)
 	}
-	self, err := os.Executable()
-	try(t, err)
 	for _, lack := range lacking {
 		t.Run(lack, func(t *testing.T) {
 			runtime.LockOSThread() // never unlocked: the thread keeps what it lacks, and ends
 			parent, _, _ := strings.Cut(t.Name(), "/")
-			cmd := exec.Command(self, "-test.v", "-test.run=^"+parent+"$")
+			cmd := exec.Command(kerneltest.Executable(t), "-test.v", "-test.run=^"+parent+"$")
 			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack, "GORACE=atexit_sleep_ms=0")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: namespace}
 			lacks[lack](t)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -405,6 +406,9 @@ func TestResolve(t *testing.T) {
 		"with zero byte": {dir + "/f\x00", nil, "", "not an absolute path"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "through /proc" {
+				kerneltest.NeedOpenat2(t)
+			}
 			o := locate.Options{Resolve: func(got inotify.Watch) (string, error) {
 				if got != w {
 					t.Errorf("asked for %+v, want %+v", got, w)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -238,6 +239,9 @@ func TestMountsOfOneFilesystem(t *testing.T) {
 // ours. prefix leads to that from ours.
 func insideRoot(t *testing.T, lack string, pid int, prefix string) {
 	t.Helper()
+	if lack != noOpenat2 {
+		kerneltest.NeedOpenat2(t)
+	}
 	n := newInotify(t)
 	z := map[string]uint32{}
 	for path, mode := range zoo(t, mkdir(t, prefix+"/box")) {
@@ -342,6 +346,9 @@ func TestOtherMountNamespace(t *testing.T) {
 	if !child {
 		return
 	}
+	if lack != noOpenat2 {
+		kerneltest.NeedOpenat2(t)
+	}
 	dir := mkdir(t, tmpfs(t)+"/there")
 	pid := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `mount -t tmpfs locate "$1"; mkdir "$1/in"; : >"$1/in/f"`, dir)
 	prefix := fmt.Sprint("/proc/", pid, "/root")
@@ -373,6 +380,7 @@ func TestChrootInOtherMountNamespace(t *testing.T) {
 	if !child {
 		return
 	}
+	kerneltest.NeedOpenat2(t)
 	dir := t.TempDir()
 	pid := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
 		mount -t tmpfs locate "$1"

@@ -307,7 +307,7 @@ func mayWait(m *Mount) error {
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its
 // root directory, which no symbolic link leaves, and through no link of /proc
-// that is none of text. The last link is not followed.
+// that is none of text, which only openat2 can refuse. The last link is not followed.
 func (p *process) lookup(path *byte, flags int) (int, errno) {
 	flags |= unix.O_PATH | unix.O_NOFOLLOW
 	switch {

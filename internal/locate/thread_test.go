@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -118,9 +119,7 @@ func TestMainThread(t *testing.T) {
 	for _, dir := range []string{"/proc", "/x"} {
 		mkdir(t, root+dir)
 	}
-	self, err := os.Executable()
-	try(t, err)
-	cmd := exec.Command(self)
+	cmd := exec.Command(kerneltest.Executable(t))
 	cmd.Dir = root + "/x"
 	cmd.Env = append(os.Environ(), mainThreadRoot+"="+root, "GOMAXPROCS=1", "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: ownNamespace}

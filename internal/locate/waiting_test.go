@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -68,11 +70,13 @@ const (
 	fuseForget      = 2
 	fuseGetattr     = 3
 	fuseInit        = 26
+	fuseAccess      = 34
 	fuseBatchForget = 42
 )
 
 func (d *daemon) serve() {
-	le := binary.NativeEndian
+	// The kernel's order of bytes, which under qemu-user need not be ours.
+	var order binary.ByteOrder = binary.LittleEndian
 	request := make([]byte, 1<<20)
 	ids := make(map[string]uint64)
 	for {
@@ -83,40 +87,44 @@ func (d *daemon) serve() {
 		if err != nil {
 			return
 		}
+		if order.Uint32(request[4:]) == bits.ReverseBytes32(fuseInit) { // it comes first
+			order = binary.BigEndian
+		}
 		var answer []byte
 		failed := int32(0)
 		attributes := func(id uint64) []byte {
 			b := make([]byte, 88)
-			le.PutUint64(b, id)
-			le.PutUint32(b[60:], unix.S_IFDIR|0o755)
-			le.PutUint32(b[64:], 2) // links
+			order.PutUint64(b, id)
+			order.PutUint32(b[60:], unix.S_IFDIR|0o755)
+			order.PutUint32(b[64:], 2) // links
 			return b
 		}
-		switch le.Uint32(request[4:]) {
+		switch order.Uint32(request[4:]) {
 		case fuseForget, fuseBatchForget:
 			continue
 		case fuseInit:
 			answer = make([]byte, 64)
-			le.PutUint32(answer, 7)
-			le.PutUint32(answer[4:], 31)
-			le.PutUint32(answer[20:], 4096) // the largest write
+			order.PutUint32(answer, 7)
+			order.PutUint32(answer[4:], 31)
+			order.PutUint32(answer[20:], 4096) // the largest write
 		case fuseLookup: // what is answered is not valid for any time
 			name := string(request[40 : n-1])
 			if ids[name] == 0 {
 				ids[name] = uint64(len(ids)) + 2
 			}
 			answer = make([]byte, 40)
-			le.PutUint64(answer, ids[name])
+			order.PutUint64(answer, ids[name])
 			answer = append(answer, attributes(ids[name])...)
+		case fuseAccess: // everybody may
 		case fuseGetattr:
-			answer = append(make([]byte, 16), attributes(le.Uint64(request[16:]))...)
+			answer = append(make([]byte, 16), attributes(order.Uint64(request[16:]))...)
 		default:
 			failed = -int32(unix.ENOSYS)
 		}
 		header := make([]byte, 16, 16+len(answer))
-		le.PutUint32(header, uint32(16+len(answer)))
-		le.PutUint32(header[4:], uint32(failed))
-		le.PutUint64(header[8:], le.Uint64(request[8:]))
+		order.PutUint32(header, uint32(16+len(answer)))
+		order.PutUint32(header[4:], uint32(failed))
+		order.PutUint64(header[8:], order.Uint64(request[8:]))
 		d.dev.Write(append(header, answer...))
 	}
 }
@@ -283,6 +291,7 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
+	kerneltest.NeedOpenat2(t)
 	dir := t.TempDir()
 	d := fuse(t, dir)
 	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
