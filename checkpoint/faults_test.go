@@ -706,10 +706,7 @@ func TestFaults(t *testing.T) {
 
 // faultsCommand starts this program in namespaces of its own.
 func faultsCommand(t *testing.T) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := kerneltest.Executable(t)
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "INOTIFY_TEST_FAULTS_CHILD=1")
 	cmd.SysProcAttr = kerneltest.OwnProc()

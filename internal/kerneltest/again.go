@@ -24,10 +24,7 @@ func Again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	if os.Getenv(name) == t.Name() {
 		return true
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := Executable(t)
 	var out bytes.Buffer
 	cmd := exec.Command(self, "-test.v", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), name+"="+t.Name(), "GORACE=atexit_sleep_ms=0")
@@ -35,7 +32,7 @@ func Again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	if err := cmd.Start(); err != nil {
 		t.Skip("this needs to start a process so: ", err)
 	}
-	err = cmd.Wait()
+	err := cmd.Wait()
 	said := func(what string) bool { return bytes.Contains(out.Bytes(), []byte("--- "+what+": "+t.Name()+" ")) }
 	switch {
 	case err != nil:

@@ -290,8 +290,7 @@ var tolerances = []kerneltest.Tolerance{
 
 // TestFaults fails each call of each operation.
 func TestFaults(t *testing.T) {
-	self, err := os.Executable()
-	try(t, err)
+	self := kerneltest.Executable(t)
 	f := kerneltest.FaultTest{
 		Command: func() *exec.Cmd {
 			cmd := exec.Command(self)
