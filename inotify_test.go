@@ -535,15 +535,11 @@ func childLimitWatches() error {
 
 // In a user namespace of its own, whose limit is its own too.
 func TestLimitOfWatches(t *testing.T) {
-	kerneltest.NeedUserNamespaces(t)
+	attr := kerneltest.OwnUsers(t)
 	dir := filepath.Dir(files(t, 5)[0])
 	inNamespace := func(name string) ([]byte, error) {
 		cmd := child(t, name, dir)
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
+		cmd.SysProcAttr = attr
 		return cmd.CombinedOutput()
 	}
 	out, err := inNamespace("limit watches")

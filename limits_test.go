@@ -87,7 +87,7 @@ func (l *live) check() {
 }
 
 func TestLimitOfInstances(t *testing.T) {
-	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
 	l := newLive(t)
@@ -119,7 +119,7 @@ func TestLimitOfInstances(t *testing.T) {
 }
 
 func TestLimitOfWatchesWhileRestoring(t *testing.T) {
-	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
 	kerneltest.OwnLimit(t, "max_inotify_watches", 100)

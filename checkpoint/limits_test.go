@@ -180,7 +180,7 @@ func TestSmallQueue(t *testing.T) {
 // At the limit of watches the next number cannot be read back, which is told, and it is
 // right all the same.
 func TestNextNumberAtTheLimit(t *testing.T) {
-	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
 	needIoctl(t)

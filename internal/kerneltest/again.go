@@ -46,7 +46,9 @@ func Again(t *testing.T, attr *syscall.SysProcAttr) bool {
 }
 
 // OwnUsers has a process start in a user namespace of its own, as root there.
-func OwnUsers() *syscall.SysProcAttr {
+func OwnUsers(t testing.TB) *syscall.SysProcAttr {
+	t.Helper()
+	NeedUserNamespaces(t)
 	return &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
