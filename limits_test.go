@@ -234,34 +234,40 @@ func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, s
 	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 }
 
-// A queue that overflows while the cycle climbs: what it had room for is delivered,
-// and readers are told.
+// A queue that is full before the cycle climbs, or fills before it is told that it has
+// arrived: what there was room for is delivered, and readers are told of the rest.
 func TestOverflowWhileClimbing(t *testing.T) {
 	size := queueSize(t)
 	withoutIoctl(t)
-	n := newInotify(t)
-	dir, paths := t.TempDir(), files(t, 1)
-	wd := add(t, n, dir, inotify.MovedTo)
-	filled := false
-	fill := func(inotify.Progress) {
-		if !filled {
-			filled = true
-			move(t, dir, "x", size+100)
+	for _, early := range []bool{true, false} {
+		n := newInotify(t)
+		dir, paths := t.TempDir(), files(t, 1)
+		wd := add(t, n, dir, inotify.MovedTo)
+		filled := false
+		fill := func() {
+			if !filled {
+				filled = true
+				move(t, dir, "x", size+100)
+			}
 		}
+		if early {
+			fill()
+		}
+		if err := n.RestoreWatch(t.Context(), 3000, paths[0], inotify.Attrib,
+			inotify.WithProgress(func(inotify.Progress) { fill() })); err != nil {
+			t.Fatal(err)
+		}
+		if !filled {
+			t.Fatal("there was no progress")
+		}
+		evs := pending(t, n)
+		overflow := slices.Index(evs, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+		if overflow != len(evs)-1 || overflow < size-100 {
+			t.Errorf("early %t: %d events, the overflow is the %dth", early, len(evs), overflow)
+		}
+		wantMoves(t, evs[:max(overflow, 0)], wd, "x", overflow)
+		wantUsable(t, n, 3000, paths[0])
 	}
-	if err := n.RestoreWatch(t.Context(), 3000, paths[0], inotify.Attrib, inotify.WithProgress(fill)); err != nil {
-		t.Fatal(err)
-	}
-	if !filled {
-		t.Fatal("there was no progress")
-	}
-	evs := pending(t, n)
-	overflow := slices.Index(evs, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
-	if overflow != len(evs)-1 || overflow < size-100 {
-		t.Errorf("%d events, the overflow is the %dth", len(evs), overflow)
-	}
-	wantMoves(t, evs[:overflow], wd, "x", overflow)
-	wantUsable(t, n, 3000, paths[0])
 }
 
 // wantUsable uses a watch for Attrib, and removes it.
