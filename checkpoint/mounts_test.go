@@ -209,6 +209,7 @@ func TestProcfsAndSysfs(t *testing.T) {
 	for _, path := range []string{"/proc/sys/kernel/hostname", "/sys/kernel/mm", "/sys/kernel"} {
 		if _, err := os.Stat(path); err == nil {
 			paths = append(paths, path)
+			kerneltest.KeepCached(t, path)
 		}
 	}
 	if len(paths) == 0 {

@@ -158,6 +158,7 @@ func TestWeakIdentityIsTold(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	restoreWatch(t, n, 1, files(t, 1)[0], inotify.Attrib)
+	kerneltest.KeepCached(t, "/proc/sys/kernel")
 	restoreWatch(t, n, 2, "/proc/sys/kernel", inotify.Attrib)
 	s := take(t, n, checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		if w.WD == 2 {

@@ -47,6 +47,18 @@ func Mount(t testing.TB, source, target, kind string, flags uintptr, data string
 	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 }
 
+// KeepCached keeps a name in the kernel's cache until the test ends. A watch does not:
+// when procfs has forgotten a name of /proc/sys, the next look-up makes another inode,
+// and no path leads to the watched one any more (Linux 6.18).
+func KeepCached(t testing.TB, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+}
+
 // DropCaches has the kernel forget the names and inodes that nobody uses.
 func DropCaches(t testing.TB) {
 	t.Helper()

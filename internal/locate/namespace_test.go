@@ -413,6 +413,7 @@ func TestProcAndSysfs(t *testing.T) {
 			t.Logf("not here: %v", err)
 			continue
 		}
+		kerneltest.KeepCached(t, path)
 		var w inotify.Watch
 		for _, w = range lines(t, n) {
 			if w.WD == wd {
