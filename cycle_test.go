@@ -777,3 +777,63 @@ func TestCycleWhenNumbersBecomeFree(t *testing.T) {
 		inotify.Event{WD: wd / 2, Mask: inotify.Ignored},
 		inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
 }
+
+// sharer returns another Inotify of the same instance.
+func sharer(t *testing.T, n *inotify.Inotify) *inotify.Inotify {
+	t.Helper()
+	dup, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := inotify.FromFile(dup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { heir.Close() })
+	return heir
+}
+
+// Others who hold the instance know nothing of the climb. The error tells whether one
+// of them has the number or it was only passed.
+func TestCycleWhenOthersCome(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	const wd = 100_000_000
+	n := newInotify(t)
+	heir := sharer(t, n)
+	climb := func(meanwhile func(inotify.WD) error) error {
+		t.Helper()
+		_, wait := startClimb(t, n, wd)
+		if err := meanwhile(wd); err != nil {
+			t.Log(err) // the climb was faster
+		}
+		err := wait()
+		pending(t, n)
+		if err := heir.SetNextWD(1); err != nil {
+			t.Fatal(err)
+		}
+		return err
+	}
+	var passed *inotify.CycleError
+	err := climb(func(wd inotify.WD) error { return heir.SetNextWD(wd + 10) })
+	if !errors.As(err, &passed) || !errors.Is(err, errors.ErrUnsupported) || passed.WD != wd || passed.Next < wd+10 {
+		t.Errorf("error %v (%+v), want one that the number was passed", err, passed)
+	}
+	wantUntouched(t, n, watches(t, newInotify(t)))
+	var taken *inotify.WDError
+	path := files(t, 1)[0]
+	for range 200 {
+		err = climb(func(wd inotify.WD) error { return heir.RestoreWatch(t.Context(), wd, path, inotify.Attrib) })
+		if errors.As(err, &taken) {
+			break
+		}
+		wantError(t, err, errors.ErrUnsupported)
+	}
+	if taken == nil || taken.Want != wd || taken.Got <= wd {
+		t.Errorf("error %v (%+v), want one that the number is taken", err, taken)
+	}
+	if ws := watches(t, n); len(ws) != 1 || ws[0].WD != wd || ws[0].Mask != inotify.Attrib {
+		t.Errorf("watches %v, want the one that was added meanwhile", ws)
+	}
+	wantEvents(t, pending(t, n))
+}

@@ -664,17 +664,9 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 		t.Skip("this needs IN_MASK_CREATE, without which it can do little on an instance that others hold")
 	}
 	n := newInotify(t)
-	dup, err := n.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	heir, err := inotify.FromFile(dup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer heir.Close()
+	heir := sharer(t, n)
 	there := 0
-	err = n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
+	err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
 		inotify.WithProgress(func(inotify.Progress) {
 			there = len(watches(t, heir))
 			n.Close()
