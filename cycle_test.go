@@ -837,3 +837,31 @@ func TestCycleWhenOthersCome(t *testing.T) {
 	}
 	wantEvents(t, pending(t, n))
 }
+
+// Where no other instance can be had, or none that climbs, there is no estimate.
+func TestCycleWithoutEstimate(t *testing.T) {
+	for name, hinder := range map[string]func(t *testing.T){
+		"no instance": func(t *testing.T) {
+			failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
+		},
+		"no watch": func(t *testing.T) {
+			next, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(next)
+			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 0, uint32(next), false, unix.ENOMEM)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withoutIoctl(t)
+			n := newInotify(t)
+			hinder(t)
+			err := n.RestoreWatch(t.Context(), 5000, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+			var cycle *inotify.CycleError
+			if !errors.As(err, &cycle) || cycle.Steps != 4999 || cycle.Estimate != 0 || strings.Contains(err.Error(), "about") {
+				t.Errorf("error %v (%+v), want one of 4999 steps and no estimate", err, cycle)
+			}
+		})
+	}
+}
