@@ -160,13 +160,13 @@ func tmpfs(t testing.TB) string {
 	return dir
 }
 
-// ext4 returns a directory with an ext4 filesystem of its own.
-func ext4(t testing.TB) string {
+// ext4 returns a directory with an ext4 filesystem of its own, made with options.
+func ext4(t testing.TB, options ...string) string {
 	t.Helper()
 	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{
 		{"truncate", "-s", "16M", image},
-		{"mkfs.ext4", "-q", "-F", image},
+		append(append([]string{"mkfs.ext4", "-q", "-F"}, options...), image),
 		{"mount", "-o", "loop,lazytime", image, dir},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {

@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// at answers a path for each watch.
+func at(path string) locate.Options {
+	return locate.Options{Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+}
+
+func wantAmbiguous(t *testing.T, p locate.Place) {
+	t.Helper()
+	if wantNone(t, p); !errors.Is(p.Err, locate.ErrAmbiguous) {
+		t.Errorf("error %v, want %v", p.Err, locate.ErrAmbiguous)
+	}
+}
+
+// With an index, by itself or as nfs_export needs one, the hard links of a lower
+// layer's file are one inode.
+func TestOverlayIndexJoinsHardLinks(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, options := range []string{"", ",index=off", ",index=on", ",index=on,nfs_export=on"} {
+		base := tmpfs(t)
+		lower := mkdir(t, base+"/lower")
+		try(t, os.Link(touch(t, lower+"/a"), lower+"/b"))
+		dir := overlay(t, mkdir(t, base+"/upper"), lower, options)
+		n := newInotify(t)
+		a, b := watch(t, n, dir+"/a"), watch(t, n, dir+"/b")
+		switch p := find(t, 0, a, at(dir+"/b")); {
+		case a.WD == b.WD:
+			wantPath(t, p, dir+"/b")
+		default:
+			wantAmbiguous(t, p)
+		}
+		if strings.Contains(options, "=on") && a.WD != b.WD {
+			t.Skipf("this needs an index, which this overlay has not made with %q", options)
+		}
+	}
+}
+
+// layers returns a directory with an overlay of lower layers, given one by one
+// (Linux 6.5).
+func layers(t testing.TB, lower ...string) string {
+	t.Helper()
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	try(t, err)
+	defer unix.Close(fs)
+	for _, l := range lower {
+		if err := unix.FsconfigSetString(fs, "lowerdir+", l); err != nil {
+			t.Skip("this needs lowerdir+: ", err)
+		}
+	}
+	try(t, unix.FsconfigSetString(fs, "xino", "off"))
+	try(t, unix.FsconfigCreate(fs))
+	made, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	try(t, err)
+	defer unix.Close(made)
+	dir := t.TempDir()
+	try(t, unix.MoveMount(made, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH))
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// Files of several layers whose filesystems have no UUID can have equal handles.
+func TestOverlayOfLayersWithoutUUID(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	one, two, empty := ext4(t, "-U", "clear"), ext4(t, "-U", "clear"), tmpfs(t)
+	touch(t, one+"/a")
+	n := newInotify(t)
+	for name, test := range map[string]struct {
+		dir    string
+		others bool // it has a layer that the file could be in
+	}{
+		"two":                 {mountLayers(t, one+":"+two), true},
+		"two, one by one":     {layers(t, one, two), true},
+		"one":                 {mountLayers(t, one), false},
+		"another one as well": {mountLayers(t, one+":"+empty), true},
+	} {
+		w := watch(t, n, test.dir+"/a")
+		if w.Handle.Type != 0xf8 {
+			t.Skip("this needs handles that are made of those of the layers")
+		}
+		p := find(t, 0, w, at(test.dir+"/a"))
+		if t.Log(name); test.others {
+			wantAmbiguous(t, p)
+		} else {
+			wantPath(t, p, test.dir+"/a")
+		}
+	}
+}
+
+func mountLayers(t testing.TB, lower string) string {
+	t.Helper()
+	dir := t.TempDir()
+	data := "lowerdir=" + lower + ",xino=off"
+	if !strings.Contains(lower, ":") {
+		upper := tmpfs(t)
+		data += ",upperdir=" + mkdir(t, upper+"/upper") + ",workdir=" + mkdir(t, upper+"/work")
+	}
+	mount(t, "locate", dir, "overlay", 0, data)
+	return dir
+}
