@@ -210,26 +210,16 @@ type dirent struct {
 	name  []byte
 }
 
-// cutDirent returns the first entry of what getdents64 wrote, and the rest; it
-// returns no rest if there is no further entry.
+// cutDirent returns the first entry of what getdents64 wrote, and the rest.
 //
 // An entry: u64 inode, s64 offset, u16 length of the entry, u8 type, name, zero
 // bytes.
-func cutDirent(buf []byte) (d dirent, rest []byte, ok bool) {
-	const header = 19
-	if len(buf) < header+1 {
-		return d, nil, false
-	}
-	length := int(binary.NativeEndian.Uint16(buf[16:]))
-	if length <= header || length > len(buf) {
-		return d, nil, false
-	}
-	d.inode = binary.NativeEndian.Uint64(buf)
-	d.kind = buf[18]
-	end := bytes.IndexByte(buf[header:length], 0)
-	if end < 0 {
-		return d, nil, false
-	}
-	d.name = buf[header : header+end]
-	return d, buf[length:], true
+func cutDirent(buf []byte) (d dirent, rest []byte) {
+	length := binary.NativeEndian.Uint16(buf[16:])
+	name := buf[19:length]
+	return dirent{
+		inode: binary.NativeEndian.Uint64(buf),
+		kind:  buf[18],
+		name:  name[:bytes.IndexByte(name, 0)],
+	}, buf[length:]
 }
