@@ -72,6 +72,7 @@ const (
 	noHandles = "without CAP_DAC_READ_SEARCH"
 	noFID     = "without AT_HANDLE_FID"
 	noNames   = "without name_to_handle_at"
+	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
 	noOpenat2 = "without openat2"
 	noUnshare = "without unshare(CLONE_FS)"
 	noThread  = "killed by unshare(CLONE_FS)"
@@ -87,6 +88,7 @@ var lacks = map[string]func(t testing.TB){
 		dropReadSearch(t)
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 	},
+	onlyOpen:  func(t testing.TB) { failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.EPERM) },
 	noOpenat2: func(t testing.TB) { failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS) },
 	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
@@ -323,14 +325,14 @@ func wantNone(t testing.TB, p locate.Place, words ...string) {
 // needHandles skips where handles cannot be opened.
 func needHandles(t testing.TB) {
 	t.Helper()
-	h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, os.TempDir(), 0)
-	if err != nil {
-		t.Skip("this needs file handles: name_to_handle_at: ", err)
+	w := watch(t, newInotify(t), os.TempDir())
+	if w.Handle.Bytes == "" {
+		t.Skip("this needs file handles, and fdinfo has none")
 	}
 	dir, err := os.Open(os.TempDir())
 	try(t, err)
 	defer dir.Close()
-	fd, err := unix.OpenByHandleAt(int(dir.Fd()), h, unix.O_PATH)
+	fd, err := unix.OpenByHandleAt(int(dir.Fd()), unix.NewFileHandle(w.Handle.Type, []byte(w.Handle.Bytes)), unix.O_PATH)
 	if err != nil {
 		t.Skip("this needs to open file handles: open_by_handle_at: ", err)
 	}

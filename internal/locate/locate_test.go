@@ -65,7 +65,7 @@ func wantZoo(t *testing.T, z map[string]uint32, o locate.Options) *locate.Result
 }
 
 // everyWay is how a filesystem's zoo is looked for.
-var everyWay = []string{asIs, noHandles, noFID, noNames, noOpenat2}
+var everyWay = []string{asIs, noHandles, noFID, noNames, onlyOpen, noOpenat2}
 
 // wantEvery wants a zoo found by handles alone, where the test's process lacks
 // nothing that this needs, or by a search that begins with hint.
@@ -108,6 +108,14 @@ func TestTmpfs(t *testing.T) {
 func TestExt4(t *testing.T) {
 	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
 		dir := ext4(t)
+		wantEvery(t, lack, zoo(t, dir), dir)
+	}
+}
+
+// A filesystem whose directories do not say what kind of file an entry is.
+func TestExt4WithoutFileTypes(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, noHandles, noNames); child {
+		dir := ext4(t, "-O", "^filetype")
 		wantEvery(t, lack, zoo(t, dir), dir)
 	}
 }
@@ -368,6 +376,36 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 	})
 }
 
+// The kernel's cache has the removed name alone.
+func TestRemovedNameAlone(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := ext4(t)
+	n := newInotify(t)
+	w := coldWatch(t, n, touch(t, dir+"/x"))
+	f, err := os.Open(dir + "/x")
+	try(t, err)
+	defer f.Close()
+	try(t, os.Link(dir+"/x", mkdir(t, dir+"/d")+"/y"))
+	try(t, os.Remove(dir+"/x"))
+	dropCaches(t)
+	p := find(t, 0, w, byHandles)
+	if wantNone(t, p, fmt.Sprintf("%q was removed, and 1 hard links", dir+"/x"), "a search can find"); p.Mode != unix.S_IFREG {
+		t.Errorf("mode %o is not known", p.Mode)
+	}
+	touch(t, dir+"/x") // which is another file
+	dropCaches(t)
+	wantNone(t, find(t, 0, w, byHandles), "was removed, and 1 hard links")
+	try(t, os.Rename(dir+"/d/y", dir+"/x"))
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
+	touch(t, dir+"/x (deleted)")
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
+}
+
 // A file is renamed over another whose inode is watched.
 func TestRenamedOver(t *testing.T) {
 	dir, n := t.TempDir(), newInotify(t)
@@ -421,6 +459,32 @@ func TestResolve(t *testing.T) {
 				t.Errorf("error %v does not wrap %v", p.Err, test.err)
 			}
 		})
+	}
+}
+
+// The context's end ends the asking, and what was said stays.
+func TestContextWhileResolving(t *testing.T) {
+	dir, n := t.TempDir(), newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, dir+"/g"))}
+	boom := errors.New("boom")
+	for last := range ws {
+		ctx, cancel := context.WithCancel(context.Background())
+		asked := 0
+		o := locate.Options{Level: locate.Search, Resolve: func(w inotify.Watch) (string, error) {
+			if asked++; asked == last+1 {
+				cancel()
+			}
+			return "", boom
+		}}
+		res, err := locate.Paths(ctx, proc(t, 0), ws, o)
+		if !errors.Is(err, context.Canceled) || asked != last+1 || res.Decoded || res.Entries != 0 {
+			t.Fatalf("error %v, asked %d times, %+v; want the context's error after %d", err, asked, res, last+1)
+		}
+		for i, p := range res.Places {
+			if wantNone(t, p); errors.Is(p.Err, boom) != (i <= last) || errors.Is(p.Err, context.Canceled) != (i > last) {
+				t.Errorf("of %d asked, place %d: error %v", asked, i, p.Err)
+			}
+		}
 	}
 }
 

@@ -55,6 +55,8 @@ func TestMountLines(t *testing.T) {
 		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *locate.Mount) { m.Point = "/ " })},
 		"and the source":      {replace("/dev/root", `\043x`), change(func(m *locate.Mount) { m.Source = "#x" })},
 		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *locate.Mount) { m.Point = `/\9\77\8888\` })},
+		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *locate.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
+		"all octal digits":    {replace("/mnt2", `/\067\377`), change(func(m *locate.Mount) { m.Point = "/7\xff" })},
 		"no byte":             {replace("/mnt2", `/\777`), change(func(m *locate.Mount) { m.Point = `/\777` })},
 		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
 		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},

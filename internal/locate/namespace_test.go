@@ -194,6 +194,41 @@ func TestHiddenMountIsSaid(t *testing.T) {
 	}
 }
 
+// What is compared by watches of our own, as handles can be opened but not had.
+func TestHandlesThatCannotBeCompared(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, onlyOpen); !child {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	w, root := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), watch(t, n, dir)
+	bind(t, dir, t.TempDir()) // another candidate
+	wantPath(t, find(t, 0, w, byHandles), dir+"/a/f")
+	wantPath(t, find(t, 0, root, byHandles), dir)
+	mount(t, "locate", dir+"/a", "tmpfs", 0, "")
+	touch(t, dir+"/a/f")
+	for _, m := range mountedAt(t, w.Device) {
+		if m != dir {
+			try(t, unix.Unmount(m, unix.MNT_DETACH))
+		}
+	}
+	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("it is at %q, hidden by the tmpfs mounted on %q", dir+"/a/f", dir+"/a"))
+}
+
+// mountedAt returns the mount points of a device.
+func mountedAt(t testing.TB, dev inotify.Device) (points []string) {
+	t.Helper()
+	f, err := os.Open("/proc/self/mountinfo")
+	try(t, err)
+	defer f.Close()
+	for m, err := range locate.Mounts(f) {
+		if try(t, err); m.Device == dev {
+			points = append(points, m.Point)
+		}
+	}
+	return points
+}
+
 // Of several mounts that hide it, the deepest is named.
 func TestWhatHidesIsSaid(t *testing.T) {
 	if !inNamespace(t) {
