@@ -70,6 +70,7 @@ func openDescriptors() []string {
 const (
 	asIs      = "as is"
 	noHandles = "without CAP_DAC_READ_SEARCH"
+	noRights  = "without root's rights to files"
 	noFID     = "without AT_HANDLE_FID"
 	noNames   = "without name_to_handle_at"
 	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
@@ -81,6 +82,13 @@ const (
 var lacks = map[string]func(t testing.TB){
 	asIs:      func(testing.TB) {},
 	noHandles: dropReadSearch,
+	noRights: func(t testing.TB) {
+		for _, right := range []uintptr{unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER} {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, right, 0, 0, 0); err != nil && os.Geteuid() == 0 {
+				t.Skip("this needs to drop a capability: ", err)
+			}
+		}
+	},
 	noFID: func(t testing.TB) {
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 4, 0x200, unix.EINVAL)
 	},
