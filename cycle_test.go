@@ -73,6 +73,10 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 		} else if !strings.Contains(e.Error(), "fresh instance") {
 			t.Errorf("%q does not say what to do", e)
 		}
+		// A limit below none is none.
+		if err := newInotify(t).RestoreWatch(t.Context(), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
+			t.Error(err)
+		}
 		// It is one step less from here.
 		if err := n.RestoreWatch(t.Context(), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
 			t.Error(err)
@@ -233,7 +237,7 @@ func TestCycleStopsWithItsContext(t *testing.T) {
 		var last inotify.Progress
 		err := n.RestoreWatch(ctx, far, files(t, 1)[0], inotify.AllEvents,
 			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
-				if p.WD != far || p.Done <= last.Done || p.Steps != far-1 || p.Elapsed <= last.Elapsed || p.Remaining() <= 0 {
+				if p.WD != far || p.Done <= last.Done || p.Steps != far-1 || p.Elapsed < last.Elapsed+100*time.Millisecond || p.Remaining() <= 0 {
 					t.Errorf("progress %+v after %+v", p, last)
 				}
 				if last = p; p.Done > 0 {
@@ -328,6 +332,17 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 func TestProgressAtTheEnd(t *testing.T) {
 	calls := func(t *testing.T, n *inotify.Inotify, wd inotify.WD) []inotify.Progress {
 		var ps []inotify.Progress
+		begin := time.Now()
+		defer func() {
+			for i, p := range ps {
+				if p.Elapsed > time.Since(begin) {
+					t.Errorf("to %d: %v of %v have elapsed", wd, p.Elapsed, time.Since(begin))
+				}
+				if i < len(ps)-1 && p.Elapsed < 100*time.Millisecond {
+					t.Errorf("to %d: progress was called at %v", wd, p.Elapsed)
+				}
+			}
+		}()
 		if err := n.RestoreWatch(t.Context(), wd, files(t, 1)[0], inotify.Attrib, inotify.WithProgress(func(p inotify.Progress) {
 			ps = append(ps, p)
 		})); err != nil {
@@ -836,6 +851,19 @@ func TestCycleWhenOthersCome(t *testing.T) {
 		t.Errorf("watches %v, want the one that was added meanwhile", ws)
 	}
 	wantEvents(t, pending(t, n))
+}
+
+// An estimate is of what was measured for it: at least one step.
+func TestCycleEstimate(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	const steps = 1_000_000
+	begin := time.Now()
+	err := n.RestoreWatch(t.Context(), 1+steps, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+	var cycle *inotify.CycleError
+	if took := time.Since(begin); !errors.As(err, &cycle) || cycle.Estimate > took*steps || cycle.Estimate < steps {
+		t.Errorf("error %v (%+v) after %v", err, cycle, took)
+	}
 }
 
 // Where no other instance can be had, or none that climbs, there is no estimate.

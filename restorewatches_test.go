@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // batch returns a watch under each of the numbers, on a file of its own.
@@ -331,6 +332,133 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Which of several watches it is that watches the inode already is said, also of a
+// symbolic link itself.
+func TestRestoreWatchesNamesTheWatch(t *testing.T) {
+	needLists(t)
+	byEachWay(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			spoil func(n *inotify.Inotify, ws []inotify.Watch)
+			as    inotify.WD
+		}{
+			"of this batch": {func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
+			"of before":     {func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
+			"a link": {func(n *inotify.Inotify, ws []inotify.Watch) {
+				link := ws[2].Path + ".link"
+				if err := os.Symlink(ws[0].Path, link); err != nil {
+					t.Fatal(err)
+				}
+				ws[2].Path, ws[2].Mask = link, inotify.Attrib|inotify.DontFollow
+				add(t, n, link, ws[2].Mask)
+			}, 1},
+		} {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 11, 12, 13)
+			test.spoil(n, ws)
+			before := watches(t, n)
+			err := n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, 13, ws[2].Path, 2, unix.EEXIST)
+			if says := fmt.Sprintf("as watch %d: ", test.as); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: error %q does not say %q", name, err, says)
+			}
+			wantUntouched(t, n, before)
+		}
+	})
+}
+
+// On an instance that others hold, a restore leaves no descriptor open.
+func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		if hasMaskCreate(t) || watches(t, n) != nil {
+			sharer(t, n)
+		}
+		ws := batch(t, inotify.Attrib, 11, 12, 300)
+		before := kerneltest.OpenDescriptors()
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.RestoreWatches(t.Context(), batch(t, inotify.OnlyDir, 310, 311)); err == nil {
+			t.Error("files were restored as directories")
+		}
+		if after := kerneltest.OpenDescriptors(); !slices.Equal(before, after) {
+			t.Errorf("descriptors before %q, after %q", before, after)
+		}
+		wantRestored(t, n, ws)
+	})
+}
+
+// A climb keeps the former lives of the numbers that it passes and of those that it
+// gives, also if it is undone.
+func TestClimbKeepsFormerLives(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	var want []inotify.Event
+	for i, path := range files(t, 3) {
+		wd := inotify.WD(20 + 10*i)
+		restore(t, n, wd, path, inotify.Attrib)
+		if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Ignored})
+	}
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	ws := batch(t, inotify.AllEvents, 20, 30, 50)
+	ws[2].Mask |= inotify.OnlyDir
+	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 50, ws[2].Path, 2, unix.ENOTDIR)
+	wantEvents(t, pending(t, n), want...)
+}
+
+// Of a batch to climb to, the watch whose number is taken is named, and none that
+// nobody asked for.
+func TestClimbNamesTheTakenNumber(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	restore(t, n, 20, files(t, 1)[0], inotify.Attrib)
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	before := watches(t, n)
+	ws := batch(t, inotify.Attrib, 10, 20, 30)
+	err := n.RestoreWatches(t.Context(), ws)
+	var taken *inotify.WDError
+	if !errors.As(err, &taken) || taken.Want != 20 || taken.Got != inotify.NoWD {
+		t.Fatalf("error %v (%+v), want that 20 is taken", err, taken)
+	}
+	wantRestoreError(t, err, 20, ws[1].Path, 0, taken)
+	wantUntouched(t, n, before)
+}
+
+// Near a number to restore, progress is called about once a second only, as others
+// may take the number meanwhile.
+func TestProgressNearTheNumbers(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	var numbers []inotify.WD
+	for i := range inotify.WD(2000) {
+		numbers = append(numbers, 2+i)
+	}
+	ws := batch(t, inotify.Attrib, numbers...)
+	for i := range ws { // which take long to look up
+		ws[i].Path = filepath.Dir(ws[i].Path) + strings.Repeat("/.", 1900) + "/" + filepath.Base(ws[i].Path)
+	}
+	var at []time.Duration
+	if err := n.RestoreWatches(t.Context(), ws, inotify.WithProgress(func(p inotify.Progress) { at = append(at, p.Elapsed) })); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("called at %v", at)
+	for i := range at[:len(at)-1] { // the last is the end
+		if i == 0 && at[i] < time.Second || i > 0 && at[i]-at[i-1] < time.Second {
+			t.Errorf("progress was called at %v", at)
+		}
 	}
 }
 
