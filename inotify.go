@@ -99,7 +99,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 
 var (
 	errBlocking  = errors.New("the adopted descriptor is in blocking mode, where a read cannot be interrupted: set O_NONBLOCK before os.NewFile")
-	errNotPolled = errors.New("the adopted descriptor was in blocking mode when os.NewFile made its file, so the runtime does not wait for it: set O_NONBLOCK before os.NewFile")
+	errNotPolled = errors.New("the adopted descriptor was in blocking mode when os.NewFile made its file, so the runtime does not wait for it: set O_NONBLOCK before os.NewFile (or it could not wait: see fs.epoll.max_user_watches)")
 )
 
 func newInotify(f *os.File) *Inotify {

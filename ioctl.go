@@ -107,7 +107,10 @@ func (c *climb) probe(fd int) (WD, error) {
 	own := c.own.given
 	c.b.n.queue.expect(own...)
 	err := c.b.n.removeOwn(fd, own)
-	return own[0].wd, join(err, setNextError(sysSetNext(fd, own[0].wd)))
+	if e := sysSetNext(fd, own[0].wd); e != 0 {
+		err = join(err, fmt.Errorf("the next number has moved on by one: %w", setNextError(e)))
+	}
+	return own[0].wd, err
 }
 
 // SupportsSetNextWD reports whether [Inotify.SetNextWD] works here, by asking

@@ -113,13 +113,15 @@ func (q *queue) settle(fd int) error {
 	}
 	end, err := q.end(fd)
 	if err != nil {
-		end = q.pos // rather read one record too many than lose one
+		end = q.pos // rather read one record too many than lose one, of those that end now
 		if q.awaited > 0 {
 			err = mayFollow(err)
 		}
 	}
 	for i := range q.own {
-		q.own[i].until = min(q.own[i].until, end)
+		if q.own[i].until == unsettled {
+			q.own[i].until = end
+		}
 		q.ending = min(q.ending, q.own[i].until)
 	}
 	q.forget()

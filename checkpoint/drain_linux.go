@@ -49,7 +49,11 @@ func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
 		if err := setStatus(own, unix.O_NONBLOCK, true); err != nil {
 			return err
 		}
-		defer func() { failed = errors.Join(failed, setStatus(own, unix.O_NONBLOCK, false)) }()
+		defer func() {
+			if err := setStatus(own, unix.O_NONBLOCK, false); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("the instance, which blocked, is left with O_NONBLOCK: %w", err))
+			}
+		}()
 	}
 	if err := t.empty(dup); err != nil {
 		return err
@@ -99,13 +103,15 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	unread := 0
+	unread, why := 0, error(nil) // why of the first
 	for _, pid := range pids {
 		h, err := holder(pid, Descriptor{PID: p.pid, FD: fd})
 		if err != nil && pid == p.pid {
 			return holders, err
 		} else if err != nil && !ended(err) {
-			unread++
+			if unread++; unread == 1 {
+				why = &ProcessError{pid, err}
+			}
 		}
 		if h == nil || pid == os.Getpid() {
 			continue
@@ -116,7 +122,7 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 		}
 	}
 	if unread > 0 {
-		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full", unread)))
+		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full; the first is %v", unread, why)))
 	}
 	return holders, nil
 }

@@ -45,6 +45,13 @@ func TestMain(m *testing.M) {
 		hold(os.Stdin, os.Stdout)
 		os.Exit(0)
 	}
+	if os.Getenv("INOTIFY_TEST_FAULTS_CHILD") != "" {
+		if err := childFaults(); err != nil {
+			fmt.Println("child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(kerneltest.Main(m))
 }
 
@@ -261,26 +268,34 @@ func (h *holder) try(words ...string) (string, error) {
 	if words[0] == "new" || words[0] == "restore" {
 		h.known = 0
 	}
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = fmt.Sprintf("%q", w)
-	}
-	if _, err := fmt.Fprintln(h.in, strings.Join(quoted, " ")); err != nil {
-		h.t.Fatal(err)
-	}
-	line, err := h.out.ReadString('\n')
+	ok, text, err := say(h.in, h.out, words...)
 	if err != nil {
-		h.t.Fatalf("%v: the process said nothing: %v", words, err)
-	}
-	var ok bool
-	var text string
-	if _, err := fmt.Sscanf(line, "%t %q", &ok, &text); err != nil {
-		h.t.Fatalf("%v: the process said %q: %v", words, line, err)
+		h.t.Fatal(err)
 	}
 	if !ok {
 		return "", errors.New(text)
 	}
 	return text, nil
+}
+
+// say tells a process that holds an instance to do something, and returns what it
+// answers.
+func say(in io.Writer, out *bufio.Reader, words ...string) (ok bool, text string, err error) {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = fmt.Sprintf("%q", w)
+	}
+	if _, err := fmt.Fprintln(in, strings.Join(quoted, " ")); err != nil {
+		return false, "", err
+	}
+	line, err := out.ReadString('\n')
+	if err != nil {
+		return false, "", fmt.Errorf("%v: the process said nothing: %w", words, err)
+	}
+	if _, err := fmt.Sscanf(line, "%t %q", &ok, &text); err != nil {
+		return false, "", fmt.Errorf("%v: the process said %q: %w", words, line, err)
+	}
+	return ok, text, nil
 }
 
 // do is try of what must not fail.

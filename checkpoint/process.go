@@ -24,6 +24,7 @@ type process struct {
 	pid   int
 	dir   *os.File // /proc/PID, O_PATH
 	pidfd int      // -1 where the kernel has none (before 5.3)
+	none  error    // why pidfd is -1
 }
 
 // pin opens the process. It must be closed.
@@ -41,6 +42,8 @@ func pin(pid int) (*process, error) {
 		return nil, fmt.Errorf("there is no such process: %w", err)
 	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM):
 		return nil, os.NewSyscallError("pidfd_open", err)
+	default:
+		p.none = os.NewSyscallError("pidfd_open", err)
 	}
 	if p.dir, err = openPath("/proc/" + strconv.Itoa(pid)); err == nil {
 		err = p.alive()
@@ -131,7 +134,7 @@ func (p *process) isInotify(fd int) (bool, error) {
 // the process gets epoll events for it after closing its own.
 func (p *process) duplicate(fd int) (*os.File, error) {
 	if p.pidfd < 0 {
-		return nil, os.NewSyscallError("pidfd_getfd", unix.ENOSYS)
+		return nil, fmt.Errorf("duplicating the descriptor needs a pidfd (Linux 5.6): %w", p.none)
 	}
 	dup, err := unix.PidfdGetfd(p.pidfd, fd, 0)
 	if err != nil {

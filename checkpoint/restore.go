@@ -180,7 +180,9 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 //
 // Release may be called while others use Events, which ends then; each event goes to
 // one side. While an Inotify owns it, the description does not block. After an error r
-// is as it was, but that events may have moved to Pending.
+// is as it was, but that events may have moved to Pending; unless the instance was taken
+// out already, and a flag could not be set: then the file and the events are returned with
+// the error.
 func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	r.releasing.Lock()
 	defer r.releasing.Unlock()
@@ -192,11 +194,14 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	defer r.mu.Unlock()
 	r.interrupted, r.interrupt = context.WithCancel(context.Background()) // the readers go on, or see that it is closed
 	if err != nil {
-		return nil, nil, fmt.Errorf("checkpoint: releasing an instance: %w", err)
+		err = fmt.Errorf("checkpoint: releasing an instance: %w", err)
+	}
+	if f == nil {
+		return nil, nil, err
 	}
 	pending := r.pending
 	r.pending = nil
-	return f, pending, nil
+	return f, pending, err
 }
 
 // drain reads what is queued into pending.

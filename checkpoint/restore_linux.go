@@ -280,9 +280,14 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 		return err
 	}
 	have, err := n.NextWD()
-	if err != nil {
+	if errors.As(err, new(*inotify.LimitError)) { // which moved it on
 		r.gap("next_wd", 0, fmt.Errorf("it was set, and could not be read back: %w", err))
-	} else if have != want {
+		return n.SetNextWD(want)
+	}
+	if err != nil {
+		return err // a watch may be left
+	}
+	if have != want {
 		return &ProofError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
 	}
 	return nil
@@ -372,7 +377,8 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 
 var errNobodyNamed = errors.New("not restored, as the caller named nobody to be signalled")
 
-// release takes the instance out of the Inotify.
+// release takes the instance out of the Inotify. Once that is closed, the file that
+// is returned is all that is left of it, also with an error.
 func (r *Restored) release() (*os.File, error) {
 	if err := r.drain(); err != nil {
 		return nil, err
@@ -394,15 +400,15 @@ func (r *Restored) release() (*os.File, error) {
 	if err != nil {
 		return nil, fcntlError("F_DUPFD_CLOEXEC", err)
 	}
-	if err := r.Inotify.Close(); err != nil {
+	err = r.Inotify.Close()
+	if errors.Is(err, os.ErrClosed) { // by the caller, just now
 		unix.Close(dup)
 		return nil, err
 	}
-	if err := r.applyFlags(dup); err != nil {
-		unix.Close(dup)
-		return nil, err
+	if ferr := r.applyFlags(dup); ferr != nil {
+		err = errors.Join(err, fmt.Errorf("the flags of the file are not all restored: %w", ferr))
 	}
-	return os.NewFile(uintptr(dup), "inotify"), nil
+	return os.NewFile(uintptr(dup), "inotify"), err
 }
 
 func (r *Restored) applyFlags(fd int) error {

@@ -124,12 +124,12 @@ func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("this needs to start a process so: ", err)
 	}
 	t.Cleanup(s.end)
 	if s.listener, err = receiveListener(pair[0]); err != nil {
 		close(s.ended)
-		t.Skip("this needs seccomp's user notification: ", err)
+		t.Skip("this needs a child under seccomp's user notification: ", err)
 	}
 	if s.mem, err = os.Open(fmt.Sprintf("/proc/%d/mem", cmd.Process.Pid)); err == nil {
 		s.shut, err = unix.MemfdCreate(shutName, unix.MFD_CLOEXEC)
@@ -316,14 +316,22 @@ func (s *Supervised) removeWatch(n *notification) {
 	unix.InotifyRmWatch(fd, uint32(n.args[1]))
 }
 
+// socket is the first of ExtraFiles.
+const socket = 3
+
+// Refuse has the parent's test be skipped, with the reason why the child lacks what
+// it takes. It is called instead of Obey.
+func Refuse(why error) error {
+	_, err := unix.Write(socket, []byte(why.Error()))
+	return errors.Join(why, err)
+}
+
 // Obey is the child's side: it hands its parent the right to answer its system
 // calls, and answers each line that it reads with a line.
 func Obey(answer func(request string) string) error {
-	const socket = 3 // the first of ExtraFiles
 	listener, err := listen()
 	if err != nil {
-		_, werr := unix.Write(socket, []byte(err.Error()))
-		return errors.Join(err, werr)
+		return Refuse(err)
 	}
 	// The one call that is let through for this.
 	if err := unix.Sendmsg(socket, []byte{0}, unix.UnixRights(listener), nil, 0); err != nil {

@@ -39,13 +39,19 @@ type base struct {
 	fd int
 }
 
+// bases are those of a device, and the first error of one that could not be opened.
+type bases struct {
+	open   []base
+	failed error
+}
+
 // A decoder finds the paths of many watches by their handles.
 type decoder struct {
 	p      *process
 	ws     []inotify.Watch
 	places []Place
 	todo   []int // watches, those of one device together
-	bases  map[inotify.Device][]base
+	bases  map[inotify.Device]bases
 	next   atomic.Int64 // in todo
 	fatal  atomic.Pointer[error]
 
@@ -64,7 +70,7 @@ type candidate struct {
 // decode finds the paths of the watches todo, and returns whether a handle was
 // opened, and candidates that it could not compare.
 func (p *process) decode(ctx context.Context, ws []inotify.Watch, places []Place, todo []int) (bool, []candidate) {
-	d := &decoder{p: p, ws: ws, places: places, bases: make(map[inotify.Device][]base)}
+	d := &decoder{p: p, ws: ws, places: places, bases: make(map[inotify.Device]bases)}
 	defer d.close()
 	for _, i := range todo {
 		if err := d.prepare(&ws[i]); err != nil {
@@ -94,7 +100,7 @@ func (p *process) decode(ctx context.Context, ws []inotify.Watch, places []Place
 
 func (d *decoder) close() {
 	for _, bases := range d.bases {
-		for _, b := range bases {
+		for _, b := range bases.open {
 			sysClose(b.fd)
 		}
 	}
@@ -110,13 +116,16 @@ func (d *decoder) prepare(w *inotify.Watch) error {
 		bases = d.p.basesOf(w.Device)
 		d.bases[w.Device] = bases
 	}
-	if len(bases) > 0 {
+	if len(bases.open) > 0 {
 		return nil
 	}
 	for _, m := range d.p.mountsOf(w.Device) {
 		if far := d.p.far(m.Point); far != nil {
 			return mayWait(far)
 		}
+	}
+	if bases.failed != nil {
+		return bases.failed
 	}
 	return d.p.noBase(w.Device)
 }
@@ -125,23 +134,36 @@ func (d *decoder) prepare(w *inotify.Watch) error {
 // those with the most of the filesystem first. An O_PATH descriptor of a mount
 // point queues nothing, and one can have it as its working directory. None is
 // one that may wait, nor lies behind such a one.
-func (p *process) basesOf(dev inotify.Device) []base {
-	var bases []base
+func (p *process) basesOf(dev inotify.Device) (bs bases) {
+	fail := func(m Mount, err error) {
+		if bs.failed == nil {
+			bs.failed = fmt.Errorf("opening %q, where device %v is mounted: %w", m.Point, dev, err)
+		}
+	}
 	for _, m := range p.mountsOf(dev) {
 		if p.far(m.Point) != nil {
 			continue
 		}
 		fd, e := p.lookup(cstring(m.Point), unix.O_DIRECTORY)
-		if e != success {
+		switch e {
+		case success:
+		case unix.ENOENT, unix.ENOTDIR: // it is hidden, or on no directory
+			continue
+		default:
+			fail(m, p.explain(e))
 			continue
 		}
-		if id, err := mountOf(p.procFD, fd); err != nil || id != m.ID {
+		id, err := mountOf(p.procFD, fd)
+		if err != nil {
+			fail(m, err)
+		}
+		if id != m.ID {
 			sysClose(fd)
 			continue
 		}
-		bases = append(bases, base{m, fd})
+		bs.open = append(bs.open, base{m, fd})
 	}
-	return bases
+	return bs
 }
 
 // mountsOf returns the mounts of a device, those with the most of the filesystem
@@ -241,7 +263,7 @@ type decodeThread struct {
 // find finds a watch's path by trying its device's mounts.
 func (t *decodeThread) find(i int) (string, error) {
 	var last error
-	for _, b := range t.bases[t.ws[i].Device] {
+	for _, b := range t.bases[t.ws[i].Device].open {
 		if err := t.fatal.Load(); err != nil {
 			return "", *err
 		}

@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(mainThreadRoot); root != "" {
 		os.Exit(onMainThread(root))
 	}
+	if role := os.Getenv(faultsRole); role != "" {
+		os.Exit(playRole(role))
+	}
 	if n, err := inotify.New(); err == nil {
 		n.Close() // the runtime's poller has its descriptors from now on
 	}

@@ -263,6 +263,13 @@ func (s *seeker) compareLater() {
 	s.later = nil
 }
 
+// uncompared notes a candidate that could not be compared.
+func (s *seeker) uncompared(why error) {
+	if s.failed++; s.failed == 1 {
+		s.why = why
+	}
+}
+
 // compareNames compares candidates by fdinfo, many at a time.
 func (s *seeker) compareNames() {
 	if len(s.names) == 0 {
@@ -272,9 +279,7 @@ func (s *seeker) compareNames() {
 	s.names = s.names[:0]
 	for k := range rs {
 		if rs[k].err != nil {
-			if s.failed++; s.failed == 1 {
-				s.why = rs[k].err
-			}
+			s.uncompared(rs[k].err)
 			continue
 		}
 		s.take(&rs[k], s.byInode[uint32(rs[k].id.Inode)])

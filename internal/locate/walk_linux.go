@@ -51,6 +51,7 @@ func (w *walk) run(ctx context.Context, root int) error {
 	}()
 	var st unix.Stat_t
 	if e := sysFstat(root, &st); e != success {
+		w.skip(w.path, "fstat: "+e.Error())
 		return nil
 	}
 	id := dirID{w.mount.ID, uint64(st.Dev), st.Ino}
@@ -127,7 +128,11 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 		return nil
 	}
 	var st unix.Stat_t
-	if e := sysFstat(fd, &st); e != success || w.known(&st) {
+	e = sysFstat(fd, &st)
+	if e != success {
+		w.fail(w.join(name)+": fstat", e)
+	}
+	if e != success || w.known(&st) {
 		sysClose(fd)
 		return nil
 	}
@@ -299,6 +304,9 @@ func (w *walk) candidate(fd int, d dirent) (crosses bool) {
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
 		w.byHandle = false
 		w.name(string(d.name))
+	case unix.ENOENT: // it went away
+	default:
+		w.uncompared(fmt.Errorf("name_to_handle_at of %q: %w", w.join(string(d.name)), e))
 	}
 	return false
 }

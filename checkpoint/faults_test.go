@@ -1,0 +1,718 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// A faultOp is an operation that is tried under faults: see kerneltest.FaultTest.
+type faultOp struct {
+	name  string
+	fails bool // also without a fault
+	other bool // the instance is another process's
+	ways  []string
+	ready func(r *rig) error
+	do    func(r *rig) error
+	check func(r *rig, failed error, a *kerneltest.FaultAnswer)
+}
+
+// A rig is what an operation finds: an instance, the test's own or another
+// process's, with watches, and events in its queue.
+type rig struct {
+	op    *faultOp
+	dir   string
+	n     *inotify.Inotify // or nil
+	pid   int
+	fd    int
+	next  string // number
+	want  string // the events to be read, each once
+	named int
+
+	truth *checkpoint.Snapshot // what is to be taken
+	s     *checkpoint.Snapshot // what was, or what is to be restored
+	opts  []checkpoint.TakeOption
+
+	again     []checkpoint.RestoreOption
+	restored  *checkpoint.Restored
+	file      *os.File // released
+	released  []inotify.Event
+	known     []checkpoint.Instance // to be listed
+	instances []checkpoint.Instance
+	supplied  *os.File
+}
+
+// theOther is the other process.
+var theOther *process
+
+// A process does what it is told: see hold.
+type process struct {
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+	pid int
+}
+
+func startProcess() (*process, error) {
+	cmd := holderCommand("/proc/self/exe")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	return &process{cmd: cmd, in: in, out: bufio.NewReader(out)}, cmd.Start()
+}
+
+func (p *process) do(words ...string) (string, error) {
+	ok, text, err := say(p.in, p.out, words...)
+	if err == nil && !ok {
+		err = errors.New(text)
+	}
+	return text, err
+}
+
+// stop stops the process and waits until it is.
+func (p *process) stop() error {
+	var info unix.Siginfo
+	return errors.Join(unix.Kill(p.pid, unix.SIGSTOP), unix.Waitid(unix.P_PID, p.pid, &info, unix.WSTOPPED|unix.WNOWAIT, nil))
+}
+
+// childFaults is the program of the child under supervision. It has a /proc of its
+// own, in which there is only one other process.
+func childFaults() error {
+	err := unix.Mount("proc", "/proc", "proc", 0, "")
+	if err == nil {
+		theOther, err = startProcess()
+	}
+	if err != nil {
+		return kerneltest.Refuse(err)
+	}
+	theOther.pid = theOther.cmd.Process.Pid
+	return kerneltest.ObeyFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
+		if err := tryFault(op, e, &a); err != nil {
+			a.Broke("the rig: %v", err)
+		}
+		return a
+	})
+}
+
+// tryFault does the operation and looks what has become of everything.
+func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
+	op := &faultOps[slices.IndexFunc(faultOps, func(o faultOp) bool { return o.name == name })]
+	r, err := newRig(op)
+	defer r.close()
+	if err != nil {
+		return err
+	}
+	balance := kerneltest.Weigh()
+	if op.ready != nil {
+		if err := op.ready(r); err != nil {
+			return err
+		}
+	}
+	var failed error
+	kerneltest.Watched(func() { failed = op.do(r) })
+	a.Fail(failed, e)
+	kerneltest.CloseShut()
+	op.check(r, failed, a)
+	if r.supplied != nil {
+		r.supplied.Close()
+	}
+	balance.Check(a)
+	return nil
+}
+
+const faultNext = 30 // the next number of a rig's instance
+
+func newRig(op *faultOp) (*rig, error) {
+	dir, err := os.MkdirTemp("", "faults")
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{op: op, dir: dir}
+	if err := os.MkdirAll(r.path("live/below"), 0o700); err != nil {
+		return r, err
+	}
+	for _, name := range []string{"f0", "f1", "live/below/f2"} {
+		if err := os.WriteFile(r.path(name), nil, 0o600); err != nil {
+			return r, err
+		}
+	}
+	if _, err := theOther.do("close"); err != nil {
+		return r, err
+	}
+	if op.other {
+		r.pid = theOther.pid
+		_, err = theOther.do("new")
+	} else {
+		r.pid = os.Getpid()
+		r.n, err = kerneltest.NewWhenPossible()
+	}
+	if err != nil {
+		return r, err
+	}
+	for _, w := range []struct {
+		wd, mask, name string
+	}{{"3", "IN_CREATE", "live"}, {"7", "IN_ATTRIB", "f0"}, {"20", "IN_ATTRIB|IN_EXCL_UNLINK", "live/below/f2"}} {
+		if _, err := r.tell("watch", w.wd, w.mask, r.path(w.name)); err != nil {
+			return r, err
+		}
+		if _, err := theOther.do("open", r.path(w.name)); err != nil { // so the kernel does not forget its name
+			return r, err
+		}
+	}
+	if _, err := r.tell("next", fmt.Sprint(faultNext)); err != nil {
+		return r, err
+	}
+	fd, err := r.tell("fd")
+	if err == nil {
+		_, err = fmt.Sscan(fd, &r.fd)
+	}
+	return r, errors.Join(err, r.happen(), r.happen())
+}
+
+// tell has the instance's holder do something.
+func (r *rig) tell(words ...string) (string, error) {
+	if r.n == nil {
+		return theOther.do(words...)
+	}
+	h := held{n: r.n}
+	return h.obey(words)
+}
+
+func (r *rig) close() {
+	if r == nil {
+		return
+	}
+	if r.n != nil {
+		r.n.Close()
+	}
+	unix.Kill(theOther.pid, unix.SIGCONT)
+}
+
+func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
+
+// happen makes events, with names of their own.
+func (r *rig) happen() error {
+	r.named++
+	name := fmt.Sprint("e", r.named)
+	r.want += fmt.Sprintf("3 IN_CREATE %s\n7 IN_ATTRIB \n", name)
+	return errors.Join(os.WriteFile(r.path("live/"+name), nil, 0o600), os.Chmod(r.path("f0"), 0o600))
+}
+
+// taking is an operation that takes the instance.
+func taking(opts ...checkpoint.TakeOption) faultOp {
+	return faultOp{
+		ready: func(r *rig) (err error) {
+			r.opts = append(slices.Clone(opts), checkpoint.WithHints(r.dir), checkpoint.WithMaxEntries(30))
+			r.truth, err = r.take(slices.DeleteFunc(slices.Clone(r.opts), drains))
+			if err == nil && r.op.other {
+				err = theOther.stop()
+			}
+			return err
+		},
+		do: func(r *rig) (err error) {
+			r.s, err = r.take(r.opts)
+			return err
+		},
+		check: checkTaken,
+	}
+}
+
+var drain = checkpoint.WithDrain()
+
+func drains(o checkpoint.TakeOption) bool {
+	return reflect.ValueOf(o).Pointer() == reflect.ValueOf(drain).Pointer()
+}
+
+func (r *rig) take(opts []checkpoint.TakeOption) (*checkpoint.Snapshot, error) {
+	if r.n != nil {
+		return checkpoint.Take(context.Background(), r.n, opts...)
+	}
+	return checkpoint.TakeFD(context.Background(), r.pid, r.fd, opts...)
+}
+
+// What an error or a gap says may be left behind, by the instance's own methods.
+const (
+	watchLeft   = "could not be removed again"
+	ignoredLeft = "of a watch that was removed again may follow"
+
+	nonblockLeft = "left with O_NONBLOCK"
+)
+
+// checkTaken checks what was taken, and that the instance is as it was.
+func checkTaken(r *rig, failed error, a *kerneltest.FaultAnswer) {
+	var events string
+	if r.s != nil {
+		events = lines(r.s.Pending)
+		for _, g := range r.s.NotLearned {
+			a.Told = append(a.Told, g.String())
+		}
+		for _, effect := range r.s.Effects {
+			if strings.Contains(effect, "could not be learned") {
+				a.Told = append(a.Told, effect)
+			}
+		}
+	}
+	if failed == nil {
+		r.compare(r.s, a)
+	}
+	told := a.Err + strings.Join(a.Told, "")
+	left, moved := strings.Contains(told, watchLeft), strings.Contains(told, "has moved on")
+	if err := r.happen(); err != nil {
+		a.Broke("afterwards: %v", err)
+	}
+	if err := r.op.do(r); err != nil {
+		a.Broke("afterwards: %v", err)
+	}
+	if r.s != nil && !left && !moved {
+		r.compare(r.s, a)
+		for _, g := range r.s.NotLearned {
+			if !slices.ContainsFunc(r.truth.NotLearned, func(t checkpoint.Gap) bool { return t.What == g.What && t.WD == g.WD }) {
+				a.Broke("afterwards: %v", g)
+			}
+		}
+	}
+	if r.s != nil {
+		events += lines(r.s.Pending)
+	}
+	unix.Kill(theOther.pid, unix.SIGCONT)
+	if r.op.other {
+		r.tell("fcntl", fmt.Sprint(unix.F_SETFL), fmt.Sprint(unix.O_NONBLOCK))
+	}
+	if next, err := r.tell("nextwd"); !left && !moved && (err != nil || next != fmt.Sprint(faultNext)) {
+		a.Broke("the next number is %s, %v", next, err)
+	}
+	rest, err := r.tell("events")
+	if err != nil {
+		a.Broke("reading: %v", err)
+	}
+	events += rest
+	if left || strings.Contains(told, ignoredLeft) {
+		events = strings.Replace(events, fmt.Sprintf("%d IN_IGNORED \n", faultNext), "", 1)
+	}
+	if events != r.want {
+		a.Broke("events %q, want %q", events, r.want)
+	}
+}
+
+// compare compares what was taken with what is so. What is missing must be listed.
+func (r *rig) compare(s *checkpoint.Snapshot, a *kerneltest.FaultAnswer) {
+	listed := func(what string, wd inotify.WD) bool {
+		return slices.ContainsFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What == what && g.WD == wd })
+	}
+	if s.FD != r.truth.FD || s.Flags != r.truth.Flags && !strings.Contains(a.Err, nonblockLeft) {
+		a.Broke("descriptor %d with %v, want %d with %v", s.FD, s.Flags, r.truth.FD, r.truth.Flags)
+	}
+	for _, f := range []struct {
+		what      string
+		got, want any
+	}{
+		{"boot_id", s.BootID, r.truth.BootID},
+		{"owner", s.Owner, r.truth.Owner},
+		{"signal", s.Signal, r.truth.Signal},
+		{"next_wd", s.NextWD, inotify.WD(faultNext)},
+	} {
+		if f.got != f.want && !listed(f.what, 0) {
+			a.Broke("%s is %v, want %v", f.what, f.got, f.want)
+		}
+	}
+	if len(s.Watches) != len(r.truth.Watches) {
+		a.Broke("watches %v", s.Watches)
+		return
+	}
+	for i, w := range s.Watches {
+		want := r.truth.Watches[i]
+		if w.Path == "" && listed("path", w.WD) {
+			want.Path = ""
+		}
+		if w.Type == "" && listed("type", w.WD) {
+			want.Type = ""
+		}
+		if w != want {
+			a.Broke("watch %+v, want %+v", w, want)
+		}
+	}
+}
+
+// restoring is an operation that restores what was taken and then changed.
+func restoring(change func(r *rig) error, opts ...checkpoint.RestoreOption) faultOp {
+	return faultOp{
+		ready: func(r *rig) (err error) {
+			r.again = opts
+			r.s, err = r.take([]checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(r.dir)})
+			if err == nil && change != nil {
+				err = change(r)
+			}
+			return err
+		},
+		do: func(r *rig) (err error) {
+			r.restored, err = r.s.Restore(context.Background(), r.again...)
+			return err
+		},
+		check: func(r *rig, failed error, a *kerneltest.FaultAnswer) {
+			r.checkRestored(a)
+			if err := r.op.do(r); (err != nil) != r.op.fails {
+				a.Broke("afterwards: %v", err)
+			}
+			told := a.Told
+			r.checkRestored(a)
+			a.Told = told
+		},
+	}
+}
+
+// checkRestored compares what was restored with the snapshot, uses and closes it.
+func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
+	if r.restored == nil {
+		return
+	}
+	defer func() { r.restored = nil }()
+	defer r.restored.Close()
+	listed := func(what string, wd inotify.WD) bool {
+		return slices.ContainsFunc(r.restored.NotRestored, func(g checkpoint.Gap) bool { return g.What == what && g.WD == wd })
+	}
+	for _, g := range r.restored.NotRestored {
+		a.Told = append(a.Told, g.String())
+	}
+	live, err := checkpoint.Take(context.Background(), r.restored.Inotify, checkpoint.WithPaths(checkpoint.NoPaths))
+	if err != nil {
+		a.Broke("what was restored: %v", err)
+		return
+	}
+	for _, d := range r.s.Compare(live) {
+		if !listed(d.What, d.WD) {
+			a.Broke("what was restored: %v", d)
+		}
+	}
+	r.checkEvents(a, func() (string, error) {
+		var evs []inotify.Event
+		evs = append(evs, r.restored.Pending()...)
+		rest, err := (&held{n: r.restored.Inotify}).events()
+		return lines(evs) + rest, err
+	})
+}
+
+// checkEvents makes some and checks that an instance that was restored has them,
+// after those of the snapshot.
+func (r *rig) checkEvents(a *kerneltest.FaultAnswer, read func() (string, error)) {
+	before := len(r.want)
+	if err := r.happen(); err != nil {
+		a.Broke("afterwards: %v", err)
+	}
+	want := lines(r.s.Pending) + r.want[before:]
+	if events, err := read(); err != nil || events != want {
+		a.Broke("events %q, %v; want %q", events, err, want)
+	}
+}
+
+// releasing is an operation that releases a restored instance.
+func releasing(change func(r *rig) error, opts ...checkpoint.RestoreOption) faultOp {
+	op := restoring(change, opts...)
+	take, restore := op.ready, op.do
+	op.ready = func(r *rig) error { return errors.Join(take(r), restore(r)) }
+	op.do = func(r *rig) (err error) {
+		r.file, r.released, err = r.restored.Release()
+		return err
+	}
+	op.check = func(r *rig, failed error, a *kerneltest.FaultAnswer) {
+		if r.file == nil {
+			if err := r.op.do(r); err != nil {
+				a.Broke("afterwards: %v", err)
+			}
+		} else if failed == nil {
+			flags, err := unix.FcntlInt(r.file.Fd(), unix.F_GETFL, 0)
+			own, oerr := unix.FcntlInt(r.file.Fd(), unix.F_GETFD, 0)
+			if err != nil || oerr != nil || (flags&unix.O_NONBLOCK != 0) != (r.s.Flags&checkpoint.NonBlock != 0) || (own != 0) != (r.s.Flags&checkpoint.CloseOnExec != 0) {
+				a.Broke("flags %#x, %v and %#x, %v", flags, err, own, oerr)
+			}
+		}
+		r.restored.Close()
+		if r.file == nil {
+			return
+		}
+		defer r.file.Close()
+		r.checkEvents(a, func() (string, error) {
+			fd, err := unix.Dup(int(r.file.Fd()))
+			if err == nil {
+				err = unix.SetNonblock(fd, true)
+			}
+			if err != nil {
+				return "", err
+			}
+			n, err := inotify.FromFile(os.NewFile(uintptr(fd), "released"))
+			if err != nil {
+				return "", err
+			}
+			defer n.Close()
+			rest, err := (&held{n: n}).events()
+			return lines(r.released) + rest, err
+		})
+	}
+	return op
+}
+
+// listing is an operation that lists instances.
+func listing(pids func(r *rig) []int) faultOp {
+	return faultOp{
+		ready: func(r *rig) (err error) {
+			r.known, err = checkpoint.Instances(pids(r)...)
+			return err
+		},
+		do: func(r *rig) (err error) {
+			r.instances, err = checkpoint.Instances(pids(r)...)
+			return err
+		},
+		check: func(r *rig, failed error, a *kerneltest.FaultAnswer) {
+			for i := range r.instances {
+				if err := r.instances[i].Ungrouped; err != nil {
+					a.Told = append(a.Told, err.Error())
+				}
+			}
+			if failed == nil && len(a.Told) == 0 && !reflect.DeepEqual(r.instances, r.known) {
+				a.Broke("instances %v, want %v", r.instances, r.known)
+			}
+			if err := r.op.do(r); err != nil || !reflect.DeepEqual(r.instances, r.known) {
+				a.Broke("afterwards: instances %v, %v; want %v", r.instances, err, r.known)
+			}
+		},
+	}
+}
+
+func called(name string, op faultOp) faultOp {
+	op.name = name
+	return op
+}
+
+func ofOther(op faultOp) faultOp {
+	op.other = true
+	return op
+}
+
+func failing(op faultOp) faultOp {
+	op.fails = true
+	return op
+}
+
+func in(op faultOp, ways ...string) faultOp {
+	op.ways = ways
+	return op
+}
+
+var (
+	noPaths  = checkpoint.WithPaths(checkpoint.NoPaths)
+	searched = checkpoint.WithPaths(checkpoint.PathsBySearch)
+)
+
+// faultOps are the operations.
+var faultOps = []faultOp{
+	called("Take", taking()),
+	called("Take by search", taking(searched)),
+	called("Take draining", taking(noPaths, drain)),
+	called("Take of one without watches", emptied(taking())),
+	ofOther(called("TakeFD", in(taking(), "without pidfds"))),
+	ofOther(called("TakeFD by search", taking(searched))),
+	ofOther(called("TakeFD draining", taking(noPaths, drain))),
+	ofOther(called("TakeFD draining one that blocks", blocking(taking(noPaths, drain)))),
+	called("Instances", listing(func(r *rig) []int { return nil })),
+	called("Instances of two", listing(func(r *rig) []int { return []int{r.pid, theOther.pid} })),
+	called("Restore", in(restoring(pend), "without the ioctl")),
+	called("Restore by numbers", in(restoring(pend, checkpoint.WithProof(checkpoint.ProofNumbers)), "without the ioctl")),
+	called("Restore of a symlink by numbers", restoring(link, checkpoint.WithProof(checkpoint.ProofNumbers))),
+	called("Restore without a proof", restoring(nil, checkpoint.WithProof(checkpoint.NoProof))),
+	called("Restore with a file", restoring(supply)),
+	called("Restore without what is missing", restoring(lose, checkpoint.WithMissing())),
+	called("Restore with an owner", restoring(own)),
+	failing(called("Restore of what is missing", restoring(lose))),
+	failing(called("Restore of another type", restoring(func(r *rig) error {
+		r.s.Watches[1].Type = checkpoint.Symlink
+		return nil
+	}, checkpoint.WithProof(checkpoint.ProofNumbers)))),
+	failing(called("Restore of another directory's type", restoring(func(r *rig) error {
+		r.s.Watches[1].Type = checkpoint.Directory
+		return nil
+	}))),
+	failing(called("Restore of another file", restoring(func(r *rig) error {
+		return errors.Join(os.Rename(r.path("f0"), r.path("f3")), os.Rename(r.path("f1"), r.path("f0")))
+	}))),
+	called("Release", releasing(pend)),
+	called("Release to block", releasing(func(r *rig) error {
+		r.s.Flags = 0
+		return pend(r)
+	})),
+	called("Release with an owner", releasing(own)),
+}
+
+// emptied removes the watches first.
+func emptied(op faultOp) faultOp {
+	ready := op.ready
+	op.ready = func(r *rig) error {
+		for _, wd := range []inotify.WD{3, 7, 20} {
+			if err := r.n.RemoveWatch(wd); err != nil {
+				return err
+			}
+			r.want += fmt.Sprintf("%d IN_IGNORED \n", wd)
+		}
+		return ready(r)
+	}
+	op.check = func(r *rig, failed error, a *kerneltest.FaultAnswer) {
+		if failed == nil {
+			r.compare(r.s, a)
+		}
+	}
+	return op
+}
+
+// blocking has the instance block.
+func blocking(op faultOp) faultOp {
+	ready := op.ready
+	op.ready = func(r *rig) error {
+		_, err := r.tell("fcntl", fmt.Sprint(unix.F_SETFL), "0")
+		return errors.Join(err, ready(r))
+	}
+	return op
+}
+
+func pend(r *rig) error {
+	r.s.Pending = []inotify.Event{{WD: 7, Mask: inotify.Modify}}
+	return nil
+}
+
+// link has a watch be on a symbolic link, by its path.
+func link(r *rig) error {
+	if err := os.Symlink("f1", r.path("link")); err != nil {
+		return err
+	}
+	r.s.Watches[2].Path, r.s.Watches[2].Type = r.path("link"), checkpoint.Symlink
+	r.s.BootID = ""
+	return nil
+}
+
+// supply has a file be open that has no name any more.
+func supply(r *rig) (err error) {
+	if r.supplied, err = os.Open(r.path("live/below/f2")); err != nil {
+		return err
+	}
+	r.again = append(r.again, checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) {
+		if w.WD == 20 {
+			return r.supplied, nil
+		}
+		return nil, nil
+	}))
+	return os.Remove(r.path("live/below/f2"))
+}
+
+// lose removes what is watched by one watch.
+func lose(r *rig) error {
+	r.s.Watches = slices.Clone(r.s.Watches)
+	r.s.Watches[2].Path = r.path("f1") + "gone"
+	return nil
+}
+
+// own has this process be signalled, by a signal that does nothing.
+func own(r *rig) error {
+	r.s.Flags |= checkpoint.Async
+	r.s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: os.Getpid(), Self: true}
+	r.s.Signal = int(unix.SIGWINCH)
+	r.again = append(r.again, checkpoint.WithOwner(checkpoint.ProcessOwner, os.Getpid()))
+	return nil
+}
+
+var withoutIoctl = kerneltest.Rule{
+	For:   func(c *kerneltest.Call) bool { return c.Name == "ioctl INOTIFY_IOC_SETNEXTWD" },
+	Errno: unix.ENOTTY,
+}
+
+var faultWays = map[string][]kerneltest.Rule{
+	"without the ioctl": {withoutIoctl},
+	"without pidfds":    {{For: func(c *kerneltest.Call) bool { return c.Name == "pidfd_open" }, Errno: unix.ENOSYS}},
+}
+
+// namedOf is what of a call's object an error must name.
+func namedOf(c *kerneltest.Call) string {
+	switch {
+	case strings.HasPrefix(c.Object, "watch "):
+		return c.Object
+	case strings.Contains(c.Object, "/faults"):
+		return strings.TrimSuffix(filepath.Base(c.Object), " (deleted)")
+	}
+	return ""
+}
+
+var over = kerneltest.Over
+
+var tolerances = []kerneltest.Tolerance{
+	over("", "fcntl F_GETFL", "anon_inode", nil, osKeeps),
+	over("", "epoll_ctl", "anon_inode", nil, osKeeps),
+	over("Take", "openat2", "/", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
+	over("Take", "name_to_handle_at", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
+}
+
+const (
+	osKeeps  = "package os keeps the errno; the error tells that the runtime cannot wait"
+	notThere = "it is believed that it is not there"
+
+	nobodyElse = "nobody else reads it"
+)
+
+var untried = []kerneltest.Tolerance{
+	over("Restore", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, nobodyElse),
+	over("draining", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, nobodyElse),
+	over("Restore without what is missing", "fstatat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
+	over("Restore without what is missing", "lstat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere), // of GOARCH=386
+	over("Instances", "", "/proc/", []unix.Errno{unix.ENOENT}, "it is believed that it has ended"),
+}
+
+// TestFaults fails each call of each operation.
+func TestFaults(t *testing.T) {
+	needIoctl(t)
+	f := kerneltest.FaultTest{
+		Command: func() *exec.Cmd { return faultsCommand(t) }, Ways: faultWays,
+		Named: namedOf, Tolerated: kerneltest.AnyOf(tolerances),
+		Untried: kerneltest.AnyOf(untried), Checked: true, Sparse: true,
+	}
+	for _, op := range faultOps {
+		f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Fails: op.fails})
+		for _, way := range op.ways {
+			f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Fails: op.fails, Way: way})
+		}
+	}
+	f.Run(t)
+}
+
+// faultsCommand starts this program in namespaces of its own.
+func faultsCommand(t *testing.T) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "INOTIFY_TEST_FAULTS_CHILD=1")
+	cmd.SysProcAttr = kerneltest.OwnProc()
+	return cmd
+}
