@@ -148,7 +148,6 @@ func (b *batch) byIoctl(ctx context.Context) error {
 
 // aim makes ws[done] the target, pinned where IN_MASK_CREATE does not work.
 func (b *batch) aim() error {
-	b.t.release()
 	b.t.set(&b.ws[b.done])
 	if b.honoured {
 		return nil

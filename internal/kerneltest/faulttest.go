@@ -423,6 +423,8 @@ func (f *faultRun) try(c *Call, e unix.Errno, p place, plain *FaultAnswer) {
 	told := unlike(a.Told, plain.Told)
 	switch {
 	case len(a.Broken) > 0:
+	case e == unix.EINTR && (a.Is && !same(a.Err, plain.Err) || told != ""):
+		complain("an interruption is told, and the call was not made again")
 	case a.Is && !same(a.Err, plain.Err):
 		f.wantWord(failed, a.Err, complain)
 		if !slices.ContainsFunc(report.Calls, func(c Call) bool { return c.Errno == e && strings.Contains(a.Err, f.Named(&c)) }) {
