@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// fewFiles does something with no descriptor left, with one, two and so on, until it
+// succeeds. Before that each error is EMFILE, and nothing leaks.
+func fewFiles(t *testing.T, what string, do func() error) {
+	t.Helper()
+	open := kerneltest.OpenDescriptors()
+	for more := range 40 {
+		var err error
+		kerneltest.WithFiles(t, more, func() { err = do() })
+		if now := kerneltest.OpenDescriptors(); !slices.Equal(open, now) {
+			t.Fatalf("%s with %d descriptors: open are %q, before %q", what, more, now, open)
+		}
+		if err == nil {
+			if more == 0 {
+				t.Errorf("%s needs no descriptor", what)
+			}
+			return
+		}
+		if !errors.Is(err, unix.EMFILE) {
+			t.Errorf("%s with %d descriptors: %v", what, more, err)
+		}
+	}
+	t.Errorf("%s fails with 40 descriptors", what)
+}
+
+// errTold stands for a gap that tells EMFILE.
+var errTold = fmt.Errorf("it is told: %w", unix.EMFILE)
+
+// whole returns an error if s has not all of the watches' paths, for want of
+// descriptors.
+func whole(t *testing.T, s *checkpoint.Snapshot, want []string) error {
+	t.Helper()
+	for i, w := range s.Watches {
+		if w.Path == want[i] {
+			continue
+		}
+		if told := fmt.Sprint(s.NotLearned); w.Path != "" || !strings.Contains(told, unix.EMFILE.Error()) {
+			t.Errorf("watch %+v, want path %q; not learned: %v", w, want[i], told)
+		}
+		return errTold
+	}
+	if told := fmt.Sprint(s.NotLearned); strings.Contains(told, unix.EMFILE.Error()) {
+		return errTold
+	}
+	return nil
+}
+
+func TestFewDescriptors(t *testing.T) {
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
+	needLists(t)
+	paths := files(t, 3)
+	dir := filepath.Dir(paths[0])
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	n := newInotify(t)
+	for i, path := range paths {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
+		h.do("watch", fmt.Sprint(i+1), "IN_ATTRIB", path)
+	}
+	try := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	try(os.Chmod(paths[1], 0o600))
+	pid, fd := h.pid, h.fd()
+	h.stop()
+	searched := []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir), checkpoint.WithMaxEntries(50)}
+	fewFiles(t, "Take", func() error {
+		s, err := checkpoint.Take(t.Context(), n, searched...)
+		if err != nil {
+			return err
+		}
+		return whole(t, s, paths)
+	})
+	fewFiles(t, "TakeFD", func() error {
+		s, err := checkpoint.TakeFD(t.Context(), pid, fd, searched...)
+		if err != nil {
+			return err
+		}
+		return whole(t, s, paths)
+	})
+	fewFiles(t, "Instances", func() error {
+		found, err := checkpoint.Instances(pid)
+		if err == nil && (len(found) != 1 || found[0].Watches != 3) {
+			t.Errorf("instances %v", found)
+		}
+		return err
+	})
+	s, err := checkpoint.Take(t.Context(), n, searched...)
+	try(err)
+	fewFiles(t, "Restore", func() error {
+		r, err := s.Restore(t.Context())
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		wantSame(t, watches(t, r.Inotify), watches(t, n))
+		return nil
+	})
+	h.resume()
+	want := inotify.Event{WD: 2, Mask: inotify.Attrib}
+	wantEvents(t, tryAll(t, n), want)
+	if got := h.do("events"); got != lines([]inotify.Event{want}) {
+		t.Errorf("the other process has events %q", got)
+	}
+}

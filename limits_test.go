@@ -1,0 +1,295 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// Limits that are reached. Those of inotify are set in a user namespace of the test's
+// own: see ownkernel_test.go for those that are the whole machine's.
+
+// wantLimit wants a LimitError that names the limit and its value.
+func wantLimit(t testing.TB, err error, errno unix.Errno, words ...string) {
+	t.Helper()
+	if !errors.As(err, new(*inotify.LimitError)) || !errors.Is(err, errno) {
+		t.Errorf("error %v (%T), want a LimitError for %v", err, err, errno)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+// batchOf is a batch of watches on files, with numbers from wd on.
+func batchOf(paths []string, wd inotify.WD) (ws []inotify.Watch) {
+	for i, path := range paths {
+		ws = append(ws, inotify.Watch{WD: wd + inotify.WD(2*i), Mask: inotify.Attrib, Path: path})
+	}
+	return ws
+}
+
+// A live is an instance with a watch, and events that were not read.
+type live struct {
+	t    *testing.T
+	n    *inotify.Inotify
+	dir  string
+	wd   inotify.WD
+	want []inotify.Event
+
+	named int
+}
+
+func newLive(t *testing.T) *live {
+	t.Helper()
+	l := &live{t: t, n: newInotify(t), dir: t.TempDir()}
+	l.wd = add(t, l.n, l.dir, inotify.Create)
+	l.happen()
+	return l
+}
+
+func (l *live) happen() {
+	l.t.Helper()
+	l.named++
+	name := fmt.Sprint("e", l.named)
+	touch(l.t, filepath.Join(l.dir, name))
+	l.want = append(l.want, inotify.Event{WD: l.wd, Mask: inotify.Create, Name: name})
+}
+
+// check checks that the instance has its watch and no other, and all its events,
+// those that come now included.
+func (l *live) check() {
+	l.t.Helper()
+	if ws := watches(l.t, l.n); ws != nil && (len(ws) != 1 || ws[0].WD != l.wd || ws[0].Mask != inotify.Create) {
+		l.t.Errorf("watches %v", ws)
+	}
+	l.happen()
+	wantEvents(l.t, pending(l.t, l.n), l.want...)
+	l.want = nil
+}
+
+func TestLimitOfInstances(t *testing.T) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+		return
+	}
+	l := newLive(t)
+	held := []*inotify.Inotify{newInotify(t), newInotify(t)}
+	other, err := l.n.File() // so that a rollback waits for those who read elsewhere
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	kerneltest.OwnLimit(t, "max_inotify_instances", 3)
+	n, err := inotify.New()
+	if err == nil {
+		n.Close()
+	}
+	wantLimit(t, err, unix.EMFILE, "inotify_init1", "user.max_inotify_instances (now 3)", "fs.inotify.max_user_instances", "RLIMIT_NOFILE", "raise")
+	l.check()
+
+	paths := files(t, 4)
+	batch := batchOf(paths, 20)
+	batch[3].Path += "gone"
+	err = l.n.RestoreWatches(t.Context(), batch)
+	wantError(t, err, unix.ENOENT)
+	l.check()
+	if err := l.n.RestoreWatches(t.Context(), batch[:3]); err != nil {
+		t.Error(err)
+	}
+	held[0].Close()
+	newInotify(t)
+}
+
+func TestLimitOfWatchesWhileRestoring(t *testing.T) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers()) {
+		return
+	}
+	kerneltest.OwnLimit(t, "max_inotify_watches", 100)
+	paths := files(t, 6)
+	try := func(t *testing.T) {
+		l := newLive(t)
+		batch := batchOf(paths, 20)
+		kerneltest.OwnLimit(t, "max_inotify_watches", 4)
+		err := l.n.RestoreWatches(t.Context(), batch)
+		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", filepath.Base(paths[3]), "user.max_inotify_watches (now 4)", "fs.inotify.max_user_watches", "raise")
+		var r *inotify.RestoreError
+		if !errors.As(err, &r) || r.Done != 3 || r.Watch != batch[3] {
+			t.Errorf("error %v, want one for %v after three", err, batch[3])
+		}
+		l.check()
+		wantLimit(t, l.n.RestoreWatches(t.Context(), batchOf(paths, 40)), unix.ENOSPC) // nor did that use up anything
+		kerneltest.OwnLimit(t, "max_inotify_watches", 100)
+		l.check()
+		batch = batchOf(paths, 60) // by the cycle the numbers only go up
+		if err := l.n.RestoreWatches(t.Context(), batch); err != nil {
+			t.Error(err)
+		}
+		for _, w := range batch {
+			if err := os.Chmod(w.Path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l.want = append(l.want, inotify.Event{WD: w.WD, Mask: inotify.Attrib})
+		}
+		wantEvents(t, pending(t, l.n), l.want...)
+		l.n.Close()
+	}
+	t.Run("ioctl", func(t *testing.T) {
+		needIoctl(t)
+		try(t)
+	})
+	t.Run("cycle", func(t *testing.T) {
+		withoutIoctl(t)
+		try(t)
+	})
+}
+
+// With no descriptor left, what needs one says so, and leaves all as it was.
+func TestNoDescriptorLeft(t *testing.T) {
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
+	needLists(t)
+	l := newLive(t)
+	paths := files(t, 4)
+	f, err := os.Open(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited := os.NewFile(uintptr(fd), "inherited")
+	defer inherited.Close()
+	open := kerneltest.OpenDescriptors()
+	kerneltest.WithFiles(t, 0, func() {
+		_, err := inotify.New()
+		wantLimit(t, err, unix.EMFILE, "inotify_init1", "RLIMIT_NOFILE", "raise")
+		for call, f := range map[string]func() error{
+			"fcntl F_DUPFD_CLOEXEC": func() error { _, err := l.n.File(); return err },
+			"/proc/self/fdinfo/":    func() error { _, err := l.n.Watches(); return err },
+		} {
+			err := f()
+			wantError(t, err, unix.EMFILE)
+			if err != nil && !strings.Contains(err.Error(), call) {
+				t.Errorf("%q does not name %q", err, call)
+			}
+		}
+		// These need none, or do without.
+		wd, err := l.n.AddWatchFile(f, inotify.Attrib)
+		if err != nil {
+			t.Error(err)
+		}
+		if err := l.n.RemoveWatch(wd); err != nil {
+			t.Error(err)
+		}
+		l.want = append(l.want, inotify.Event{WD: wd, Mask: inotify.Ignored})
+		n, err := inotify.FromFile(inherited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Buffered()
+		batch := batchOf(paths, 20)
+		batch[3].Path += "gone"
+		if err := l.n.RestoreWatches(t.Context(), batch); err == nil {
+			t.Error("a file that is not there is watched")
+		}
+	})
+	if now := kerneltest.OpenDescriptors(); !slices.Equal(open, now) {
+		t.Errorf("descriptors %q, before %q", now, open)
+	}
+	l.check()
+	if err := l.n.RestoreWatches(t.Context(), batchOf(paths, 60)); err != nil {
+		t.Error(err)
+	}
+}
+
+// wantFull checks that evs are as many moves as there is room for, and then an
+// overflow.
+func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, size int) {
+	t.Helper()
+	if len(evs) == 0 {
+		t.Fatal("no events")
+	}
+	wantMoves(t, evs[:len(evs)-1], wd, prefix, size)
+	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+}
+
+// A queue that overflows while the cycle climbs: what it had room for is delivered,
+// and readers are told.
+func TestOverflowWhileClimbing(t *testing.T) {
+	size := queueSize(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir, paths := t.TempDir(), files(t, 1)
+	wd := add(t, n, dir, inotify.MovedTo)
+	filled := false
+	fill := func(inotify.Progress) {
+		if !filled {
+			filled = true
+			move(t, dir, "x", size+100)
+		}
+	}
+	if err := n.RestoreWatch(t.Context(), 3000, paths[0], inotify.Attrib, inotify.WithProgress(fill)); err != nil {
+		t.Fatal(err)
+	}
+	if !filled {
+		t.Fatal("there was no progress")
+	}
+	evs := pending(t, n)
+	overflow := slices.Index(evs, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+	if overflow != len(evs)-1 || overflow < size-100 {
+		t.Errorf("%d events, the overflow is the %dth", len(evs), overflow)
+	}
+	wantMoves(t, evs[:overflow], wd, "x", overflow)
+	wantUsable(t, n, 3000, paths[0])
+}
+
+// wantUsable uses a watch for Attrib, and removes it.
+func wantUsable(t *testing.T, n *inotify.Inotify, wd inotify.WD, path string) {
+	t.Helper()
+	if err := errors.Join(os.Chmod(path, 0o600), n.RemoveWatch(wd)); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Ignored})
+}
+
+// A batch that is rolled back on a full queue, in which there is no room for its
+// IN_IGNORED: nothing of who gets the numbers next is taken for it.
+func TestOverflowWhileRestoring(t *testing.T) {
+	size := queueSize(t)
+	needIoctl(t)
+	n := newInotify(t)
+	dir, paths := t.TempDir(), files(t, 4)
+	wd := add(t, n, dir, inotify.MovedTo)
+	move(t, dir, "x", size+100)
+	batch := batchOf(paths, 20)
+	batch[3].Path += "gone"
+	wantError(t, n.RestoreWatches(context.Background(), batch), unix.ENOENT)
+	wantFull(t, pending(t, n), wd, "x", size)
+	if err := n.RestoreWatches(t.Context(), batch[:3]); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range batch[:3] {
+		wantUsable(t, n, w.WD, w.Path)
+	}
+}
