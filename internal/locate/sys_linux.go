@@ -117,6 +117,15 @@ func sysFstat(fd int, st *unix.Stat_t) errno {
 	}
 }
 
+func sysRead(fd int, p []byte) (int, errno) {
+	for {
+		n, _, e := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		if e != unix.EINTR {
+			return int(n), e
+		}
+	}
+}
+
 // An identity tells files apart.
 type identity struct {
 	major, minor uint32
@@ -189,9 +198,9 @@ func mountOf(procFD, fd int) (int32, error) {
 	}
 	defer sysClose(info)
 	var text [1024]byte
-	n, err := unix.Read(info, text[:])
-	if err != nil {
-		return 0, os.NewSyscallError("read fdinfo", err)
+	n, e := sysRead(info, text[:])
+	if e != success {
+		return 0, os.NewSyscallError("read fdinfo", e)
 	}
 	for line := range strings.Lines(string(text[:n])) {
 		if id, found := strings.CutPrefix(line, "mnt_id:"); found {
