@@ -179,6 +179,33 @@ func TestRestoreWatchMasks(t *testing.T) {
 	})
 }
 
+// With the ioctl and IN_MASK_CREATE a restore opens nothing, neither in /proc.
+func TestRestoreOpensNothing(t *testing.T) {
+	needIoctl(t)
+	if !hasMaskCreate(t) {
+		t.Skip("this needs IN_MASK_CREATE")
+	}
+	n := newInotify(t)
+	sharer(t, n)
+	ws := batch(t, inotify.Attrib, 7, 8, 20)
+	ended := make(chan struct{})
+	go func() { // on a thread of its own, as the test's is to remove the files
+		defer close(ended)
+		failCalls(t, unix.SYS_OPENAT, 0, 0, true, unix.EMFILE)
+		failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE)
+		if err := n.RestoreWatch(t.Context(), 5, ws[0].Path, inotify.Attrib); err != nil {
+			t.Error(err)
+		}
+		if err := n.RestoreWatches(t.Context(), ws[1:]); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ended
+	if got := watches(t, n); len(got) != 3 {
+		t.Errorf("%d watches, want 3", len(got))
+	}
+}
+
 func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
