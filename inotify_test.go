@@ -188,6 +188,10 @@ func TestFromFileBlocking(t *testing.T) {
 				if !errors.As(err, &taken) || taken.Want != other {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
+				// Where nothing was added there is nothing to tell of.
+				if err := n.RestoreWatch(t.Context(), 90, paths[0]+".missing", inotify.Create); err == nil || strings.Contains(err.Error(), "IN_IGNORED") {
+					t.Errorf("error %v of a missing file", err)
+				}
 				conn.Control(func(fd uintptr) {
 					if queued, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
 						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED, for who reads elsewhere", queued, err)

@@ -391,6 +391,32 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 	})
 }
 
+// Watches that the kernel does not let be removed again are told of.
+func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+		for good, says := range map[int]string{1: "watch 1 could", 2: "watch 1 and 1 others could", 3: "watch 1 and 2 others could"} {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 1, 2, 3, 4)[3-good:]
+			for i := range ws { // without a step of a climb
+				ws[i].WD = inotify.WD(1 + i)
+			}
+			ws[good].Mask |= inotify.OnlyDir
+			err := n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, ws[good].WD, ws[good].Path, good, unix.ENOTDIR)
+			wantError(t, err, unix.EPERM)
+			for _, says := range []string{says + " not be removed again: inotify_rm_watch: ", fmt.Sprintf("(%d watches had been added)", good)} {
+				if err == nil || !strings.Contains(err.Error(), says) {
+					t.Errorf("error %q does not say %q", err, says)
+				}
+			}
+			if ws := watches(t, n); ws != nil && len(ws) != good {
+				t.Errorf("%d watches are left, want %d", len(ws), good)
+			}
+		}
+	})
+}
+
 // A climb keeps the former lives of the numbers that it passes and of those that it
 // gives, also if it is undone.
 func TestClimbKeepsFormerLives(t *testing.T) {
