@@ -8,6 +8,7 @@ package locate_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -117,4 +118,47 @@ func mountLayers(t testing.TB, lower string) string {
 	}
 	mount(t, "locate", dir, "overlay", 0, data)
 	return dir
+}
+
+// Whether inode numbers are an overlay's own is learned from any of its files that is
+// no directory: one that is on most roots, or one that the search comes to.
+func TestOverlayIsKnownByAFile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := ext4(t, "-U", "clear")
+	two := mkdir(t, base+"/two")
+	for name, test := range map[string]struct {
+		file  string
+		known bool
+	}{
+		"without a file": {"", false},
+		"another file":   {"/d/f", false},
+		"a sample":       {"/etc/passwd", true},
+		"another sample": {"/lib", true},
+	} {
+		one := mkdir(t, base+"/"+name)
+		mkdir(t, one+"/d")
+		if test.file != "" {
+			mkdir(t, filepath.Dir(one+test.file))
+			touch(t, one+test.file)
+		}
+		dir := t.TempDir()
+		mount(t, "locate", dir, "overlay", 0, "lowerdir="+one+":"+two+",xino=off")
+		n := newInotify(t)
+		ws := []inotify.Watch{watch(t, n, dir), watch(t, n, dir+"/d")}
+		if p := find(t, 0, ws[1], at(dir+"/d")); test.known {
+			wantPath(t, p, dir+"/d")
+		} else {
+			wantAmbiguous(t, p)
+		}
+		for i, p := range paths(t, 0, ws, hint(dir)).Places {
+			switch want := []string{dir, dir + "/d"}[i]; {
+			case test.file != "":
+				wantPath(t, p, want)
+			default:
+				wantAmbiguous(t, p)
+			}
+		}
+	}
 }
