@@ -152,6 +152,9 @@ func TestOverlayIsKnownByAFile(t *testing.T) {
 		} else {
 			wantAmbiguous(t, p)
 		}
+		if file := dir + test.file; test.file != "" { // which is known by itself
+			wantPath(t, find(t, 0, watch(t, n, file), at(file)), file)
+		}
 		for i, p := range paths(t, 0, ws, hint(dir)).Places {
 			switch want := []string{dir, dir + "/d"}[i]; {
 			case test.file != "":
