@@ -224,6 +224,25 @@ func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 	})
 }
 
+// A link that leads nowhere is watched itself, also at the end of a climb.
+func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, 3, 20, 60)
+		link := ws[1].Path + ".symlink"
+		if err := os.Symlink("nowhere", link); err != nil {
+			t.Fatal(err)
+		}
+		ws[1].Path, ws[1].Mask = link, inotify.Attrib|inotify.DontFollow
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 20 {
+			t.Errorf("the link is watch %d, want 20", got)
+		}
+	})
+}
+
 func TestRestoreWatchOnlyDir(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)

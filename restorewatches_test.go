@@ -417,6 +417,38 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 	})
 }
 
+// A countdown is a context that ends when it was asked for its error so many times.
+type countdown struct {
+	context.Context
+	left *int
+}
+
+func (c countdown) Err() error {
+	if *c.left == 0 {
+		return context.Canceled
+	}
+	*c.left--
+	return nil
+}
+
+// Wherever the context ends, all is done or nothing is left.
+func TestRestoreWatchesStopsAnywhere(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		for times := range 100 {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 5, 6, 200)
+			err := n.RestoreWatches(countdown{t.Context(), &times}, ws)
+			if err == nil {
+				wantRestored(t, n, ws)
+				return
+			}
+			wantError(t, err, context.Canceled)
+			wantUntouched(t, n, watches(t, newInotify(t)))
+		}
+		t.Error("it asks the context too often")
+	})
+}
+
 // A climb keeps the former lives of the numbers that it passes and of those that it
 // gives, also if it is undone.
 func TestClimbKeepsFormerLives(t *testing.T) {
