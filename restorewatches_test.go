@@ -414,6 +414,12 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 				t.Errorf("%d watches are left, want %d", len(ws), good)
 			}
 		}
+		n := newInotify(t)
+		add(t, n, t.TempDir(), inotify.Create)
+		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 2))
+		if err == nil || strings.Contains(err.Error(), "had been added") {
+			t.Errorf("error %v, want one that none had been added", err)
+		}
 	})
 }
 
@@ -446,6 +452,35 @@ func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 			wantUntouched(t, n, watches(t, newInotify(t)))
 		}
 		t.Error("it asks the context too often")
+	})
+}
+
+// A rollback takes out what a watch reported that ended by itself meanwhile.
+func TestRollbackOfWatchesThatEnded(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ws := batch(t, inotify.Attrib, 1, 2, 3, far)
+		ws[1].Mask |= inotify.OneShot
+		err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			if err := errors.Join(os.Remove(ws[0].Path), os.Chmod(ws[1].Path, 0o400), os.Chmod(ws[2].Path, 0o400)); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}))
+		wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+		wantUntouched(t, n, watches(t, newInotify(t)))
+		if readable(t, n) {
+			t.Error("readable with no event there")
+		}
+		if got := add(t, n, ws[2].Path, inotify.Attrib); int64(got) < 4 {
+			t.Errorf("the next number is %d", got)
+		} else if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil {
+			t.Error(err)
+		} else {
+			wantEvents(t, pending(t, n), inotify.Event{WD: got, Mask: inotify.Attrib}, inotify.Event{WD: got, Mask: inotify.Ignored})
+		}
 	})
 }
 
@@ -858,6 +893,9 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 			n.Close()
 		}))
 	wantError(t, err, os.ErrClosed)
+	if err != nil && strings.Count(err.Error(), os.ErrClosed.Error()) != 1 {
+		t.Errorf("error %q says so more than once", err)
+	}
 	if left := watches(t, heir); there != 1 || len(left) != 0 {
 		t.Errorf("%d watches when it was closed, want 1; left are %v", there, left)
 	}
