@@ -187,21 +187,32 @@ func TestCycleToItsOwnDirectory(t *testing.T) {
 func TestCyclePassesTakenNumbers(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
-	n := newInotify(t)
-	paths := files(t, 7)
-	for i, wd := range []inotify.WD{30, 48, 49, 51} {
-		restore(t, n, wd, paths[i], inotify.Attrib)
-	}
-	if err := n.SetNextWD(5); err != nil {
-		t.Fatal(err)
+	taken := [][]inotify.WD{{30}, {49}, {51}, {30, 48, 49, 51}}
+	var ns []*inotify.Inotify
+	for i, numbers := range taken {
+		ns = append(ns, newInotify(t))
+		paths := files(t, len(numbers))
+		for j, wd := range numbers {
+			restore(t, ns[i], wd, paths[j], inotify.Attrib)
+		}
+		if err := ns[i].SetNextWD(5); err != nil {
+			t.Fatal(err)
+		}
 	}
 	withoutIoctl(t)
-	restore(t, n, 50, paths[4], inotify.Attrib)
-	if got := add(t, n, paths[5], inotify.Attrib); got != 52 {
-		t.Errorf("the next number is %d, want 52", got)
-	}
-	if evs := pending(t, n); evs != nil {
-		t.Errorf("events %v", evs)
+	for i, n := range ns {
+		paths := files(t, 2)
+		restore(t, n, 50, paths[0], inotify.Attrib)
+		want := inotify.WD(51)
+		if slices.Contains(taken[i], want) {
+			want++
+		}
+		if got := add(t, n, paths[1], inotify.Attrib); got != want {
+			t.Errorf("with %d taken the next number is %d, want %d", taken[i], got, want)
+		}
+		if evs := pending(t, n); evs != nil {
+			t.Errorf("with %d taken: events %v", taken[i], evs)
+		}
 	}
 }
 

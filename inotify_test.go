@@ -134,11 +134,17 @@ func TestFromFileRefuses(t *testing.T) {
 func TestFromFileForbidden(t *testing.T) {
 	f := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
 	defer f.Close()
-	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.IsDir), false, unix.EPERM)
-	_, err := inotify.FromFile(f)
-	if wantError(t, err, unix.EPERM); err == nil || !strings.Contains(err.Error(), "inotify_add_watch") {
-		t.Errorf("error %v does not name the call", err)
+	refused := func(call string, errno unix.Errno) {
+		t.Helper()
+		_, err := inotify.FromFile(f)
+		if wantError(t, err, errno); err == nil || !strings.Contains(err.Error(), call) {
+			t.Errorf("error %v does not name %s", err, call)
+		}
 	}
+	failCalls(t, unix.SYS_FCNTL, 1, unix.F_GETFL, false, unix.EACCES)
+	refused("fcntl F_GETFL", unix.EACCES)
+	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.IsDir), false, unix.EPERM)
+	refused("inotify_add_watch", unix.EPERM)
 }
 
 // On an adopted instance numbers can have had lives that are not known here.

@@ -341,12 +341,14 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 	needLists(t)
 	byEachWay(t, func(t *testing.T) {
 		for name, test := range map[string]struct {
+			at    int
 			spoil func(n *inotify.Inotify, ws []inotify.Watch)
 			as    inotify.WD
 		}{
-			"of this batch": {func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
-			"of before":     {func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
-			"a link": {func(n *inotify.Inotify, ws []inotify.Watch) {
+			"of this batch": {2, func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
+			"of before":     {2, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
+			"the first":     {0, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[0].Path, inotify.Open) }, 1},
+			"a link": {2, func(n *inotify.Inotify, ws []inotify.Watch) {
 				link := ws[2].Path + ".link"
 				if err := os.Symlink(ws[0].Path, link); err != nil {
 					t.Fatal(err)
@@ -360,7 +362,10 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 			test.spoil(n, ws)
 			before := watches(t, n)
 			err := n.RestoreWatches(t.Context(), ws)
-			wantRestoreError(t, err, 13, ws[2].Path, 2, unix.EEXIST)
+			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, test.at, unix.EEXIST)
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %q tells of more", name, err)
+			}
 			if says := fmt.Sprintf("as watch %d: ", test.as); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: error %q does not say %q", name, err, says)
 			}
