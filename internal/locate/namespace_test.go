@@ -62,6 +62,33 @@ func TestBindMountOfASubtree(t *testing.T) {
 	}
 }
 
+// Several parts of a filesystem are mounted, and not the whole.
+func TestBindMountsOfParts(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, onlyOpen, noHandles)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	var ws []inotify.Watch
+	var want []string
+	for _, part := range []string{"/a", "/b", "/c"} {
+		at := t.TempDir()
+		ws = append(ws, watch(t, n, touch(t, mkdir(t, dir+part)+"/f")), watch(t, n, dir+part))
+		want = append(want, at+"/f", at)
+		bind(t, dir+part, at)
+	}
+	try(t, unix.Unmount(dir, unix.MNT_DETACH))
+	for name, o := range eachLevel("/nowhere") {
+		if name == "handles" && lack == noHandles {
+			continue
+		}
+		for i, p := range paths(t, 0, ws, o).Places {
+			wantPath(t, p, want[i])
+		}
+	}
+}
+
 func TestBindMountedFile(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -209,6 +236,7 @@ func TestHandlesThatCannotBeCompared(t *testing.T) {
 	touch(t, dir+"/a/f")
 	for _, m := range mountedAt(t, w.Device) {
 		if m != dir {
+			wantPath(t, find(t, 0, w, byHandles), m+"/a/f")
 			try(t, unix.Unmount(m, unix.MNT_DETACH))
 		}
 	}
