@@ -68,6 +68,11 @@ func layers(t testing.TB, lower ...string) string {
 		}
 	}
 	try(t, unix.FsconfigSetString(fs, "xino", "off"))
+	if len(lower) == 1 {
+		upper := tmpfs(t)
+		try(t, unix.FsconfigSetString(fs, "upperdir", mkdir(t, upper+"/upper")))
+		try(t, unix.FsconfigSetString(fs, "workdir", mkdir(t, upper+"/work")))
+	}
 	try(t, unix.FsconfigCreate(fs))
 	made, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 	try(t, err)
@@ -93,6 +98,7 @@ func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 		"two":                 {mountLayers(t, one+":"+two), true},
 		"two, one by one":     {layers(t, one, two), true},
 		"one":                 {mountLayers(t, one), false},
+		"one, by itself":      {layers(t, one), false},
 		"another one as well": {mountLayers(t, one+":"+empty), true},
 	} {
 		w := watch(t, n, test.dir+"/a")
@@ -106,6 +112,19 @@ func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 			wantPath(t, p, test.dir+"/a")
 		}
 	}
+}
+
+// What is in the upper layer is in no other, also where that has no UUID.
+func TestOverlayWithAnUpperLayerWithoutUUID(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := overlay(t, mkdir(t, ext4(t, "-U", "clear")+"/upper"), ext4(t, "-U", "clear")+":"+tmpfs(t), ",xino=off")
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	if w.Handle.Type != 0xf8 {
+		t.Skip("this needs handles that are made of those of the layers")
+	}
+	wantPath(t, find(t, 0, w, at(dir+"/f")), dir+"/f")
 }
 
 func mountLayers(t testing.TB, lower string) string {
