@@ -176,6 +176,29 @@ func TestProgress(t *testing.T) {
 	t.Logf("%d calls in %d entries", len(calls), res.Entries)
 }
 
+// A search that takes longer tells how far it is.
+func TestProgressOfALongSearch(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 600 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	o := hint(dir)
+	o.MaxEntries = 600
+	var calls []int
+	o.Progress = func(entries int) { calls = append(calls, entries) }
+	began := time.Now()
+	ctx := whileRead(t, dir, func() {
+		for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+		}
+	})
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, o)
+	try(t, err)
+	if len(calls) == 0 || calls[0] != 256 || res.Entries != 600 || time.Since(began) < time.Duration(len(calls))*100*time.Millisecond {
+		t.Errorf("called at %v of %d entries within %v, want at 256", calls, res.Entries, time.Since(began))
+	}
+}
+
 // Trees deeper than descriptors and PATH_MAX allow are walked.
 func TestDeepTree(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
