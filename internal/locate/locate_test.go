@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -488,12 +490,57 @@ func TestContextWhileResolving(t *testing.T) {
 	}
 }
 
+// Why a path was not looked up is said, and no other reason.
+func TestWhyNotLookedUp(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, asIs, noOpenat2); !child {
+		return
+	}
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	p := find(t, 0, w, at(dir+"/missing"))
+	if wantNone(t, p, dir+"/missing", "no such file"); strings.Contains(p.Err.Error(), "openat2") || strings.Contains(p.Err.Error(), "too long") {
+		t.Errorf("error %v", p.Err)
+	}
+	wantNone(t, find(t, 0, w, at("/"+strings.Repeat("x/", 3000))), "too long")
+}
+
+// No descriptor of it is left to a program that is started meanwhile.
+func TestDescriptorsAreClosedOnExec(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, noHandles, noOpenat2, noNames); !child {
+		return
+	}
+	dir := t.TempDir()
+	for i := range 300 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	inherited, looks := openDescriptors(), 0
+	look := func() {
+		looks++
+		for _, open := range openDescriptors() {
+			fd, link, _ := strings.Cut(open, " ")
+			text, err := os.ReadFile("/proc/self/fdinfo/" + fd)
+			if err != nil || slices.Contains(inherited, open) {
+				continue // it was for reading the directory, or is not ours
+			}
+			if flags, err := fdinfo.Flags(text); err != nil || flags&unix.O_CLOEXEC == 0 {
+				t.Errorf("descriptor %s of %s has flags %o, %v", fd, link, flags, err)
+			}
+		}
+	}
+	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 300, Resolve: func(inotify.Watch) (string, error) { look(); return dir, nil }}
+	_, err := locate.Paths(whileRead(t, dir, look), proc(t, 0), []inotify.Watch{w}, o)
+	if try(t, err); looks != 2 {
+		t.Errorf("looked %d times", looks)
+	}
+}
+
 func TestResolveComesFirst(t *testing.T) {
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	try(t, os.Link(dir+"/f", dir+"/g"))
 	for _, path := range []string{dir + "/f", dir + "/g"} {
-		o := locate.Options{Level: locate.Search, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+		o := locate.Options{Level: locate.Search, Hints: []string{dir}, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
 		res := paths(t, 0, []inotify.Watch{w}, o)
 		wantPath(t, res.Places[0], path)
 		if res.Decoded || res.Entries != 0 {
@@ -507,6 +554,11 @@ func TestNone(t *testing.T) {
 	p := find(t, 0, w, locate.Options{})
 	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotAsked) {
 		t.Errorf("error %v", p.Err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := locate.Paths(ended, proc(t, 0), []inotify.Watch{w}, locate.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v after the context's end", err)
 	}
 	// It does not so much as look into the process's directory.
 	f, err := os.Open(t.TempDir())

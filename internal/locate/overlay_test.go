@@ -114,6 +114,24 @@ func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 	}
 }
 
+// A sample on another mount says nothing of the overlay.
+func TestOverlayWithAHiddenSample(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := ext4(t, "-U", "clear")
+	one := mkdir(t, base+"/one")
+	mkdir(t, one+"/etc")
+	touch(t, mkdir(t, one+"/d")+"/f")
+	dir := t.TempDir()
+	mount(t, "locate", dir, "overlay", 0, "lowerdir="+one+":"+mkdir(t, base+"/two")+",xino=off")
+	mount(t, "locate", dir+"/etc", "tmpfs", 0, "")
+	touch(t, dir+"/etc/passwd")
+	w := watch(t, newInotify(t), dir+"/d")
+	wantAmbiguous(t, find(t, 0, w, at(dir+"/d")))
+	wantPath(t, find(t, 0, w, hint(dir)), dir+"/d")
+}
+
 // What is in the upper layer is in no other, also where that has no UUID.
 func TestOverlayWithAnUpperLayerWithoutUUID(t *testing.T) {
 	if !inNamespace(t) {

@@ -191,9 +191,9 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		w.merge = s.p.overlayOf(m)
 	}
 	err = w.run(ctx, root)
-	w.report()
 	s.compareNames()
 	s.compareLater()
+	w.report()
 	if s.failed > 0 && s.left > 0 {
 		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.failed, s.why))
 	}

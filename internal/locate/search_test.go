@@ -153,6 +153,52 @@ func TestMaxEntries(t *testing.T) {
 	}
 }
 
+// Nothing is looked at beyond the bound.
+func TestMaxEntriesIsKept(t *testing.T) {
+	lack, child := inChildren(t, sameNamespace, noHandles, noNames)
+	if !child {
+		return
+	}
+	dir, n := t.TempDir(), newInotify(t)
+	var ws []inotify.Watch
+	for i := range 50 {
+		ws = append(ws, watch(t, n, touch(t, fmt.Sprint(dir, "/f", i))))
+	}
+	o := hint(dir)
+	o.MaxEntries = 10
+	found := 0
+	for _, p := range paths(t, 0, ws, o).Places {
+		if p.Path != "" {
+			found++
+		}
+	}
+	if found != 9 { // and the directory itself
+		t.Errorf("%s: %d found, want 9", lack, found)
+	}
+}
+
+// What lies behind other mounts is said to be left out.
+func TestHiddenIsTold(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames)
+	if !child {
+		return
+	}
+	layers := tmpfs(t)
+	for _, dir := range []string{tmpfs(t), overlay(t, mkdir(t, layers+"/upper"), mkdir(t, layers+"/lower"), "")} {
+		n := newInotify(t)
+		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), nowhere(watch(t, n, dir))
+		below := mkdir(t, dir+"/below")
+		mount(t, "locate", below, "tmpfs", 0, "")
+		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("what other mounts hide, at %q", []string{below})}
+		if res := paths(t, 0, []inotify.Watch{f, w}, hint(dir)); !slices.Contains(res.Skipped, want) {
+			t.Errorf("%s: skipped %+v, want %+v", lack, res.Skipped, want)
+		}
+		for _, s := range paths(t, 0, []inotify.Watch{f}, hint(dir)).Skipped {
+			t.Errorf("%s: skipped %+v, though all was found", lack, s)
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, 10)
@@ -478,6 +524,9 @@ func TestSearchOfTwoFilesystems(t *testing.T) {
 	wantPath(t, res.Places[2], two+"/f")
 	wantPath(t, res.Places[3], one+"/f")
 	// Another mount of a tree that was walked is left for when something is still missing.
+	ws = append(ws, watch(t, n, touch(t, mkdir(t, two+"/sub")+"/f")))
+	res = paths(t, 0, append(ws, nowhere(ws[4])), bySearch)
+	wantPath(t, res.Places[4], two+"/sub/f")
 	at := t.TempDir()
 	bind(t, one, at)
 	res = paths(t, 0, []inotify.Watch{ws[3], ws[2]}, bySearch)

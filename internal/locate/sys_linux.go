@@ -188,11 +188,7 @@ func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
 // mountOf returns the id of the mount that an open descriptor is on, as fdinfo
 // has it since Linux 3.15.
 func mountOf(procFD, fd int) (int32, error) {
-	name, err := unix.BytePtrFromString("../fdinfo/" + strconv.Itoa(fd))
-	if err != nil {
-		return 0, err
-	}
-	info, e := sysOpenat(procFD, name, unix.O_RDONLY)
+	info, e := sysOpenat(procFD, cstring("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
 	if e != success {
 		return 0, os.NewSyscallError("open fdinfo", e)
 	}
