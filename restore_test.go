@@ -462,6 +462,13 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	if readable(t, n) {
 		t.Error("readable when all is read")
 	}
+	// What comes afterwards is counted from the first on.
+	add(t, n, dir, inotify.MovedTo)
+	move(t, dir, "after", 1)
+	if b, err := n.Buffered(); b != 32 || err != nil || !readable(t, n) {
+		t.Errorf("Buffered %d, %v, readable %v with an event of 32 bytes", b, err, readable(t, n))
+	}
+	wantMoves(t, pending(t, n), 7, "after", 1)
 	return evs
 }
 
@@ -491,25 +498,27 @@ func TestRollbackKeepsTheFormerLife(t *testing.T) {
 // And a life after, whose records are delivered.
 func TestRollbackKeepsTheNextLife(t *testing.T) {
 	needIoctl(t)
-	n := newInotify(t)
-	paths := files(t, 3)
-	restore(t, n, 7, paths[0], inotify.Attrib)
-	if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
-		t.Fatal(err)
-	}
-	for range 3 {
-		if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+	for _, times := range []int{1, 3} {
+		n := newInotify(t)
+		paths := files(t, 3)
+		restore(t, n, 7, paths[0], inotify.Attrib)
+		if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
+			t.Fatal(err)
 		}
+		for range times {
+			if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
+				t.Fatal("restored under a taken number")
+			}
+		}
+		restore(t, n, 8, paths[2], inotify.Attrib)
+		if err := errors.Join(os.Chmod(paths[2], 0o400), n.RemoveWatch(8)); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n),
+			inotify.Event{WD: 7, Mask: inotify.Attrib},
+			inotify.Event{WD: 8, Mask: inotify.Attrib},
+			inotify.Event{WD: 8, Mask: inotify.Ignored})
 	}
-	restore(t, n, 8, paths[2], inotify.Attrib)
-	if err := errors.Join(os.Chmod(paths[2], 0o400), n.RemoveWatch(8)); err != nil {
-		t.Fatal(err)
-	}
-	wantEvents(t, pending(t, n),
-		inotify.Event{WD: 7, Mask: inotify.Attrib},
-		inotify.Event{WD: 8, Mask: inotify.Attrib},
-		inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
 // A full queue has no room for the stray's IN_IGNORED; nothing is lost by it,

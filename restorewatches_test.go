@@ -460,30 +460,37 @@ func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 	})
 }
 
-// A rollback takes out what a watch reported that ended by itself meanwhile.
+// A rollback takes out what a watch reported that ended by itself meanwhile, and waits
+// for nothing that was read before.
 func TestRollbackOfWatchesThatEnded(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
-		n := newInotify(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		ws := batch(t, inotify.Attrib, 1, 2, 3, far)
-		ws[1].Mask |= inotify.OneShot
-		err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
-			if err := errors.Join(os.Remove(ws[0].Path), os.Chmod(ws[1].Path, 0o400), os.Chmod(ws[2].Path, 0o400)); err != nil {
-				t.Error(err)
-			}
+		for _, read := range []bool{false, true} {
+			n := newInotify(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			ws := batch(t, inotify.Attrib, 1, 2, 3, far)
+			ws[1].Mask |= inotify.OneShot
+			err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				if err := errors.Join(os.Remove(ws[0].Path), os.Chmod(ws[1].Path, 0o400), os.Chmod(ws[2].Path, 0o400)); err != nil {
+					t.Error(err)
+				}
+				if read {
+					pending(t, n)
+				}
+				cancel()
+			}))
 			cancel()
-		}))
-		wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
-		wantUntouched(t, n, watches(t, newInotify(t)))
-		if readable(t, n) {
-			t.Error("readable with no event there")
-		}
-		if got := add(t, n, ws[2].Path, inotify.Attrib); int64(got) < 4 {
-			t.Errorf("the next number is %d", got)
-		} else if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil {
-			t.Error(err)
-		} else {
+			wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+			wantUntouched(t, n, watches(t, newInotify(t)))
+			if readable(t, n) {
+				t.Error("readable with no event there")
+			}
+			got := add(t, n, ws[2].Path, inotify.Attrib)
+			if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil || got < 4 {
+				t.Errorf("the next number is %d, %v", got, err)
+			}
+			if b, err := n.Buffered(); b != 32 || err != nil {
+				t.Errorf("Buffered %d, %v; want 32", b, err)
+			}
 			wantEvents(t, pending(t, n), inotify.Event{WD: got, Mask: inotify.Attrib}, inotify.Event{WD: got, Mask: inotify.Ignored})
 		}
 	})
