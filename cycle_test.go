@@ -306,8 +306,13 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var added inotify.WD
+		var last time.Duration
 		err := n.RestoreWatch(ctx, far, paths[0], inotify.Create,
 			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+				if p.Elapsed < last+100*time.Millisecond {
+					t.Errorf("progress after %v, and after %v", last, p.Elapsed)
+				}
+				last = p.Elapsed
 				if added != 0 {
 					cancel() // after another slice
 					return
