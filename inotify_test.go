@@ -153,7 +153,7 @@ func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
 		fd := rawInotify(t, unix.IN_NONBLOCK)
 		ws := batch(t, inotify.Attrib, 1, 2, 3)
 		want := 0
-		if inotifyCounts := !hasIoctl(t); !inotifyCounts { // else the number would be passed
+		if hasIoctl(t) { // else the number would be passed
 			if wd, err := unix.InotifyAddWatch(fd, ws[0].Path, unix.IN_ATTRIB); err != nil || wd != 1 {
 				t.Fatal(wd, err)
 			}
