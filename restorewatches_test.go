@@ -468,7 +468,9 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 			n := newInotify(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			ws := batch(t, inotify.Attrib, 1, 2, 3, far)
-			ws[1].Mask |= inotify.OneShot
+			if watches(t, n) != nil { // gVisor hangs in the chmod that ends such a watch
+				ws[1].Mask |= inotify.OneShot
+			}
 			err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 				if err := errors.Join(os.Remove(ws[0].Path), os.Chmod(ws[1].Path, 0o400), os.Chmod(ws[2].Path, 0o400)); err != nil {
 					t.Error(err)
