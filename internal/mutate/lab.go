@@ -143,8 +143,8 @@ func (l *lab) measure(ctx context.Context) error {
 }
 
 // testsOf returns the tests that are to be tried with a mutant: those of its own
-// package first, of these those that killed most in its function, then those that
-// killed most for their time in its file, and then the fastest.
+// package first, of these those that killed most in its function, and then those that
+// killed most for their time in its file.
 func (l *lab) testsOf(m *mutant) []*test {
 	var own, others []*test
 	for _, t := range l.reached[m.id] {
@@ -160,8 +160,7 @@ func (l *lab) testsOf(m *mutant) []*test {
 	for _, tests := range [][]*test{own, others} {
 		slices.SortFunc(tests, func(a, b *test) int {
 			return cmp.Or(l.killsOf(b, m, m.fn)-l.killsOf(a, m, m.fn),
-				cmp.Compare(float64(l.killsOf(b, m, ""))/b.time.Seconds(), float64(l.killsOf(a, m, ""))/a.time.Seconds()),
-				cmp.Compare(a.time, b.time))
+				cmp.Compare(l.worth(b, m), l.worth(a, m)))
 		})
 	}
 	return append(own, others...)
@@ -169,6 +168,12 @@ func (l *lab) testsOf(m *mutant) []*test {
 
 func (l *lab) killsOf(t *test, m *mutant, fn string) int {
 	return l.kills[kill{t.String(), m.file, fn}]
+}
+
+// worth is how much a test kills for its time in a mutant's file. One that has killed
+// nothing yet may kill this one.
+func (l *lab) worth(t *test, m *mutant) float64 {
+	return float64(1+l.killsOf(t, m, "")) / t.time.Seconds()
 }
 
 // credit notes which test killed a mutant.
