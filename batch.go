@@ -148,7 +148,6 @@ func (b *batch) byIoctl(ctx context.Context) error {
 
 // aim makes ws[done] the target, pinned where IN_MASK_CREATE does not work.
 func (b *batch) aim() error {
-	b.t.release()
 	b.t.set(&b.ws[b.done])
 	if b.honoured {
 		return nil
@@ -284,8 +283,7 @@ func (b *batch) named(err error) error {
 		return err
 	}
 	w := &b.ws[b.failed]
-	b.t.release()
-	b.t.set(w)
+	b.t.set(w) // it may have been pinned
 	besides := b.n.stage(func(fd int) error {
 		// Asks for the number of the inode's watch and changes nothing about it.
 		wd, e := sysAdd(fd, &b.t.path[0], scratchMask|w.Mask&(DontFollow|OnlyDir))

@@ -73,6 +73,10 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 		} else if !strings.Contains(e.Error(), "fresh instance") {
 			t.Errorf("%q does not say what to do", e)
 		}
+		// A limit below none is none.
+		if err := newInotify(t).RestoreWatch(t.Context(), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
+			t.Error(err)
+		}
 		// It is one step less from here.
 		if err := n.RestoreWatch(t.Context(), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
 			t.Error(err)
@@ -183,21 +187,32 @@ func TestCycleToItsOwnDirectory(t *testing.T) {
 func TestCyclePassesTakenNumbers(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
-	n := newInotify(t)
-	paths := files(t, 7)
-	for i, wd := range []inotify.WD{30, 48, 49, 51} {
-		restore(t, n, wd, paths[i], inotify.Attrib)
-	}
-	if err := n.SetNextWD(5); err != nil {
-		t.Fatal(err)
+	taken := [][]inotify.WD{{30}, {49}, {51}, {30, 48, 49, 51}}
+	var ns []*inotify.Inotify
+	for i, numbers := range taken {
+		ns = append(ns, newInotify(t))
+		paths := files(t, len(numbers))
+		for j, wd := range numbers {
+			restore(t, ns[i], wd, paths[j], inotify.Attrib)
+		}
+		if err := ns[i].SetNextWD(5); err != nil {
+			t.Fatal(err)
+		}
 	}
 	withoutIoctl(t)
-	restore(t, n, 50, paths[4], inotify.Attrib)
-	if got := add(t, n, paths[5], inotify.Attrib); got != 52 {
-		t.Errorf("the next number is %d, want 52", got)
-	}
-	if evs := pending(t, n); evs != nil {
-		t.Errorf("events %v", evs)
+	for i, n := range ns {
+		paths := files(t, 2)
+		restore(t, n, 50, paths[0], inotify.Attrib)
+		want := inotify.WD(51)
+		if slices.Contains(taken[i], want) {
+			want++
+		}
+		if got := add(t, n, paths[1], inotify.Attrib); got != want {
+			t.Errorf("with %d taken the next number is %d, want %d", taken[i], got, want)
+		}
+		if evs := pending(t, n); evs != nil {
+			t.Errorf("with %d taken: events %v", taken[i], evs)
+		}
 	}
 }
 
@@ -233,7 +248,7 @@ func TestCycleStopsWithItsContext(t *testing.T) {
 		var last inotify.Progress
 		err := n.RestoreWatch(ctx, far, files(t, 1)[0], inotify.AllEvents,
 			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
-				if p.WD != far || p.Done <= last.Done || p.Steps != far-1 || p.Elapsed <= last.Elapsed || p.Remaining() <= 0 {
+				if p.WD != far || p.Done <= last.Done || p.Steps != far-1 || p.Elapsed < last.Elapsed+100*time.Millisecond || p.Remaining() <= 0 {
 					t.Errorf("progress %+v after %+v", p, last)
 				}
 				if last = p; p.Done > 0 {
@@ -291,8 +306,13 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var added inotify.WD
+		var last time.Duration
 		err := n.RestoreWatch(ctx, far, paths[0], inotify.Create,
 			inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+				if p.Elapsed < last+100*time.Millisecond {
+					t.Errorf("progress after %v, and after %v", last, p.Elapsed)
+				}
+				last = p.Elapsed
 				if added != 0 {
 					cancel() // after another slice
 					return
@@ -328,6 +348,17 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 func TestProgressAtTheEnd(t *testing.T) {
 	calls := func(t *testing.T, n *inotify.Inotify, wd inotify.WD) []inotify.Progress {
 		var ps []inotify.Progress
+		begin := time.Now()
+		defer func() {
+			for i, p := range ps {
+				if p.Elapsed > time.Since(begin) {
+					t.Errorf("to %d: %v of %v have elapsed", wd, p.Elapsed, time.Since(begin))
+				}
+				if i < len(ps)-1 && p.Elapsed < 100*time.Millisecond {
+					t.Errorf("to %d: progress was called at %v", wd, p.Elapsed)
+				}
+			}
+		}()
 		if err := n.RestoreWatch(t.Context(), wd, files(t, 1)[0], inotify.Attrib, inotify.WithProgress(func(p inotify.Progress) {
 			ps = append(ps, p)
 		})); err != nil {
@@ -776,4 +807,108 @@ func TestCycleWhenNumbersBecomeFree(t *testing.T) {
 		inotify.Event{WD: wd / 2, Mask: inotify.Attrib},
 		inotify.Event{WD: wd / 2, Mask: inotify.Ignored},
 		inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
+}
+
+// sharer returns another Inotify of the same instance.
+func sharer(t *testing.T, n *inotify.Inotify) *inotify.Inotify {
+	t.Helper()
+	dup, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := inotify.FromFile(dup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { heir.Close() })
+	return heir
+}
+
+// Others who hold the instance know nothing of the climb. The error tells whether one
+// of them has the number or it was only passed.
+func TestCycleWhenOthersCome(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	const wd = 100_000_000
+	n := newInotify(t)
+	heir := sharer(t, n)
+	climb := func(meanwhile func(inotify.WD) error) error {
+		t.Helper()
+		_, wait := startClimb(t, n, wd)
+		if err := meanwhile(wd); err != nil {
+			t.Log(err) // the climb was faster
+		}
+		err := wait()
+		pending(t, n)
+		if err := heir.SetNextWD(1); err != nil {
+			t.Fatal(err)
+		}
+		return err
+	}
+	var passed *inotify.CycleError
+	err := climb(func(wd inotify.WD) error { return heir.SetNextWD(wd + 10) })
+	if !errors.As(err, &passed) || !errors.Is(err, errors.ErrUnsupported) || passed.WD != wd || passed.Next < wd+10 {
+		t.Errorf("error %v (%+v), want one that the number was passed", err, passed)
+	}
+	wantUntouched(t, n, watches(t, newInotify(t)))
+	var taken *inotify.WDError
+	path := files(t, 1)[0]
+	for range 200 {
+		err = climb(func(wd inotify.WD) error { return heir.RestoreWatch(t.Context(), wd, path, inotify.Attrib) })
+		if errors.As(err, &taken) {
+			break
+		}
+		wantError(t, err, errors.ErrUnsupported)
+	}
+	if taken == nil || taken.Want != wd || taken.Got <= wd {
+		t.Errorf("error %v (%+v), want one that the number is taken", err, taken)
+	}
+	if ws := watches(t, n); len(ws) != 1 || ws[0].WD != wd || ws[0].Mask != inotify.Attrib {
+		t.Errorf("watches %v, want the one that was added meanwhile", ws)
+	}
+	wantEvents(t, pending(t, n))
+}
+
+// An estimate is of what was measured for it: at least one step.
+func TestCycleEstimate(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	const steps = 1_000_000
+	begin := time.Now()
+	err := n.RestoreWatch(t.Context(), 1+steps, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+	var cycle *inotify.CycleError
+	if took := time.Since(begin); !errors.As(err, &cycle) || cycle.Estimate > took*steps || cycle.Estimate < steps {
+		t.Errorf("error %v (%+v) after %v", err, cycle, took)
+	}
+}
+
+// Where no other instance can be had, or none that climbs, there is no estimate.
+func TestCycleWithoutEstimate(t *testing.T) {
+	for name, hinder := range map[string]func(t *testing.T){
+		"no instance": func(t *testing.T) {
+			failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
+		},
+		"no watch": func(t *testing.T) {
+			next, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(next)
+			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 0, uint32(next), false, unix.ENOMEM)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !hasMaskCreate(t) {
+				t.Skip("this needs IN_MASK_CREATE, without which a climb needs another instance anyway")
+			}
+			withoutIoctl(t)
+			n := newInotify(t)
+			hinder(t)
+			err := n.RestoreWatch(t.Context(), 5000, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+			var cycle *inotify.CycleError
+			if !errors.As(err, &cycle) || cycle.Steps != 4999 || cycle.Estimate != 0 || strings.Contains(err.Error(), "about") {
+				t.Errorf("error %v (%+v), want one of 4999 steps and no estimate", err, cycle)
+			}
+		})
+	}
 }

@@ -449,6 +449,81 @@ func TestReadEventDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// That holds for several names too, short and long ones, that come in turn.
+func TestSeveralNamesDoNotAllocate(t *testing.T) {
+	for _, prefix := range []string{"", "a long name with a number at its end, ", "longer"} {
+		n := newInotify(t)
+		dir := t.TempDir()
+		var paths []string
+		for i := range 3 {
+			paths = append(paths, filepath.Join(dir, fmt.Sprint(prefix, i)))
+			touch(t, paths[i])
+		}
+		add(t, n, dir, inotify.Attrib)
+		times := func(read bool) float64 {
+			return testing.AllocsPerRun(100, func() {
+				for i, path := range paths {
+					if err := unix.Chmod(path, 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if !read {
+						continue
+					}
+					if ev, err := n.ReadEvent(); err != nil || ev.Name != filepath.Base(paths[i]) {
+						t.Fatal(ev, err)
+					}
+				}
+			})
+		}
+		if read, chmod := times(true), times(false); read > chmod {
+			t.Errorf("reading names like %q allocates %v times", filepath.Base(paths[0]), read-chmod)
+		}
+	}
+}
+
+// A read that fails is told, by each method that reads.
+func TestReadFails(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	add(t, n, path, inotify.Attrib|inotify.Modify)
+	if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, 9), os.Chmod(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	ioctl := n.SupportsSetNextWD()
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) { failCalls(t, unix.SYS_READ, 0, uint32(fd), false, unix.ENOMEM) })
+	check := func(what string, err error) {
+		if wantError(t, err, unix.ENOMEM); err == nil || !strings.Contains(err.Error(), "read") {
+			t.Errorf("%s: error %v does not name the call", what, err)
+		}
+	}
+	_, err = n.ReadEvent()
+	check("ReadEvent", err)
+	_, ok, err := n.TryReadEvent()
+	if check("TryReadEvent", err); ok {
+		t.Error("TryReadEvent has an event")
+	}
+	yielded := 0
+	for _, err := range n.Events(t.Context()) {
+		yielded++
+		check("Events", err)
+	}
+	if yielded != 1 {
+		t.Errorf("Events yielded %d times, want its error once", yielded)
+	}
+	if ioctl {
+		_, err := n.NextWD()
+		check("NextWD", err)
+		check("RestoreWatch", n.RestoreWatch(t.Context(), 1, filepath.Dir(path), inotify.Create))
+	}
+	if b, err := n.Buffered(); b < 16 || err != nil {
+		t.Errorf("Buffered %d, %v: nothing was read", b, err)
+	}
+}
+
 func TestDecodeIsBoundsChecked(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()

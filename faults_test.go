@@ -571,7 +571,7 @@ func TestFaults(t *testing.T) {
 	ioctl := hasIoctl(t)
 	f := kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return child(t, "faults") }, Ways: faultWays,
-		Kind: kindOf, Named: named, Tolerated: tolerated,
+		Kind: kindOf, Named: named, Tolerated: tolerated, Again: true,
 	}
 	for _, op := range faultOps {
 		if !op.needsIoctl || ioctl {

@@ -114,11 +114,7 @@ func newInotify(f *os.File) *Inotify {
 // any case: with EINVAL if fd is no inotify descriptor, which it checks first,
 // and with ENOENT if it is one.
 func checkInotify(fd int) error {
-	path, err := cString("")
-	if err != nil {
-		return err
-	}
-	switch _, e := sysAdd(fd, path, IsDir); e {
+	switch _, e := sysAdd(fd, ownPath(""), IsDir); e {
 	case eNOENT:
 		return nil
 	case eINVAL, eBADF:

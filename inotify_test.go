@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,6 +132,57 @@ func TestFromFileRefuses(t *testing.T) {
 	})
 }
 
+// What is said when the kernel forbids to look.
+func TestFromFileForbidden(t *testing.T) {
+	f := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
+	defer f.Close()
+	refused := func(call string, errno unix.Errno) {
+		t.Helper()
+		_, err := inotify.FromFile(f)
+		if wantError(t, err, errno); err == nil || !strings.Contains(err.Error(), call) {
+			t.Errorf("error %v does not name %s", err, call)
+		}
+	}
+	fcntl := uintptr(unix.SYS_FCNTL)
+	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
+		fcntl = 221 // fcntl64
+	}
+	failCalls(t, fcntl, 1, unix.F_GETFL, false, unix.EACCES)
+	refused("fcntl F_GETFL", unix.EACCES)
+	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.IsDir), false, unix.EPERM)
+	refused("inotify_add_watch", unix.EPERM)
+}
+
+// On an adopted instance numbers can have had lives that are not known here.
+func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		fd := rawInotify(t, unix.IN_NONBLOCK)
+		ws := batch(t, inotify.Attrib, 1, 2, 3)
+		want := 0
+		if hasIoctl(t) { // else the number would be passed
+			if wd, err := unix.InotifyAddWatch(fd, ws[0].Path, unix.IN_ATTRIB); err != nil || wd != 1 {
+				t.Fatal(wd, err)
+			}
+			if _, err := unix.InotifyRmWatch(fd, 1); err != nil {
+				t.Fatal(err)
+			}
+			want = 1
+		}
+		n, err := inotify.FromFile(os.NewFile(uintptr(fd), "adopted"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		ws[2].Mask |= inotify.OnlyDir
+		if err := n.RestoreWatches(t.Context(), ws); err == nil {
+			t.Error("a file was restored as a directory")
+		}
+		if evs := pending(t, n); len(evs) != want || want == 1 && evs[0] != (inotify.Event{WD: 1, Mask: inotify.Ignored}) {
+			t.Errorf("events %v, want %d of the former life", evs, want)
+		}
+	})
+}
+
 // On a blocking description everything works but what reads, which says why,
 // and the mode stays.
 func TestFromFileBlocking(t *testing.T) {
@@ -189,6 +242,10 @@ func TestFromFileBlocking(t *testing.T) {
 				if !errors.As(err, &taken) || taken.Want != other {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
+				// Where nothing was added there is nothing to tell of.
+				if err := n.RestoreWatch(t.Context(), 90, paths[0]+".missing", inotify.Create); err == nil || strings.Contains(err.Error(), "IN_IGNORED") {
+					t.Errorf("error %v of a missing file", err)
+				}
 				conn.Control(func(fd uintptr) {
 					if queued, err := unix.IoctlGetUint32(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
 						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED, for who reads elsewhere", queued, err)
@@ -240,6 +297,67 @@ func isNonblock(conn syscall.RawConn) (nonblock bool, err error) {
 	return nonblock, errors.Join(err, cerr)
 }
 
+// everyMethod calls each method that an Inotify and its connection have, but Close. f
+// is an open file.
+func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.File) map[string]func() error {
+	noNumber := func(wd inotify.WD, err error) error {
+		if wd != inotify.NoWD {
+			t.Errorf("number %d beside error %v", wd, err)
+		}
+		return err
+	}
+	return map[string]func() error{
+		"File":            func() error { _, err := n.File(); return err },
+		"SyscallConn":     func() error { _, err := n.SyscallConn(); return err },
+		"Control":         func() error { return conn.Control(func(uintptr) { t.Error("called") }) },
+		"Read":            func() error { return conn.Read(func(uintptr) bool { t.Error("called"); return true }) },
+		"Write":           func() error { return conn.Write(func(uintptr) bool { t.Error("called"); return true }) },
+		"AddWatch":        func() error { return noNumber(n.AddWatch(f.Name(), inotify.Open)) },
+		"AddWatchFile":    func() error { return noNumber(n.AddWatchFile(f, inotify.Open)) },
+		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
+		"Watches":         func() error { _, err := n.Watches(); return err },
+		"SetNextWD":       func() error { return n.SetNextWD(1) },
+		"NextWD":          func() error { return noNumber(n.NextWD()) },
+		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, f.Name(), inotify.Open) },
+		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
+		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
+		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
+		"Buffered":        func() error { _, err := n.Buffered(); return err },
+	}
+}
+
+// Close may come between a method's look whether the Inotify is closed and its call.
+// That is as if the file were closed behind its back.
+func TestEveryMethodWhileClosing(t *testing.T) {
+	file := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
+	n, err := inotify.FromFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(files(t, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	file.Close()
+	calls := everyMethod(t, n, conn, f)
+	for _, name := range []string{"SyscallConn", "Read", "ReadEvent"} { // which call nothing, or look again
+		delete(calls, name)
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: error %v, want one that is os.ErrClosed", name, err)
+		}
+	}
+	if n.SupportsSetNextWD() {
+		t.Error("SupportsSetNextWD is true")
+	}
+}
+
 func TestEveryMethodAfterClose(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
@@ -267,31 +385,9 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	noNumber := func(wd inotify.WD, err error) error {
-		if wd != inotify.NoWD {
-			t.Errorf("number %d beside error %v", wd, err)
-		}
-		return err
-	}
-	for name, call := range map[string]func() error{
-		"Close":           n.Close,
-		"File":            func() error { _, err := n.File(); return err },
-		"SyscallConn":     func() error { _, err := n.SyscallConn(); return err },
-		"Control":         func() error { return conn.Control(func(uintptr) { t.Error("called") }) },
-		"Read":            func() error { return conn.Read(func(uintptr) bool { t.Error("called"); return true }) },
-		"Write":           func() error { return conn.Write(func(uintptr) bool { t.Error("called"); return true }) },
-		"AddWatch":        func() error { return noNumber(n.AddWatch(path, inotify.Open)) },
-		"AddWatchFile":    func() error { return noNumber(n.AddWatchFile(f, inotify.Open)) },
-		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
-		"Watches":         func() error { _, err := n.Watches(); return err },
-		"SetNextWD":       func() error { return n.SetNextWD(1) },
-		"NextWD":          func() error { return noNumber(n.NextWD()) },
-		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, path, inotify.Open) },
-		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
-		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
-		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
-		"Buffered":        func() error { _, err := n.Buffered(); return err },
-
+	calls := everyMethod(t, n, conn, f)
+	calls["Close"] = n.Close
+	maps.Copy(calls, map[string]func() error{
 		// Also with arguments that would be refused.
 		"AddWatch of a NUL":             func() error { _, err := n.AddWatch("a\x00b", inotify.Open); return err },
 		"SetNextWD of 0":                func() error { return n.SetNextWD(0) },
@@ -299,7 +395,8 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		"RestoreWatches":                func() error { return n.RestoreWatches(t.Context(), []inotify.Watch{{WD: 5, Path: path}}) },
 		"RestoreWatches of nothing":     func() error { return n.RestoreWatches(t.Context(), nil) },
 		"RestoreWatch in ended context": func() error { return n.RestoreWatch(ended, 5, path, inotify.Open) },
-	} {
+	})
+	for name, call := range calls {
 		if err := call(); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s: error %v, want one that is os.ErrClosed", name, err)
 		}

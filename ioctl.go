@@ -70,11 +70,7 @@ func (n *Inotify) probeNext() (wd WD, err error) {
 	c := b.newClimb()
 	defer c.release()
 	for _, name := range scratchPaths {
-		path, err := cString(name)
-		if err != nil {
-			return NoWD, err
-		}
-		c.own.paths = append(c.own.paths, path)
+		c.own.paths = append(c.own.paths, ownPath(name))
 	}
 	err = n.stage(func(fd int) (err error) {
 		if e := sysSetNext(fd, 0); e != eINVAL {

@@ -136,6 +136,31 @@ func TestNextWDKeepsEvents(t *testing.T) {
 	})
 }
 
+// What is put by can be read in part, and more put by behind the rest.
+func TestNextWDPutsByMore(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.MovedTo)
+	const count = 4000
+	var evs []inotify.Event
+	for i, unread := range []int{3000, 100, 1, 0} {
+		move(t, dir, fmt.Sprint("name", i, "-"), count)
+		nextWD(t, n)
+		for len(evs) < count*(i+1)-unread {
+			ev, ok, err := n.TryReadEvent()
+			if !ok || err != nil {
+				t.Fatalf("after %d events: %v, %v", len(evs), ok, err)
+			}
+			evs = append(evs, ev)
+		}
+	}
+	for i := range 4 {
+		wantMoves(t, evs[count*i:count*(i+1)], wd, fmt.Sprint("name", i, "-"), count)
+	}
+	wantEvents(t, pending(t, n))
+}
+
 // Readers who wait see nothing of it, and adds meanwhile get each number once.
 func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	needIoctl(t)

@@ -179,6 +179,33 @@ func TestRestoreWatchMasks(t *testing.T) {
 	})
 }
 
+// With the ioctl and IN_MASK_CREATE a restore opens nothing, neither in /proc.
+func TestRestoreOpensNothing(t *testing.T) {
+	needIoctl(t)
+	if !hasMaskCreate(t) {
+		t.Skip("this needs IN_MASK_CREATE")
+	}
+	n := newInotify(t)
+	sharer(t, n)
+	ws := batch(t, inotify.Attrib, 7, 8, 20)
+	ended := make(chan struct{})
+	go func() { // on a thread of its own, as the test's is to remove the files
+		defer close(ended)
+		failCalls(t, unix.SYS_OPENAT, 0, 0, true, unix.EMFILE)
+		failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE)
+		if err := n.RestoreWatch(t.Context(), 5, ws[0].Path, inotify.Attrib); err != nil {
+			t.Error(err)
+		}
+		if err := n.RestoreWatches(t.Context(), ws[1:]); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ended
+	if got := watches(t, n); len(got) != 3 {
+		t.Errorf("%d watches, want 3", len(got))
+	}
+}
+
 func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -193,6 +220,25 @@ func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 		}
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 4 {
 			t.Errorf("the link itself is watch %d", got)
+		}
+	})
+}
+
+// A link that leads nowhere is watched itself, also at the end of a climb.
+func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, 3, 20, 60)
+		link := ws[1].Path + ".symlink"
+		if err := os.Symlink("nowhere", link); err != nil {
+			t.Fatal(err)
+		}
+		ws[1].Path, ws[1].Mask = link, inotify.Attrib|inotify.DontFollow
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 20 {
+			t.Errorf("the link is watch %d, want 20", got)
 		}
 	})
 }
@@ -416,6 +462,13 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	if readable(t, n) {
 		t.Error("readable when all is read")
 	}
+	// What comes afterwards is counted from the first on.
+	add(t, n, dir, inotify.MovedTo)
+	move(t, dir, "after", 1)
+	if b, err := n.Buffered(); b != 32 || err != nil || !readable(t, n) {
+		t.Errorf("Buffered %d, %v, readable %v with an event of 32 bytes", b, err, readable(t, n))
+	}
+	wantMoves(t, pending(t, n), 7, "after", 1)
 	return evs
 }
 
@@ -445,25 +498,27 @@ func TestRollbackKeepsTheFormerLife(t *testing.T) {
 // And a life after, whose records are delivered.
 func TestRollbackKeepsTheNextLife(t *testing.T) {
 	needIoctl(t)
-	n := newInotify(t)
-	paths := files(t, 3)
-	restore(t, n, 7, paths[0], inotify.Attrib)
-	if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
-		t.Fatal(err)
-	}
-	for range 3 {
-		if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+	for _, times := range []int{1, 3} {
+		n := newInotify(t)
+		paths := files(t, 3)
+		restore(t, n, 7, paths[0], inotify.Attrib)
+		if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
+			t.Fatal(err)
 		}
+		for range times {
+			if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
+				t.Fatal("restored under a taken number")
+			}
+		}
+		restore(t, n, 8, paths[2], inotify.Attrib)
+		if err := errors.Join(os.Chmod(paths[2], 0o400), n.RemoveWatch(8)); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n),
+			inotify.Event{WD: 7, Mask: inotify.Attrib},
+			inotify.Event{WD: 8, Mask: inotify.Attrib},
+			inotify.Event{WD: 8, Mask: inotify.Ignored})
 	}
-	restore(t, n, 8, paths[2], inotify.Attrib)
-	if err := errors.Join(os.Chmod(paths[2], 0o400), n.RemoveWatch(8)); err != nil {
-		t.Fatal(err)
-	}
-	wantEvents(t, pending(t, n),
-		inotify.Event{WD: 7, Mask: inotify.Attrib},
-		inotify.Event{WD: 8, Mask: inotify.Attrib},
-		inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
 // A full queue has no room for the stray's IN_IGNORED; nothing is lost by it,

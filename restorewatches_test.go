@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // batch returns a watch under each of the numbers, on a file of its own.
@@ -331,6 +332,240 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Which of several watches it is that watches the inode already is said, also of a
+// symbolic link itself.
+func TestRestoreWatchesNamesTheWatch(t *testing.T) {
+	needLists(t)
+	byEachWay(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			at    int
+			spoil func(n *inotify.Inotify, ws []inotify.Watch)
+			as    inotify.WD
+		}{
+			"of this batch": {2, func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
+			"of before":     {2, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
+			"the first":     {0, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[0].Path, inotify.Open) }, 1},
+			"a link": {2, func(n *inotify.Inotify, ws []inotify.Watch) {
+				link := ws[2].Path + ".link"
+				if err := os.Symlink(ws[0].Path, link); err != nil {
+					t.Fatal(err)
+				}
+				ws[2].Path, ws[2].Mask = link, inotify.Attrib|inotify.DontFollow
+				add(t, n, link, ws[2].Mask)
+			}, 1},
+		} {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 11, 12, 13)
+			test.spoil(n, ws)
+			before := watches(t, n)
+			err := n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, test.at, unix.EEXIST)
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %q tells of more", name, err)
+			}
+			if says := fmt.Sprintf("as watch %d: ", test.as); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: error %q does not say %q", name, err, says)
+			}
+			wantUntouched(t, n, before)
+		}
+	})
+}
+
+// On an instance that others hold, a restore leaves no descriptor open.
+func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		if hasMaskCreate(t) || watches(t, n) != nil {
+			sharer(t, n)
+		}
+		ws := batch(t, inotify.Attrib, 11, 12, 300)
+		before := kerneltest.OpenDescriptors()
+		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.RestoreWatches(t.Context(), batch(t, inotify.OnlyDir, 310, 311)); err == nil {
+			t.Error("files were restored as directories")
+		}
+		if after := kerneltest.OpenDescriptors(); !slices.Equal(before, after) {
+			t.Errorf("descriptors before %q, after %q", before, after)
+		}
+		wantRestored(t, n, ws)
+	})
+}
+
+// Watches that the kernel does not let be removed again are told of.
+func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+		for good, says := range map[int]string{1: "watch 1 could", 2: "watch 1 and 1 others could", 3: "watch 1 and 2 others could"} {
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 1, 2, 3, 4)[3-good:]
+			for i := range ws { // without a step of a climb
+				ws[i].WD = inotify.WD(1 + i)
+			}
+			ws[good].Mask |= inotify.OnlyDir
+			err := n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, ws[good].WD, ws[good].Path, good, unix.ENOTDIR)
+			wantError(t, err, unix.EPERM)
+			for _, says := range []string{says + " not be removed again: inotify_rm_watch: ", fmt.Sprintf("(%d watches had been added)", good)} {
+				if err == nil || !strings.Contains(err.Error(), says) {
+					t.Errorf("error %q does not say %q", err, says)
+				}
+			}
+			if ws := watches(t, n); ws != nil && len(ws) != good {
+				t.Errorf("%d watches are left, want %d", len(ws), good)
+			}
+		}
+		n := newInotify(t)
+		add(t, n, t.TempDir(), inotify.Create)
+		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 2))
+		if err == nil || strings.Contains(err.Error(), "had been added") {
+			t.Errorf("error %v, want one that none had been added", err)
+		}
+	})
+}
+
+// A countdown is a context that ends when it was asked for its error so many times.
+type countdown struct {
+	context.Context
+	left *int
+}
+
+func (c countdown) Err() error {
+	if *c.left == 0 {
+		return context.Canceled
+	}
+	*c.left--
+	return nil
+}
+
+// Wherever the context ends, all is done or nothing is left.
+func TestRestoreWatchesStopsAnywhere(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		for times := 0; ; times += 1 + times/8 {
+			left := times
+			n := newInotify(t)
+			ws := batch(t, inotify.Attrib, 5, 6, 200)
+			err := n.RestoreWatches(countdown{t.Context(), &left}, ws)
+			if err == nil {
+				wantRestored(t, n, ws)
+				return
+			}
+			wantError(t, err, context.Canceled)
+			wantUntouched(t, n, watches(t, newInotify(t)))
+		}
+	})
+}
+
+// A rollback takes out what a watch reported that ended by itself meanwhile, and waits
+// for nothing that was read before.
+func TestRollbackOfWatchesThatEnded(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		for _, read := range []bool{false, true} {
+			n := newInotify(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			ws := batch(t, inotify.Attrib, 1, 2, 3, far)
+			if watches(t, n) != nil { // gVisor hangs in the chmod that ends such a watch
+				ws[1].Mask |= inotify.OneShot
+			}
+			err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				if err := errors.Join(os.Remove(ws[0].Path), os.Chmod(ws[1].Path, 0o400), os.Chmod(ws[2].Path, 0o400)); err != nil {
+					t.Error(err)
+				}
+				if read {
+					pending(t, n)
+				}
+				cancel()
+			}))
+			cancel()
+			wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+			wantUntouched(t, n, watches(t, newInotify(t)))
+			if readable(t, n) {
+				t.Error("readable with no event there")
+			}
+			got := add(t, n, ws[2].Path, inotify.Attrib)
+			if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil || got < 4 {
+				t.Errorf("the next number is %d, %v", got, err)
+			}
+			if b, err := n.Buffered(); b != 32 || err != nil {
+				t.Errorf("Buffered %d, %v; want 32", b, err)
+			}
+			wantEvents(t, pending(t, n), inotify.Event{WD: got, Mask: inotify.Attrib}, inotify.Event{WD: got, Mask: inotify.Ignored})
+		}
+	})
+}
+
+// A climb keeps the former lives of the numbers that it passes and of those that it
+// gives, also if it is undone.
+func TestClimbKeepsFormerLives(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	var want []inotify.Event
+	for i, path := range files(t, 3) {
+		wd := inotify.WD(20 + 10*i)
+		restore(t, n, wd, path, inotify.Attrib)
+		if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Ignored})
+	}
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	ws := batch(t, inotify.AllEvents, 20, 30, 50)
+	ws[2].Mask |= inotify.OnlyDir
+	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 50, ws[2].Path, 2, unix.ENOTDIR)
+	wantEvents(t, pending(t, n), want...)
+}
+
+// Of a batch to climb to, the watch whose number is taken is named, and none that
+// nobody asked for.
+func TestClimbNamesTheTakenNumber(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	restore(t, n, 20, files(t, 1)[0], inotify.Attrib)
+	if err := n.SetNextWD(5); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	before := watches(t, n)
+	ws := batch(t, inotify.Attrib, 10, 20, 30)
+	err := n.RestoreWatches(t.Context(), ws)
+	var taken *inotify.WDError
+	if !errors.As(err, &taken) || taken.Want != 20 || taken.Got != inotify.NoWD {
+		t.Fatalf("error %v (%+v), want that 20 is taken", err, taken)
+	}
+	wantRestoreError(t, err, 20, ws[1].Path, 0, taken)
+	wantUntouched(t, n, before)
+}
+
+// Near a number to restore, progress is called about once a second only, as others
+// may take the number meanwhile.
+func TestProgressNearTheNumbers(t *testing.T) {
+	withoutIoctl(t)
+	n := newInotify(t)
+	var numbers []inotify.WD
+	for i := range inotify.WD(2000) {
+		numbers = append(numbers, 2+i)
+	}
+	ws := batch(t, inotify.Attrib, numbers...)
+	for i := range ws { // which take long to look up
+		ws[i].Path = filepath.Dir(ws[i].Path) + strings.Repeat("/.", 1900) + "/" + filepath.Base(ws[i].Path)
+	}
+	var at []time.Duration
+	if err := n.RestoreWatches(t.Context(), ws, inotify.WithProgress(func(p inotify.Progress) { at = append(at, p.Elapsed) })); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("called at %v", at)
+	for i := range at[:len(at)-1] { // the last is the end
+		if i == 0 && at[i] < time.Second || i > 0 && at[i]-at[i-1] < time.Second {
+			t.Errorf("progress was called at %v", at)
+		}
 	}
 }
 
@@ -664,22 +899,17 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 		t.Skip("this needs IN_MASK_CREATE, without which it can do little on an instance that others hold")
 	}
 	n := newInotify(t)
-	dup, err := n.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	heir, err := inotify.FromFile(dup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer heir.Close()
+	heir := sharer(t, n)
 	there := 0
-	err = n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
+	err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
 		inotify.WithProgress(func(inotify.Progress) {
 			there = len(watches(t, heir))
 			n.Close()
 		}))
 	wantError(t, err, os.ErrClosed)
+	if err != nil && strings.Count(err.Error(), os.ErrClosed.Error()) != 1 {
+		t.Errorf("error %q says so more than once", err)
+	}
 	if left := watches(t, heir); there != 1 || len(left) != 0 {
 		t.Errorf("%d watches when it was closed, want 1; left are %v", there, left)
 	}

@@ -133,11 +133,7 @@ func (c *climb) choose(ctx context.Context) error {
 		if err != nil || !info.IsDir() || known(info) >= 0 {
 			continue
 		}
-		path, err := cString(name)
-		if err != nil {
-			return err
-		}
-		found, paths = append(found, info), append(paths, path)
+		found, paths = append(found, info), append(paths, ownPath(name))
 	}
 	for i := range c.b.ws {
 		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
@@ -180,10 +176,12 @@ func (c *climb) lastResort() (err error) {
 	if c.memfd, err = sysMemfd(); err != nil {
 		return fmt.Errorf("no inode to climb on: %w", callError("memfd_create", err))
 	}
-	path, err := cString(procFD(c.memfd))
-	c.own.paths = append(c.own.paths, path)
-	return err
+	c.own.paths = append(c.own.paths, ownPath(procFD(c.memfd)))
+	return nil
 }
+
+// ownPath is cString for the library's own paths, which have no NUL inside.
+func ownPath(path string) *byte { return &append([]byte(path), 0)[0] }
 
 var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")
 

@@ -314,6 +314,21 @@ func TestWatchesOfMany(t *testing.T) {
 }
 
 // A kernel that lists no watches is not taken for one that has none.
+// Whether the kernel lists watches is tried where none is listed.
+func TestWatchesWhereThatCannotBeTried(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
+	ws, err := n.Watches()
+	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+		t.Errorf("watches %v, error %v", ws, err)
+	}
+	add(t, n, path, inotify.Attrib)
+	if ws, err := n.Watches(); (err != nil || len(ws) != 1) && !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("watches %v, error %v", ws, err)
+	}
+}
+
 func TestWatchesWhereNoneAreListed(t *testing.T) {
 	n := newInotify(t)
 	add(t, n, files(t, 1)[0], inotify.Open)

@@ -158,6 +158,7 @@ func (f *fields) number(key string, limit uint64) uint64 {
 	return v
 }
 
+// handle reads the last field, and does not leave it.
 func (f *fields) handle(key string, length int, handles *handles) string {
 	value := f.value(key)
 	if f.err != nil {
@@ -177,7 +178,6 @@ func (f *fields) handle(key string, length int, handles *handles) string {
 		}
 		raw[i] = high<<4 | low
 	}
-	f.leave(len(value))
 	return handles.keep(raw[:length])
 }
 

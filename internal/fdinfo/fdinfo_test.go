@@ -65,6 +65,18 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// Who has seen enough gets no more.
+func TestLinesUntilEnough(t *testing.T) {
+	seen := 0
+	for range fdinfo.Watches(strings.NewReader(line + "\n" + line + "\n")) {
+		seen++
+		break
+	}
+	if seen != 1 {
+		t.Errorf("%d watches", seen)
+	}
+}
+
 func TestMalformedLines(t *testing.T) {
 	change := func(old, new string) string { return strings.Replace(line, old, new, 1) }
 	for name, text := range map[string]string{

@@ -298,7 +298,7 @@ func TestFaults(t *testing.T) {
 			cmd.SysProcAttr = kerneltest.OwnProc()
 			return cmd
 		},
-		Ways: faultWays, Named: namedOf, Tolerated: kerneltest.AnyOf(tolerances), Checked: true, Sparse: true,
+		Ways: faultWays, Named: namedOf, Tolerated: kerneltest.AnyOf(tolerances), Checked: true, Again: true, Sparse: true,
 	}
 	for _, op := range faultOps {
 		for _, way := range append([]string{""}, op.ways...) {

@@ -73,8 +73,10 @@ func openDescriptors() []string {
 const (
 	asIs      = "as is"
 	noHandles = "without CAP_DAC_READ_SEARCH"
+	noRights  = "without root's rights to files"
 	noFID     = "without AT_HANDLE_FID"
 	noNames   = "without name_to_handle_at"
+	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
 	noOpenat2 = "without openat2"
 	noUnshare = "without unshare(CLONE_FS)"
 	noThread  = "killed by unshare(CLONE_FS)"
@@ -83,6 +85,13 @@ const (
 var lacks = map[string]func(t testing.TB){
 	asIs:      func(testing.TB) {},
 	noHandles: dropReadSearch,
+	noRights: func(t testing.TB) {
+		for _, right := range []uintptr{unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER} {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, right, 0, 0, 0); err != nil && os.Geteuid() == 0 {
+				t.Skip("this needs to drop a capability: ", err)
+			}
+		}
+	},
 	noFID: func(t testing.TB) {
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 4, 0x200, unix.EINVAL)
 	},
@@ -95,6 +104,7 @@ var lacks = map[string]func(t testing.TB){
 			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
 		}
 	},
+	onlyOpen:  func(t testing.TB) { failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.EPERM) },
 	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
 		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
@@ -165,13 +175,13 @@ func tmpfs(t testing.TB) string {
 	return dir
 }
 
-// ext4 returns a directory with an ext4 filesystem of its own.
-func ext4(t testing.TB) string {
+// ext4 returns a directory with an ext4 filesystem of its own, made with options.
+func ext4(t testing.TB, options ...string) string {
 	t.Helper()
 	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{
 		{"truncate", "-s", "16M", image},
-		{"mkfs.ext4", "-q", "-F", image},
+		append(append([]string{"mkfs.ext4", "-q", "-F"}, options...), image),
 		{"mount", "-o", "loop,lazytime", image, dir},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -328,14 +338,14 @@ func wantNone(t testing.TB, p locate.Place, words ...string) {
 // needHandles skips where handles cannot be opened.
 func needHandles(t testing.TB) {
 	t.Helper()
-	h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, os.TempDir(), 0)
-	if err != nil {
-		t.Skip("this needs file handles: name_to_handle_at: ", err)
+	w := watch(t, newInotify(t), os.TempDir())
+	if w.Handle.Bytes == "" {
+		t.Skip("this needs file handles, and fdinfo has none")
 	}
 	dir, err := os.Open(os.TempDir())
 	try(t, err)
 	defer dir.Close()
-	fd, err := unix.OpenByHandleAt(int(dir.Fd()), h, unix.O_PATH)
+	fd, err := unix.OpenByHandleAt(int(dir.Fd()), unix.NewFileHandle(w.Handle.Type, []byte(w.Handle.Bytes)), unix.O_PATH)
 	if err != nil {
 		t.Skip("this needs to open file handles: open_by_handle_at: ", err)
 	}

@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
@@ -66,7 +68,7 @@ func wantZoo(t *testing.T, z map[string]uint32, o locate.Options) *locate.Result
 }
 
 // everyWay is how a filesystem's zoo is looked for.
-var everyWay = []string{asIs, noHandles, noFID, noNames, noOpenat2}
+var everyWay = []string{asIs, noHandles, noFID, noNames, onlyOpen, noOpenat2}
 
 // wantEvery wants a zoo found by handles alone, where the test's process lacks
 // nothing that this needs, or by a search that begins with hint.
@@ -109,6 +111,14 @@ func TestTmpfs(t *testing.T) {
 func TestExt4(t *testing.T) {
 	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
 		dir := ext4(t)
+		wantEvery(t, lack, zoo(t, dir), dir)
+	}
+}
+
+// A filesystem whose directories do not say what kind of file an entry is.
+func TestExt4WithoutFileTypes(t *testing.T) {
+	if lack, child := inChildren(t, ownNamespace, noHandles, noNames); child {
+		dir := ext4(t, "-O", "^filetype")
 		wantEvery(t, lack, zoo(t, dir), dir)
 	}
 }
@@ -369,6 +379,36 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 	})
 }
 
+// The kernel's cache has the removed name alone.
+func TestRemovedNameAlone(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir := ext4(t)
+	n := newInotify(t)
+	w := coldWatch(t, n, touch(t, dir+"/x"))
+	f, err := os.Open(dir + "/x")
+	try(t, err)
+	defer f.Close()
+	try(t, os.Link(dir+"/x", mkdir(t, dir+"/d")+"/y"))
+	try(t, os.Remove(dir+"/x"))
+	dropCaches(t)
+	p := find(t, 0, w, byHandles)
+	if wantNone(t, p, fmt.Sprintf("%q was removed, and 1 hard links", dir+"/x"), "a search can find"); p.Mode != unix.S_IFREG {
+		t.Errorf("mode %o is not known", p.Mode)
+	}
+	touch(t, dir+"/x") // which is another file
+	dropCaches(t)
+	wantNone(t, find(t, 0, w, byHandles), "was removed, and 1 hard links")
+	try(t, os.Rename(dir+"/d/y", dir+"/x"))
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
+	touch(t, dir+"/x (deleted)")
+	dropCaches(t)
+	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
+}
+
 // A file is renamed over another whose inode is watched.
 func TestRenamedOver(t *testing.T) {
 	dir, n := t.TempDir(), newInotify(t)
@@ -428,12 +468,83 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// The context's end ends the asking, and what was said stays.
+func TestContextWhileResolving(t *testing.T) {
+	dir, n := t.TempDir(), newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, dir+"/g"))}
+	boom := errors.New("boom")
+	for last := range ws {
+		ctx, cancel := context.WithCancel(context.Background())
+		asked := 0
+		o := locate.Options{Level: locate.Search, Resolve: func(w inotify.Watch) (string, error) {
+			if asked++; asked == last+1 {
+				cancel()
+			}
+			return "", boom
+		}}
+		res, err := locate.Paths(ctx, proc(t, 0), ws, o)
+		if !errors.Is(err, context.Canceled) || asked != last+1 || res.Decoded || res.Entries != 0 {
+			t.Fatalf("error %v, asked %d times, %+v; want the context's error after %d", err, asked, res, last+1)
+		}
+		for i, p := range res.Places {
+			if wantNone(t, p); errors.Is(p.Err, boom) != (i <= last) || errors.Is(p.Err, context.Canceled) != (i > last) {
+				t.Errorf("of %d asked, place %d: error %v", asked, i, p.Err)
+			}
+		}
+	}
+}
+
+// Why a path was not looked up is said, and no other reason.
+func TestWhyNotLookedUp(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, asIs, noOpenat2); !child {
+		return
+	}
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	p := find(t, 0, w, at(dir+"/missing"))
+	if wantNone(t, p, dir+"/missing", "no such file"); strings.Contains(p.Err.Error(), "openat2") || strings.Contains(p.Err.Error(), "too long") {
+		t.Errorf("error %v", p.Err)
+	}
+	wantNone(t, find(t, 0, w, at("/"+strings.Repeat("x/", 3000))), "too long")
+}
+
+// No descriptor of it is left to a program that is started meanwhile.
+func TestDescriptorsAreClosedOnExec(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, noHandles, noOpenat2, noNames); !child {
+		return
+	}
+	dir := t.TempDir()
+	for i := range 300 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	inherited, looks := openDescriptors(), 0
+	look := func() {
+		looks++
+		for _, open := range openDescriptors() {
+			fd, link, _ := strings.Cut(open, " ")
+			text, err := os.ReadFile("/proc/self/fdinfo/" + fd)
+			if err != nil || slices.Contains(inherited, open) {
+				continue // it was for reading the directory, or is not ours
+			}
+			if flags, err := fdinfo.Flags(text); err != nil || flags&unix.O_CLOEXEC == 0 {
+				t.Errorf("descriptor %s of %s has flags %o, %v", fd, link, flags, err)
+			}
+		}
+	}
+	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 300, Resolve: func(inotify.Watch) (string, error) { look(); return dir, nil }}
+	_, err := locate.Paths(whileRead(t, dir, look), proc(t, 0), []inotify.Watch{w}, o)
+	if try(t, err); looks != 2 {
+		t.Errorf("looked %d times", looks)
+	}
+}
+
 func TestResolveComesFirst(t *testing.T) {
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	try(t, os.Link(dir+"/f", dir+"/g"))
 	for _, path := range []string{dir + "/f", dir + "/g"} {
-		o := locate.Options{Level: locate.Search, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+		o := locate.Options{Level: locate.Search, Hints: []string{dir}, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
 		res := paths(t, 0, []inotify.Watch{w}, o)
 		wantPath(t, res.Places[0], path)
 		if res.Decoded || res.Entries != 0 {
@@ -447,6 +558,11 @@ func TestNone(t *testing.T) {
 	p := find(t, 0, w, locate.Options{})
 	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotAsked) {
 		t.Errorf("error %v", p.Err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := locate.Paths(ended, proc(t, 0), []inotify.Watch{w}, locate.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v after the context's end", err)
 	}
 	// It does not so much as look into the process's directory.
 	f, err := os.Open(t.TempDir())

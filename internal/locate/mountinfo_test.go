@@ -43,6 +43,7 @@ func TestMountLines(t *testing.T) {
 		f(&m)
 		return m
 	}
+	long := "lowerdir=" + strings.Repeat("/layer:", 100_000) + "/last"
 	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
 	for name, test := range map[string]struct {
 		text string
@@ -55,10 +56,13 @@ func TestMountLines(t *testing.T) {
 		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *locate.Mount) { m.Point = "/ " })},
 		"and the source":      {replace("/dev/root", `\043x`), change(func(m *locate.Mount) { m.Source = "#x" })},
 		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *locate.Mount) { m.Point = `/\9\77\8888\` })},
+		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *locate.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
+		"all octal digits":    {replace("/mnt2", `/\067\377`), change(func(m *locate.Mount) { m.Point = "/7\xff" })},
 		"no byte":             {replace("/mnt2", `/\777`), change(func(m *locate.Mount) { m.Point = `/\777` })},
 		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
 		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},
 		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *locate.Mount) { m.Super = "rw,lowerdir=a b" })},
+		"many layers":         {replace("errors=continue", long), change(func(m *locate.Mount) { m.Super = "rw," + long })},
 		"carriage return":     {replace("errors=continue", "upperdir=a\r"), change(func(m *locate.Mount) { m.Super = "rw,upperdir=a\r" })},
 		"dash in the options": {replace("errors=continue", "x - y"), change(func(m *locate.Mount) { m.Super = "rw,x - y" })},
 		"largest": {replace("36 35 98:1", "2147483647 2147483647 4095:1048575"), change(func(m *locate.Mount) {

@@ -63,6 +63,33 @@ func TestBindMountOfASubtree(t *testing.T) {
 	}
 }
 
+// Several parts of a filesystem are mounted, and not the whole.
+func TestBindMountsOfParts(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, onlyOpen, noHandles)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	var ws []inotify.Watch
+	var want []string
+	for _, part := range []string{"/a", "/b", "/c"} {
+		at := t.TempDir()
+		ws = append(ws, watch(t, n, touch(t, mkdir(t, dir+part)+"/f")), watch(t, n, dir+part))
+		want = append(want, at+"/f", at)
+		bind(t, dir+part, at)
+	}
+	try(t, unix.Unmount(dir, unix.MNT_DETACH))
+	for name, o := range eachLevel("/nowhere") {
+		if name == "handles" && lack == noHandles {
+			continue
+		}
+		for i, p := range paths(t, 0, ws, o).Places {
+			wantPath(t, p, want[i])
+		}
+	}
+}
+
 func TestBindMountedFile(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -193,6 +220,42 @@ func TestHiddenMountIsSaid(t *testing.T) {
 	if len(res.Skipped) != 1 || res.Skipped[0].Path != dir {
 		t.Errorf("skipped %+v; want %q", res.Skipped, dir)
 	}
+}
+
+// What is compared by watches of our own, as handles can be opened but not had.
+func TestHandlesThatCannotBeCompared(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, onlyOpen); !child {
+		return
+	}
+	dir := tmpfs(t)
+	n := newInotify(t)
+	w, root := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), watch(t, n, dir)
+	bind(t, dir, t.TempDir()) // another candidate
+	wantPath(t, find(t, 0, w, byHandles), dir+"/a/f")
+	wantPath(t, find(t, 0, root, byHandles), dir)
+	mount(t, "locate", dir+"/a", "tmpfs", 0, "")
+	touch(t, dir+"/a/f")
+	for _, m := range mountedAt(t, w.Device) {
+		if m != dir {
+			wantPath(t, find(t, 0, w, byHandles), m+"/a/f")
+			try(t, unix.Unmount(m, unix.MNT_DETACH))
+		}
+	}
+	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("it is at %q, hidden by the tmpfs mounted on %q", dir+"/a/f", dir+"/a"))
+}
+
+// mountedAt returns the mount points of a device.
+func mountedAt(t testing.TB, dev inotify.Device) (points []string) {
+	t.Helper()
+	f, err := os.Open("/proc/self/mountinfo")
+	try(t, err)
+	defer f.Close()
+	for m, err := range locate.Mounts(f) {
+		if try(t, err); m.Device == dev {
+			points = append(points, m.Point)
+		}
+	}
+	return points
 }
 
 // Of several mounts that hide it, the deepest is named.

@@ -85,24 +85,21 @@ func (l *locator) search(ctx context.Context) error {
 	if errors.Is(err, errBound) {
 		err = nil
 	}
-	for k, i := range todo {
+	for _, i := range todo {
 		if p := &l.res.Places[i]; p.Path == "" && p.Err == nil {
-			p.Err = s.notFound(&l.ws[i], said[k] == nil, err)
+			p.Err = s.notFound(err)
 		}
 	}
 	l.putErrors(todo, said)
 	return err
 }
 
-// notFound says that the search did not find a watch. alone means that nothing
-// else was said of it.
-func (s *seeker) notFound(w *inotify.Watch, alone bool, ended error) error {
+// notFound says that the search did not find a watch. Why the handle did not do was
+// said before.
+func (s *seeker) notFound(ended error) error {
 	err := fmt.Errorf("the search did not find it in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
-	switch {
-	case ended != nil:
+	if ended != nil {
 		return fmt.Errorf("%w: %w", err, ended)
-	case alone && len(s.p.mountsOf(w.Device)) == 0:
-		return fmt.Errorf("%w; %w", s.p.noBase(w.Device), err)
 	}
 	return err
 }
@@ -116,7 +113,7 @@ func (s *seeker) trees(ctx context.Context) error {
 	}
 	for _, again := range []bool{false, true} {
 		for _, m := range s.candidates() {
-			if s.covered(m) != again || slices.ContainsFunc(s.walked, func(w Mount) bool { return w.ID == m.ID }) {
+			if s.covered(m) != again {
 				continue
 			}
 			if err := s.tree(ctx, m.Point, m.ID); err != nil || s.left == 0 {
@@ -194,9 +191,9 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		w.merge = s.p.overlayOf(m)
 	}
 	err = w.run(ctx, root)
-	w.report()
 	s.compareNames()
 	s.compareLater()
+	w.report()
 	if s.failed > 0 && s.left > 0 {
 		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.failed, s.why))
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +130,7 @@ func TestSearchStopsWhenAllAreFound(t *testing.T) {
 	tree(t, mkdir(t, dir+"/second"), 30)
 	res := paths(t, 0, []inotify.Watch{w}, hint(dir+"/first", dir+"/second"))
 	wantPath(t, res.Places[0], dir+"/first/f")
-	if res.Entries > 3 || len(res.Searched) != 1 {
+	if res.Entries != 2 || len(res.Searched) != 1 {
 		t.Errorf("%s: %d entries, searched %q", lack, res.Entries, res.Searched)
 	}
 }
@@ -148,6 +149,52 @@ func TestMaxEntries(t *testing.T) {
 		}
 		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "bound") || res.Skipped[0].Path != dir {
 			t.Errorf("skipped %+v", res.Skipped)
+		}
+	}
+}
+
+// Nothing is looked at beyond the bound.
+func TestMaxEntriesIsKept(t *testing.T) {
+	lack, child := inChildren(t, sameNamespace, noHandles, noNames)
+	if !child {
+		return
+	}
+	dir, n := t.TempDir(), newInotify(t)
+	var ws []inotify.Watch
+	for i := range 50 {
+		ws = append(ws, watch(t, n, touch(t, fmt.Sprint(dir, "/f", i))))
+	}
+	o := hint(dir)
+	o.MaxEntries = 10
+	found := 0
+	for _, p := range paths(t, 0, ws, o).Places {
+		if p.Path != "" {
+			found++
+		}
+	}
+	if found != 9 { // and the directory itself
+		t.Errorf("%s: %d found, want 9", lack, found)
+	}
+}
+
+// What lies behind other mounts is said to be left out.
+func TestHiddenIsTold(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames)
+	if !child {
+		return
+	}
+	layers := tmpfs(t)
+	for _, dir := range []string{tmpfs(t), overlay(t, mkdir(t, layers+"/upper"), mkdir(t, layers+"/lower"), "")} {
+		n := newInotify(t)
+		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), nowhere(watch(t, n, dir))
+		below := mkdir(t, dir+"/below")
+		mount(t, "locate", below, "tmpfs", 0, "")
+		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("what other mounts hide, at %q", []string{below})}
+		if res := paths(t, 0, []inotify.Watch{f, w}, hint(dir)); !slices.Contains(res.Skipped, want) {
+			t.Errorf("%s: skipped %+v, want %+v", lack, res.Skipped, want)
+		}
+		for _, s := range paths(t, 0, []inotify.Watch{f}, hint(dir)).Skipped {
+			t.Errorf("%s: skipped %+v, though all was found", lack, s)
 		}
 	}
 }
@@ -175,6 +222,29 @@ func TestProgress(t *testing.T) {
 		t.Errorf("%d calls in %v, want one in a tenth of a second", len(calls), took)
 	}
 	t.Logf("%d calls in %d entries", len(calls), res.Entries)
+}
+
+// A search that takes longer tells how far it is.
+func TestProgressOfALongSearch(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 600 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	o := hint(dir)
+	o.MaxEntries = 600
+	var calls []int
+	o.Progress = func(entries int) { calls = append(calls, entries) }
+	began := time.Now()
+	ctx := whileRead(t, dir, func() {
+		for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+		}
+	})
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, o)
+	try(t, err)
+	if len(calls) == 0 || calls[0] != 256 || res.Entries != 600 || time.Since(began) < time.Duration(len(calls))*100*time.Millisecond {
+		t.Errorf("called at %v of %d entries within %v, want at 256", calls, res.Entries, time.Since(began))
+	}
 }
 
 // Trees deeper than descriptors and PATH_MAX allow are walked.
@@ -245,23 +315,231 @@ func TestDeepTree(t *testing.T) {
 }
 
 func TestUnreadableDirectories(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, noRights); !child {
+		return
+	}
 	dir := t.TempDir()
-	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/closed/in")+"/f"))
-	other := watch(t, newInotify(t), touch(t, dir+"/z"))
-	try(t, os.Chmod(dir+"/closed", 0o300))
-	t.Cleanup(func() { os.Chmod(dir+"/closed", 0o700) })
-	if _, err := os.ReadDir(dir + "/closed"); err == nil {
-		t.Skip("this needs directories that it may not read: run as an ordinary user")
+	n := newInotify(t)
+	w := watch(t, n, touch(t, mkdir(t, dir+"/closed/in")+"/f"))
+	other := watch(t, n, touch(t, dir+"/z"))
+	mkdir(t, dir+"/closed too")
+	for _, closed := range []string{dir + "/closed", dir + "/closed too"} {
+		try(t, os.Chmod(closed, 0o300))
+		t.Cleanup(func() { os.Chmod(closed, 0o700) })
 	}
 	o := hint(dir)
 	o.MaxEntries = 100
 	res := paths(t, 0, []inotify.Watch{w, other}, o)
 	wantNone(t, res.Places[0], "did not find")
 	wantPath(t, res.Places[1], dir+"/z")
-	if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, dir+"/closed") ||
-		!strings.Contains(res.Skipped[0].Reason, "permission denied") {
+	if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, "2 directories in it could not be read; the first is") ||
+		!strings.Contains(res.Skipped[0].Reason, dir+"/closed") || !strings.Contains(res.Skipped[0].Reason, "permission denied") {
 		t.Errorf("skipped %+v", res.Skipped)
 	}
+}
+
+// Only the owner may ask that a directory's access time be left alone.
+func TestSomebodyElsesDirectories(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, noRights); !child {
+		return
+	}
+	dir := t.TempDir()
+	theirs := mkdir(t, dir+"/theirs")
+	w := watch(t, newInotify(t), touch(t, theirs+"/f"))
+	if err := errors.Join(os.Chmod(theirs, 0o777), os.Chown(theirs, 65534, 65534)); err != nil {
+		t.Skip("this needs to give a directory to somebody else: ", err)
+	}
+	wantPath(t, find(t, 0, w, hint(dir)), theirs+"/f")
+}
+
+// longTree makes a tree with a chain of directories, each of which has one before
+// and one behind the next in whatever order they are read, and many files in the
+// last, which it returns.
+func longTree(t testing.TB, dir string) string {
+	t.Helper()
+	for range 80 { // more than are open at a time
+		mkdir(t, dir+"/1")
+		mkdir(t, dir+"/2")
+		mkdir(t, dir+"/3")
+		dir += "/2"
+	}
+	for i := range 300 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	return dir
+}
+
+// whileRead returns a context that calls f once when it is asked for its error while
+// a directory is being read.
+func whileRead(t testing.TB, dir string, f func()) context.Context {
+	t.Helper()
+	n, done := newInotify(t), false
+	_, err := n.AddWatch(dir, inotify.Open)
+	try(t, err)
+	return hookContext{context.Background(), func() {
+		if !done && len(pending(t, n)) > 0 {
+			done = true
+			f()
+		}
+	}}
+}
+
+// What a search is in goes away, or another takes its place: what it had not yet seen
+// of it is said to be left out, and what was put there is not searched.
+func TestSearchedTreeGoesAway(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for name, replaced := range map[string]bool{"gone": false, "replaced": true} {
+		dir, other := tmpfs(t), tmpfs(t)
+		last := longTree(t, dir)
+		n := newInotify(t)
+		there := watch(t, n, touch(t, other+"/f"))
+		w := nowhere(watch(t, n, dir))
+		ctx := whileRead(t, last, func() {
+			try(t, os.Rename(dir+"/2", dir+"/away"))
+			if replaced {
+				mkdir(t, dir+"/2/2")
+			}
+		})
+		res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w, there}, hint(dir))
+		try(t, err)
+		wantPath(t, res.Places[1], other+"/f")
+		want := unix.ENOENT
+		if replaced {
+			want = unix.ESTALE
+		}
+		if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, "directories in it could not be read; the first is") ||
+			!strings.Contains(res.Skipped[0].Reason, want.Error()) || !strings.Contains(res.Skipped[0].Reason, dir+"/2/2") {
+			t.Errorf("%s: skipped %+v", name, res.Skipped)
+		}
+	}
+}
+
+// A directory that is removed while it is read has no more entries, which is nothing
+// to tell.
+func TestSearchedDirectoryIsRemoved(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	sub := mkdir(t, dir+"/sub")
+	for i := range 5000 { // more than one read returns
+		touch(t, fmt.Sprint(sub, "/f", i))
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	ctx := whileRead(t, sub, func() { try(t, os.RemoveAll(sub)) })
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	try(t, err)
+	wantNone(t, res.Places[0], "did not find")
+	if _, err := os.Stat(sub); err == nil || res.Entries >= 5000 || len(res.Skipped) != 0 {
+		t.Errorf("%d entries, skipped %+v; it is there: %v", res.Entries, res.Skipped, err == nil)
+	}
+}
+
+// The bound is looked at before a tree, and the context in its root.
+func TestSearchEndsBetweenTrees(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"/a", "/b"} {
+		mkdir(t, dir+sub)
+		for i := range 255 - 1 { // and the directory itself
+			touch(t, fmt.Sprint(dir, sub, "/f", i))
+		}
+	}
+	w := nowhere(watch(t, newInotify(t), dir))
+	o := hint(dir+"/a", dir+"/b")
+	o.MaxEntries = 255
+	res := paths(t, 0, []inotify.Watch{w}, o)
+	if want := (locate.Skipped{Path: dir + "/b", Reason: "the bound of 255 entries was reached"}); res.Entries != 255 ||
+		len(res.Searched) != 1 || res.Searched[0] != dir+"/a" || !slices.Contains(res.Skipped, want) {
+		t.Errorf("%d entries, searched %q, skipped %+v; want %+v", res.Entries, res.Searched, res.Skipped, want)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o.MaxEntries = 0
+	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir+"/a", cancel)}, proc(t, 0), []inotify.Watch{w}, o)
+	if !errors.Is(err, context.Canceled) || res.Entries != 256 || len(res.Searched) != 1 {
+		t.Errorf("error %v, %d entries, searched %q; want the context's at the second root", err, res.Entries, res.Searched)
+	}
+}
+
+// An endingContext asks another for its error first.
+type endingContext struct {
+	context.Context
+	first context.Context
+}
+
+func (c endingContext) Err() error {
+	c.first.Err()
+	return c.Context.Err()
+}
+
+// What has several names is found under the first, and the others are passed over.
+func TestSearchOfHardLinks(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
+	if !child {
+		return
+	}
+	dir := tmpfs(t)
+	file := touch(t, dir+"/a")
+	for _, name := range []string{"/b", "/c"} {
+		try(t, os.Link(file, dir+name))
+	}
+	n := newInotify(t)
+	w := watch(t, n, file)
+	res := paths(t, 0, []inotify.Watch{w, w, nowhere(w)}, hint(dir))
+	if p := res.Places[0]; filepath.Dir(p.Path) != dir || res.Places[1] != p {
+		t.Errorf("%s: %+v and %+v", lack, p, res.Places[1])
+	}
+	wantNone(t, res.Places[2], "did not find")
+	if res.Entries != 4 {
+		t.Errorf("%s: %d entries, want 4", lack, res.Entries)
+	}
+}
+
+// A hint may have slashes too many.
+func TestHintsWithSlashes(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, noHandles, noNames); !child {
+		return
+	}
+	dir := t.TempDir()
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	for _, h := range []string{dir + "/", dir + "//", "/" + dir, "///" + dir + "///"} {
+		res := paths(t, 0, []inotify.Watch{w}, hint(h))
+		if wantPath(t, res.Places[0], dir+"/f"); len(res.Searched) != 1 || res.Searched[0] != dir {
+			t.Errorf("with hint %q: searched %q", h, res.Searched)
+		}
+	}
+}
+
+// The trees of several filesystems are walked, each once.
+func TestSearchOfTwoFilesystems(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noHandles); !child {
+		return
+	}
+	one, two := tmpfs(t), tmpfs(t)
+	n := newInotify(t)
+	ws := []inotify.Watch{nowhere(watch(t, n, one)), nowhere(watch(t, n, two)), watch(t, n, touch(t, two+"/f")), watch(t, n, touch(t, one+"/f"))}
+	res := paths(t, 0, ws, bySearch)
+	if res.Entries != 4 || len(res.Searched) != 2 || res.Searched[0] != one || res.Searched[1] != two {
+		t.Errorf("%d entries in %q; want 4 in %q", res.Entries, res.Searched, []string{one, two})
+	}
+	wantPath(t, res.Places[2], two+"/f")
+	wantPath(t, res.Places[3], one+"/f")
+	// Another mount of a tree that was walked is left for when something is still missing.
+	ws = append(ws, watch(t, n, touch(t, mkdir(t, two+"/sub")+"/f")))
+	res = paths(t, 0, append(ws, nowhere(ws[4])), bySearch)
+	wantPath(t, res.Places[4], two+"/sub/f")
+	at := t.TempDir()
+	bind(t, one, at)
+	res = paths(t, 0, []inotify.Watch{ws[3], ws[2]}, bySearch)
+	if len(res.Searched) != 2 || res.Searched[0] != one || res.Searched[1] != two {
+		t.Errorf("searched %q, want %q", res.Searched, []string{one, two})
+	}
+	wantPath(t, res.Places[0], one+"/f")
+	wantPath(t, res.Places[1], two+"/f")
+	mount(t, "locate", one, "tmpfs", 0, "")
+	res = paths(t, 0, []inotify.Watch{ws[3]}, bySearch)
+	wantPath(t, res.Places[0], at+"/f")
 }
 
 func TestUselessHints(t *testing.T) {

@@ -117,6 +117,15 @@ func sysFstat(fd int, st *unix.Stat_t) errno {
 	}
 }
 
+func sysRead(fd int, p []byte) (int, errno) {
+	for {
+		n, _, e := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		if e != unix.EINTR {
+			return int(n), e
+		}
+	}
+}
+
 // An identity tells files apart.
 type identity struct {
 	major, minor uint32
@@ -179,22 +188,15 @@ func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
 // mountOf returns the id of the mount that an open descriptor is on, as fdinfo
 // has it since Linux 3.15.
 func mountOf(procFD, fd int) (int32, error) {
-	name, err := unix.BytePtrFromString("../fdinfo/" + strconv.Itoa(fd))
-	if err != nil {
-		return 0, err
-	}
-	info, e := sysOpenat(procFD, name, unix.O_RDONLY)
+	info, e := sysOpenat(procFD, cstring("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
 	if e != success {
 		return 0, os.NewSyscallError("open fdinfo", e)
 	}
 	defer sysClose(info)
 	var text [1024]byte
-	n, err := unix.Read(info, text[:])
-	for err == unix.EINTR {
-		n, err = unix.Read(info, text[:])
-	}
-	if err != nil {
-		return 0, os.NewSyscallError("read fdinfo", err)
+	n, e := sysRead(info, text[:])
+	if e != success {
+		return 0, os.NewSyscallError("read fdinfo", e)
 	}
 	for line := range strings.Lines(string(text[:n])) {
 		if id, found := strings.CutPrefix(line, "mnt_id:"); found {
@@ -213,26 +215,16 @@ type dirent struct {
 	name  []byte
 }
 
-// cutDirent returns the first entry of what getdents64 wrote, and the rest; it
-// returns no rest if there is no further entry.
+// cutDirent returns the first entry of what getdents64 wrote, and the rest.
 //
 // An entry: u64 inode, s64 offset, u16 length of the entry, u8 type, name, zero
 // bytes.
-func cutDirent(buf []byte) (d dirent, rest []byte, ok bool) {
-	const header = 19
-	if len(buf) < header+1 {
-		return d, nil, false
-	}
-	length := int(binary.NativeEndian.Uint16(buf[16:]))
-	if length <= header || length > len(buf) {
-		return d, nil, false
-	}
-	d.inode = binary.NativeEndian.Uint64(buf)
-	d.kind = buf[18]
-	end := bytes.IndexByte(buf[header:length], 0)
-	if end < 0 {
-		return d, nil, false
-	}
-	d.name = buf[header : header+end]
-	return d, buf[length:], true
+func cutDirent(buf []byte) (d dirent, rest []byte) {
+	length := binary.NativeEndian.Uint16(buf[16:])
+	name := buf[19:length]
+	return dirent{
+		inode: binary.NativeEndian.Uint64(buf),
+		kind:  buf[18],
+		name:  name[:bytes.IndexByte(name, 0)],
+	}, buf[length:]
 }

@@ -180,6 +180,9 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 	ps := d.places(t, proc(t, 0), ws, everywhere)
 	wantPath(t, ps[0], dir+"/d/f")
 	wantPath(t, ps[1], dir+"/d")
+	// A hint is looked up on whatever filesystem it leads to.
+	ps = d.places(t, proc(t, 0), []inotify.Watch{nowhere(ws[0])}, hint(dir+"/d"))
+	wantNone(t, ps[0], "in 1 trees, 2 entries")
 	bound := t.Run("also mounted elsewhere", func(t *testing.T) {
 		bind(t, dir+"/d", at)
 		d.stop()
@@ -194,6 +197,11 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 		for _, p := range d.places(t, proc(t, 0), ws, o) {
 			wantNone(t, p, "fuse.locate", dir, "all filesystems")
 		}
+	}
+	res := paths(t, 0, ws, bySearch)
+	if len(res.Searched) != 0 || len(res.Skipped) == 0 || res.Skipped[0].Path != dir+"/d" ||
+		!strings.Contains(res.Skipped[0].Reason, fmt.Sprintf("%q is fuse.locate: a program answers for it", dir)) {
+		t.Errorf("searched %q, skipped %+v", res.Searched, res.Skipped)
 	}
 }
 

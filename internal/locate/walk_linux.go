@@ -164,20 +164,19 @@ func (w *walk) known(st *unix.Stat_t) bool {
 // openDir opens a directory for reading, where it may without changing its
 // access time, and on the same mount.
 func openDir(parent int, name *byte, has2 bool) (int, errno) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	for _, noatime := range []int{unix.O_NOATIME, 0} {
-		var fd int
-		var e errno
-		if has2 {
-			fd, e = sysOpenat2(parent, name, flags|noatime, unix.RESOLVE_NO_XDEV)
-		} else {
-			fd, e = sysOpenat(parent, name, flags|noatime)
-		}
-		if e != unix.EPERM || noatime == 0 {
-			return fd, e
-		}
+	fd, e := openDirWith(parent, name, has2, unix.O_NOATIME)
+	if e == unix.EPERM { // it is somebody else's
+		fd, e = openDirWith(parent, name, has2, 0)
 	}
-	return -1, unix.EPERM
+	return fd, e
+}
+
+func openDirWith(parent int, name *byte, has2 bool, flags int) (int, errno) {
+	flags |= unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	if has2 {
+		return sysOpenat2(parent, name, flags, unix.RESOLVE_NO_XDEV)
+	}
+	return sysOpenat(parent, name, flags)
 }
 
 func (w *walk) close(i int) {
@@ -202,24 +201,15 @@ func (w *walk) closeOne() {
 	}
 }
 
-// reopen opens a directory of the chain again, from the nearest one that is open
-// or from the tree's root, and keeps some on the way open that are soon needed.
+// reopen opens a directory of the chain again, from the nearest one that is open,
+// as the tree's root always is, and keeps some on the way open that are soon needed.
 func (w *walk) reopen(at int) errno {
-	from := at
-	for from > 0 && w.chain[from].fd < 0 {
-		from--
+	first := at
+	for w.chain[first].fd < 0 {
+		first--
 	}
-	parent, e := w.chain[from].fd, success
-	var root int
-	if parent < 0 {
-		if root, e = w.p.lookup(cstring(w.path), 0); e != success {
-			return e
-		}
-		defer sysClose(root)
-		parent, from = root, -1
-	}
-	first := from
-	for i := from + 1; i <= at; i++ {
+	parent := w.chain[first].fd
+	for i := first + 1; i <= at; i++ {
 		d := &w.chain[i]
 		fd, e := openDir(parent, cstring(d.name), w.p.openat2)
 		if e != success {
@@ -232,7 +222,7 @@ func (w *walk) reopen(at int) errno {
 			w.close(i)
 			return unix.ESTALE
 		}
-		if i-1 > first && i-1 > 0 && (len(w.chain[i-1].todo) == 0 || i-1 < at-openDirs/2) {
+		if i-1 > first && (len(w.chain[i-1].todo) == 0 || i-1 < at-openDirs/2) {
 			w.close(i - 1)
 		}
 		parent = fd
@@ -257,10 +247,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 		}
 		for rest := w.buf[:n]; len(rest) > 0; {
 			var e dirent
-			var ok bool
-			if e, rest, ok = cutDirent(rest); !ok {
-				break
-			}
+			e, rest = cutDirent(rest)
 			if err := w.entry(ctx, fd, e); err != nil {
 				return err
 			}

@@ -27,12 +27,13 @@ type statement struct {
 	around *statement // that it is part of, or nil
 }
 
-func (s *statement) key() string {
-	key := fmt.Sprintf("%s: %s: %s", s.file, s.fn, s.text)
+func (s *statement) key() string { return fmt.Sprintf("%s: %s: %s", s.file, s.fn, s.numbered()) }
+
+func (s *statement) numbered() string {
 	if s.nth > 1 {
-		key += fmt.Sprintf(" (%d)", s.nth)
+		return fmt.Sprintf("%s (%d)", s.text, s.nth)
 	}
-	return key
+	return s.text
 }
 
 // statements returns the statements of all targets, and an overlay that notes which
@@ -157,13 +158,14 @@ func reportCoverage(w io.Writer, all []*statement, executed map[*statement]bool,
 			one.known = 1
 		case !outer:
 			left++
-			fmt.Fprintf(w, "%s:%d: %s\n\t%s\n\n", s.file, s.line, s.fn, s.text)
+			fmt.Fprintf(w, "%s:%d: %s: %s\n", s.file, s.line, s.fn, s.numbered())
 		}
 		t := files[s.file]
 		t.add(one)
 		files[s.file] = t
 		sum.add(one)
 	}
+	fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "file\tstatements\texecuted\t\tknown\tof the others\t")
 	for _, name := range names {

@@ -39,8 +39,8 @@ type lab struct {
 	kills map[kill]int
 }
 
-// A kill is a test that killed a mutant in a function.
-type kill struct{ test, fn string }
+// A kill is a test that killed a mutant in a function or, with that empty, in a file.
+type kill struct{ test, file, fn string }
 
 // A test is a function of a test binary.
 type test struct {
@@ -143,8 +143,8 @@ func (l *lab) measure(ctx context.Context) error {
 }
 
 // testsOf returns the tests that are to be tried with a mutant: those of its own
-// package first, of these those that killed most in its function, and then the
-// fastest.
+// package first, of these those that killed most in its function, and then those that
+// killed most for their time in its file.
 func (l *lab) testsOf(m *mutant) []*test {
 	var own, others []*test
 	for _, t := range l.reached[m.id] {
@@ -159,10 +159,27 @@ func (l *lab) testsOf(m *mutant) []*test {
 	defer l.mu.Unlock()
 	for _, tests := range [][]*test{own, others} {
 		slices.SortFunc(tests, func(a, b *test) int {
-			return cmp.Or(l.kills[kill{b.String(), m.fn}]-l.kills[kill{a.String(), m.fn}], cmp.Compare(a.time, b.time))
+			return cmp.Or(l.killsOf(b, m, m.fn)-l.killsOf(a, m, m.fn),
+				cmp.Compare(l.worth(b, m), l.worth(a, m)))
 		})
 	}
 	return append(own, others...)
+}
+
+func (l *lab) killsOf(t *test, m *mutant, fn string) int {
+	return l.kills[kill{t.String(), m.file, fn}]
+}
+
+// worth is how much a test kills for its time in a mutant's file. One that has killed
+// nothing yet may kill this one.
+func (l *lab) worth(t *test, m *mutant) float64 {
+	return float64(1+l.killsOf(t, m, "")) / t.time.Seconds()
+}
+
+// credit notes which test killed a mutant.
+func (l *lab) credit(m *mutant, test string) {
+	l.kills[kill{test, m.file, m.fn}]++
+	l.kills[kill{test, m.file, ""}]++
 }
 
 // A trace is what a test did when it ran alone, without a mutant.
@@ -251,6 +268,7 @@ func (l *lab) tryAll(ctx context.Context, mutants []*mutant, r results, known ma
 		_, isKnown := known[m.key()]
 		switch one, ok := r.of(m); {
 		case ok && one.Fate == killed:
+			l.credit(m, one.Test)
 		case isKnown && !l.tryKnown:
 		case ok && one.Fate == unreached && l.survivors:
 		case len(l.testsOf(m)) == 0 && len(l.passed[m.id]) == 0:
@@ -278,7 +296,7 @@ func (l *lab) progress(m *mutant, one result, of int) {
 	l.done++
 	l.fates[one.Fate]++
 	if one.Fate == killed {
-		l.kills[kill{one.Test, m.fn}]++
+		l.credit(m, one.Test)
 	}
 	if one.Fate != killed {
 		fmt.Fprintf(l.stderr, "%s: %v\n", told(one), m)

@@ -19,10 +19,10 @@
 // Each test is run alone first, without a mutant: that tells its time, and which
 // mutants would compute something else on its way, in child processes too, or are on
 // its way, where that cannot be told. Then each mutant is switched on for those
-// tests, those first that killed others in the function, then the fastest, until one
-// fails. A mutant is killed when a test fails, crashes, or takes too long (-grace);
-// a failure must show twice, and a test that took too long must pass without the
-// mutant.
+// tests, those first that killed others in the function, then those that kill most for
+// their time in the file, until one fails. A mutant is killed when a test fails,
+// crashes, or takes too long (-grace); a failure must show twice, and a test that took
+// too long must pass without the mutant.
 //
 // The mutants: comparisons with the boundary moved or the result inverted, && and
 // ||, conditions and true and false inverted, + and -, * and /, & and |, shifts, min

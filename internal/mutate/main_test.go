@@ -153,7 +153,7 @@ func TestInterrupt(t *testing.T) {
 func TestCoverage(t *testing.T) {
 	known := filepath.Join(t.TempDir(), "known")
 	stdout, _ := mutate(t, t.Context(), 1, "-coverage", "-known", known)
-	wantLine(t, stdout, "testdata/sample/sample.go:18: Unused")
+	wantLine(t, stdout, "testdata/sample/sample.go:18: Unused: return !ok")
 	wantLine(t, stdout, "all 7 6 85.7 % 0 85.7 %")
 	list := "testdata/sample/sample.go: Unused: return !ok\n\tNobody needs it.\ntestdata/sample/sample.go: Sign: return -1\n\tWrong.\n"
 	if err := os.WriteFile(known, []byte(list), 0o666); err != nil {

@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package locate_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/locate"
+)
+
+// at answers a path for each watch.
+func at(path string) locate.Options {
+	return locate.Options{Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+}
+
+func wantAmbiguous(t *testing.T, p locate.Place) {
+	t.Helper()
+	if wantNone(t, p); !errors.Is(p.Err, locate.ErrAmbiguous) {
+		t.Errorf("error %v, want %v", p.Err, locate.ErrAmbiguous)
+	}
+}
+
+// With an index, by itself or as nfs_export needs one, the hard links of a lower
+// layer's file are one inode.
+func TestOverlayIndexJoinsHardLinks(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, options := range []string{"", ",index=off", ",index=on", ",index=on,nfs_export=on"} {
+		base := tmpfs(t)
+		lower := mkdir(t, base+"/lower")
+		try(t, os.Link(touch(t, lower+"/a"), lower+"/b"))
+		dir := overlay(t, mkdir(t, base+"/upper"), lower, options)
+		n := newInotify(t)
+		a, b := watch(t, n, dir+"/a"), watch(t, n, dir+"/b")
+		switch p := find(t, 0, a, at(dir+"/b")); {
+		case a.WD == b.WD:
+			wantPath(t, p, dir+"/b")
+		default:
+			wantAmbiguous(t, p)
+		}
+		if strings.Contains(options, "=on") && a.WD != b.WD {
+			t.Skipf("this needs an index, which this overlay has not made with %q", options)
+		}
+	}
+}
+
+// layers returns a directory with an overlay of lower layers, given one by one
+// (Linux 6.5).
+func layers(t testing.TB, lower ...string) string {
+	t.Helper()
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	try(t, err)
+	defer unix.Close(fs)
+	for _, l := range lower {
+		if err := unix.FsconfigSetString(fs, "lowerdir+", l); err != nil {
+			t.Skip("this needs lowerdir+: ", err)
+		}
+	}
+	try(t, unix.FsconfigSetString(fs, "xino", "off"))
+	if len(lower) == 1 {
+		upper := tmpfs(t)
+		try(t, unix.FsconfigSetString(fs, "upperdir", mkdir(t, upper+"/upper")))
+		try(t, unix.FsconfigSetString(fs, "workdir", mkdir(t, upper+"/work")))
+	}
+	if err := unix.FsconfigCreate(fs); err != nil { // older kernels look at the options only now
+		t.Skip("this needs lowerdir+: ", err)
+	}
+	made, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	try(t, err)
+	defer unix.Close(made)
+	dir := t.TempDir()
+	try(t, unix.MoveMount(made, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH))
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// Files of several layers whose filesystems have no UUID can have equal handles.
+func TestOverlayOfLayersWithoutUUID(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	one, two, empty := ext4(t, "-U", "clear"), ext4(t, "-U", "clear"), tmpfs(t)
+	touch(t, one+"/a")
+	n := newInotify(t)
+	for name, test := range map[string]struct {
+		dir    string
+		others bool // it has a layer that the file could be in
+	}{
+		"two":                 {mountLayers(t, one+":"+two), true},
+		"two, one by one":     {layers(t, one, two), true},
+		"one":                 {mountLayers(t, one), false},
+		"one, by itself":      {layers(t, one), false},
+		"another one as well": {mountLayers(t, one+":"+empty), true},
+	} {
+		w := watch(t, n, test.dir+"/a")
+		if w.Handle.Type != 0xf8 {
+			t.Skip("this needs handles that are made of those of the layers")
+		}
+		p := find(t, 0, w, at(test.dir+"/a"))
+		if t.Log(name); test.others {
+			wantAmbiguous(t, p)
+		} else {
+			wantPath(t, p, test.dir+"/a")
+		}
+	}
+}
+
+// A sample on another mount says nothing of the overlay.
+func TestOverlayWithAHiddenSample(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := ext4(t, "-U", "clear")
+	one := mkdir(t, base+"/one")
+	mkdir(t, one+"/etc")
+	touch(t, mkdir(t, one+"/d")+"/f")
+	dir := t.TempDir()
+	mount(t, "locate", dir, "overlay", 0, "lowerdir="+one+":"+mkdir(t, base+"/two")+",xino=off")
+	mount(t, "locate", dir+"/etc", "tmpfs", 0, "")
+	touch(t, dir+"/etc/passwd")
+	w := watch(t, newInotify(t), dir+"/d")
+	wantAmbiguous(t, find(t, 0, w, at(dir+"/d")))
+	wantPath(t, find(t, 0, w, hint(dir)), dir+"/d")
+}
+
+// What is in the upper layer is in no other, also where that has no UUID.
+func TestOverlayWithAnUpperLayerWithoutUUID(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := overlay(t, mkdir(t, ext4(t, "-U", "clear")+"/upper"), ext4(t, "-U", "clear")+":"+tmpfs(t), ",xino=off")
+	w := watch(t, newInotify(t), touch(t, dir+"/f"))
+	if w.Handle.Type != 0xf8 {
+		t.Skip("this needs handles that are made of those of the layers")
+	}
+	wantPath(t, find(t, 0, w, at(dir+"/f")), dir+"/f")
+}
+
+func mountLayers(t testing.TB, lower string) string {
+	t.Helper()
+	dir := t.TempDir()
+	data := "lowerdir=" + lower + ",xino=off"
+	if !strings.Contains(lower, ":") {
+		upper := tmpfs(t)
+		data += ",upperdir=" + mkdir(t, upper+"/upper") + ",workdir=" + mkdir(t, upper+"/work")
+	}
+	mount(t, "locate", dir, "overlay", 0, data)
+	return dir
+}
+
+// Whether inode numbers are an overlay's own is learned from any of its files that is
+// no directory: one that is on most roots, or one that the search comes to.
+func TestOverlayIsKnownByAFile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := ext4(t, "-U", "clear")
+	two := mkdir(t, base+"/two")
+	for name, test := range map[string]struct {
+		file  string
+		known bool
+	}{
+		"without a file": {"", false},
+		"another file":   {"/d/f", false},
+		"a sample":       {"/etc/passwd", true},
+		"another sample": {"/lib", true},
+	} {
+		one := mkdir(t, base+"/"+name)
+		mkdir(t, one+"/d")
+		if test.file != "" {
+			mkdir(t, filepath.Dir(one+test.file))
+			touch(t, one+test.file)
+		}
+		dir := t.TempDir()
+		mount(t, "locate", dir, "overlay", 0, "lowerdir="+one+":"+two+",xino=off")
+		n := newInotify(t)
+		ws := []inotify.Watch{watch(t, n, dir), watch(t, n, dir+"/d")}
+		if p := find(t, 0, ws[1], at(dir+"/d")); test.known {
+			wantPath(t, p, dir+"/d")
+		} else {
+			wantAmbiguous(t, p)
+		}
+		if file := dir + test.file; test.file != "" { // which is known by itself
+			wantPath(t, find(t, 0, watch(t, n, file), at(file)), file)
+		}
+		for i, p := range paths(t, 0, ws, hint(dir)).Places {
+			switch want := []string{dir, dir + "/d"}[i]; {
+			case test.file != "":
+				wantPath(t, p, want)
+			default:
+				wantAmbiguous(t, p)
+			}
+		}
+	}
+}
