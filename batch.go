@@ -28,11 +28,12 @@ type batch struct {
 	next     WD      // the number that the next add gets, as far as SETNEXTWD told the kernel
 	marks    []mark
 
-	failed  int      // ws[failed] could not be restored
-	reached int      // how many had been added then
-	undo    []span   // what is to be removed again
-	other   *os.File // a duplicate, if others hold the instance
-	missing error    // what SETNEXTWD said, if it is missing
+	failed   int      // ws[failed] could not be restored
+	reached  int      // how many had been added then
+	undo     []span   // what is to be removed again
+	other    *os.File // a duplicate, if others hold the instance
+	otherErr error    // why there is none
+	missing  error    // what SETNEXTWD said, if it is missing
 }
 
 // check finds what is wrong with the watches before anything is done.
@@ -64,9 +65,8 @@ func (b *batch) restore(ctx context.Context) error {
 	defer b.t.release()
 	if len(b.ws) > 1 && b.n.foreign.Load() {
 		// Others keep the instance if it is closed here in the middle.
-		if other, err := b.n.File(); err == nil {
-			b.other = other
-			defer other.Close()
+		if b.other, b.otherErr = b.n.File(); b.otherErr == nil {
+			defer b.other.Close()
 		}
 	}
 	err := b.byIoctl(ctx)
@@ -283,7 +283,7 @@ func (b *batch) named(err error) error {
 		return err
 	}
 	w := &b.ws[b.failed]
-	b.t.set(w) // it may have been pinned
+	b.t.set(w) // its path may have become the one of a pinned inode
 	besides := b.n.stage(func(fd int) error {
 		// Asks for the number of the inode's watch and changes nothing about it.
 		wd, e := sysAdd(fd, &b.t.path[0], scratchMask|w.Mask&(DontFollow|OnlyDir))

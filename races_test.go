@@ -233,27 +233,32 @@ func (c *crowd) start(name string, call func(i int) error) {
 func closed(t *testing.T, f func(c *crowd)) {
 	t.Helper()
 	unrelated := startBystanders(t)
+	defer unrelated.stop()
 	paths := files(t, 30)
 	rounds := 50
 	if testing.Short() {
 		rounds = 10
 	}
-	for range rounds {
+	round := func() {
 		n, err := inotify.New()
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &crowd{t: t, n: n, paths: paths, ctx: ctx}
+		defer func() { // also after a t.Fatal in f
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+			c.group.Wait()
+			cancel()
+		}()
 		f(c)
 		time.Sleep(time.Duration(rand.IntN(10_000)) * time.Microsecond)
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-		c.group.Wait()
-		cancel()
 	}
-	unrelated.stop()
+	for range rounds {
+		round()
+	}
 }
 
 // Thirty goroutines call every method there is, and one closes the instance.

@@ -83,13 +83,18 @@ func (b *batch) abort(fd int, stray WD) error {
 // rollBack removes all that was added and takes its records out.
 func (b *batch) rollBack() error {
 	err := b.removeAll()
-	if errors.Is(err, os.ErrClosed) && b.other != nil {
-		b.removeForOthers()
+	switch {
+	case !errors.Is(err, os.ErrClosed):
+	case b.other != nil:
+		err = join(err, b.removeForOthers())
+	case b.otherErr != nil && b.reached > 0:
+		err = join(err, &keptError{kept{count: b.reached, first: b.ws[0].WD}, b.otherErr})
 	}
 	return err
 }
 
-// removeAll goes on whatever fails, unless the Inotify was closed.
+// removeAll goes on whatever fails, unless the Inotify was closed, and leaves in undo
+// what it has not come to then.
 func (b *batch) removeAll() (err error) {
 	if b.undo == nil && b.done > 0 {
 		err = b.n.stage(func(fd int) error { return b.abort(fd, NoWD) })
@@ -98,11 +103,16 @@ func (b *batch) removeAll() (err error) {
 		return err
 	}
 	var kept kept
-	for slice := range slices.Chunk(b.undo, queueRoom()) {
-		err = join(err, b.n.stage(func(fd int) error { return b.n.removeSome(fd, slice, &kept) }))
-		if errors.Is(err, os.ErrClosed) {
-			return err
+	for room := queueRoom(); len(b.undo) > 0; {
+		slice := b.undo[:min(room, len(b.undo))]
+		failed := b.n.stage(func(fd int) error { return b.n.removeSome(fd, slice, &kept) })
+		if errors.Is(failed, os.ErrClosed) {
+			return join(join(err, kept.error()), failed)
 		}
+		if err == nil { // of the others each says the same
+			err = failed
+		}
+		b.undo = b.undo[len(slice):]
 		runtime.Gosched()
 	}
 	return join(join(err, kept.error()), b.takeBack(b.t.pinned && b.reached == 0))
@@ -118,18 +128,30 @@ func queueRoom() int {
 	return int(min(max(size/4, 1), sliceSteps-1))
 }
 
-// removeForOthers removes all that was added when the Inotify is closed and others
-// hold the instance. They read of it, too.
-func (b *batch) removeForOthers() {
+// removeForOthers removes what is left of all that was added when the Inotify is closed
+// and others hold the instance. They read of it, too.
+func (b *batch) removeForOthers() error {
 	conn, err := b.other.SyscallConn()
 	if err != nil {
-		return
+		return err
 	}
-	conn.Control(func(fd uintptr) {
-		for _, w := range b.ws[:b.reached] {
-			sysRemove(int(fd), w.WD)
+	var kept kept
+	remove := func(fd uintptr, wd WD) {
+		if e := sysRemove(int(fd), wd); e != success && e != eINVAL { // else it went with what it watched
+			kept.add(wd, e)
+		}
+	}
+	err = conn.Control(func(fd uintptr) {
+		for _, s := range b.undo {
+			remove(fd, s.wd)
+		}
+		if b.undo == nil { // it was closed before anything was undone
+			for _, w := range b.ws[:b.reached] {
+				remove(fd, w.WD)
+			}
 		}
 	})
+	return join(err, kept.error())
 }
 
 // expect makes watches own watches. Where nothing may be read it does nothing.
@@ -185,21 +207,24 @@ func (k *kept) error() error {
 	if k.count == 0 {
 		return nil
 	}
-	return &keptError{*k}
+	return &keptError{*k, callError(callRemove, k.err)}
 }
 
-// A keptError says which watches that nobody asked for are left.
-type keptError struct{ kept }
+// A keptError says which watches that nobody asked for are left, and why.
+type keptError struct {
+	kept
+	why error
+}
 
 func (e *keptError) Error() string {
 	s := fmt.Sprintf("watch %d", e.first)
 	if e.count > 1 {
 		s += fmt.Sprintf(" and %d others", e.count-1)
 	}
-	return fmt.Sprintf("%s could not be removed again: %v", s, e.Unwrap())
+	return fmt.Sprintf("%s could not be removed again: %v", s, e.why)
 }
 
-func (e *keptError) Unwrap() error { return callError(callRemove, e.err) }
+func (e *keptError) Unwrap() error { return e.why }
 
 // mayFollow says what a reader may see because the queue could not be looked at.
 func mayFollow(err error) error {

@@ -162,7 +162,6 @@ func (s *soak) epoch(length time.Duration) {
 		t.Error(err)
 	}
 	e.settle(0)
-	time.Sleep(10 * time.Millisecond) // for the last that was taken to be counted
 	cancel()
 	if err := n.Close(); err != nil {
 		t.Error(err)

@@ -49,13 +49,13 @@ func checkWatch(w *Watch) error {
 
 // set makes t the watch w, which was checked, and not pinned.
 func (t *target) set(w *Watch) {
+	t.release()
 	t.wd = w.WD
 	if t.path == nil {
 		t.path = t.room[:]
 	}
 	t.path = append(append(slices.Grow(t.path[:0], len(w.Path)+1), w.Path...), 0)
 	t.mask = w.Mask&^leakedBits | MaskCreate // which also lets the mask be empty otherwise
-	t.pinned = false
 }
 
 // pin makes t a pinned target.

@@ -101,14 +101,8 @@ type Restored struct {
 
 	mu          sync.Mutex // of what follows
 	pending     []inotify.Event
-	interrupted context.Context // for Release to wake the readers
+	interrupted context.Context // for Release to wake the readers; made when it is needed
 	interrupt   context.CancelFunc
-}
-
-func newRestored(n *inotify.Inotify, notRestored []Gap, flags Flags) *Restored {
-	r := &Restored{Inotify: n, NotRestored: notRestored, flags: flags}
-	r.interrupted, r.interrupt = context.WithCancel(context.Background())
-	return r
 }
 
 // Pending returns the events that come before those of Inotify, and that Events
@@ -137,9 +131,7 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 		defer r.reading.RLock()
 		return yield(ev, err)
 	}
-	r.mu.Lock()
-	interrupted := r.interrupted
-	r.mu.Unlock()
+	interrupted, _ := r.interruption()
 	for {
 		ev, ok := r.pop()
 		if !ok {
@@ -158,6 +150,16 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 		}
 	}
 	return interrupted.Err() != nil
+}
+
+// interruption returns the context that the next Release ends, and what ends it.
+func (r *Restored) interruption() (context.Context, context.CancelFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.interrupted == nil {
+		r.interrupted, r.interrupt = context.WithCancel(context.Background())
+	}
+	return r.interrupted, r.interrupt
 }
 
 func (r *Restored) pop() (ev inotify.Event, ok bool) {
@@ -186,13 +188,14 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	r.releasing.Lock()
 	defer r.releasing.Unlock()
-	r.interrupt()
+	_, interrupt := r.interruption()
+	interrupt()
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	f, err := r.release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.interrupted, r.interrupt = context.WithCancel(context.Background()) // the readers go on, or see that it is closed
+	r.interrupted, r.interrupt = nil, nil // the readers go on, or see that it is closed
 	if err != nil {
 		err = fmt.Errorf("checkpoint: releasing an instance: %w", err)
 	}

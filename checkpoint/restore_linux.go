@@ -163,7 +163,7 @@ func (r *restorer) make(ctx context.Context) (*Restored, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.r = newRestored(n, slices.Clone(r.missed), r.s.Flags)
+		r.r = &Restored{Inotify: n, NotRestored: slices.Clone(r.missed), flags: r.s.Flags}
 		if err = r.fill(ctx, n); err == nil {
 			return r.r, nil
 		}

@@ -142,6 +142,9 @@ func (a *restoreArgs) restore(ctx context.Context, s *checkpoint.Snapshot, stder
 	f, pending, err := r.Release()
 	if err != nil {
 		r.Close()
+		if f != nil {
+			f.Close()
+		}
 		return nil, nil, advised(err, "")
 	}
 	return f, pending, nil

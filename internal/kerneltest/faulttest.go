@@ -313,6 +313,9 @@ func (f *FaultTest) Run(t *testing.T) {
 	close(ops)
 	workers.Wait()
 	t.Logf("%d faults", runs.Load())
+	if runs.Load() == 0 && only == "" {
+		t.Error("nothing was tried")
+	}
 }
 
 // slow reports whether fewer faults are to be tried: with -short, and on a kernel of the
@@ -363,6 +366,9 @@ func (f *faultRun) all() {
 	if len(plain.Broken) > 0 || (plain.Err == "") == f.op.Fails {
 		f.errorf("without a fault: error %q, broken %q", plain.Err, plain.Broken)
 		return
+	}
+	if len(report.Calls) == 0 {
+		f.errorf("it makes no call")
 	}
 	kinds, count := []*Call{}, map[string]int{}
 	for i := range report.Calls {

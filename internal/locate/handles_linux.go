@@ -157,7 +157,7 @@ func (p *process) basesOf(dev inotify.Device) (bs bases) {
 		if err != nil {
 			fail(m, err)
 		}
-		if id != m.ID {
+		if err != nil || id != m.ID {
 			sysClose(fd)
 			continue
 		}

@@ -105,7 +105,7 @@ func (w *walk) step(ctx context.Context) error {
 	d.todo = d.todo[1:]
 	if d.fd < 0 {
 		if e := w.reopen(last); e != success {
-			w.fail(w.join(name), e)
+			w.fail("open", w.join(name), e)
 			d.todo = nil
 			return nil
 		}
@@ -124,13 +124,13 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 		w.hidden = append(w.hidden, w.join(name))
 		return nil
 	default:
-		w.fail(w.join(name), e)
+		w.fail("open", w.join(name), e)
 		return nil
 	}
 	var st unix.Stat_t
 	e = sysFstat(fd, &st)
 	if e != success {
-		w.fail(w.join(name)+": fstat", e)
+		w.fail("fstat", w.join(name), e)
 	}
 	if e != success || w.known(&st) {
 		sysClose(fd)
@@ -239,7 +239,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 			continue
 		case err != nil:
 			if err != unix.ENOENT { // it was removed
-				w.fail(w.join(""), err.(errno))
+				w.fail("getdents64", w.join(""), err.(errno))
 			}
 			return nil
 		case n == 0:
@@ -360,9 +360,9 @@ func (w *walk) join(name string) string {
 	return b.String()
 }
 
-func (w *walk) fail(path string, e errno) {
+func (w *walk) fail(call, path string, e errno) {
 	if w.closed++; w.closed == 1 {
-		w.why = fmt.Sprintf("%q: %v", path, e)
+		w.why = fmt.Sprintf("%s %q: %v", call, path, e)
 	}
 }
 
