@@ -71,7 +71,8 @@ func (e *RestoreError) Error() string {
 func (e *RestoreError) Unwrap() error { return e.Err }
 
 // A CycleError says that the add/remove cycle, which is used where the kernel
-// lacks INOTIFY_IOC_SETNEXTWD, did not reach a number. No watch is left behind.
+// lacks INOTIFY_IOC_SETNEXTWD, did not reach a number. No watch is left behind, unless
+// Err says that one could not be removed again.
 //
 // Err tells why. If errors.Is(err, [errors.ErrUnsupported]), the cycle was
 // refused before it began: when Next is beyond WD, the number cannot be reached

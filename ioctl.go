@@ -47,7 +47,8 @@ func (n *Inotify) SetNextWD(wd WD) error {
 // Without the ioctl the error is an [*UnsupportedError], as for
 // [Inotify.SetNextWD], and nothing is changed. A [*LimitError] says that the
 // user may have no more watches; the kernel has then moved the counter on by one,
-// as it does for every add that fails so.
+// as it does for every add that fails so. Any other error tells of it if the scratch
+// watch could not be removed or the number not put back.
 //
 // It waits while a restore is under way, and for adds under way.
 func (n *Inotify) NextWD() (WD, error) {

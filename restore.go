@@ -71,7 +71,9 @@ func (p Progress) Remaining() time.Duration {
 // only and takes some microseconds a number; a climb fails with a
 // [*CycleError]. It stops within about a millisecond when ctx ends or the
 // Inotify is closed. After a failure, all is as before but the number that the
-// next AddWatch gets, and no event of the restore's own watches is ever read.
+// next AddWatch gets, and no event of the restore's own watches is ever read,
+// unless the error says that a watch could not be removed again or an event may
+// follow, as the kernel refused what takes it back.
 //
 // On an instance that has given no number yet, or lower ones only, any number
 // can be reached: restore on a fresh instance, and several watches with

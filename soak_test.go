@@ -127,7 +127,7 @@ const feedStep = 200 // files
 
 func (s *soak) epoch(length time.Duration) {
 	t := s.t
-	n, err := inotify.New()
+	n, err := kerneltest.NewWhenPossible()
 	if err != nil {
 		t.Fatal(err)
 	}

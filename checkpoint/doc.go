@@ -34,8 +34,8 @@
 //	Snapshot
 //	   |  a target for each watch restore_linux.go  a path, or a file that the caller has
 //	   |  RestoreWatches          package inotify   all numbers, or nothing
-//	   |  the next number, flags
 //	   |  fdinfo of what came out prove_linux.go    compared with the snapshot
+//	   |  the next number, signals
 //	Restored                      restore.go     pending events first, then the kernel's
 //
 // All of it stands on package inotify's public interface. What a step could not learn

@@ -151,14 +151,15 @@ func (t *taker) result(err error) (*Snapshot, error) {
 
 // The effects.
 const (
-	effectDuplicate = "a duplicate of the descriptor was open for a moment: a process that closed its own just then still got epoll events for it"
-	effectDecoded   = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
-	effectSearched  = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
-	effectProc      = "directories and files of /proc were read, to find the processes that have the instance: their watchers saw that, also through the instance itself"
-	effectDrained   = "the pending events were taken from the instance, and meanwhile it did not block"
-	effectHolders   = "whether all processes that have the instance were stopped could not be learned: %v"
-	effectProbed    = "a watch was added to the instance and removed, to learn the next number, which was put back: others who read the instance may have been woken, and seen its IN_IGNORED"
-	effectMoved     = "the next number moved on by one, as a watch was to be added, to learn it, and the limit of watches did not let it"
+	effectDuplicate  = "a duplicate of the descriptor was open for a moment: a process that closed its own just then still got epoll events for it"
+	effectUncompared = "whether the process replaced the descriptor meanwhile could not be learned: %v"
+	effectDecoded    = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
+	effectSearched   = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
+	effectProc       = "directories and files of /proc were read, to find the processes that have the instance: their watchers saw that, also through the instance itself"
+	effectDrained    = "the pending events were taken from the instance, and meanwhile it did not block"
+	effectHolders    = "whether all processes that have the instance were stopped could not be learned: %v"
+	effectProbed     = "a watch was added to the instance and removed, to learn the next number, which was put back: others who read the instance may have been woken, and seen its IN_IGNORED"
+	effectMoved      = "the next number moved on by one, as a watch was to be added, to learn it, and the limit of watches did not let it"
 )
 
 func (t *taker) effect(text string) { t.s.Effects = append(t.s.Effects, text) }

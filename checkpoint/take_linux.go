@@ -156,7 +156,9 @@ func (t *taker) read(p *process, fd int) ([]inotify.Watch, error) {
 		t.effect(effectDuplicate)
 		own := int(dup.Fd())
 		order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
-		if err == nil && order != 0 {
+		if err != nil {
+			t.effect(fmt.Sprintf(effectUncompared, err))
+		} else if order != 0 {
 			return nil, errReplaced
 		}
 		t.description(p, own)

@@ -452,6 +452,17 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 	}
 }
 
+// Where the duplicate cannot be compared with the descriptor, that is told.
+func TestTakeWithoutKcmp(t *testing.T) {
+	needLists(t)
+	dir := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "3", "IN_CREATE", dir)
+	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
+	wantEffect(t, h.take(checkpoint.WithPaths(checkpoint.NoPaths)), "replaced the descriptor meanwhile could not be learned: kcmp: operation not permitted", true)
+}
+
 // The progress of a search that takes long is shown.
 func TestSearchProgress(t *testing.T) {
 	if testing.Short() {
