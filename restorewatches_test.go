@@ -436,15 +436,19 @@ func TestClimbTellsWhatItLeaves(t *testing.T) {
 		n := newInotify(t)
 		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 50))
 		wantError(t, err, unix.EPERM)
-		told := 0
-		for _, m := range regexp.MustCompile(`watch \d+(?: and (\d+) others)? could not be removed again`).FindAllStringSubmatch(fmt.Sprint(err), -1) {
-			others, _ := strconv.Atoi(m[1])
-			told += 1 + others
-		}
-		if ws := watches(t, n); ws != nil && len(ws) != told || told < 2 {
-			t.Errorf("watches %v are left, and %d are told of: %v", ws, told, err)
+		if ws := watches(t, n); ws != nil && len(ws) != toldOf(err) || toldOf(err) < 2 {
+			t.Errorf("watches %v are left, and %d are told of: %v", ws, toldOf(err), err)
 		}
 	})
+}
+
+// toldOf returns how many watches an error says are left.
+func toldOf(err error) (count int) {
+	for _, m := range regexp.MustCompile(`watch \d+(?: and (\d+) others)? could not be removed again`).FindAllStringSubmatch(fmt.Sprint(err), -1) {
+		others, _ := strconv.Atoi(m[1])
+		count += 1 + others
+	}
+	return count
 }
 
 // An inode that is said to be watched, but is not when it is asked as what: the watch
@@ -469,8 +473,45 @@ func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
 			if readable(t, l.n) {
 				t.Error("readable when all is read")
 			}
+			// Nor is it kept secret if that cannot be removed.
+			failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+			n := newInotify(t)
+			ws[0].WD = 1 // without a step of a climb
+			ws[1].WD = 2
+			err = n.RestoreWatches(t.Context(), ws)
+			wantError(t, err, unix.EEXIST)
+			if left := watches(t, n); left != nil && len(left) != 2 || toldOf(err) != 2 {
+				t.Errorf("watches %v are left, and %d are told of: %v", left, toldOf(err), err)
+			}
 		})
 	}
+}
+
+// What a rollback cannot take out, as it cannot learn where that lies, comes to the
+// readers, who are told and for whom it is counted.
+func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	ws := batch(t, inotify.Attrib, 5, 6, 7)
+	ws[2].Mask |= inotify.OnlyDir
+	failCalls(t, unix.SYS_IOCTL, 1, unix.TIOCINQ, false, unix.EIO)
+	err := n.RestoreWatches(t.Context(), ws)
+	wantRestoreError(t, err, 7, ws[2].Path, 2, unix.ENOTDIR)
+	if wantError(t, err, unix.EIO); err == nil || !strings.Contains(err.Error(), "may follow") {
+		t.Errorf("error %v", err)
+	}
+	elsewhere := make(chan int)
+	go func() {
+		b, err := n.Buffered()
+		if err != nil {
+			b = -1
+		}
+		elsewhere <- b
+	}()
+	if b := <-elsewhere; b != 32 {
+		t.Errorf("Buffered %d, want 32", b)
+	}
+	wantEvents(t, pending(t, n), inotify.Event{WD: 5, Mask: inotify.Ignored}, inotify.Event{WD: 6, Mask: inotify.Ignored})
 }
 
 // A countdown is a context that ends when it was asked for its error so many times.
@@ -527,6 +568,9 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 			}))
 			cancel()
 			wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+			if read && readable(t, n) {
+				t.Error("readable with no event there")
+			}
 			wantUntouched(t, n, watches(t, newInotify(t)))
 			if readable(t, n) {
 				t.Error("readable with no event there")
