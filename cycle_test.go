@@ -715,9 +715,12 @@ func TestCycleTouchesNoOtherInstance(t *testing.T) {
 	var ns []*inotify.Inotify
 	for _, near := range []bool{false, true} {
 		n := newInotify(t)
-		if near { // so that the second thread begins with the first
-			restore(t, n, 30, files(t, 1)[0], inotify.Attrib)
-			if err := n.SetNextWD(5); err != nil {
+		if near { // so that the second thread is never ahead
+			var numbers []inotify.WD
+			for wd := inotify.WD(30); wd < 5000; wd += 50 {
+				numbers = append(numbers, wd)
+			}
+			if err := errors.Join(n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, numbers...)), n.SetNextWD(5)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1095,25 +1095,29 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 // Where half of the directories are watched and no other inode can be had, the
 // climb goes on with the rest.
 func TestCycleWithHalfTheDirectories(t *testing.T) {
-	withoutIoctl(t)
-	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
-	for range 20 {
-		n := newInotify(t)
-		for i, dir := range inotify.ScratchPaths() {
-			if i%2 == 0 {
-				n.AddWatch(dir, inotify.MoveSelf)
+	byCycle(t, func(t *testing.T) {
+		failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
+		for range 10 {
+			n := newInotify(t)
+			for i, dir := range inotify.ScratchPaths() {
+				if i%2 == 0 {
+					n.AddWatch(dir, inotify.MoveSelf)
+				}
+			}
+			before := watches(t, n)
+			restore(t, n, 5000, files(t, 1)[0], inotify.Attrib)
+			if after := watches(t, n); after != nil && !slices.Equal(after[:len(after)-1], before) {
+				t.Errorf("watches:\nbefore %v\n after %v", before, after)
+			}
+			if readable(t, n) {
+				t.Error("readable with no event there")
+			}
+			wantEvents(t, pending(t, n))
+			if b, err := n.Buffered(); b != 0 || err != nil {
+				t.Errorf("Buffered %d, %v with no event there", b, err)
 			}
 		}
-		before := watches(t, n)
-		restore(t, n, 5000, files(t, 1)[0], inotify.Attrib)
-		if after := watches(t, n); after != nil && !slices.Equal(after[:len(after)-1], before) {
-			t.Errorf("watches:\nbefore %v\n after %v", before, after)
-		}
-		wantEvents(t, pending(t, n))
-		if b, err := n.Buffered(); b != 0 || err != nil || readable(t, n) {
-			t.Errorf("Buffered %d, %v with no event there", b, err)
-		}
-	}
+	})
 }
 
 // The climb adds no watch on an inode that the batch is about to watch.
