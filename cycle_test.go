@@ -823,76 +823,20 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 }
 
 // What was queued last when a climb begins stays in the kernel's queue at first, and is
-// its number's, also where that is passed or given at once.
+// its number's former life, also where that number is given at once, and is undone.
 func TestCycleKeepsTheLastRecord(t *testing.T) {
 	needIoctl(t)
-	ready := func(t *testing.T, wd inotify.WD) (n *inotify.Inotify, path string) {
-		n, path = newInotify(t), files(t, 1)[0]
-		restore(t, n, wd, path, inotify.Attrib)
-		if err := n.SetNextWD(5); err != nil {
-			t.Fatal(err)
-		}
-		return n, path
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	restore(t, n, 8, path, inotify.Attrib)
+	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8), n.SetNextWD(5)); err != nil {
+		t.Fatal(err)
 	}
-	for name, f := range map[string]func(t *testing.T){
-		"passed": func(t *testing.T) {
-			n, path := ready(t, 8)
-			if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8)); err != nil {
-				t.Fatal(err)
-			}
-			withoutIoctl(t)
-			ws := batch(t, inotify.Attrib, 5, 20)
-			if err := n.RestoreWatches(t.Context(), ws); err != nil {
-				t.Fatal(err)
-			}
-			wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
-			wantRestored(t, n, ws)
-		},
-		"given and undone": func(t *testing.T) {
-			n, path := ready(t, 8)
-			if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8)); err != nil {
-				t.Fatal(err)
-			}
-			withoutIoctl(t)
-			ws := batch(t, inotify.AllEvents, 5, 8, 12)
-			ws[2].Mask |= inotify.OnlyDir
-			wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 12, ws[2].Path, 2, unix.ENOTDIR)
-			wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
-		},
-		"taken and free again": func(t *testing.T) {
-			needLists(t)
-			n, path := ready(t, 8)
-			withoutIoctl(t)
-			ws := batch(t, inotify.Attrib, 5, 20)
-			removed := false
-			ctx := asked{t.Context(), func() { // before each slice
-				if now := watches(t, n); !removed && len(now) > 0 && now[0].WD == 5 {
-					removed = true
-					if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8)); err != nil {
-						t.Error(err)
-					}
-				}
-			}}
-			if err := n.RestoreWatches(ctx, ws); err != nil {
-				t.Fatal(err)
-			}
-			wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
-			wantRestored(t, n, ws)
-		},
-	} {
-		t.Run(name, f)
-	}
-}
-
-// asked is a context that does something whenever it is asked for its error.
-type asked struct {
-	context.Context
-	do func()
-}
-
-func (a asked) Err() error {
-	a.do()
-	return a.Context.Err()
+	withoutIoctl(t)
+	ws := batch(t, inotify.AllEvents, 5, 8, 12)
+	ws[2].Mask |= inotify.OnlyDir
+	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 12, ws[2].Path, 2, unix.ENOTDIR)
+	wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
 // Numbers that were taken become free during the climb: one on the way, which is
