@@ -252,7 +252,6 @@ func (c *climb) slice(fd int) error {
 			}
 			left--
 			b.failed = b.done
-			b.t.release()
 			b.t.set(&b.ws[b.done])
 		}
 		if c.last >= b.t.wd {

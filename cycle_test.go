@@ -90,19 +90,20 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 func TestCycleLeavesNoWatchAndNoEvent(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
-		paths := files(t, 2)
-		restore(t, n, 1, paths[0], inotify.Attrib)
-		restore(t, n, 1000, paths[1], inotify.Attrib)
-		if ws := watches(t, n); ws != nil && (len(ws) != 2 || ws[0].WD != 1 || ws[1].WD != 1000) {
-			t.Errorf("watches %v, want 1 and 1000", ws)
-		}
-		if readable(t, n) {
-			t.Error("readable with no event there")
-		}
-		wantEvents(t, pending(t, n))
-		// What is left in the kernel's own queue would show here.
-		if b, err := n.Buffered(); b != 0 || err != nil {
-			t.Errorf("Buffered %d, %v", b, err)
+		numbers := []inotify.WD{1, 1000, 5000} // by one thread, and by two
+		for i, path := range files(t, len(numbers)) {
+			restore(t, n, numbers[i], path, inotify.Attrib)
+			if ws := watches(t, n); ws != nil && (len(ws) != i+1 || ws[i].WD != numbers[i]) {
+				t.Errorf("watches %v, want those of %d", ws, numbers[:i+1])
+			}
+			if readable(t, n) {
+				t.Errorf("readable with no event there, at %d", numbers[i])
+			}
+			wantEvents(t, pending(t, n))
+			// What is left in the kernel's own queue would show here.
+			if b, err := n.Buffered(); b != 0 || err != nil {
+				t.Errorf("Buffered %d, %v, at %d", b, err, numbers[i])
+			}
 		}
 	})
 }
@@ -707,6 +708,45 @@ func TestCycleWithDescriptorZero(t *testing.T) {
 	})
 }
 
+// Nor is it taken for the instance, by either thread, when that is another one.
+func TestCycleTouchesNoOtherInstance(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	var ns []*inotify.Inotify
+	for _, near := range []bool{false, true} {
+		n := newInotify(t)
+		if near { // so that the second thread is never ahead
+			var numbers []inotify.WD
+			for wd := inotify.WD(30); wd < 5000; wd += 50 {
+				numbers = append(numbers, wd)
+			}
+			if err := errors.Join(n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, numbers...)), n.SetNextWD(5)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ns = append(ns, n)
+	}
+	other := newInotify(t)
+	conn, err := other.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	input, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		t.Skip("this needs a standard input to close: ", err)
+	}
+	conn.Control(func(fd uintptr) { err = unix.Dup3(int(fd), 0, 0) })
+	var errs []error
+	for _, n := range ns {
+		errs = append(errs, err, n.RestoreWatch(t.Context(), 5000, t.TempDir(), inotify.Create))
+	}
+	if err := errors.Join(append(errs, unix.Dup3(input, 0, 0), unix.Close(input))...); err != nil {
+		t.Fatal(err)
+	}
+	wantUntouched(t, other, watches(t, newInotify(t)))
+}
+
 // A caller with its own event loop still sees what was there, however a restore
 // ends.
 func TestCycleKeepsReadable(t *testing.T) {
@@ -780,6 +820,23 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 		inotify.Event{WD: ahead, Mask: inotify.Attrib},
 		inotify.Event{WD: ahead, Mask: inotify.Ignored},
 		inotify.Event{WD: next, Mask: inotify.Ignored})
+}
+
+// What was queued last when a climb begins stays in the kernel's queue at first, and is
+// its number's former life, also where that number is given at once, and is undone.
+func TestCycleKeepsTheLastRecord(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	restore(t, n, 8, path, inotify.Attrib)
+	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(8), n.SetNextWD(5)); err != nil {
+		t.Fatal(err)
+	}
+	withoutIoctl(t)
+	ws := batch(t, inotify.AllEvents, 5, 8, 12)
+	ws[2].Mask |= inotify.OnlyDir
+	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 12, ws[2].Path, 2, unix.ENOTDIR)
+	wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
 // Numbers that were taken become free during the climb: one on the way, which is
@@ -867,6 +924,48 @@ func TestCycleWhenOthersCome(t *testing.T) {
 		t.Errorf("watches %v, want the one that was added meanwhile", ws)
 	}
 	wantEvents(t, pending(t, n))
+}
+
+// A climb adds the watch on what the path names when its number comes, not on what it
+// named before.
+func TestCycleGoesByThePathAtTheEnd(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 2)
+		climbFor(t, n, paths[0], func() {
+			if err := os.Rename(paths[1], paths[0]); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := os.Chmod(paths[0], 0o400); err != nil {
+			t.Fatal(err)
+		}
+		if evs := pending(t, n); len(evs) != 1 || evs[0].Mask != inotify.Attrib {
+			t.Errorf("events %v, want one of the file that came there", evs)
+		}
+	})
+}
+
+// climbFor restores a watch for Attrib under a number that takes long enough for
+// progress to be called, which calls meanwhile, once.
+func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
+	t.Helper()
+	for wd, called := inotify.WD(200_000), 0; called < 2; wd *= 4 {
+		called = 0
+		if err := n.RestoreWatch(t.Context(), wd, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+			if called++; called == 1 && p.Done < p.Steps-1000 {
+				meanwhile()
+			}
+		})); err != nil {
+			t.Fatal(err)
+		}
+		if called < 2 { // at its end only
+			if err := n.RemoveWatch(wd); err != nil {
+				t.Fatal(err)
+			}
+			pending(t, n)
+		}
+	}
 }
 
 // An estimate is of what was measured for it: at least one step.

@@ -161,6 +161,56 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 	})
 }
 
+// An add that finds no room takes a number nevertheless, and a climb with room for few
+// scratch watches, or for one, comes where it is to come. With room for none it ends at
+// once.
+func TestLimitOfWatchesWhileClimbing(t *testing.T) {
+	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
+		return
+	}
+	withoutIoctl(t)
+	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE) // the directories do
+	limit := func(watches int) { kerneltest.OwnLimit(t, "max_inotify_watches", watches) }
+	limit(100)
+	paths := files(t, 2)
+	for steps := range inotify.WD(30) {
+		l := newLive(t)
+		limit(4)
+		if err := l.n.RestoreWatch(t.Context(), 3+steps, paths[0], inotify.Attrib); err != nil {
+			t.Errorf("to %d: %v", 3+steps, err)
+		} else if err := errors.Join(os.Chmod(paths[0], 0o600), l.n.RemoveWatch(3+steps)); err != nil {
+			t.Error(err)
+		}
+		l.want = append(l.want, inotify.Event{WD: 3 + steps, Mask: inotify.Attrib}, inotify.Event{WD: 3 + steps, Mask: inotify.Ignored})
+		l.check()
+		l.n.Close()
+		limit(100)
+	}
+	for range 10 {
+		l := newLive(t)
+		limit(2)
+		if err := l.n.RestoreWatch(t.Context(), 5000, paths[0], inotify.Attrib); err != nil {
+			t.Error(err)
+		}
+		l.n.Close()
+		limit(100)
+	}
+	for _, goal := range []inotify.WD{500, far} {
+		l := newLive(t)
+		limit(2)
+		err := l.n.RestoreWatches(t.Context(), []inotify.Watch{
+			{WD: 2, Mask: inotify.Attrib, Path: paths[0]}, {WD: goal, Mask: inotify.Attrib, Path: paths[1]},
+		}, inotify.WithMaxSteps(far))
+		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", "user.max_inotify_watches (now 2)")
+		l.check()
+		if next := add(t, l.n, paths[0], inotify.Attrib); next > 100 {
+			t.Errorf("the next number is %d", next)
+		}
+		l.n.Close()
+		limit(100)
+	}
+}
+
 // With no descriptor left, what needs one says so, and leaves all as it was.
 func TestNoDescriptorLeft(t *testing.T) {
 	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {

@@ -111,12 +111,9 @@ func (q *queue) settle(fd int) error {
 	if len(q.own) == 0 {
 		return nil
 	}
-	end, err := q.end(fd)
-	if err != nil {
-		end = q.pos // rather read one record too many than lose one, of those that end now
-		if q.awaited > 0 {
-			err = mayFollow(err)
-		}
+	end, err := q.end(fd) // or 0: rather read one record too many than lose one, of those that end now
+	if err != nil && q.awaited > 0 {
+		err = mayFollow(err)
 	}
 	for i := range q.own {
 		if q.own[i].until == unsettled {

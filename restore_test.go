@@ -240,6 +240,21 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 20 {
 			t.Errorf("the link is watch %d, want 20", got)
 		}
+		// What is missing behind it is found before a long climb.
+		missing := filepath.Join(t.TempDir(), "missing")
+		next := add(t, n, t.TempDir(), inotify.Create) + 1
+		if err := os.Symlink("nowhere", link+"2"); err != nil {
+			t.Fatal(err)
+		}
+		err := n.RestoreWatches(t.Context(), []inotify.Watch{
+			{WD: 99_999, Path: link + "2", Mask: inotify.Attrib | inotify.DontFollow}, {WD: 100_000, Path: missing, Mask: inotify.Attrib}})
+		wantError(t, err, unix.ENOENT)
+		if err == nil || strings.Count(err.Error(), missing) != 1 {
+			t.Errorf("error %v, want one with the path, once", err)
+		}
+		if got := add(t, n, t.TempDir(), inotify.Create); got > next+2 && !n.SupportsSetNextWD() {
+			t.Errorf("the next number was %d and is %d", next, got)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -428,6 +429,91 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 	})
 }
 
+// The same of the watches that a climb added on its way.
+func TestClimbTellsWhatItLeaves(t *testing.T) {
+	byCycle(t, func(t *testing.T) {
+		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+		n := newInotify(t)
+		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 50))
+		wantError(t, err, unix.EPERM)
+		if ws := watches(t, n); ws != nil && len(ws) != toldOf(err) || toldOf(err) < 2 {
+			t.Errorf("watches %v are left, and %d are told of: %v", ws, toldOf(err), err)
+		}
+	})
+}
+
+// toldOf returns how many watches an error says are left.
+func toldOf(err error) (count int) {
+	for _, m := range regexp.MustCompile(`watch \d+(?: and (\d+) others)? could not be removed again`).FindAllStringSubmatch(fmt.Sprint(err), -1) {
+		others, _ := strconv.Atoi(m[1])
+		count += 1 + others
+	}
+	return count
+}
+
+// An inode that is said to be watched, but is not when it is asked as what: the watch
+// that asking makes is removed, and nobody hears of it.
+func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
+	for name, way := range map[string]func(t testing.TB){"ioctl": needIoctl, "cycle": withoutIoctl} {
+		t.Run(name, func(t *testing.T) {
+			if !hasMaskCreate(t) {
+				t.Skip("this needs IN_MASK_CREATE, which the kernel ignores")
+			}
+			way(t)
+			l := newLive(t)
+			ws := batch(t, inotify.Attrib, 2, 20)
+			ws[1].Mask |= inotify.OneShot
+			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.OneShot), true, unix.EEXIST)
+			err := l.n.RestoreWatches(t.Context(), ws)
+			wantRestoreError(t, err, 20, ws[1].Path, 1, unix.EEXIST)
+			if err == nil || strings.Contains(err.Error(), "may follow") {
+				t.Errorf("error %v", err)
+			}
+			l.check()
+			if readable(t, l.n) {
+				t.Error("readable when all is read")
+			}
+			// Nor is it kept secret if that cannot be removed.
+			failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+			n := newInotify(t)
+			ws[0].WD = 1 // without a step of a climb
+			ws[1].WD = 2
+			err = n.RestoreWatches(t.Context(), ws)
+			wantError(t, err, unix.EEXIST)
+			if left := watches(t, n); left != nil && len(left) != 2 || toldOf(err) != 2 {
+				t.Errorf("watches %v are left, and %d are told of: %v", left, toldOf(err), err)
+			}
+		})
+	}
+}
+
+// What a rollback cannot take out, as it cannot learn where that lies, comes to the
+// readers, who are told and for whom it is counted.
+func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
+	needIoctl(t)
+	n := newInotify(t)
+	ws := batch(t, inotify.Attrib, 5, 6, 7)
+	ws[2].Mask |= inotify.OnlyDir
+	failCalls(t, unix.SYS_IOCTL, 1, unix.TIOCINQ, false, unix.EIO)
+	err := n.RestoreWatches(t.Context(), ws)
+	wantRestoreError(t, err, 7, ws[2].Path, 2, unix.ENOTDIR)
+	if wantError(t, err, unix.EIO); err == nil || !strings.Contains(err.Error(), "may follow") {
+		t.Errorf("error %v", err)
+	}
+	elsewhere := make(chan int)
+	go func() {
+		b, err := n.Buffered()
+		if err != nil {
+			b = -1
+		}
+		elsewhere <- b
+	}()
+	if b := <-elsewhere; b != 32 {
+		t.Errorf("Buffered %d, want 32", b)
+	}
+	wantEvents(t, pending(t, n), inotify.Event{WD: 5, Mask: inotify.Ignored}, inotify.Event{WD: 6, Mask: inotify.Ignored})
+}
+
 // A countdown is a context that ends when it was asked for its error so many times.
 type countdown struct {
 	context.Context
@@ -482,6 +568,9 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 			}))
 			cancel()
 			wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
+			if read && readable(t, n) {
+				t.Error("readable with no event there")
+			}
 			wantUntouched(t, n, watches(t, newInotify(t)))
 			if readable(t, n) {
 				t.Error("readable with no event there")
@@ -566,6 +655,94 @@ func TestProgressNearTheNumbers(t *testing.T) {
 		if i == 0 && at[i] < time.Second || i > 0 && at[i]-at[i-1] < time.Second {
 			t.Errorf("progress was called at %v", at)
 		}
+	}
+}
+
+// Far from the numbers it is called more often than that.
+func TestProgressFarFromTheNumbers(t *testing.T) {
+	withoutIoctl(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var at []time.Duration
+	err := newInotify(t).RestoreWatch(ctx, far, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(far),
+		inotify.WithProgress(func(p inotify.Progress) {
+			at = append(at, p.Elapsed)
+			if i := len(at) - 1; i == 20 || i > 0 && at[i]-at[i-1] < time.Second {
+				cancel()
+			}
+		}))
+	wantError(t, err, context.Canceled)
+	if len(at) > 20 {
+		t.Errorf("progress was called at %v", at)
+	}
+}
+
+// A climb that ends during progress does not wait for others who restore then, unless
+// it has watches to remove.
+func TestClimbWaitsForOthersToUndo(t *testing.T) {
+	lacking := withoutIoctlElsewhere(t)
+	for _, numbers := range [][]inotify.WD{{far}, {1, far}} {
+		n := newInotify(t)
+		ws := batch(t, inotify.Attrib, numbers...)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			lacking()
+			ended <- n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				called <- struct{}{}
+				<-goOn
+			}))
+		}()
+		<-called
+		end, wait := startClimb(t, n, far)
+		cancel()
+		close(goOn)
+		if len(numbers) > 1 {
+			select {
+			case err := <-ended:
+				t.Fatal("it undid what it did while another restore was under way: ", err)
+			case <-time.After(20 * time.Millisecond):
+			}
+			end()
+		}
+		wantError(t, <-ended, context.Canceled)
+		end()
+		wantError(t, wait(), context.Canceled)
+		if ws := watches(t, n); len(ws) != 0 {
+			t.Errorf("watches %v are left", ws)
+		}
+	}
+}
+
+// Where the numbers cannot be listed any more after progress, a climb ends, and says
+// why.
+func TestClimbCannotListAfterProgress(t *testing.T) {
+	needLists(t)
+	for _, numbers := range [][]inotify.WD{{far}, {1, far}} {
+		byCycle(t, func(t *testing.T) {
+			n := newInotify(t)
+			failed := false
+			err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, numbers...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				if !failed { // the reads of fdinfo, on this thread
+					failed = true
+					failCalls(t, unix.SYS_READ, 2, 64<<10, false, unix.EIO)
+				}
+			}))
+			wantError(t, err, unix.EIO)
+			elsewhere := make(chan error)
+			go func() {
+				ws, err := n.Watches()
+				if len(ws) != 0 {
+					err = fmt.Errorf("watches %v are left", ws)
+				}
+				elsewhere <- err
+			}()
+			if err := <-elsewhere; err != nil {
+				t.Error(err)
+			}
+			wantEvents(t, pending(t, n))
+		})
 	}
 }
 
@@ -918,20 +1095,29 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 // Where half of the directories are watched and no other inode can be had, the
 // climb goes on with the rest.
 func TestCycleWithHalfTheDirectories(t *testing.T) {
-	withoutIoctl(t)
-	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
-	n := newInotify(t)
-	for i, dir := range inotify.ScratchPaths() {
-		if i%2 == 0 {
-			n.AddWatch(dir, inotify.MoveSelf)
+	byCycle(t, func(t *testing.T) {
+		failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
+		for range 10 {
+			n := newInotify(t)
+			for i, dir := range inotify.ScratchPaths() {
+				if i%2 == 0 {
+					n.AddWatch(dir, inotify.MoveSelf)
+				}
+			}
+			before := watches(t, n)
+			restore(t, n, 5000, files(t, 1)[0], inotify.Attrib)
+			if after := watches(t, n); after != nil && !slices.Equal(after[:len(after)-1], before) {
+				t.Errorf("watches:\nbefore %v\n after %v", before, after)
+			}
+			if readable(t, n) {
+				t.Error("readable with no event there")
+			}
+			wantEvents(t, pending(t, n))
+			if b, err := n.Buffered(); b != 0 || err != nil {
+				t.Errorf("Buffered %d, %v with no event there", b, err)
+			}
 		}
-	}
-	before := watches(t, n)
-	restore(t, n, 5000, files(t, 1)[0], inotify.Attrib)
-	if after := watches(t, n); after != nil && !slices.Equal(after[:len(after)-1], before) {
-		t.Errorf("watches:\nbefore %v\n after %v", before, after)
-	}
-	wantEvents(t, pending(t, n))
+	})
 }
 
 // The climb adds no watch on an inode that the batch is about to watch.

@@ -313,7 +313,6 @@ func TestWatchesOfMany(t *testing.T) {
 	}
 }
 
-// A kernel that lists no watches is not taken for one that has none.
 // Whether the kernel lists watches is tried where none is listed.
 func TestWatchesWhereThatCannotBeTried(t *testing.T) {
 	n := newInotify(t)
@@ -329,6 +328,34 @@ func TestWatchesWhereThatCannotBeTried(t *testing.T) {
 	}
 }
 
+// Since Linux 4.18 they are listed, so that none is none, though no other instance can be
+// had to try it.
+func TestWatchesWithoutAnotherInstance(t *testing.T) {
+	withoutInstances := func(t *testing.T) {
+		failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
+	}
+	t.Run("with IN_MASK_CREATE", func(t *testing.T) {
+		if !hasMaskCreate(t) {
+			t.Skip("this needs IN_MASK_CREATE, which the kernel ignores")
+		}
+		n := newInotify(t)
+		withoutInstances(t)
+		if ws, err := n.Watches(); len(ws) != 0 || err != nil {
+			t.Errorf("watches %v, error %v", ws, err)
+		}
+	})
+	t.Run("without IN_MASK_CREATE", func(t *testing.T) {
+		withoutMaskCreate(t)
+		n := newInotify(t)
+		withoutInstances(t)
+		ws, err := n.Watches()
+		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+			t.Errorf("watches %v, error %v", ws, err)
+		}
+	})
+}
+
+// A kernel that lists no watches is not taken for one that has none.
 func TestWatchesWhereNoneAreListed(t *testing.T) {
 	n := newInotify(t)
 	add(t, n, files(t, 1)[0], inotify.Open)
