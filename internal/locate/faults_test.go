@@ -49,6 +49,7 @@ func hinted(hints ...string) locate.Options {
 const (
 	plainTree  = "/plain"
 	mergedTree = "/merged" // an overlay
+	alikeTree  = "/alike"  // one whose handles do not tell its layers apart
 )
 
 var anyLack = []string{noHandles, noFID, noNames, noOpenat2, noUnshare}
@@ -61,6 +62,7 @@ var faultOps = []faultOp{
 	{name: "search", tree: plainTree, o: bound, ways: anyLack},
 	{name: "search of another", tree: plainTree, other: true, o: bound, ways: anyLack},
 	{name: "search of an overlay", tree: mergedTree, o: bound, ways: anyLack},
+	{name: "search of an overlay of layers alike", tree: alikeTree, o: bound, ways: []string{noNames}},
 	{name: "search below a hint", tree: plainTree, o: hinted(plainTree + "/d"), ways: []string{noHandles}},
 	{name: "a resolver", tree: plainTree, o: locate.Options{Resolve: func(w inotify.Watch) (string, error) {
 		return theTrees.dir + plainTree + theTrees.names[int(w.WD)-1], nil
@@ -88,7 +90,7 @@ func makeTrees() (t trees, err error) {
 	if err := unix.Mount("locate", t.dir, "tmpfs", 0, ""); err != nil {
 		return t, err
 	}
-	for _, dir := range []string{"/plain/d/e", "/upper", "/work", "/merged"} {
+	for _, dir := range []string{"/plain/d/e", "/upper", "/work", "/merged", "/upper2", "/work2", "/alike", "/empty"} {
 		if err := os.MkdirAll(t.dir+dir, 0o755); err != nil {
 			return t, err
 		}
@@ -109,7 +111,15 @@ func makeTrees() (t trees, err error) {
 	if err := unix.Mount("locate", t.dir+mergedTree, "overlay", 0, layers); err != nil {
 		return t, err
 	}
-	for _, tree := range []string{plainTree, mergedTree} {
+	layers = fmt.Sprintf("lowerdir=%[1]s/plain:%[1]s/empty,upperdir=%[1]s/upper2,workdir=%[1]s/work2", t.dir)
+	err = unix.Mount("locate", t.dir+alikeTree, "overlay", 0, layers+",uuid=off")
+	if err == unix.EINVAL { // before Linux 5.14
+		err = unix.Mount("locate", t.dir+alikeTree, "overlay", 0, layers)
+	}
+	if err != nil {
+		return t, err
+	}
+	for _, tree := range []string{plainTree, mergedTree, alikeTree} {
 		n, err := inotify.New() // for as long as the child lives
 		if err != nil {
 			return t, err
@@ -264,7 +274,7 @@ var faultWays = map[string][]kerneltest.Rule{
 
 // namedOf is what of a call's object an error must name.
 func namedOf(c *kerneltest.Call) string {
-	for _, tree := range []string{plainTree, mergedTree} {
+	for _, tree := range []string{plainTree, mergedTree, alikeTree} {
 		if _, below, found := strings.Cut(c.Object, tree+"/"); found {
 			return filepath.Base(below)
 		}

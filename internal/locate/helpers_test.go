@@ -78,6 +78,7 @@ const (
 	noNames   = "without name_to_handle_at"
 	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
 	noOpenat2 = "without openat2"
+	noOpening = "without open_by_handle_at"
 	noUnshare = "without unshare(CLONE_FS)"
 	noThread  = "killed by unshare(CLONE_FS)"
 )
@@ -105,6 +106,7 @@ var lacks = map[string]func(t testing.TB){
 		}
 	},
 	onlyOpen:  func(t testing.TB) { failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.EPERM) },
+	noOpening: func(t testing.TB) { failCalls(t, unix.SYS_OPEN_BY_HANDLE_AT, 0, 0, unix.EPERM) },
 	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
 		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
@@ -327,6 +329,9 @@ func wantNone(t testing.TB, p locate.Place, words ...string) {
 	if p.Path != "" || p.Err == nil {
 		t.Errorf("path %q, error %v; want none, and an error", p.Path, p.Err)
 		return
+	}
+	if strings.Contains(p.Err.Error(), "%!") {
+		t.Errorf("error %q has a verb without a value", p.Err)
 	}
 	for _, word := range words {
 		if !strings.Contains(p.Err.Error(), word) {

@@ -106,7 +106,7 @@ func TestBindMountedFile(t *testing.T) {
 	try(t, unix.Unmount(dir, unix.MNT_DETACH))
 	for _, level := range []locate.Level{locate.Handles, locate.Search} {
 		wantPath(t, find(t, 0, w, locate.Options{Level: level}), at)
-		wantNone(t, find(t, 0, other, locate.Options{Level: level}))
+		wantNone(t, find(t, 0, other, locate.Options{Level: level}), "mounted only at", at)
 	}
 }
 
@@ -159,8 +159,8 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	}
 	dir, other := tmpfs(t), tmpfs(t)
 	n := newInotify(t)
-	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, other+"/f"))}
-	answers := []string{dir + "/f", other + "/f"}
+	ws := []inotify.Watch{watch(t, n, dir), watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, other+"/f"))}
+	answers := []string{"", dir + "/f", other + "/f"}
 	asked := 0
 	o := locate.Options{Resolve: func(inotify.Watch) (string, error) {
 		asked++
@@ -178,8 +178,9 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	if asked != len(ws)+1 {
 		t.Fatal("nothing was mounted")
 	}
-	wantNone(t, res.Places[0], "changed meanwhile")
-	wantPath(t, res.Places[1], other+"/f")
+	wantNone(t, res.Places[0], "not asked for")
+	wantNone(t, res.Places[1], "changed meanwhile")
+	wantPath(t, res.Places[2], other+"/f")
 }
 
 // Between the opening of a mount and the comparison, another filesystem is
@@ -242,6 +243,25 @@ func TestHandlesThatCannotBeCompared(t *testing.T) {
 		}
 	}
 	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("it is at %q, hidden by the tmpfs mounted on %q", dir+"/a/f", dir+"/a"))
+}
+
+// Between the opening of the handle and the comparison, another file takes the name.
+func TestReplacedMeanwhile(t *testing.T) {
+	if _, child := inChildren(t, sameNamespace, onlyOpen); !child {
+		return
+	}
+	needHandles(t)
+	dir := t.TempDir()
+	w, other := watch(t, newInotify(t), touch(t, dir+"/f")), touch(t, dir+"/other")
+	asked := 0
+	ctx := hookContext{context.Background(), func() {
+		if asked++; asked == 2 { // the only thread has nothing left
+			try(t, os.Rename(other, dir+"/f"))
+		}
+	}}
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, byHandles)
+	try(t, err)
+	wantNone(t, res.Places[0], fmt.Sprintf("the kernel has %q for it, where there is another inode", dir+"/f"))
 }
 
 // mountedAt returns the mount points of a device.
@@ -485,6 +505,7 @@ func TestProcAndSysfs(t *testing.T) {
 		}
 		hint := filepath.Dir(path)
 		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}}), path)
+		wantPath(t, find(t, 0, w, at(path)), path)
 		if lack == asIs && hint != "/" {
 			res := paths(t, 0, []inotify.Watch{w}, bySearch)
 			wantPath(t, res.Places[0], path)

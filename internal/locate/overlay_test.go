@@ -6,15 +6,19 @@
 package locate_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
@@ -202,5 +206,109 @@ func TestOverlayIsKnownByAFile(t *testing.T) {
 				wantAmbiguous(t, p)
 			}
 		}
+	}
+}
+
+// A file that goes away between the reading of its name and the look at it says nothing
+// of the overlay.
+func TestOverlayIsNotKnownByWhatIsGone(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := ext4(t, "-U", "clear")
+	one := mkdir(t, base+"/one")
+	mkdir(t, one+"/d")
+	last := strings.Repeat("/c", 253) // whose first entry is the 256th, at which the context is asked
+	mkdir(t, one+last+"/later")
+	touch(t, one+last+"/f")
+	dir := overlay(t, mkdir(t, base+"/upper"), one+":"+mkdir(t, base+"/two"), ",xino=off")
+	w := watch(t, newInotify(t), dir+"/d")
+	wantAmbiguous(t, find(t, 0, w, at(dir+"/d")))
+	moved := false
+	ctx := whileRead(t, dir+last, func() {
+		moved = true
+		try(t, os.Rename(dir+last+"/f", dir+last+"/later/f"))
+	})
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	try(t, err)
+	if wantPath(t, res.Places[0], dir+"/d"); !moved {
+		t.Errorf("%d entries: nothing was moved", res.Entries)
+	}
+}
+
+// Handles of several lengths are looked for together.
+func TestSearchOfHandlesOfSeveralLengths(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noOpening); !child {
+		return
+	}
+	base, n := tmpfs(t), newInotify(t)
+	dir := overlay(t, mkdir(t, base+"/upper"), mkdir(t, base+"/lower"), "")
+	touch(t, mkdir(t, dir+"/a")+"/f")
+	want := []string{touch(t, dir+"/f"), touch(t, base+"/g"), dir}
+	var ws []inotify.Watch
+	for _, path := range want {
+		ws = append(ws, watch(t, n, path))
+	}
+	ws[2] = nowhere(ws[2]) // so that the whole overlay is searched
+	res := paths(t, 0, ws, bySearch)
+	wantPath(t, res.Places[0], want[0])
+	wantPath(t, res.Places[1], want[1])
+}
+
+// chrootOnStrangeMount starts a process in another mount namespace, whose root
+// directory is below the root of an overlay there: so its mount is in no list that there
+// is. There are hard links of a lower layer's file in it, /in/a and /in/b.
+func chrootOnStrangeMount(t *testing.T) (pid int, a, b inotify.Watch) {
+	t.Helper()
+	kerneltest.NeedOpenat2(t)
+	pid = hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
+		mount -t tmpfs locate "$1"
+		mkdir -p "$1/lower/sub/in" "$1/upper" "$1/work" "$1/merged"
+		: >"$1/lower/sub/in/a"; ln "$1/lower/sub/in/a" "$1/lower/sub/in/b"
+		mount -t overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work,index=off" locate "$1/merged"
+		for d in /bin /usr /lib /lib64; do
+			if [ -L $d ]; then cp -P $d "$1/merged/sub$d"; elif [ -d $d ]; then mkdir "$1/merged/sub$d"; mount --bind $d "$1/merged/sub$d"; fi
+		done
+		exec chroot "$1/merged/sub" /bin/sh -c "echo ready; read end"`, t.TempDir())
+	n := newInotify(t)
+	prefix := fmt.Sprint("/proc/", pid, "/root/in/")
+	a, b = watch(t, n, prefix+"a"), watch(t, n, prefix+"b")
+	if a.WD == b.WD {
+		t.Skip("this needs an overlay without index")
+	}
+	return pid, a, b
+}
+
+// The kind of such a mount is learned from the root directory.
+func TestOverlayOutsideOfAllLists(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	pid, a, _ := chrootOnStrangeMount(t)
+	wantAmbiguous(t, find(t, pid, a, at("/in/b")))
+	wantAmbiguous(t, find(t, pid, a, at("/in/a")))
+}
+
+// Where even that cannot be had, the watches are told why they are not found.
+func TestNothingKnownOfTheRootsMount(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, test := range []struct {
+		nr    uintptr
+		errno unix.Errno
+	}{{unix.SYS_INOTIFY_INIT1, unix.EMFILE}, {unix.SYS_INOTIFY_ADD_WATCH, unix.ENOSPC}} {
+		t.Run(test.errno.Error(), func(t *testing.T) {
+			pid, a, _ := chrootOnStrangeMount(t)
+			process := proc(t, pid)
+			failCalls(t, test.nr, 0, 0, test.errno)
+			for name, o := range eachLevel("/in") {
+				res, err := locate.Paths(context.Background(), process, []inotify.Watch{a}, o)
+				try(t, err)
+				if wantNone(t, res.Places[0]); name == "search" && (len(res.Searched) != 1 || res.Searched[0] != "/in") {
+					t.Errorf("searched %q, skipped %+v", res.Searched, res.Skipped)
+				}
+			}
+		})
 	}
 }

@@ -170,7 +170,6 @@ func (l *locator) putErrors(todo []int, said []error) {
 		p := &l.res.Places[i]
 		switch {
 		case p.Path != "":
-			p.Err = nil
 		case said[k] != nil && p.Err != nil:
 			p.Err = fmt.Errorf("%w; %w", said[k], p.Err)
 		case said[k] != nil:

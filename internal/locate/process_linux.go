@@ -310,13 +310,10 @@ func mayWait(m *Mount) error {
 // that is none of text, which only openat2 can refuse. The last link is not followed.
 func (p *process) lookup(path *byte, flags int) (int, errno) {
 	flags |= unix.O_PATH | unix.O_NOFOLLOW
-	switch {
-	case p.openat2:
+	if p.openat2 {
 		return sysOpenat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-	case p.own:
-		return sysOpenat(unix.AT_FDCWD, path, flags)
 	}
-	return -1, unix.ENOSYS
+	return sysOpenat(unix.AT_FDCWD, path, flags) // in our own root directory: see Paths
 }
 
 // explain says what an errno of lookup means where that is not plain.

@@ -338,6 +338,58 @@ func TestUnreadableDirectories(t *testing.T) {
 	}
 }
 
+// What could not be compared is told of the tree in which it is, and of no other.
+func TestWhatCannotBeCompared(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noRights); !child {
+		return
+	}
+	dir := tmpfs(t)
+	closed := mkdir(t, dir+"/in/closed")
+	mkdir(t, dir+"/beside")
+	w := watch(t, newInotify(t), touch(t, closed+"/f"))
+	try(t, os.Chmod(closed, 0o400)) // its names can be read, and nothing be looked up
+	t.Cleanup(func() { os.Chmod(closed, 0o700) })
+	o := hint(dir+"/in", dir+"/beside")
+	o.MaxEntries = 5
+	res := paths(t, 0, []inotify.Watch{w}, o)
+	wantNone(t, res.Places[0], "did not find")
+	var told []string
+	for _, s := range res.Skipped {
+		if strings.Contains(s.Reason, "1 entries could not be compared") && strings.Contains(s.Reason, closed+"/f") {
+			told = append(told, s.Path)
+		}
+	}
+	if !slices.Equal(told, []string{dir + "/in"}) {
+		t.Errorf("skipped %+v; want it told of %q only", res.Skipped, dir+"/in")
+	}
+}
+
+// It is not told if nothing is left to be found.
+func TestWhatNeedNotBeCompared(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noRights); !child {
+		return
+	}
+	dir := tmpfs(t) // which gives its names in the order of their making, or its reverse
+	var links []string
+	for _, sub := range []string{"/closed before", "/open", "/closed behind"} {
+		links = append(links, mkdir(t, dir+sub)+"/f")
+	}
+	touch(t, links[0])
+	try(t, os.Link(links[0], links[1]))
+	try(t, os.Link(links[0], links[2]))
+	w := watch(t, newInotify(t), links[1])
+	for _, link := range []string{links[0], links[2]} {
+		closed := filepath.Dir(link)
+		try(t, os.Chmod(closed, 0o400))
+		t.Cleanup(func() { os.Chmod(closed, 0o700) })
+	}
+	res := paths(t, 0, []inotify.Watch{w}, hint(dir))
+	wantPath(t, res.Places[0], links[1])
+	if len(res.Skipped) != 0 {
+		t.Errorf("skipped %+v, though all was found", res.Skipped)
+	}
+}
+
 // Only the owner may ask that a directory's access time be left alone.
 func TestSomebodyElsesDirectories(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, noRights); !child {
@@ -459,6 +511,51 @@ func TestSearchEndsBetweenTrees(t *testing.T) {
 	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir+"/a", cancel)}, proc(t, 0), []inotify.Watch{w}, o)
 	if !errors.Is(err, context.Canceled) || res.Entries != 256 || len(res.Searched) != 1 {
 		t.Errorf("error %v, %d entries, searched %q; want the context's at the second root", err, res.Entries, res.Searched)
+	}
+}
+
+// A link that takes the place of a directory while its parent is read is not followed.
+func TestSearchFollowsNoNewLink(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noHandles); !child {
+		return
+	}
+	dir := tmpfs(t)
+	in, other := mkdir(t, dir+"/in"), mkdir(t, dir+"/other")
+	mkdir(t, in+"/sub")
+	const files = 300 // more than go by between two looks at the context
+	for i := range files {
+		touch(t, fmt.Sprint(in, "/f", i))
+	}
+	w := watch(t, newInotify(t), touch(t, other+"/f"))
+	linked := false
+	ctx := whileRead(t, in, func() {
+		linked = true
+		try(t, errors.Join(os.Remove(in+"/sub"), os.Symlink("../other", in+"/sub")))
+	})
+	o := hint(in)
+	o.MaxEntries = 1 + files + 1 + 1 // one more than there are
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, o)
+	try(t, err)
+	if wantNone(t, res.Places[0]); !linked || len(res.Searched) == 0 || res.Searched[0] != in {
+		t.Errorf("searched %q; a link was made: %v", res.Searched, linked)
+	}
+}
+
+// The context's end in the only directory of the only tree is the search's.
+func TestContextEndsInTheLastDirectory(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	for i := range 300 { // more than go by between two looks at the context
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w := nowhere(watch(t, newInotify(t), dir))
+	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir, cancel)}, proc(t, 0), []inotify.Watch{w}, bySearch)
+	if !errors.Is(err, context.Canceled) || res.Entries != 256 {
+		t.Errorf("error %v, %d entries; want the context's at 256", err, res.Entries)
 	}
 }
 

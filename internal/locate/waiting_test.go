@@ -231,6 +231,20 @@ func TestPathHiddenByStoppedFUSE(t *testing.T) {
 	wantPath(t, ps[3], sub+"/above")
 }
 
+// What is mounted beside it, and above its mount point, hides it.
+func TestStoppedFUSEHidden(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := tmpfs(t)
+	d := fuse(t, mkdir(t, dir+"/sub/deep"))
+	d.stop()
+	mount(t, "locate", dir+"/sub", "tmpfs", 0, "")
+	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/sub/deep")+"/f"))
+	needHandles(t)
+	wantPath(t, d.places(t, proc(t, 0), []inotify.Watch{w}, byHandles)[0], dir+"/sub/deep/f")
+}
+
 // A removed name's path without what the kernel puts behind it leads elsewhere.
 func TestRemovedNameAtStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
@@ -271,19 +285,20 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 		return
 	}
 	needHandles(t)
-	dir := tmpfs(t)
-	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/sub")+"/f"))
+	dir, n := tmpfs(t), newInotify(t)
+	ws := []inotify.Watch{watch(t, n, touch(t, mkdir(t, dir+"/sub")+"/f")), watch(t, n, touch(t, mkdir(t, dir+"/covered")+"/f"))}
 	var d *daemon
 	asked := 0
 	ctx := hookContext{context.Background(), func() {
 		if asked++; asked == 3 { // after the loop of the only thread
+			mount(t, "locate", dir+"/covered", "tmpfs", 0, "")
 			d = fuse(t, dir+"/sub")
 			d.stop()
 			time.AfterFunc(10*time.Second, d.close)
 		}
 	}}
 	start := time.Now()
-	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, byHandles)
+	res, err := locate.Paths(ctx, proc(t, 0), ws, byHandles)
 	try(t, err)
 	if d == nil {
 		t.Fatalf("nothing was mounted: asked %d times", asked)
@@ -292,6 +307,7 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 		t.Fatal("it waited for the daemon")
 	}
 	wantNone(t, res.Places[0], "changed meanwhile", "all filesystems")
+	wantNone(t, res.Places[1], "changed meanwhile", dir+"/covered/f")
 }
 
 // The root directory of the process is on a filesystem that waits.
