@@ -187,13 +187,17 @@ func (s *Supervised) end() {
 }
 
 // Run has the child do what the request says, under rules. A child that says
-// nothing for a minute shows where it hangs, and ends.
+// nothing for a minute, or ten on a slow kernel, shows where it hangs, and ends.
 func (s *Supervised) Run(request string, rules ...Rule) (Report, error) {
 	s.mu.Lock()
 	s.rules, s.calls = rules, nil
 	s.met, s.hits = make([]int, len(rules)), make([]int, len(rules))
 	s.mu.Unlock()
-	hangs := time.AfterFunc(time.Minute, func() { s.cmd.Process.Signal(unix.SIGQUIT) })
+	patience := time.Minute
+	if slow() {
+		patience *= 10
+	}
+	hangs := time.AfterFunc(patience, func() { s.cmd.Process.Signal(unix.SIGQUIT) })
 	defer hangs.Stop()
 	if _, err := fmt.Fprintln(s.in, request); err != nil {
 		return Report{}, err
