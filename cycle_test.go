@@ -171,6 +171,9 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	restore(t, n, 60, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "x"))
 	wantEvents(t, pending(t, n), inotify.Event{WD: 60, Mask: inotify.Create, Name: "x"})
+	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
+	other := t.TempDir()
+	wantPathError(t, n.RestoreWatch(t.Context(), 90, other, inotify.Create), other, unix.EMFILE)
 }
 
 // The path to restore may be what the cycle climbs on.
