@@ -971,6 +971,35 @@ func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 	}
 }
 
+// A climb that cannot read any more ends, and its records are still taken out, those of
+// the second thread too.
+func TestCycleThatCannotRead(t *testing.T) {
+	lacking := withoutIoctlElsewhere(t)
+	path := files(t, 1)[0]
+	for range 5 {
+		n := newInotify(t)
+		conn, err := n.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var number uint32
+		conn.Control(func(fd uintptr) { number = uint32(fd) })
+		ended := make(chan error)
+		go func() {
+			lacking()
+			failed := false
+			ended <- n.RestoreWatch(context.Background(), far, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				if !failed {
+					failed = true
+					failCalls(t, unix.SYS_READ, 0, number, false, unix.EIO)
+				}
+			}))
+		}()
+		wantError(t, <-ended, unix.EIO)
+		wantUntouched(t, n, watches(t, newInotify(t)))
+	}
+}
+
 // An estimate is of what was measured for it: at least one step.
 func TestCycleEstimate(t *testing.T) {
 	withoutIoctl(t)
