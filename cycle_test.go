@@ -171,6 +171,9 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	restore(t, n, 60, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "x"))
 	wantEvents(t, pending(t, n), inotify.Event{WD: 60, Mask: inotify.Create, Name: "x"})
+	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
+	other := t.TempDir()
+	wantPathError(t, n.RestoreWatch(t.Context(), 90, other, inotify.Create), other, unix.EMFILE)
 }
 
 // The path to restore may be what the cycle climbs on.
@@ -965,6 +968,35 @@ func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 			}
 			pending(t, n)
 		}
+	}
+}
+
+// A climb that cannot read any more ends, and its records are still taken out, those of
+// the second thread too.
+func TestCycleThatCannotRead(t *testing.T) {
+	lacking := withoutIoctlElsewhere(t)
+	path := files(t, 1)[0]
+	for range 5 {
+		n := newInotify(t)
+		conn, err := n.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var number uint32
+		conn.Control(func(fd uintptr) { number = uint32(fd) })
+		ended := make(chan error)
+		go func() {
+			lacking()
+			failed := false
+			ended <- n.RestoreWatch(context.Background(), far, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+				if !failed {
+					failed = true
+					failCalls(t, unix.SYS_READ, 0, number, false, unix.EIO)
+				}
+			}))
+		}()
+		wantError(t, <-ended, unix.EIO)
+		wantUntouched(t, n, watches(t, newInotify(t)))
 	}
 }
 
