@@ -165,12 +165,19 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	}
 	dir := t.TempDir()
 	n := newInotify(t)
+	strange := ""
 	for _, d := range inotify.ScratchPaths() {
-		n.AddWatch(d, inotify.MoveSelf)
+		if wd, err := n.AddWatch(d, inotify.MoveSelf); err == nil && add(t, n, d, inotify.MaskAdd) != wd {
+			strange = d
+		}
 	}
 	restore(t, n, 60, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "x"))
 	wantEvents(t, pending(t, n), inotify.Event{WD: 60, Mask: inotify.Create, Name: "x"})
+	if strange != "" {
+		t.Logf("%s is another inode at each look-up, as on hostfs, so there is always one to climb on", strange)
+		return
+	}
 	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
 	other := t.TempDir()
 	wantPathError(t, n.RestoreWatch(t.Context(), 90, other, inotify.Create), other, unix.EMFILE)

@@ -19,12 +19,19 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// needKcmp skips where descriptors cannot be compared.
-func needKcmp(t testing.TB) {
-	t.Helper()
+// hasKcmp returns an error where descriptors cannot be compared.
+func hasKcmp() error {
 	pid := uintptr(os.Getpid())
 	if _, _, e := unix.Syscall6(unix.SYS_KCMP, pid, pid, 0, 0, 0, 0); e != 0 {
-		t.Skip("this needs kcmp: ", e)
+		return e
+	}
+	return nil
+}
+
+func needKcmp(t testing.TB) {
+	t.Helper()
+	if err := hasKcmp(); err != nil {
+		t.Skip("this needs kcmp: ", err)
 	}
 }
 

@@ -173,7 +173,11 @@ func TestTakeFD(t *testing.T) {
 			t.Errorf("not learned: %v, want %s", s.NotLearned, what)
 		}
 	}
-	if len(s.Effects) != 2 { // a duplicate, handles
+	besides := 0
+	if hasKcmp() != nil {
+		besides = 1 // the duplicate was not compared
+	}
+	if len(s.Effects) != 2+besides { // a duplicate, handles
 		t.Errorf("effects %q", s.Effects)
 	}
 	if got, want := h.do("events"), "3 IN_CREATE new\n"; got != want {
@@ -193,7 +197,7 @@ func TestTakeFD(t *testing.T) {
 			t.Errorf("not learned: %v, want %s", again.NotLearned, what)
 		}
 	}
-	if len(again.Effects) != 1 {
+	if len(again.Effects) != 1+besides {
 		t.Errorf("effects %q", again.Effects)
 	}
 }
