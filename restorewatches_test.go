@@ -1308,3 +1308,56 @@ func TestRestoreWatchesMany(t *testing.T) {
 	}
 	check(total)
 }
+
+// An instance that others hold and that is closed here in the middle of a restore: what
+// could not be removed again is told.
+func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		forbid func(t *testing.T)
+		want   unix.Errno
+		left   bool // also the watch that could be removed
+	}{
+		"not removed": {func(t *testing.T) {
+			failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 1, 11, false, unix.EPERM)
+		}, unix.EPERM, false},
+		"no duplicate": {func(t *testing.T) {
+			failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE)
+		}, unix.EMFILE, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !hasMaskCreate(t) {
+				t.Skip("this needs IN_MASK_CREATE, without which an instance is not shared")
+			}
+			withoutIoctl(t)
+			n := newInotify(t)
+			shared, err := n.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := inotify.FromFile(shared)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			c.forbid(t)
+			if c.left {
+				if f, err := n.File(); err == nil {
+					f.Close()
+					t.Skip("this needs a kernel where fcntl has one number")
+				}
+			}
+			batch := batchOf(files(t, 3), 10)
+			batch[1].WD, batch[2].WD = 11, far
+			err = n.RestoreWatches(t.Context(), batch, inotify.WithMaxSteps(far),
+				inotify.WithProgress(func(inotify.Progress) { n.Close() }))
+			wantError(t, err, os.ErrClosed)
+			wantError(t, err, c.want)
+			if text := err.Error(); !strings.Contains(text, "could not be removed again") || strings.Contains(text, "and were removed again") {
+				t.Error(text)
+			}
+			if ws := watches(t, other); ws != nil && (len(ws) != 1 && !c.left || len(ws) != 2 && c.left || ws[len(ws)-1].WD != 11) {
+				t.Errorf("watches %v", ws)
+			}
+		})
+	}
+}
