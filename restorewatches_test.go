@@ -1267,6 +1267,7 @@ func TestRestoreWatchesMany(t *testing.T) {
 		t.Skip("this makes 180,000 files")
 	}
 	needIoctl(t)
+	kerneltest.ManyWatches(t)
 	const total = 180_000
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
 	if err != nil {

@@ -505,6 +505,7 @@ func TestHundredThousandWatches(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
 	needHandles(t)
+	kerneltest.ManyWatches(t)
 	const total = 100_000
 	dir := t.TempDir()
 	if shm, err := os.MkdirTemp("/dev/shm", "watches"); err == nil { // a tmpfs is faster

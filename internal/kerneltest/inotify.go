@@ -140,6 +140,23 @@ func NeedFlags(t testing.TB) {
 	})
 }
 
+// ManyWatches waits until no other process's test has very many watches, of which a user
+// may have only so many, and keeps others waiting until the test ends.
+func ManyWatches(t testing.TB) {
+	t.Helper()
+	f, err := os.Open("/proc/sys/fs/inotify/max_user_watches")
+	if err != nil {
+		t.Skip("this needs to know how many watches a user may have: ", err)
+	}
+	t.Cleanup(func() { f.Close() })
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Skip("this needs to lock a file of /proc: ", err)
+	}
+}
+
 // NeedLists skips the test where the kernel lists no watches.
 func NeedLists(t testing.TB) {
 	t.Helper()
