@@ -993,6 +993,7 @@ func TestCycleThatCannotRead(t *testing.T) {
 		conn.Control(func(fd uintptr) { number = uint32(fd) })
 		ended := make(chan error)
 		go func() {
+			defer close(ended) // also if there is no seccomp
 			lacking()
 			failed := false
 			ended <- n.RestoreWatch(context.Background(), far, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
@@ -1002,7 +1003,11 @@ func TestCycleThatCannotRead(t *testing.T) {
 				}
 			}))
 		}()
-		wantError(t, <-ended, unix.EIO)
+		err, ran := <-ended
+		if !ran {
+			return
+		}
+		wantError(t, err, unix.EIO)
 		wantUntouched(t, n, watches(t, newInotify(t)))
 	}
 }
