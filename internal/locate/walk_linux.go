@@ -129,10 +129,14 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 	}
 	var st unix.Stat_t
 	e = sysFstat(fd, &st)
-	if e != success {
+	crosses := e == success && w.crosses(&st)
+	switch {
+	case e != success:
 		w.fail("fstat", w.join(name), e)
+	case crosses:
+		w.hidden = append(w.hidden, w.join(name))
 	}
-	if e != success || w.known(&st) {
+	if e != success || crosses || w.known(&st) {
 		sysClose(fd)
 		return nil
 	}
@@ -149,16 +153,16 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 	return nil
 }
 
-// known reports whether a directory's tree was walked before, and, without
-// openat2, whether it is on another device. The root of the chain is never known.
+// crosses reports, without openat2, whether a directory is on another device than the
+// root of the chain.
+func (w *walk) crosses(st *unix.Stat_t) bool {
+	return !w.p.openat2 && len(w.chain) > 0 && uint64(st.Dev) != w.chain[0].dev
+}
+
+// known reports whether a directory's tree was walked before. The root of the chain is
+// never known.
 func (w *walk) known(st *unix.Stat_t) bool {
-	if len(w.chain) == 0 {
-		return false
-	}
-	if !w.p.openat2 && uint64(st.Dev) != w.chain[0].dev {
-		return true
-	}
-	return len(w.whole) > 0 && w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
+	return len(w.chain) > 0 && len(w.whole) > 0 && w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
 }
 
 // openDir opens a directory for reading, where it may without changing its
