@@ -83,12 +83,20 @@ func (b *batch) abort(fd int, stray WD) error {
 // rollBack removes all that was added and takes its records out.
 func (b *batch) rollBack() error {
 	err := b.removeAll()
+	if !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	if b.undo == nil { // it was closed before anything was undone
+		for _, w := range b.ws[:b.reached] {
+			b.undo = append(b.undo, span{wd: w.WD})
+		}
+	}
 	switch {
-	case !errors.Is(err, os.ErrClosed):
+	case len(b.undo) == 0:
 	case b.other != nil:
 		err = join(err, b.removeForOthers())
-	case b.otherErr != nil && b.reached > 0:
-		err = join(err, &keptError{kept{count: b.reached, first: b.ws[0].WD}, b.otherErr})
+	case b.otherErr != nil:
+		err = join(err, &keptError{kept{count: len(b.undo), first: b.undo[0].wd}, b.otherErr})
 	}
 	return err
 }
@@ -136,18 +144,10 @@ func (b *batch) removeForOthers() error {
 		return err
 	}
 	var kept kept
-	remove := func(fd uintptr, wd WD) {
-		if e := sysRemove(int(fd), wd); e != success && e != eINVAL { // else it went with what it watched
-			kept.add(wd, e)
-		}
-	}
 	err = conn.Control(func(fd uintptr) {
 		for _, s := range b.undo {
-			remove(fd, s.wd)
-		}
-		if b.undo == nil { // it was closed before anything was undone
-			for _, w := range b.ws[:b.reached] {
-				remove(fd, w.WD)
+			if e := sysRemove(int(fd), s.wd); e != success && e != eINVAL { // else it went with what it watched
+				kept.add(s.wd, e)
 			}
 		}
 	})
