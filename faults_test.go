@@ -530,10 +530,12 @@ func tolerated(op string, c *kerneltest.Call, e unix.Errno) string {
 // kindOf does not tell apart which directory it is that a climb uses.
 func kindOf(c *kerneltest.Call) string {
 	if slices.Contains(inotify.ScratchPaths(), c.Object) {
-		return c.Name + " a scratch directory"
+		return c.Name + " " + scratchKind
 	}
 	return kerneltest.KindOf(c)
 }
+
+const scratchKind = "a scratch directory"
 
 // named is what of a call's object an error must name.
 func named(c *kerneltest.Call) string {
@@ -567,9 +569,12 @@ var (
 	}
 )
 
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { faultTest(t).Run(t) }
+
+// faultTest has all operations that the kernel can do.
+func faultTest(t *testing.T) *kerneltest.FaultTest {
 	ioctl := hasIoctl(t)
-	f := kerneltest.FaultTest{
+	f := &kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return child(t, "faults") }, Ways: faultWays,
 		Kind: kindOf, Named: named, Tolerated: tolerated, Again: true,
 	}
@@ -581,5 +586,5 @@ func TestFaults(t *testing.T) {
 			f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Fails: op.fails, Way: way})
 		}
 	}
-	f.Run(t)
+	return f
 }

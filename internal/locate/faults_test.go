@@ -299,9 +299,12 @@ var tolerances = []kerneltest.Tolerance{
 }
 
 // TestFaults fails each call of each operation.
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { faultTest(t).Run(t) }
+
+// faultTest has all operations.
+func faultTest(t *testing.T) *kerneltest.FaultTest {
 	self := kerneltest.Executable(t)
-	f := kerneltest.FaultTest{
+	f := &kerneltest.FaultTest{
 		Command: func() *exec.Cmd {
 			cmd := exec.Command(self)
 			cmd.Env = append(os.Environ(), faultsRole+"=child")
@@ -315,5 +318,5 @@ func TestFaults(t *testing.T) {
 			f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Way: way})
 		}
 	}
-	f.Run(t)
+	return f
 }

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// TestCalls compares what each operation asks of the kernel with testdata/calls.txt: no
+// call in vain, and none left out.
+func TestCalls(t *testing.T) {
+	needIoctl(t)
+	f := faultTest(t)
+	f.Kind = func(c *kerneltest.Call) string {
+		if strings.Contains(c.Object, "/faults") {
+			return kerneltest.KindOf(&kerneltest.Call{Name: c.Name, Object: filepath.Base(c.Object)})
+		}
+		return kindOf(c)
+	}
+	f.Ops = slices.DeleteFunc(f.Ops, func(op kerneltest.FaultOp) bool { return op.Name == "Events" }) // as ReadEvent
+	f.Calls(t, "testdata/calls.txt", foldClimb)
+}
+
+// foldClimb puts the slices of a climb into one line, as the clock ends each: without
+// what each asks about the queue.
+func foldClimb(calls []string) (folded []string) {
+	const add, remove = "inotify_add_watch " + scratchKind, "inotify_rm_watch watch #"
+	if !slices.Contains(calls, "fstatat "+scratchKind) {
+		return calls
+	}
+	calls = slices.DeleteFunc(calls, func(c string) bool {
+		return c == "ioctl FIONREAD anon_inode:inotify" || c == "read anon_inode:inotify"
+	})
+	for i := 0; i < len(calls); i++ {
+		if calls[i] != add {
+			folded = append(folded, calls[i])
+			continue
+		}
+		added, removed := 0, 0
+		for ; i < len(calls) && (calls[i] == add || calls[i] == remove); i++ {
+			if calls[i] == add {
+				added++
+			} else {
+				removed++
+			}
+		}
+		folded = append(folded, fmt.Sprintf("a climb of %d steps, of which %d are removed again", added, removed))
+		i--
+	}
+	return folded
+}
