@@ -77,7 +77,6 @@ func (b *batch) byClimb(ctx context.Context) error {
 			err = c.ascend(ctx)
 		}
 	}
-	c.endMate()
 	if b.undo == nil && b.locked { // else rollBack does it, or report did
 		err = join(err, b.n.stage(b.n.queue.sweep))
 	}

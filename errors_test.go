@@ -63,6 +63,7 @@ func TestErrorTexts(t *testing.T) {
 // An estimate has two or three digits, and no more than a second's precision.
 func TestEstimateIsRounded(t *testing.T) {
 	for d, want := range map[time.Duration]string{
+		1 * time.Nanosecond:      "0s",
 		499 * time.Nanosecond:    "0s",
 		501 * time.Nanosecond:    "1µs",
 		499499:                   "499µs",

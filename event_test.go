@@ -452,33 +452,49 @@ func TestReadEventDoesNotAllocate(t *testing.T) {
 // That holds for several names too, short and long ones, that come in turn.
 func TestSeveralNamesDoNotAllocate(t *testing.T) {
 	for _, prefix := range []string{"", "a long name with a number at its end, ", "longer"} {
-		n := newInotify(t)
-		dir := t.TempDir()
-		var paths []string
-		for i := range 3 {
-			paths = append(paths, filepath.Join(dir, fmt.Sprint(prefix, i)))
-			touch(t, paths[i])
-		}
-		add(t, n, dir, inotify.Attrib)
-		times := func(read bool) float64 {
-			return testing.AllocsPerRun(100, func() {
-				for i, path := range paths {
-					if err := unix.Chmod(path, 0o600); err != nil {
-						t.Fatal(err)
-					}
-					if !read {
-						continue
-					}
-					if ev, err := n.ReadEvent(); err != nil || ev.Name != filepath.Base(paths[i]) {
-						t.Fatal(ev, err)
-					}
-				}
-			})
-		}
-		if read, chmod := times(true), times(false); read > chmod {
-			t.Errorf("reading names like %q allocates %v times", filepath.Base(paths[0]), read-chmod)
+		if times := allocations(t, prefix+"%d", 3); times > 0 {
+			t.Errorf("reading names like %q allocates %v times", prefix, times)
 		}
 	}
+}
+
+// Of many names most have a place of their own.
+func TestManyNamesAllocateSeldom(t *testing.T) {
+	for _, form := range []string{"%d", "%08d", "%016d", "%d and all alike", "between, %d, words that are alike"} {
+		if times := allocations(t, form, 32); times > 10 {
+			t.Errorf("reading 32 names like %q allocates %v times", form, times)
+		}
+	}
+}
+
+// allocations returns how often it allocates to read events with so many names, which
+// have been read before.
+func allocations(t *testing.T, form string, names int) float64 {
+	t.Helper()
+	n := newInotify(t)
+	dir := t.TempDir()
+	var paths []string
+	for i := range names {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf(form, i)))
+		touch(t, paths[i])
+	}
+	add(t, n, dir, inotify.Attrib)
+	times := func(read bool) float64 {
+		return testing.AllocsPerRun(100, func() {
+			for i, path := range paths {
+				if err := unix.Chmod(path, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if !read {
+					continue
+				}
+				if ev, err := n.ReadEvent(); err != nil || ev.Name != filepath.Base(paths[i]) {
+					t.Fatal(ev, err)
+				}
+			}
+		})
+	}
+	return times(true) - times(false)
 }
 
 // A read that fails is told, by each method that reads.

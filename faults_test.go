@@ -29,6 +29,7 @@ type faultOp struct {
 	fails      bool     // also without a fault
 	needsIoctl bool     // or it fails
 	ways       []string // further ones than the kernel as it is: see faultWays
+	noFaults   bool     // only TestCalls does it
 	ready      func(r *rig) error
 	do         func(r *rig) error
 }
@@ -390,6 +391,18 @@ var faultOps = []faultOp{
 		return nil
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
 	{name: "a long RestoreWatch", ways: []string{"without the ioctl"}, do: restoreOne(1200)},
+	{name: "RestoreWatch for others", noFaults: true, ways: []string{"without the ioctl"}, ready: sharing, do: restoreOne(40)},
+	{name: "RestoreWatch twice", noFaults: true, ways: []string{"without IN_MASK_CREATE"}, do: func(r *rig) error {
+		r.numbered(30, 40)
+		for _, w := range slices.Backward(r.batch) {
+			if err := r.n.RestoreWatch(context.Background(), w.WD, w.Path, w.Mask); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{name: "RestoreWatch in 1023 steps", noFaults: true, ways: []string{"without the ioctl"}, do: restoreOne(3 + 1023)},
+	{name: "RestoreWatch in 1024 steps", noFaults: true, ways: []string{"without the ioctl"}, do: restoreOne(3 + 1024)},
 	{name: "ReadEvent", do: func(r *rig) error {
 		if err := r.n.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 			return err
@@ -569,16 +582,23 @@ var (
 	}
 )
 
-func TestFaults(t *testing.T) { faultTest(t).Run(t) }
+func TestFaults(t *testing.T) {
+	f := faultTest(t, func(op *faultOp) bool { return !op.noFaults })
+	f.Run(t)
+}
 
-// faultTest has all operations that the kernel can do.
-func faultTest(t *testing.T) *kerneltest.FaultTest {
+// faultTest has those operations that are wanted and that the kernel can do.
+func faultTest(t *testing.T, wanted func(op *faultOp) bool) *kerneltest.FaultTest {
 	ioctl := hasIoctl(t)
 	f := &kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return child(t, "faults") }, Ways: faultWays,
 		Kind: kindOf, Named: named, Tolerated: tolerated, Again: true,
 	}
-	for _, op := range faultOps {
+	for i := range faultOps {
+		op := &faultOps[i]
+		if !wanted(op) {
+			continue
+		}
 		if !op.needsIoctl || ioctl {
 			f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Fails: op.fails})
 		}

@@ -57,6 +57,7 @@ var children = map[string]func() error{
 	"limit files":   childLimitFiles,
 	"limit watches": childLimitWatches,
 	"faults":        childFaults,
+	"slices":        childSlices,
 }
 
 // child prepares this program to run as a child process. Its input and output

@@ -241,7 +241,7 @@ const worthAMate = 1024
 // startMate starts the second thread, if there is a processor for it.
 func (c *climb) startMate() {
 	paths := c.own.paths
-	if runtime.GOMAXPROCS(0) < 2 || runtime.NumCPU() < 2 || len(paths) < 2 || c.stepsInAll() < worthAMate || c.room < sliceSteps-1 {
+	if runtime.GOMAXPROCS(0) < 2 || len(paths) < 2 || c.stepsInAll() < worthAMate || c.room < sliceSteps-1 {
 		return
 	}
 	m := &mate{scratch: scratch{c: c}, ended: make(chan struct{})}

@@ -46,12 +46,13 @@ type Supervised struct {
 	hits   []int // and how many it failed
 }
 
-// A Rule has calls fail.
+// A Rule has calls fail, or take long.
 type Rule struct {
 	For   func(*Call) bool
 	Skip  int // how many of those are let through first
 	Count int // how many then fail; 0 is all
 	Errno unix.Errno
+	Delay time.Duration // before the call is answered, or made if Errno is 0
 }
 
 // A Report tells what a request came to.
@@ -261,7 +262,11 @@ func (s *Supervised) answer(n *notification) {
 	}
 	failing, met := s.rule(&call)
 	if failing >= 0 {
+		for begin := time.Now(); time.Since(begin) < s.rules[failing].Delay; { // no sleep is that short
+		}
 		call.Errno = s.rules[failing].Errno
+	}
+	if call.Errno != 0 {
 		r.flags, r.errno = 0, -int32(call.Errno)
 		switch {
 		case call.Name == "close":

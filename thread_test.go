@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// A goroutineCounter is a context that counts the goroutines whenever a climb asks
+// whether it may go on.
+type goroutineCounter struct {
+	context.Context
+	first, most int
+}
+
+func (c *goroutineCounter) Err() error {
+	n := runtime.NumGoroutine()
+	if c.first == 0 {
+		c.first = n
+	}
+	c.most = max(c.most, n)
+	return c.Context.Err()
+}
+
+// A climb has a second thread from 1024 steps on, where there are two processors and
+// two inodes for it. That ends with the climb.
+func TestSecondThread(t *testing.T) {
+	const long = 1024
+	for _, test := range []struct {
+		name   string
+		procs  int
+		steps  inotify.WD
+		inodes int // that are left; 0 is all
+		want   int
+	}{
+		{"a long climb", 2, long, 0, 1},
+		{"a climb that is not long", 2, long - 1, 0, 0},
+		{"one processor", 1, long, 0, 0},
+		{"two inodes", 2, long, 2, 1},
+		{"one inode", 2, long, 1, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			withoutIoctl(t)
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(test.procs))
+			n := newInotify(t)
+			first := add(t, n, files(t, 1)[0], inotify.Attrib) + 1 // the climb's first
+			var ws []inotify.Watch
+			if test.inodes > 0 {
+				ws = allBut(t, test.inodes)
+			}
+			ws = append(ws, inotify.Watch{Path: files(t, 1)[0], Mask: inotify.Attrib})
+			for i := range ws {
+				ws[i].WD = first + test.steps - inotify.WD(len(ws)-1-i)
+			}
+			ctx := &goroutineCounter{Context: t.Context()}
+			if err := n.RestoreWatches(ctx, ws); err != nil {
+				t.Fatal(err)
+			}
+			if got := ctx.most - ctx.first; got != test.want {
+				t.Errorf("%d goroutines more, want %d", got, test.want)
+			}
+			if now := runtime.NumGoroutine(); now > ctx.first {
+				t.Errorf("%d goroutines afterwards, %d before", now, ctx.first)
+			}
+		})
+	}
+}
+
+// allBut makes watches on the directories that a climb uses, but for some.
+func allBut(t *testing.T, left int) (ws []inotify.Watch) {
+	t.Helper()
+	var found []os.FileInfo
+next:
+	for _, path := range inotify.ScratchPaths() {
+		info, err := os.Stat(path)
+		if err != nil || !info.IsDir() {
+			continue
+		}
+		for _, f := range found {
+			if os.SameFile(f, info) {
+				continue next
+			}
+		}
+		if found = append(found, info); len(found) > left {
+			ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
+		}
+	}
+	return ws
+}
