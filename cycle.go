@@ -73,6 +73,7 @@ func (b *batch) byClimb(ctx context.Context) error {
 		err = c.begin()
 	}
 	if err == nil && b.done < len(b.ws) {
+		b.failed = b.done
 		if err = c.choose(ctx); err == nil {
 			err = c.ascend(ctx)
 		}
@@ -211,7 +212,6 @@ func (c *climb) ascend(ctx context.Context) error {
 // aim makes ws[done] the target, pinned where that is needed and it is next.
 func (c *climb) aim() error {
 	b := c.b
-	b.failed = b.done
 	w := &b.ws[b.done]
 	if b.t.wd != w.WD || !b.t.pinned {
 		b.t.release()

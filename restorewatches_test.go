@@ -528,20 +528,35 @@ func (c countdown) Err() error {
 	return nil
 }
 
-// Wherever the context ends, all is done or nothing is left.
+// Wherever the context ends, all is done or nothing is left, and the error tells which
+// watch was next, if any was tried.
 func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
-		for times := 0; ; times += 1 + times/8 {
-			left := times
-			n := newInotify(t)
-			ws := batch(t, inotify.Attrib, 5, 6, 200)
-			err := n.RestoreWatches(countdown{t.Context(), &left}, ws)
-			if err == nil {
-				wantRestored(t, n, ws)
-				return
+		for _, numbers := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
+			for times := 0; ; times += 1 + times/8 {
+				left := times
+				n := newInotify(t)
+				ws := batch(t, inotify.Attrib, numbers...)
+				err := n.RestoreWatches(countdown{t.Context(), &left}, ws)
+				if err == nil {
+					wantRestored(t, n, ws)
+					break
+				}
+				wantError(t, err, context.Canceled)
+				var e *inotify.RestoreError
+				if !errors.As(err, &e) {
+					t.Fatalf("%v is no RestoreError", err)
+				}
+				next := ws[e.Done]
+				if e.Watch.WD != next.WD {
+					t.Errorf("stopped at the %dth look: error %v is for watch %d, want %d", times, err, e.Watch.WD, next.WD)
+				}
+				var c *inotify.CycleError
+				if errors.As(err, &c) && c.WD != next.WD {
+					t.Errorf("stopped at the %dth look: it did not reach %d, want %d", times, c.WD, next.WD)
+				}
+				wantUntouched(t, n, watches(t, newInotify(t)))
 			}
-			wantError(t, err, context.Canceled)
-			wantUntouched(t, n, watches(t, newInotify(t)))
 		}
 	})
 }
