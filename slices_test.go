@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,13 +66,15 @@ func TestSlicesEnd(t *testing.T) {
 // An askedContext counts how often it is asked.
 type askedContext struct {
 	context.Context
-	asked int
+	asked atomic.Int64
 }
 
 func (c *askedContext) Err() error {
-	c.asked++
+	c.asked.Add(1)
 	return c.Context.Err()
 }
+
+func (c *askedContext) times() int { return int(c.asked.Load()) }
 
 // childSlices restores as many watches as it is told, from a number on, and says how
 // often the context was asked.
@@ -81,7 +84,7 @@ func childSlices() error {
 		if err := restoreNumbered(ctx, request); err != nil {
 			return strings.ReplaceAll(err.Error(), "\n", " ")
 		}
-		return fmt.Sprint(ctx.asked)
+		return fmt.Sprint(ctx.times())
 	})
 }
 
