@@ -1459,35 +1459,3 @@ func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
 		})
 	}
 }
-
-// A restore that is stopped while progress is called undoes what it did with the sole
-// right to the numbers: it waits for another restore that has that.
-func TestRollbackWaitsForAnotherRestore(t *testing.T) {
-	elsewhere := withoutIoctlElsewhere(t)
-	withoutIoctl(t)
-	n := newInotify(t)
-	ws := batch(t, inotify.Attrib, 1, math.MaxInt32)
-	path := files(t, 1)[0]
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	other := &askedContext{Context: t.Context()}
-	ended := make(chan error, 1)
-	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(math.MaxInt32), inotify.WithProgress(func(p inotify.Progress) {
-		go func() {
-			elsewhere()
-			ended <- n.RestoreWatch(other, inotify.WD(p.Done)+50_000, path, inotify.Attrib, inotify.WithMaxSteps(math.MaxInt32))
-		}()
-		for other.times() < 5 && len(ended) == 0 {
-			runtime.Gosched()
-		}
-		cancel()
-	}))
-	then := other.times()
-	wantRestoreError(t, err, math.MaxInt32, ws[1].Path, 1, context.Canceled)
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if now := other.times(); now != then {
-		t.Errorf("it went on before the other restore had ended: that asked its context %d times, and %d in all", then, now)
-	}
-}
