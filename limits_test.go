@@ -353,3 +353,19 @@ func TestOverflowWhileRestoring(t *testing.T) {
 		t.Error("there are records of watches that were removed again")
 	}
 }
+
+// The value of a limit that cannot be read is -1.
+func TestLimitThatCannotBeRead(t *testing.T) {
+	failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
+	failCalls(t, unix.SYS_PRLIMIT64, 1, unix.RLIMIT_NOFILE, false, unix.EPERM) // which one it is depends on the processor
+	failCalls(t, unix.SYS_GETRLIMIT, 0, unix.RLIMIT_NOFILE, false, unix.EPERM)
+	_, err := inotify.New()
+	var limit *inotify.LimitError
+	if !errors.As(err, &limit) {
+		t.Fatalf("error %v, want a LimitError", err)
+	}
+	i := slices.IndexFunc(limit.Limits, func(l inotify.Limit) bool { return l.Name == "RLIMIT_NOFILE" })
+	if i < 0 || limit.Limits[i].Value != -1 {
+		t.Errorf("limits %+v, want RLIMIT_NOFILE with the value -1", limit.Limits)
+	}
+}

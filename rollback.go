@@ -75,7 +75,6 @@ func (b *batch) abort(fd int, stray WD) error {
 	if stray != NoWD {
 		own = append(own, b.stray(fd, stray))
 	}
-	b.done = 0
 	b.n.expect(own...)
 	return b.n.removeOwn(fd, own[len(b.undo):])
 }
