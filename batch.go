@@ -258,8 +258,8 @@ func (b *batch) placed(fd int, got WD, e errno) (WD, error) {
 }
 
 // unpin closes the descriptor of a target whose watch has been made. Linux reports
-// no closing of an O_PATH descriptor, but gVisor does, to the new watch; that is
-// taken out.
+// no closing of an O_PATH descriptor, but gVisor does, to the new watch; that record,
+// as long as an IN_IGNORED, is taken out.
 func (b *batch) unpin(fd int) {
 	if !b.t.pinned {
 		return
@@ -268,7 +268,7 @@ func (b *batch) unpin(fd int) {
 	from, err := q.end(fd)
 	b.t.release()
 	if until, e := q.end(fd); err == nil && e == nil && until > from && b.n.unreadable == nil {
-		q.expect(span{wd: b.t.wd, from: from, until: until, ignored: true})
+		q.expect(span{wd: b.t.wd, from: from, until: until})
 	}
 }
 

@@ -59,8 +59,8 @@ const unsettled = math.MaxUint64 // the until of a watch that may still report
 func (q *queue) buffered() int { return q.w - q.r }
 
 // unwanted returns how many bytes in the kernel's queue no reader will see:
-// the IN_IGNORED of the queue's own watches. A stray that was not quiet may
-// have reported more, which is counted.
+// the IN_IGNORED of the queue's own watches, and what unpin expects. A stray that
+// was not quiet may have reported more, which is counted.
 func (q *queue) unwanted() int { return recordHeader * q.awaited }
 
 // end returns the position behind all that the kernel's queue now holds.

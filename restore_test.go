@@ -394,6 +394,56 @@ func TestRestoreWatchOfWatchedDirectory(t *testing.T) {
 	})
 }
 
+// The same of a path whose watch was itself restored.
+func TestRestoreWatchOfRestoredPath(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		path := files(t, 1)[0]
+		restore(t, n, 7, path, inotify.Attrib)
+		before := watches(t, n)
+		wantPathError(t, n.RestoreWatch(t.Context(), 9, path, inotify.Open), path, unix.EEXIST)
+		wantUntouched(t, n, before)
+		if err := os.Chmod(path, 0o400); err != nil {
+			t.Fatal(err)
+		}
+		wantEvents(t, pending(t, n), inotify.Event{WD: 7, Mask: inotify.Attrib})
+	})
+}
+
+// Where watches are neither listed nor told by IN_MASK_CREATE, what others added cannot
+// be known, and an instance that they hold is refused.
+func TestRestoreOnSharedInstanceWhereNothingIsListed(t *testing.T) {
+	n := newInotify(t)
+	if _, err := n.Watches(); err == nil || hasMaskCreate(t) {
+		t.Skip("this needs a kernel that lists no watches and ignores IN_MASK_CREATE")
+	}
+	path := files(t, 1)[0]
+	restore(t, n, 3, path, inotify.Attrib)
+	other, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = n.RestoreWatch(t.Context(), 9, files(t, 1)[0], inotify.Attrib)
+	var unsupported *inotify.UnsupportedError
+	if !errors.As(err, &unsupported) || !strings.Contains(unsupported.Feature, "others hold") {
+		t.Errorf("error %v, want an UnsupportedError of an instance that others hold", err)
+	}
+	wantUntouched(t, n, nil)
+}
+
+// What a restore itself does to the file is no event, and nobody is woken for it.
+func TestRestoredWatchTellsNothingOfTheRestore(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		restore(t, n, 7, files(t, 1)[0], inotify.AllEvents)
+		if readable(t, n) {
+			t.Error("readable with no event there")
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
 func TestRestoreWatchOfTakenNumber(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
