@@ -67,8 +67,11 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 		l := newLive(t)
 		paths := files(t, 80)
 		batch := batchOf(paths, 200)
-		batch[79].Path += "gone"
-		wantError(t, l.n.RestoreWatches(t.Context(), batch), unix.ENOENT)
+		if err := os.Link(paths[0], paths[0]+".link"); err != nil {
+			t.Fatal(err)
+		}
+		batch[79].Path = paths[0] + ".link" // found out when all others are there
+		wantError(t, l.n.RestoreWatches(t.Context(), batch), unix.EEXIST)
 		l.check()
 	})
 	t.Run("overflow", func(t *testing.T) {

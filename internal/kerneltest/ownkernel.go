@@ -13,11 +13,17 @@ import (
 	"testing"
 )
 
-// SetKernel sets fs.inotify.NAME until the test ends. It is one for the whole machine,
-// also when written from inside a container or a user namespace. So the test is skipped
-// unless the kernel is the test's own: .ci/uml and .ci/qemu say so, and it is looked
-// whether it is one that they started.
+// SetKernel sets fs.inotify.NAME until the test ends.
 func SetKernel(t testing.TB, name string, value int) {
+	t.Helper()
+	SetOwnKernel(t, "/proc/sys/fs/inotify/"+name, fmt.Sprint(value))
+}
+
+// SetOwnKernel writes to a file of /proc or /sys until the test ends. What is in it counts
+// for the whole machine, also when written from inside a container or a user namespace.
+// So the test is skipped unless the kernel is the test's own: .ci/uml and .ci/qemu say
+// so, and it is looked whether it is one that they started.
+func SetOwnKernel(t testing.TB, path, value string) {
 	t.Helper()
 	if os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "1" {
 		t.Skip("this needs a kernel of the test's own: run it with -exec .ci/uml or .ci/qemu")
@@ -25,7 +31,6 @@ func SetKernel(t testing.TB, name string, value int) {
 	if why := notOwn(); why != "" {
 		t.Skip("INOTIFY_TEST_OWN_KERNEL is set, but ", why)
 	}
-	path := "/proc/sys/fs/inotify/" + name
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func SetKernel(t testing.TB, name string, value int) {
 		}
 	}
 	t.Cleanup(func() { set(before) })
-	set(fmt.Append(nil, value))
+	set([]byte(value))
 }
 
 // notOwn returns why the kernel is not one that was started for this test, or "": the

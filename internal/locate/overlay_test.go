@@ -40,7 +40,20 @@ func TestOverlayIndexJoinsHardLinks(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	for _, options := range []string{"", ",index=off", ",index=on", ",index=on,nfs_export=on"} {
+	wantJoinedByIndex(t, "", ",index=off", ",index=on", ",index=on,nfs_export=on")
+}
+
+// The same where it is the module's default, so that an overlay without one shows that.
+func TestOverlayWithoutTheDefaultIndex(t *testing.T) {
+	kerneltest.SetOwnKernel(t, "/sys/module/overlay/parameters/index", "Y")
+	wantJoinedByIndex(t, "", ",index=off")
+}
+
+// wantJoinedByIndex mounts an overlay with each of the options, and compares whether two
+// hard links are one inode there with whether they are taken for one.
+func wantJoinedByIndex(t *testing.T, options ...string) {
+	t.Helper()
+	for _, options := range options {
 		base := tmpfs(t)
 		lower := mkdir(t, base+"/lower")
 		try(t, os.Link(touch(t, lower+"/a"), lower+"/b"))

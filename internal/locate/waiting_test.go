@@ -26,8 +26,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// A daemon answers for a FUSE filesystem, in which each name is a directory,
-// until it stops. Who then looks something up there waits until it is closed.
+// A daemon answers for a FUSE filesystem, in which each name is a directory and none is
+// listed, until it stops. Their size is one for which 31 bits are too few, as some
+// filesystems give a directory that of all that is in it. Who then looks something up there waits until it is closed.
 type daemon struct {
 	dev  *os.File
 	done sync.WaitGroup
@@ -70,6 +71,8 @@ const (
 	fuseForget      = 2
 	fuseGetattr     = 3
 	fuseInit        = 26
+	fuseOpendir     = 27
+	fuseReaddir     = 28
 	fuseAccess      = 34
 	fuseBatchForget = 42
 )
@@ -95,6 +98,7 @@ func (d *daemon) serve() {
 		attributes := func(id uint64) []byte {
 			b := make([]byte, 88)
 			order.PutUint64(b, id)
+			order.PutUint64(b[8:], 3<<30)
 			order.PutUint32(b[60:], unix.S_IFDIR|0o755)
 			order.PutUint32(b[64:], 2) // links
 			return b
@@ -116,6 +120,9 @@ func (d *daemon) serve() {
 			order.PutUint64(answer, ids[name])
 			answer = append(answer, attributes(ids[name])...)
 		case fuseAccess: // everybody may
+		case fuseOpendir:
+			answer = make([]byte, 16)
+		case fuseReaddir: // that was all
 		case fuseGetattr:
 			answer = append(make([]byte, 16), attributes(order.Uint64(request[16:]))...)
 		default:
@@ -163,6 +170,26 @@ func TestWatchOnStoppedFUSE(t *testing.T) {
 		wantNone(t, ps[0], "fuse.locate", dir, "all filesystems")
 		wantNone(t, ps[1], "fuse.locate", dir, "all filesystems")
 		wantPath(t, ps[2], other)
+	}
+}
+
+// A directory's size does not keep a process of 32 bits from searching it.
+func TestSearchOfLargeDirectory(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noOpenat2)
+	if !child {
+		return
+	}
+	dir := t.TempDir()
+	fuse(t, dir)
+	w := nowhere(watch(t, newInotify(t), mkdir(t, t.TempDir()+"/d")))
+	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, Hints: []string{dir}, AllFilesystems: true, MaxEntries: 9})
+	if !slices.Contains(res.Searched, dir) {
+		t.Errorf("%s: searched %q, want %q among it", lack, res.Searched, dir)
+	}
+	for _, s := range res.Skipped {
+		if s.Path == dir {
+			t.Errorf("%s: skipped %+v", lack, s)
+		}
 	}
 }
 
