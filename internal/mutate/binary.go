@@ -13,8 +13,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,7 +46,8 @@ func hashOf(path string) (string, error) {
 
 // list returns the names of the tests that match a pattern.
 func (b *binary) list(ctx context.Context, pattern string) ([]string, error) {
-	cmd := exec.CommandContext(ctx, b.program, "-test.list", pattern)
+	args := b.command("-test.list=" + pattern)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = b.dir
 	out, err := cmd.Output()
 	if err != nil {
@@ -53,6 +56,15 @@ func (b *binary) list(ctx context.Context, pattern string) ([]string, error) {
 	return slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool {
 		return !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Example") && !strings.HasPrefix(name, "Fuzz")
 	}), nil
+}
+
+// command is what runs the binary.
+func (b *binary) command(args ...string) []string {
+	args = append([]string{b.program}, args...)
+	if b.exec != "" {
+		args = append([]string{b.exec}, args...)
+	}
+	return args
 }
 
 // An outcome is how tests ended.
@@ -80,15 +92,12 @@ func (b *binary) run(ctx context.Context, scratch string, names []string, limit 
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	args := []string{b.program, "-test.v", "-test.failfast", "-test.timeout=0", "-test.run=^(" + pattern(names) + ")$"}
-	if b.exec != "" {
-		args = append([]string{b.exec}, args...)
-	}
+	args := b.command("-test.v", "-test.failfast", "-test.timeout=0", "-test.run=^("+pattern(names)+")$")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = b.dir
 	cmd.Env = append(append(os.Environ(), "TMPDIR="+dir), env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() == 0 {
 		// What a mutant makes a test mount ends with it.
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
@@ -127,8 +136,20 @@ func pattern(names []string) string {
 	return strings.Join(quoted, "|")
 }
 
-// end ends what is left of the processes of a command.
-func end(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// end ends what is left of the processes of a command, which are its session: timeout(1),
+// with which .ci starts kernels, has a process group of its own.
+func end(cmd *exec.Cmd) {
+	all, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range all {
+		text, _ := os.ReadFile(path)
+		// PID (NAME) STATE PARENT GROUP SESSION ...
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 3 && fields[3] == fmt.Sprint(cmd.Process.Pid) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
 
 // failedTest finds the test that failed, or the one that was running.
 func failedTest(text []byte) string {

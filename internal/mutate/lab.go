@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -149,6 +150,7 @@ func (l *lab) testsOf(m *mutant) []*test {
 	var own, others []*test
 	for _, t := range l.reached[m.id] {
 		switch {
+		case m.test != "" && t.name != m.test:
 		case t.path == m.target.path:
 			own = append(own, t)
 		case t.with:
@@ -191,9 +193,13 @@ type trace struct {
 }
 
 // trace runs a test alone and notes for which mutants it may notice a difference.
-// What is known of the test as it was built is not found out again.
+// What is known of the test as it was built, and run by the same program, is not found
+// out again.
 func (l *lab) trace(ctx context.Context, t *test) error {
 	key := t.hash + " " + t.name
+	if l.exec != "" {
+		key += " " + l.exec
+	}
 	tr, ok := l.traces.get(key)
 	if !ok || tr.Late > 0 && (l.slow == 0 || l.slow > tr.Late) {
 		var err error
@@ -255,6 +261,9 @@ func (l *lab) newTrace(ctx context.Context, t *test) (trace, error) {
 	marks, err := os.ReadFile(seen)
 	if err != nil {
 		return trace{}, err
+	}
+	if marks[0] == 0 { // what it wrote did not come back, as out of gVisor
+		marks = bytes.Repeat([]byte{2}, len(marks))
 	}
 	marks[0] = 0 // no mutant has this number
 	tr.Marks = marks
@@ -381,6 +390,9 @@ func (l *lab) verdict(ctx context.Context, m *mutant, group []*test) (isKilled b
 	o = b.run(ctx, l.scratch, names, limit, active)
 	if ctx.Err() != nil || o.err == nil {
 		return false, o, ctx.Err()
+	}
+	if o.test == "" && len(group) == 1 { // nothing is printed by a kernel that was ended
+		o.test = group[0].name
 	}
 	if o.test != "" {
 		names = []string{o.test}

@@ -8,7 +8,8 @@
 //
 //	go run . [-package PATTERNS] [-with PATTERNS] [-mutants REGEXP] [-tests REGEXP]
 //	         [-run-only-survivors] [-try-known] [-skip-slower TIME] [-budget TIME]
-//	         [-results FILE] [-exec PROGRAM]
+//	         [-results FILE] [-exec PROGRAM] [-goarch ARCH]
+//	go run . -elsewhere PLACE [-exec PROGRAM] [-goarch ARCH]
 //	go run . -coverage [-package PATTERNS] [-with PATTERNS]
 //	go run . -list
 //
@@ -44,7 +45,11 @@
 // Whether a new test notices what it is for: -results /dev/null -mutants and -tests.
 //
 // survivors.txt lists the mutants that may survive, with the reasons, and so the
-// statements that no test executes, which -coverage tells.
+// statements that no test executes, which -coverage tells. Some are killed on another
+// kernel or processor, and counted apart: their reason begins with "Killed on PLACE by
+// TEST.", and -elsewhere PLACE tries them there, each on that test. The list's head has
+// the commands. Where a test's traces do not come back, as out of gVisor, it counts as
+// one that comes to every mutant.
 //
 // The exit code is 0 if each mutant was killed or is in survivors.txt, 1 if not or
 // after a failure or an interrupt, and 2 if the arguments are wrong.
@@ -86,6 +91,7 @@ type config struct {
 	only      string
 	onlyTests string
 	exec      string
+	goarch    string
 	results   string
 	traces    string
 	known     string
@@ -93,6 +99,7 @@ type config struct {
 	list      bool
 	cover     bool
 	tryKnown  bool
+	elsewhere string
 	slow      time.Duration
 	budget    time.Duration
 	grace     time.Duration
@@ -134,6 +141,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f.StringVar(&c.only, "mutants", "", "only the mutants that match `REGEXP`, as -list prints them")
 	f.StringVar(&c.onlyTests, "tests", ".", "only the tests that match `REGEXP`; of a fuzz target, its seeds")
 	f.StringVar(&c.exec, "exec", "", "run the tests with `PROGRAM`, as go test -exec does")
+	f.StringVar(&c.goarch, "goarch", "", "mutate and test the packages as built for `ARCH`")
+	f.StringVar(&c.elsewhere, "elsewhere", "", "only the mutants that are listed as killed on `PLACE`, each on the test that the list names; keep no results")
 	f.StringVar(&c.results, "results", "mutants.json", "keep the results in `FILE`")
 	f.StringVar(&c.traces, "traces", "traces.json", "keep in `FILE` where the tests come to, until they are built anew")
 	f.StringVar(&c.known, "known", "survivors.txt", "`FILE` with the mutants that may survive and the statements that no test need execute")
@@ -169,6 +178,9 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	if c.goarch != "" {
+		os.Setenv("GOARCH", c.goarch) // for the go command
+	}
 	wanted, err := regexp.Compile(c.only)
 	if err != nil {
 		return fmt.Errorf("-mutants: %w", err)
@@ -190,6 +202,13 @@ func (c config) run(ctx context.Context, stdout, stderr io.Writer) error {
 		if wanted.MatchString(m.String()) {
 			chosen = append(chosen, m)
 		}
+	}
+	if c.elsewhere != "" {
+		chosen, c.onlyTests = listedFor(c.elsewhere, chosen, known)
+		if len(chosen) == 0 {
+			return fmt.Errorf("no mutant is listed as killed on %s", c.elsewhere)
+		}
+		known, c.results = nil, os.DevNull // which are of here
 	}
 	if c.list {
 		for _, m := range chosen {

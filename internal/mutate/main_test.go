@@ -10,6 +10,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -78,8 +79,8 @@ func TestSample(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%d mutants, want %d: %v", len(got), len(want), got)
 	}
-	wantLine(t, stdout, "testdata/sample/sample.go 12 6 50.0 % 0 5 1")
-	wantLine(t, stdout, "all 12 6 50.0 % 0 5 1")
+	wantLine(t, stdout, "testdata/sample/sample.go 12 6 50.0 % 0 50.0 % 0 5 1")
+	wantLine(t, stdout, "all 12 6 50.0 % 0 50.0 % 0 5 1")
 	wantLine(t, stdout, "+x <= 0")
 	wantLine(t, stderr, "11 mutants to try") // all but the one that no test comes to
 
@@ -90,6 +91,7 @@ testdata/sample/sample.go: Sign: x < 0 -> x < -1
 	weak.
 
 testdata/sample/sample.go: Wait: n > 0 -> n >= 0
+	Killed on there by TestWait.
 testdata/sample/sample.go: Wait: n > 0 -> n <= 0
 testdata/sample/sample.go: Wait: n > 0 -> n > 1
 testdata/sample/sample.go: Unused: !ok -> ok
@@ -101,7 +103,7 @@ testdata/sample/sample.go: Sign: return 1 -> return zero
 		t.Fatal(err)
 	}
 	stdout, stderr = mutate(t, t.Context(), 0, "-results", file, "-known", known)
-	wantLine(t, stdout, "all 12 6 50.0 % 6 0 0")
+	wantLine(t, stdout, "all 12 6 50.0 % 1 58.3 % 5 0 0")
 	wantLine(t, stderr, "0 mutants to try")
 	wantLine(t, stdout, "killed by github.com/seed10546c08/inotify/internal/mutate/testdata/sample TestSign, but listed: Wrong.")
 	_, stderr = mutate(t, t.Context(), 0, "-results", file, "-known", known, "-try-known")
@@ -146,6 +148,72 @@ func TestInterrupt(t *testing.T) {
 	}
 	if after := len(fates(t, file)); before < 3 || before == 12 || after != 12 {
 		t.Errorf("%d results before, %d after, want 12 in the end", before, after)
+	}
+}
+
+// TestElsewhere tries the mutants that are listed for a place, and no others, each on
+// the test that the list names, with binaries of another processor, out of which no
+// trace comes.
+func TestElsewhere(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("this needs a processor that runs the binaries of another one")
+	}
+	t.Setenv("GOARCH", "") // -goarch sets it
+	dir := t.TempDir()
+	known, wrapper := filepath.Join(dir, "known"), filepath.Join(dir, "wrapper")
+	script := "#!/bin/sh\nod -An -tu1 -j4 -N1 \"$1\" >>\"$0.class\"\nexec env -u MUTATE_SEEN \"$@\"\n"
+	if err := os.WriteFile(wrapper, []byte(script), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		list         string
+		code         int
+		stdout, tell string
+	}{
+		{"testdata/sample/sample.go: Sign: return 1 -> return zero\n\tKilled on there by TestSign. It is.\n", 0, "all 1 1 100.0 % 0 100.0 % 0 0 0", "1 mutants to try"},
+		// It is not, but by another test.
+		{"testdata/sample/sample.go: Sign: return 1 -> return zero\n\tKilled on there by TestWait.\n" +
+			"testdata/sample/sample.go: Wait: n-- -> n++\n\tKilled on there by TestSign.\n", 1, "all 2 0 0.0 % 0 0.0 % 0 2 0", "2 mutants to try"},
+		// Without a trace nobody knows that no test comes to it.
+		{"testdata/sample/sample.go: Unused: !ok -> ok\n\tKilled on there by TestSign.\n", 1, "all 1 0 0.0 % 0 0.0 % 0 1 0", "1 mutants to try"},
+		{"testdata/sample/sample.go: Sign: return 1 -> return zero\n\tKilled on another by TestSign.\n", 1, "", "mutate: no mutant is listed as killed on there"},
+	} {
+		if err := os.WriteFile(known, []byte(c.list+"testdata/sample/sample.go: Sign: return -1 -> return zero\n\tKilled here.\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr := mutate(t, t.Context(), c.code, "-known", known, "-elsewhere", "there", "-exec", wrapper, "-goarch", "386")
+		if c.stdout != "" {
+			wantLine(t, stdout, c.stdout)
+		}
+		wantLine(t, stderr, c.tell)
+	}
+	if class, err := os.ReadFile(wrapper + ".class"); err != nil || strings.Trim(string(class), " \n1") != "" {
+		t.Errorf("classes %q of ELF binaries, %v, want 1, of 32 bits", class, err)
+	}
+}
+
+// TestEndsOtherGroups has a mutant hang below a program with a process group of its own.
+func TestEndsOtherGroups(t *testing.T) {
+	dir := t.TempDir()
+	file, wrapper := filepath.Join(dir, "results"), filepath.Join(dir, "wrapper")
+	script := "#!/bin/sh\ntimeout 1000 \"$@\" &\necho $! >>\"$0.pids\"\nwait $!\n"
+	if err := os.WriteFile(wrapper, []byte(script), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const change = "Wait: n-- -> nothing"
+	mutate(t, t.Context(), 0, "-results", file, "-known", "", "-exec", wrapper, "-tests", "TestWait", "-mutants", change)
+	if got := fates(t, file)[change]; got != "killed by TestWait" {
+		t.Errorf("%s: %q", change, got)
+	}
+	pids, err := os.ReadFile(wrapper + ".pids")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range strings.Fields(string(pids)) {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err == nil && !strings.Contains(string(stat), ") Z ") && strings.Contains(string(stat), "(timeout)") {
+			t.Errorf("it is left: %s", stat)
+		}
 	}
 }
 

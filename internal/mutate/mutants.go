@@ -26,6 +26,7 @@ type mutant struct {
 	from   string // what stands there
 	to     string // and what this mutant has instead
 	nth    int    // of several such in the function, from 1
+	test   string // the only one that it is tried on, or ""
 }
 
 // key names a mutant for as long as its function has such code, wherever that is.

@@ -13,18 +13,20 @@ import (
 )
 
 // A tally counts the mutants of a file.
-type tally struct{ mutants, killed, known, survived, unreached int }
+type tally struct{ mutants, killed, elsewhere, known, survived, unreached int }
 
 func (t *tally) add(o tally) {
 	t.mutants += o.mutants
 	t.killed += o.killed
+	t.elsewhere += o.elsewhere
 	t.known += o.known
 	t.survived += o.survived
 	t.unreached += o.unreached
 }
 
 func (t tally) row(name string) string {
-	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d\t%d\t", name, t.mutants, t.killed, share(t.killed, t.mutants), t.known, t.survived, t.unreached)
+	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t", name, t.mutants, t.killed, share(t.killed, t.mutants),
+		t.elsewhere, share(t.killed+t.elsewhere, t.mutants), t.known, t.survived, t.unreached)
 }
 
 // report prints the table and the survivors. What is known and has another fate is
@@ -47,6 +49,8 @@ func report(w io.Writer, mutants []*mutant, r results, known map[string]string) 
 			if isKnown {
 				stale = append(stale, fmt.Sprintf("%s\n\tkilled by %s, but listed: %s", m.key(), one.Test, reason))
 			}
+		case killedOn.MatchString(reason):
+			t.elsewhere = 1
 		case isKnown:
 			t.known = 1
 		case one.Fate == survived:
@@ -70,7 +74,7 @@ func report(w io.Writer, mutants []*mutant, r results, known map[string]string) 
 		fmt.Fprintf(w, "%s\n\n", text)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "file\tmutants\tkilled\t\tknown\tsurvived\tnot reached\t")
+	fmt.Fprintln(tw, "file\tmutants\tkilled\t\telsewhere\twith these\tknown\tsurvived\tnot reached\t")
 	for _, name := range names {
 		fmt.Fprintln(tw, files[name].row(name))
 	}

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -101,6 +103,24 @@ func (s *store[T]) put(key string, value T) error {
 	}
 	_, err = s.file.Write(append(line, '\n'))
 	return err
+}
+
+// killedOn is how the reason begins for a mutant that survives here, but not on
+// another kernel or processor: "Killed on gvisor by TestWhereNothingIsListed."
+var killedOn = regexp.MustCompile(`^Killed on (\S+) by (\w+)\.`)
+
+// listedFor returns the mutants that are listed as killed at a place, each to be tried
+// on the test that the list names, and a pattern for these tests.
+func listedFor(place string, mutants []*mutant, known map[string]string) (chosen []*mutant, tests string) {
+	var names []string
+	for _, m := range mutants {
+		if by := killedOn.FindStringSubmatch(known[m.key()]); by != nil && by[1] == place {
+			m.test = by[2]
+			chosen, names = append(chosen, m), append(names, m.test)
+		}
+	}
+	slices.Sort(names)
+	return chosen, "^(" + pattern(slices.Compact(names)) + ")$"
 }
 
 // readKnown reads the list of mutants that may survive: lines with their keys, and
