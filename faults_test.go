@@ -390,7 +390,17 @@ var faultOps = []faultOp{
 		r.batch[len(r.batch)-1].Path = r.path("live")
 		return nil
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
-	{name: "a long RestoreWatch", ways: []string{"without the ioctl"}, do: restoreOne(1200)},
+	{name: "a long RestoreWatch", ways: []string{"without the ioctl", "by slow steps"}, do: restoreOne(1200)},
+	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{"by slow steps"}, ready: func(r *rig) error {
+		for i, path := range inotify.ScratchPaths() {
+			if i%2 == 0 {
+				if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
+					return err
+				}
+			}
+		}
+		return nil
+	}, do: restoreOne(1200)},
 	{name: "RestoreWatch for others", noFaults: true, ways: []string{"without the ioctl"}, ready: sharing, do: restoreOne(40)},
 	{name: "RestoreWatch twice", noFaults: true, ways: []string{"without IN_MASK_CREATE"}, do: func(r *rig) error {
 		r.numbered(30, 40)
@@ -567,12 +577,20 @@ var faultWays = map[string][]kerneltest.Rule{
 	"without the ioctl":      {withoutIoctlRule},
 	"without IN_MASK_CREATE": {withoutCreateRule},
 	"without both":           {withoutIoctlRule, withoutCreateRule},
+	"by slow steps":          {withoutIoctlRule, slowStepsRule},
 }
 
 var (
 	withoutIoctlRule = kerneltest.Rule{
 		For:   func(c *kerneltest.Call) bool { return c.Name == "ioctl INOTIFY_IOC_SETNEXTWD" },
 		Errno: unix.ENOTTY,
+	}
+	// slowStepsRule has one of two threads be in the middle of a step whatever the other does.
+	slowStepsRule = kerneltest.Rule{
+		For: func(c *kerneltest.Call) bool {
+			return c.Name == "inotify_add_watch" && slices.Contains(inotify.ScratchPaths(), c.Object)
+		},
+		Delay: 100 * time.Microsecond,
 	}
 	withoutCreateRule = kerneltest.Rule{
 		For: func(c *kerneltest.Call) bool {

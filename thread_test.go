@@ -8,12 +8,16 @@ package inotify_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"runtime"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // A threadCounter is a context that counts the library's own goroutines whenever a climb
@@ -97,9 +101,50 @@ next:
 				continue next
 			}
 		}
-		if found = append(found, info); len(found) > left {
-			ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
+		found = append(found, info)
+		ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
+	}
+	return ws[:len(ws)-left] // the last are left, as the first is easily overlooked
+}
+
+// Whatever fails while the second thread makes steps, what it did is taken back, too, and
+// told where that cannot be.
+func TestSecondThreadWhenACallFails(t *testing.T) {
+	cmd := child(t, "faults")
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "GOMAXPROCS=2")
+	s := kerneltest.Supervise(t, cmd)
+	fails := func(rule kerneltest.Rule) (told bool) {
+		t.Helper()
+		r, err := s.Run(kerneltest.FaultRequest("a long RestoreWatch", rule.Errno), rule, withoutIoctlRule, slowStepsRule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a kerneltest.FaultAnswer
+		if err := json.Unmarshal([]byte(r.Answer), &a); err != nil {
+			t.Fatal(err, r.Answer)
+		}
+		if len(a.Broken) > 0 {
+			t.Errorf("%v: error %q, broken %q", rule.Errno, a.Err, a.Broken)
+		}
+		if r.Hits[0] > 0 && !a.Is {
+			t.Errorf("error %q does not tell of %v", a.Err, rule.Errno)
+		}
+		return a.Is
+	}
+	read := func(c *kerneltest.Call) bool { return c.Name == "read" && c.Object == "anon_inode:inotify" }
+	for skip := range 25 {
+		fails(kerneltest.Rule{For: read, Skip: skip, Count: 1, Errno: unix.ENOMEM})
+	}
+	for range 5 {
+		first := uint32(0)
+		remove := func(c *kerneltest.Call) bool {
+			if first == 0 {
+				first = c.Thread
+			}
+			return c.Name == "inotify_rm_watch" && c.Thread != first
+		}
+		if !fails(kerneltest.Rule{For: remove, Count: 1, Errno: unix.EPERM}) {
+			t.Log("only one thread made steps")
 		}
 	}
-	return ws
 }

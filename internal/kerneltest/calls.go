@@ -20,6 +20,7 @@ type Call struct {
 	Name   string // with what tells an ioctl, a fcntl or an opening from others: "openat O_PATH"
 	Object string // a path, or what a descriptor is open on: "anon_inode:inotify"
 	Args   [6]uint64
+	Thread uint32     // that made it
 	Errno  unix.Errno // with which it was failed, or 0
 
 	runtimes bool // the Go runtime's own
@@ -42,7 +43,7 @@ type shape struct {
 
 // describe tells a call from others.
 func (s *Supervised) describe(n *notification) Call {
-	c := Call{Args: n.args}
+	c := Call{Args: n.args, Thread: n.tid}
 	shape, known := shapes[uintptr(n.nr)]
 	if !known {
 		c.Name = fmt.Sprint("system call ", n.nr)

@@ -260,11 +260,26 @@ func (s *Supervised) answer(n *notification) {
 		s.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 		return
 	}
-	failing, met := s.rule(&call)
-	if failing >= 0 {
-		for begin := time.Now(); time.Since(begin) < s.rules[failing].Delay; { // no sleep is that short
+	ruling, met := s.rule(&call)
+	if ruling < 0 || s.rules[ruling].Delay == 0 {
+		s.finish(n, call, ruling, met)
+		return
+	}
+	delay, at := s.rules[ruling].Delay, time.Now()
+	go func() { // other threads go on
+		for time.Since(at) < delay { // no sleep is that short
 		}
-		call.Errno = s.rules[failing].Errno
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.finish(n, call, ruling, met)
+	}()
+}
+
+// finish answers a call as the rule says, if there is one.
+func (s *Supervised) finish(n *notification, call Call, ruling int, met []int) {
+	r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	if ruling >= 0 {
+		call.Errno = s.rules[ruling].Errno
 	}
 	if call.Errno != 0 {
 		r.flags, r.errno = 0, -int32(call.Errno)
@@ -279,26 +294,27 @@ func (s *Supervised) answer(n *notification) {
 		return
 	}
 	s.calls = append(s.calls, call)
-	copy(s.met, met)
-	if failing >= 0 {
-		s.hits[failing]++
+	for _, i := range met {
+		s.met[i]++
+	}
+	if ruling >= 0 {
+		s.hits[ruling]++
 	}
 }
 
-// rule returns the rule by which a call fails, or -1, and how many calls each was
-// for, with this one.
-func (s *Supervised) rule(c *Call) (failing int, met []int) {
-	failing, met = -1, append(met, s.met...)
+// rule returns the rule by which a call fails or takes long, or -1, and which rules the
+// call is for.
+func (s *Supervised) rule(c *Call) (ruling int, met []int) {
 	for i, r := range s.rules {
-		if failing >= 0 || !r.For(c) {
+		if !r.For(c) {
 			continue
 		}
-		met[i]++
-		if met[i] > r.Skip && (r.Count == 0 || met[i] <= r.Skip+r.Count) {
-			failing = i
+		met = append(met, i)
+		if at := s.met[i]; at >= r.Skip && (r.Count == 0 || at < r.Skip+r.Count) {
+			return i, met
 		}
 	}
-	return failing, met
+	return -1, met
 }
 
 // shutDescriptor closes what a close that is failed was to close: on Linux it

@@ -72,6 +72,15 @@ type faultRequest struct {
 	Errno unix.Errno
 }
 
+// FaultRequest is such a request, for who tells a child itself what to do.
+func FaultRequest(op string, e unix.Errno) string {
+	text, err := json.Marshal(faultRequest{op, e})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
 // A FaultAnswer is what became of it.
 type FaultAnswer struct {
 	Err    string   // the operation's error
@@ -345,11 +354,7 @@ func (f *faultRun) errorf(format string, args ...any) {
 // run has the child do the operation.
 func (f *faultRun) run(e unix.Errno, rules ...Rule) (Report, FaultAnswer) {
 	var a FaultAnswer
-	text, err := json.Marshal(faultRequest{f.op.Name, e})
-	if err != nil {
-		f.t.Error(err)
-	}
-	r, err := f.s.Run(string(text), append(rules, f.Ways[f.op.Way]...)...)
+	r, err := f.s.Run(FaultRequest(f.op.Name, e), append(rules, f.Ways[f.op.Way]...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(r.Answer), &a)
 	}
