@@ -58,6 +58,7 @@ var children = map[string]func() error{
 	"limit watches": childLimitWatches,
 	"faults":        childFaults,
 	"slices":        childSlices,
+	"closing":       childClosing,
 }
 
 // child prepares this program to run as a child process. Its input and output

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -323,4 +324,65 @@ func TestClimbAmongOthers(t *testing.T) {
 		t.Error("no climb made a step")
 	}
 	t.Logf("%d steps", climbed.Load())
+}
+
+// A Watches that a Close meets lists the instance's own watches or fails: its descriptor is
+// not read of when the number is another instance's.
+func TestWatchesWhileClosing(t *testing.T) {
+	s := kerneltest.Supervise(t, child(t, "closing"))
+	r, err := s.Run("", kerneltest.Rule{
+		For:   func(c *kerneltest.Call) bool { return c.Name == "read" && strings.Contains(c.Object, "/fdinfo/") },
+		Count: 1,
+		Delay: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Answer != "right" {
+		t.Error(r.Answer)
+	}
+}
+
+func childClosing() error {
+	return kerneltest.Obey(func(string) string {
+		ws, err := watchesWhileClosing()
+		switch {
+		case err != nil && !errors.Is(err, os.ErrClosed):
+			return err.Error()
+		case err == nil && (len(ws) != 1 || ws[0].Mask != inotify.Create):
+			return fmt.Sprint("watches ", ws)
+		}
+		return "right"
+	})
+}
+
+// watchesWhileClosing closes an instance with one watch while that is being listed, and
+// has another take its number meanwhile.
+func watchesWhileClosing() (ws []inotify.Watch, err error) {
+	n, err := inotify.New()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.AddWatch("/", inotify.Create); err != nil {
+		return nil, err
+	}
+	kerneltest.Watched(func() {
+		listed := make(chan error)
+		go func() {
+			var err error
+			ws, err = n.Watches()
+			listed <- err
+		}()
+		for !slices.ContainsFunc(kerneltest.OpenDescriptors(), func(d string) bool { return strings.Contains(d, "/fdinfo/") }) {
+			runtime.Gosched()
+		}
+		err = n.Close()
+		other, otherErr := inotify.New()
+		if otherErr == nil {
+			_, otherErr = other.AddWatch("/proc", inotify.Delete)
+			defer other.Close()
+		}
+		err = errors.Join(err, otherErr, <-listed)
+	})
+	return ws, err
 }
