@@ -203,14 +203,23 @@ func TestRestoreGivesMemoryBack(t *testing.T) {
 	}
 	ws := batch(t, inotify.Attrib, numbers...)
 	ws[len(ws)-1].Path += " is missing"
-	const room = 100 << 10
 	before := memory()
+	wantMemory := func(after string) {
+		t.Helper()
+		const room = 100 << 10
+		var got uint64
+		for range 10 { // what others of the process use comes and goes
+			if got = memory(); got <= before+room {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("%d bytes are kept after %s", got-before, after)
+	}
 	if err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(math.MaxInt32)); !errors.Is(err, unix.ENOENT) {
 		t.Fatalf("error %v, want ENOENT", err)
 	}
-	if got := memory(); got > before+room {
-		t.Errorf("%d bytes are kept after a restore that failed", got-before)
-	}
+	wantMemory("a restore that failed")
 	move(t, dir, strings.Repeat("n", 240), 4000)
 	withoutIoctl(t)
 	restore(t, n, 10_000, ws[0].Path, inotify.Attrib)
@@ -218,9 +227,7 @@ func TestRestoreGivesMemoryBack(t *testing.T) {
 		t.Fatalf("%d bytes of events, %v: too few to test this", got, err)
 	}
 	pending(t, n)
-	if got := memory(); got > before+room {
-		t.Errorf("%d bytes are kept after the events were read", got-before)
-	}
+	wantMemory("the events were read")
 	runtime.KeepAlive(n)
 	runtime.KeepAlive(ws)
 }
