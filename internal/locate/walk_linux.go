@@ -157,9 +157,9 @@ func (w *walk) crosses(st *unix.Stat_t) bool {
 }
 
 // known reports whether a directory's tree was walked before. The root of the chain is
-// never known.
+// never known: run does not walk it then.
 func (w *walk) known(st *unix.Stat_t) bool {
-	return len(w.chain) > 0 && w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
+	return w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
 }
 
 // openDir opens a directory for reading, where it may without changing its
