@@ -390,8 +390,8 @@ var faultOps = []faultOp{
 		r.batch[len(r.batch)-1].Path = r.path("live")
 		return nil
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
-	{name: "a long RestoreWatch", ways: []string{"without the ioctl", "by slow steps"}, do: restoreOne(1200)},
-	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{"by slow steps"}, ready: func(r *rig) error {
+	{name: "a long RestoreWatch", ways: []string{"without the ioctl", slowSteps}, do: restoreOne(1200)},
+	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{slowSteps}, ready: func(r *rig) error {
 		for i, path := range inotify.ScratchPaths() {
 			if i%2 == 0 {
 				if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -571,13 +571,17 @@ func named(c *kerneltest.Call) string {
 	return ""
 }
 
+// slowSteps is the way in which one of two threads is in the middle of a step whatever
+// the other does.
+const slowSteps = "by slow steps"
+
 // faultWays are what a kernel may lack, in any case and beside the fault.
 var faultWays = map[string][]kerneltest.Rule{
 	"":                       nil,
 	"without the ioctl":      {withoutIoctlRule},
 	"without IN_MASK_CREATE": {withoutCreateRule},
 	"without both":           {withoutIoctlRule, withoutCreateRule},
-	"by slow steps":          {withoutIoctlRule, slowStepsRule},
+	slowSteps:                {withoutIoctlRule, slowStepsRule},
 }
 
 var (
@@ -585,7 +589,6 @@ var (
 		For:   func(c *kerneltest.Call) bool { return c.Name == "ioctl INOTIFY_IOC_SETNEXTWD" },
 		Errno: unix.ENOTTY,
 	}
-	// slowStepsRule has one of two threads be in the middle of a step whatever the other does.
 	slowStepsRule = kerneltest.Rule{
 		For: func(c *kerneltest.Call) bool {
 			return c.Name == "inotify_add_watch" && slices.Contains(inotify.ScratchPaths(), c.Object)

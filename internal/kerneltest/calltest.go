@@ -14,7 +14,8 @@ import (
 )
 
 // Calls compares what each operation asks of the kernel with a file that lists it: the
-// calls in their order, those of one kind together; fold may put several into one.
+// calls in their order, those of one kind together; fold may put several into one. What
+// several operations do alike is listed once.
 // With INOTIFY_TEST_UPDATE=1 it writes the file. The child has one processor, so that no
 // second thread helps. What another process or the clock has a part in gets some chances.
 func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []string) {
@@ -27,27 +28,35 @@ func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []strin
 		t.Fatal(err)
 	}
 	head, want := parseCalls(string(text))
-	cmd := f.Command()
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+t.TempDir(), "GOMAXPROCS=1")
-	s := Supervise(t, cmd)
-	var b strings.Builder
-	b.WriteString(head)
+	r := f.child(t, 1)
+	var lists []string
+	names := map[string][]string{}
 	for _, op := range f.Ops {
 		name := strings.TrimSpace(op.Name + " " + op.Way)
-		r := faultRun{FaultTest: f, t: t, s: s, op: op}
-		got := ""
-		for range 20 {
-			if got = r.calls(fold); got == want[name] || t.Failed() {
+		r.op = op
+		got, chances := "", 20
+		if t.Failed() {
+			chances = 1 // it is told already that something is wrong
+		}
+		for range chances {
+			if got = r.list(fold); r.dead || got == want[name] {
 				break
 			}
 		}
 		if got != want[name] && os.Getenv("INOTIFY_TEST_UPDATE") == "" {
 			t.Errorf("%s: it makes these calls:\n%swant:\n%s", name, got, want[name])
 		}
-		fmt.Fprintf(&b, "\n%s\n%s", name, got)
+		if names[got] = append(names[got], name); len(names[got]) == 1 {
+			lists = append(lists, got)
+		}
 		delete(want, name)
 	}
 	if os.Getenv("INOTIFY_TEST_UPDATE") != "" {
+		var b strings.Builder
+		b.WriteString(head)
+		for _, list := range lists {
+			fmt.Fprintf(&b, "\n%s\n%s", strings.Join(names[list], "\n"), list)
+		}
 		if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -58,16 +67,38 @@ func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []strin
 	}
 }
 
-// calls has the operation be done, and lists its calls.
-func (f *faultRun) calls(fold func([]string) []string) string {
+// CallsOf returns the calls of an operation, in a child that has some processors.
+func (f *FaultTest) CallsOf(t *testing.T, op FaultOp, processors int) []Call {
+	t.Helper()
+	r := f.child(t, processors)
+	r.op = op
+	return r.calls()
+}
+
+// child starts a child for operations.
+func (f *FaultTest) child(t *testing.T, processors int) *faultRun {
+	t.Helper()
+	cmd := f.Command()
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+t.TempDir(), fmt.Sprint("GOMAXPROCS=", processors))
+	return &faultRun{FaultTest: f, t: t, s: Supervise(t, cmd)}
+}
+
+// calls has the operation be done, and returns its calls.
+func (f *faultRun) calls() []Call {
 	report, a := f.run(0)
 	if len(a.Broken) > 0 || (a.Err == "") == f.op.Fails {
 		f.errorf("error %q, broken %q", a.Err, a.Broken)
 	}
+	return report.Calls
+}
+
+// list has the operation be done, and lists its calls.
+func (f *faultRun) list(fold func([]string) []string) string {
+	calls := f.calls()
 	var kinds []string
-	for i := range report.Calls {
-		if !osMakes(&report.Calls[i]) {
-			kinds = append(kinds, f.Kind(&report.Calls[i]))
+	for i := range calls {
+		if !osMakes(&calls[i]) {
+			kinds = append(kinds, f.Kind(&calls[i]))
 		}
 	}
 	var b strings.Builder
@@ -99,8 +130,10 @@ func parseCalls(text string) (head string, calls map[string]string) {
 	calls = map[string]string{}
 	sections := strings.Split(text, "\n\n")
 	for _, section := range sections[1:] {
-		name, lines, _ := strings.Cut(section, "\n")
-		calls[name] = strings.TrimSuffix(lines, "\n") + "\n"
+		names, lines, _ := strings.Cut(section, "\n\t")
+		for name := range strings.SplitSeq(names, "\n") {
+			calls[name] = "\t" + strings.TrimSuffix(lines, "\n") + "\n"
+		}
 	}
 	return strings.TrimSuffix(sections[0], "\n") + "\n", calls
 }

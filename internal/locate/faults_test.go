@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// faultsRole says what a process is that TestFaults starts.
+// faultsRole says what a process is that TestFaults or TestCalls starts.
 const faultsRole = "LOCATE_TEST_FAULTS"
 
 // A faultOp is an operation that is tried under faults: it looks for the watches of a
@@ -137,32 +138,35 @@ func makeTrees() (t trees, err error) {
 		}
 		t.n = append(t.n, n)
 	}
-	err = t.startOther()
+	t.other, err = startOther("other", t.dir+plainTree)
 	return t, err
 }
 
-// startOther starts a process that has the tree as its root directory.
-func (t *trees) startOther() error {
-	cmd := exec.Command("/proc/self/exe", t.dir+plainTree)
-	cmd.Env = append(os.Environ(), faultsRole+"=other")
+// startOther starts a process that has a tree as its root directory, or, as "other
+// namespace", a directory in a filesystem that it mounts there for itself.
+func startOther(role, root string) (*exec.Cmd, error) {
+	cmd := exec.Command("/proc/self/exe", root)
+	cmd.Env = append(os.Environ(), faultsRole+"="+role)
+	if role == "other namespace" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	}
 	if _, err := cmd.StdinPipe(); err != nil { // which ends with the child
-		return err
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	t.other = cmd
 	_, err = io.ReadFull(out, make([]byte, 1))
-	return err
+	return cmd, err
 }
 
 // beOther is the program of that process.
-func beOther() error {
-	if err := errors.Join(unix.Chroot(os.Args[1]), os.Chdir("/")); err != nil {
+func beOther(root string) error {
+	if err := errors.Join(unix.Chroot(root), os.Chdir("/")); err != nil {
 		return err
 	}
 	fmt.Println()
@@ -170,14 +174,19 @@ func beOther() error {
 	return err
 }
 
-// playRole is what TestMain does in a process that TestFaults starts.
+// playRole is what TestMain does in a process that TestFaults or TestCalls starts.
 func playRole(role string) int {
 	err := error(nil)
 	switch role {
 	case "other":
-		err = beOther()
+		err = beOther(os.Args[1])
+	case "other namespace":
+		root := os.Args[1] + "/root"
+		err = errors.Join(unix.Mount("locate", os.Args[1], "tmpfs", 0, ""), os.Mkdir(root, 0o755), os.WriteFile(root+"/f", nil, 0o644), beOther(root))
+	case "calls":
+		err = childFaults(makeRigs)
 	default:
-		err = childFaults()
+		err = childFaults(func() (map[string]*rig, error) { return nil, nil })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
@@ -186,14 +195,24 @@ func playRole(role string) int {
 	return 0
 }
 
-func childFaults() (err error) {
+// childFaults is the program of a child that does faultOps, and others that more makes.
+func childFaults(more func() (map[string]*rig, error)) (err error) {
 	if err = unix.Mount("proc", "/proc", "proc", 0, ""); err == nil {
 		theTrees, err = makeTrees()
+	}
+	var rigs map[string]*rig
+	if err == nil {
+		rigs, err = more()
 	}
 	if err != nil {
 		return kerneltest.Refuse(err)
 	}
-	return kerneltest.ObeyFaults(tryFault)
+	return kerneltest.ObeyFaults(func(name string, e unix.Errno) kerneltest.FaultAnswer {
+		if r := rigs[name]; r != nil {
+			return r.look()
+		}
+		return tryFault(name, e)
+	})
 }
 
 // tryFault looks for the watches' paths, and at what was said.

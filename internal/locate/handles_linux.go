@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ type decoder struct {
 	p      *process
 	ws     []inotify.Watch
 	places []Place
-	todo   []int // watches, those of one device together
+	todo   [][]int // watches, those of one device together, in chunks
 	bases  map[inotify.Device]bases
 	next   atomic.Int64 // in todo
 	fatal  atomic.Pointer[error]
@@ -72,22 +73,24 @@ type candidate struct {
 func (p *process) decode(ctx context.Context, ws []inotify.Watch, places []Place, todo []int) (bool, []candidate) {
 	d := &decoder{p: p, ws: ws, places: places, bases: make(map[inotify.Device]bases)}
 	defer d.close()
+	var ready []int
 	for _, i := range todo {
 		if err := d.prepare(&ws[i]); err != nil {
 			places[i].Err = err
 			continue
 		}
-		d.todo = append(d.todo, i)
+		ready = append(ready, i)
 	}
-	if len(d.todo) == 0 {
+	if len(ready) == 0 {
 		return false, nil
 	}
-	slices.SortStableFunc(d.todo, func(a, b int) int {
+	slices.SortStableFunc(ready, func(a, b int) int {
 		x, y := ws[a].Device, ws[b].Device
-		return int(x.Major)<<20 + int(x.Minor) - int(y.Major)<<20 - int(y.Minor)
+		return cmp.Or(cmp.Compare(x.Major, y.Major), cmp.Compare(x.Minor, y.Minor))
 	})
+	d.todo = slices.Collect(slices.Chunk(ready, handlesChunk))
 	threads := 1
-	if len(d.todo) >= enoughForTwo && runtime.GOMAXPROCS(0) > 1 && runtime.NumCPU() > 1 {
+	if len(ready) >= enoughForTwo && runtime.GOMAXPROCS(0) > 1 {
 		threads = 2
 	}
 	var wait sync.WaitGroup
@@ -216,7 +219,6 @@ func (d *decoder) thread(ctx context.Context) {
 		return
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		runtime.UnlockOSThread()
 		d.stop(fmt.Errorf("opening a file handle needs a thread with a working directory of its own, and unshare(CLONE_FS) is forbidden; a search can do without: %w",
 			os.NewSyscallError("unshare", err)))
 		d.run(ctx)
@@ -230,11 +232,11 @@ func (d *decoder) thread(ctx context.Context) {
 func (d *decoder) run(ctx context.Context) {
 	t := &decodeThread{decoder: d, procFD: d.p.procFD, at: -1}
 	for ctx.Err() == nil {
-		last := int(d.next.Add(handlesChunk))
-		if last-handlesChunk >= len(d.todo) {
+		next := int(d.next.Add(1)) - 1
+		if next >= len(d.todo) {
 			break
 		}
-		for _, i := range d.todo[last-handlesChunk : min(last, len(d.todo))] {
+		for _, i := range d.todo[next] {
 			d.places[i].Path, d.places[i].Err = t.find(i)
 		}
 	}
@@ -256,7 +258,6 @@ type decodeThread struct {
 	unsure []candidate
 	h      rawHandle
 	st     unix.Stat_t
-	last   Mount // that an inode was found on
 	text   [unix.PathMax + 1]byte
 }
 
@@ -268,7 +269,7 @@ func (t *decodeThread) find(i int) (string, error) {
 			return "", *err
 		}
 		path, more, err := t.try(i, b)
-		if err == nil || !more {
+		if !more {
 			return path, err
 		}
 		last = err
@@ -333,12 +334,12 @@ func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bo
 	if far := t.p.far(full); far != nil {
 		return "", true, fmt.Errorf("it may be at %q, but %w", full, mayWait(far))
 	}
-	switch same, sure, err := t.same(i, text); {
+	switch same, err := t.same(i, text); {
 	case same:
 		return full, false, nil
-	case !sure:
+	case err == errUnsure:
 		t.unsure = append(t.unsure, candidate{i, full, t.p.elsewhere(full, b)})
-		return "", true, errUnsure
+		return "", true, err
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
 		return "", true, fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))
 	}
@@ -346,7 +347,7 @@ func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bo
 		if far := t.p.far(short); far != nil {
 			return "", true, fmt.Errorf("it may be at %q, but %w", short, mayWait(far))
 		}
-		if same, sure, _ := t.same(i, text[:len(short)]); same && sure {
+		if same, _ := t.same(i, text[:len(short)]); same {
 			return short, false, nil
 		}
 		return "", true, fmt.Errorf("its name %q was removed, and %d hard links are left; a search can find them", short, t.st.Nlink)
@@ -355,22 +356,19 @@ func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bo
 }
 
 // same reports whether the path, a slice of t.text, leads to the watch's inode.
-// It is not sure where there is no handle to compare. On overlayfs, where a
+// The error is errUnsure where there is no handle to compare. On overlayfs, where a
 // handle alone is not enough (see overlay), one that can be opened is: nfs_export
 // implies index.
 //
 // Where the process's root directory is ours, this is one call by path, which
 // is as good as a lookup confined to the root: there is no way out of it.
-func (t *decodeThread) same(i int, path []byte) (same, sure bool, err error) {
-	if len(path) == 0 || path[0] != '/' {
-		return false, true, nil
-	}
+func (t *decodeThread) same(i int, path []byte) (bool, error) {
 	t.text[len(path)] = 0
 	dir, name, flags := unix.AT_FDCWD, &path[0], t.p.handleFlags()
 	if !t.p.own {
 		fd, e := t.p.lookup(name, 0)
 		if e != success {
-			return false, true, e
+			return false, e
 		}
 		defer sysClose(fd)
 		dir, name, flags = fd, &empty[0], flags|unix.AT_EMPTY_PATH
@@ -379,20 +377,16 @@ func (t *decodeThread) same(i int, path []byte) (same, sure bool, err error) {
 	switch e {
 	case success:
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
-		return false, false, nil
+		return false, errUnsure
 	default:
-		return false, true, e
+		return false, e
 	}
-	if id != t.last.ID || t.last.Type == "" {
-		m, known := t.p.mount(id)
-		if !known {
-			return false, false, nil
-		}
-		t.last = m
+	m, known := t.p.mount(id)
+	if !known {
+		return false, errUnsure
 	}
 	w := &t.ws[i]
-	same = t.last.Device == w.Device && t.h.kind == w.Handle.Type && string(t.h.data[:t.h.size]) == w.Handle.Bytes
-	return same, true, nil
+	return m.Device == w.Device && t.h.kind == w.Handle.Type && string(t.h.data[:t.h.size]) == w.Handle.Bytes, nil
 }
 
 // errUnsure stands for a candidate that is compared later.

@@ -6,6 +6,7 @@ package locate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,20 +65,26 @@ func (r *reached) is(w *inotify.Watch) error {
 // also where a handle would do.
 func (p *process) reach(paths []string, lines bool) []reached {
 	rs := make([]reached, len(paths))
-	for first := 0; first < len(paths); first += scratchBatch {
-		last := min(first+scratchBatch, len(paths))
+	for i := range rs {
+		rs[i].path = paths[i]
+	}
+	for some := range slices.Chunk(rs, scratchBatch) {
 		s := scratch{}
-		for i := first; i < last; i++ {
-			rs[i].path = paths[i]
-			p.reachOne(&rs[i], &s, lines)
+		for i := range some {
+			p.reachOne(&some[i], &s, lines)
 		}
 		s.finish()
 	}
 	return rs
 }
 
+// absolute reports whether a path can be one of the kernel's.
+func absolute(path string) bool {
+	return strings.HasPrefix(path, "/") && !strings.Contains(path, "\x00")
+}
+
 func (p *process) reachOne(r *reached, s *scratch, lines bool) {
-	if strings.IndexByte(r.path, 0) >= 0 || !strings.HasPrefix(r.path, "/") {
+	if !absolute(r.path) {
 		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
 		return
 	}

@@ -84,11 +84,11 @@ func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 func parseMount(line []byte) (m Mount, err error) {
 	head, tail, found := bytes.Cut(line, []byte(" - "))
 	if !found {
-		return m, errors.New("it has no separator \" - \"")
+		return Mount{}, errors.New("it has no separator \" - \"")
 	}
 	h, t := bytes.Split(head, []byte(" ")), bytes.SplitN(tail, []byte(" "), 3)
 	if len(h) < 6 || len(t) < 3 {
-		return m, fmt.Errorf("it has %d fields before the separator and %d after it; want 6 and 3", len(h), len(t))
+		return Mount{}, fmt.Errorf("it has %d fields before the separator and %d after it; want 6 and 3", len(h), len(t))
 	}
 	major, minor, _ := strings.Cut(string(h[2]), ":")
 	n := numbers{}
@@ -115,33 +115,30 @@ func (n *numbers) read(what, text string, limit uint64) uint64 {
 // unescape puts back what the kernel wrote as \ and three octal digits. What
 // is not of that form stays.
 func unescape(s []byte) string {
-	if bytes.IndexByte(s, '\\') < 0 {
-		return string(s)
-	}
 	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if v, ok := octal(s[i:]); ok {
-			out = append(out, v)
-			i += 3
-		} else {
-			out = append(out, s[i])
+	for len(s) > 0 {
+		c, n := s[0], 1
+		if v := octal(s); v >= 0 {
+			c, n = byte(v), 4
 		}
+		out, s = append(out, c), s[n:]
 	}
 	return string(out)
 }
 
-// octal reads \ and three octal digits at the front of s.
-func octal(s []byte) (v byte, ok bool) {
+// octal reads \ and three octal digits at the front of s, or returns -1.
+func octal(s []byte) int {
 	if len(s) < 4 || s[0] != '\\' || s[1] > '3' {
-		return 0, false
+		return -1
 	}
+	v := 0
 	for _, d := range s[1:4] {
 		if d < '0' || d > '7' {
-			return 0, false
+			return -1
 		}
-		v = v<<3 | (d - '0')
+		v = v<<3 | int(d-'0')
 	}
-	return v, true
+	return v
 }
 
 // within reports whether the path, or the fs root, is dir or lies below it.

@@ -57,8 +57,9 @@ func TestMountLines(t *testing.T) {
 		"and the source":      {replace("/dev/root", `\043x`), change(func(m *locate.Mount) { m.Source = "#x" })},
 		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *locate.Mount) { m.Point = `/\9\77\8888\` })},
 		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *locate.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
-		"all octal digits":    {replace("/mnt2", `/\067\377`), change(func(m *locate.Mount) { m.Point = "/7\xff" })},
+		"all octal digits":    {replace("/mnt2", `/\067\000\377`), change(func(m *locate.Mount) { m.Point = "/7\x00\xff" })},
 		"no byte":             {replace("/mnt2", `/\777`), change(func(m *locate.Mount) { m.Point = `/\777` })},
+		"one more":            {replace("/mnt2", `/\400`), change(func(m *locate.Mount) { m.Point = `/\400` })},
 		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
 		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},
 		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *locate.Mount) { m.Super = "rw,lowerdir=a b" })},
@@ -103,6 +104,13 @@ func TestMalformedMountLines(t *testing.T) {
 		} else if !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
 			t.Errorf("%s: error %q does not name the line", name, err)
 		}
+	}
+}
+
+// A line that is cut off is malformed, too, be it one byte.
+func TestCutMountLine(t *testing.T) {
+	if ms, err := mounts(strings.NewReader(mountLine + "\n3")); err == nil || len(ms) != 1 {
+		t.Errorf("%d mounts, error %v; want the one before and an error", len(ms), err)
 	}
 }
 

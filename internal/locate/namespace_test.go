@@ -531,6 +531,19 @@ func TestProcessDirectories(t *testing.T) {
 	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{self}}), self+"/status")
 }
 
+// Where there is only one process its directory is not entered, either.
+func TestOneProcessDirectory(t *testing.T) {
+	dir := t.TempDir()
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: ownNamespace}
+	pid := hold(t, attr, `mount -t proc -o subset=pid proc "$1"`, dir)
+	w := watch(t, newInotify(t), fmt.Sprintf("/proc/%d/root%s/1/status", pid, dir))
+	res := paths(t, pid, []inotify.Watch{w}, bySearch)
+	wantNone(t, res.Places[0], "did not find")
+	if !slices.ContainsFunc(res.Skipped, func(s locate.Skipped) bool { return s.Path == dir }) {
+		t.Errorf("skipped %+v; want %q named", res.Skipped, dir)
+	}
+}
+
 // Who may not open handles is told so, and may search.
 func TestUnprivileged(t *testing.T) {
 	_, child := inChildren(t, sameNamespace, noHandles)

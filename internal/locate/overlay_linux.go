@@ -139,7 +139,7 @@ func lowers(super string) int {
 		name, value, _ := strings.Cut(option, "=")
 		switch name {
 		case "lowerdir":
-			count += 1 + strings.Count(value, ":")
+			count += len(strings.Split(value, ":"))
 		case "lowerdir+", "datadir+":
 			count++
 		}

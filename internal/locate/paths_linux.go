@@ -214,18 +214,19 @@ func (l *locator) settle(cs []candidate) {
 		rs := l.p.reach(paths, lines)
 		for k := range rs {
 			i, not := some[k].watch, some[k].not
-			if !l.believe(i, &rs[k]) && not != nil && rs[k].is(&l.ws[i]) == errOther && l.res.Places[i].Path == "" {
+			if !l.believe(i, &rs[k]) && not != nil && rs[k].is(&l.ws[i]) == errOther {
 				l.res.Places[i].Err = not
 			}
 		}
 	}
 }
 
-// believe takes over a path if it leads to the watch's inode.
+// believe takes over a path if it leads to the watch's inode, and reports whether the
+// watch has one then. The first one stays.
 func (l *locator) believe(i int, r *reached) bool {
 	p := &l.res.Places[i]
 	if p.Path != "" {
-		return false
+		return true
 	}
 	switch err := r.is(&l.ws[i]); err {
 	case nil:

@@ -167,14 +167,15 @@ func (p *process) readMounts() error {
 	if err := p.addRootMount(); err != nil {
 		return err
 	}
-	p.waiting = nil
+	var waiting []*Mount
 	for i := range p.mounts {
 		m := &p.mounts[i]
 		p.byID[m.ID] = m
 		if !p.all && m.remote() != "" {
-			p.waiting = append(p.waiting, m)
+			waiting = append(waiting, m)
 		}
 	}
+	p.waiting = waiting
 	return nil
 }
 
@@ -191,30 +192,23 @@ func (p *process) addRootMount() error {
 			return nil
 		}
 	}
-	m, err := p.strangeMount(id)
-	if err != nil {
-		return nil // what is on it is compared by scratch watches
+	if m := p.strangeMount(id); m.ID == id { // or what is on it is compared by scratch watches
+		m.Point = "/"
+		p.mounts = append(p.mounts, m)
 	}
-	m.Point = "/"
-	p.mounts = append(p.mounts, m)
 	return nil
 }
 
 // strangeMount finds a mount that the process's mountinfo leaves out in ours, or
-// else what can be learned of it from its files.
-func (p *process) strangeMount(id int32) (Mount, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return Mount{}, err
-	}
-	defer f.Close()
-	for m, err := range Mounts(f) {
-		if err != nil {
-			return Mount{}, err
-		}
-		if m.ID == id {
-			m.Root = "" // it is not what lies at the process's root
-			return m, nil
+// else what can be learned of it from its files; the zero Mount is nothing.
+func (p *process) strangeMount(id int32) Mount {
+	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
+		defer f.Close()
+		for m := range Mounts(f) {
+			if m.ID == id {
+				m.Root = "" // it is not what lies at the process's root
+				return m
+			}
 		}
 	}
 	return p.mountByWatch(id)
@@ -222,20 +216,20 @@ func (p *process) strangeMount(id int32) (Mount, error) {
 
 // mountByWatch learns the device of the root directory's mount from a watch of
 // our own.
-func (p *process) mountByWatch(id int32) (Mount, error) {
+func (p *process) mountByWatch(id int32) Mount {
 	n, err := inotify.New()
 	if err != nil {
-		return Mount{}, err
+		return Mount{}
 	}
 	defer n.Close()
 	if _, err := n.AddWatch(procPath(p.root), scratchMask); err != nil {
-		return Mount{}, err
+		return Mount{}
 	}
-	ws, err := n.Watches()
-	if err != nil || len(ws) != 1 {
-		return Mount{}, errors.Join(err, errNoLine)
+	ws, _ := n.Watches()
+	if len(ws) != 1 {
+		return Mount{}
 	}
-	return Mount{ID: id, Device: ws[0].Device, Type: typeOf(p.root)}, nil
+	return Mount{ID: id, Device: ws[0].Device, Type: typeOf(p.root)}
 }
 
 // mount returns the mount with an id. If it is new, the list is read again.

@@ -151,7 +151,7 @@ func (s *seeker) skip(path, reason string) {
 
 // tree walks one tree. want is the mount that must be found at its root, or 0.
 func (s *seeker) tree(ctx context.Context, path string, want int32) error {
-	if strings.IndexByte(path, 0) >= 0 || !strings.HasPrefix(path, "/") {
+	if !absolute(path) {
 		s.skip(path, "it is not an absolute path")
 		return nil
 	}
@@ -255,9 +255,7 @@ func (s *seeker) take(r *reached, among []int) {
 
 // compareLater compares candidates once more, when the whole tree was seen.
 func (s *seeker) compareLater() {
-	later := s.later
-	s.later = nil
-	for _, path := range later {
+	for _, path := range s.later {
 		s.found(path, s.missing())
 	}
 	s.later = nil
@@ -272,9 +270,6 @@ func (s *seeker) uncompared(why error) {
 
 // compareNames compares candidates by fdinfo, many at a time.
 func (s *seeker) compareNames() {
-	if len(s.names) == 0 {
-		return
-	}
 	rs := s.p.reach(s.names, true)
 	s.names = s.names[:0]
 	for k := range rs {

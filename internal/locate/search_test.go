@@ -559,6 +559,26 @@ func TestContextEndsInTheLastDirectory(t *testing.T) {
 	}
 }
 
+// Who has found everything does not mind that the context has ended meanwhile.
+func TestContextEndsWhenAllIsFound(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noNames); !child {
+		return
+	}
+	dir := tmpfs(t)
+	for i := range 300 {
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	path := dir + "/" + inOrder(dir)[0] // it is compared when the directory was read
+	w := watch(t, newInotify(t), path)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir, cancel)}, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	if err != nil || ctx.Err() == nil {
+		t.Fatalf("error %v, of the context %v; want none and one", err, ctx.Err())
+	}
+	wantPath(t, res.Places[0], path)
+}
+
 // An endingContext asks another for its error first.
 type endingContext struct {
 	context.Context

@@ -87,9 +87,6 @@ func sysOpenat(dir int, name *byte, flags int) (int, errno) {
 // always do.
 func sysOpenat2(dir int, name *byte, flags int, resolve uint64) (int, errno) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
-	if flags&unix.O_PATH == 0 {
-		how.Flags |= unix.O_LARGEFILE
-	}
 	for tries := 0; ; {
 		fd, _, e := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dir), uintptr(unsafe.Pointer(name)),
 			uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)

@@ -108,6 +108,39 @@ func TestDescriptorZero(t *testing.T) {
 	wantPath(t, p, path)
 }
 
+// What was opened is closed, also if it has the first number.
+func TestDescriptorZeroIsClosed(t *testing.T) {
+	if _, child := inChildren(t, ownNamespace, noHandles); !child {
+		return
+	}
+	dir := tmpfs(t)
+	for i := range 300 { // more than go by between two looks at the context
+		touch(t, fmt.Sprint(dir, "/f", i))
+	}
+	path := touch(t, mkdir(t, dir+"/sub/below")+"/f")
+	w := watch(t, newInotify(t), path)
+	isFree := func() {
+		t.Helper()
+		null, err := unix.Open(os.DevNull, unix.O_RDONLY, 0)
+		try(t, err)
+		if null != 0 {
+			t.Errorf("descriptor %d is free, want 0", null)
+		}
+	}
+
+	ctx := whileRead(t, dir, func() { try(t, unix.Close(0)) }) // for the next directory
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	try(t, err)
+	wantPath(t, res.Places[0], path)
+	isFree()
+
+	self := proc(t, 0)
+	try(t, unix.Close(0)) // for the root directory
+	_, err = locate.Paths(context.Background(), self, []inotify.Watch{w}, byHandles)
+	try(t, err)
+	isFree()
+}
+
 // mainThreadRoot names the root directory for onMainThread in the environment.
 const mainThreadRoot = "LOCATE_TEST_ROOT"
 
@@ -162,6 +195,9 @@ func onMainThread(root string) int {
 	if hits == 0 {
 		fmt.Println("skip: main never ran on the first thread")
 		return 1
+	}
+	if hits == 1 {
+		return fail(errors.New("the first thread ran main no more"))
 	}
 	n.Close()
 

@@ -5,6 +5,7 @@ package locate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -74,9 +75,7 @@ func (w *walk) run(ctx context.Context, root int) error {
 			return err
 		}
 	}
-	if w.left > 0 {
-		w.whole[id] = true
-	}
+	w.whole[id] = true // or nothing is left, and nobody asks
 	return nil
 }
 
@@ -103,12 +102,10 @@ func (w *walk) step(ctx context.Context) error {
 	}
 	name := d.todo[0]
 	d.todo = d.todo[1:]
-	if d.fd < 0 {
-		if e := w.reopen(last); e != success {
-			w.fail("open", w.join(name), e)
-			d.todo = nil
-			return nil
-		}
+	if e := w.reopen(last); e != success {
+		w.fail("open", w.join(name), e)
+		d.todo = nil
+		return nil
 	}
 	return w.enter(ctx, d.fd, name)
 }
@@ -160,9 +157,9 @@ func (w *walk) crosses(st *unix.Stat_t) bool {
 }
 
 // known reports whether a directory's tree was walked before. The root of the chain is
-// never known.
+// never known: run does not walk it then.
 func (w *walk) known(st *unix.Stat_t) bool {
-	return len(w.chain) > 0 && len(w.whole) > 0 && w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
+	return w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
 }
 
 // openDir opens a directory for reading, where it may without changing its
@@ -176,7 +173,7 @@ func openDir(parent int, name *byte, has2 bool) (int, errno) {
 }
 
 func openDirWith(parent int, name *byte, has2 bool, flags int) (int, errno) {
-	flags |= unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	flags |= unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_LARGEFILE
 	if has2 {
 		return sysOpenat2(parent, name, flags, unix.RESOLVE_NO_XDEV)
 	}
@@ -197,16 +194,15 @@ func (w *walk) closeOne() {
 	if w.open <= openDirs {
 		return
 	}
-	for i := 1; i < len(w.chain); i++ {
-		if w.chain[i].fd >= 0 {
-			w.close(i)
-			return
-		}
+	i := 1
+	for w.chain[i].fd < 0 {
+		i++
 	}
+	w.close(i)
 }
 
-// reopen opens a directory of the chain again, from the nearest one that is open,
-// as the tree's root always is, and keeps some on the way open that are soon needed.
+// reopen opens a directory of the chain again if it is closed, from the nearest one
+// that is open, as the tree's root always is, and keeps some on the way open that are soon needed.
 func (w *walk) reopen(at int) errno {
 	first := at
 	for w.chain[first].fd < 0 {
@@ -358,10 +354,7 @@ func (w *walk) join(name string) string {
 		b.WriteByte('/')
 		b.WriteString(name)
 	}
-	if b.Len() == 0 {
-		return "/"
-	}
-	return b.String()
+	return cmp.Or(b.String(), "/")
 }
 
 func (w *walk) fail(call, path string, e errno) {
