@@ -27,8 +27,9 @@ import (
 )
 
 // A daemon answers for a FUSE filesystem, in which each name is a directory and none is
-// listed, until it stops. Their size is one for which 31 bits are too few, as some
-// filesystems give a directory that of all that is in it. Who then looks something up there waits until it is closed.
+// listed, until it stops. Who then looks something up there waits until it is closed.
+// The directories' size is one for which 31 bits are too few, as some filesystems give
+// a directory that of all that is in it.
 type daemon struct {
 	dev  *os.File
 	done sync.WaitGroup

@@ -202,7 +202,8 @@ func (w *walk) closeOne() {
 }
 
 // reopen opens a directory of the chain again if it is closed, from the nearest one
-// that is open, as the tree's root always is, and keeps some on the way open that are soon needed.
+// that is open, as the tree's root always is, and keeps some on the way open that are
+// soon needed.
 func (w *walk) reopen(at int) errno {
 	first := at
 	for w.chain[first].fd < 0 {
