@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -357,8 +358,13 @@ func TestOverflowWhileRestoring(t *testing.T) {
 // The value of a limit that cannot be read is -1.
 func TestLimitThatCannotBeRead(t *testing.T) {
 	failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
-	failCalls(t, unix.SYS_PRLIMIT64, 1, unix.RLIMIT_NOFILE, false, unix.EPERM) // which one it is depends on the processor
-	failCalls(t, unix.SYS_GETRLIMIT, 0, unix.RLIMIT_NOFILE, false, unix.EPERM)
+	failCalls(t, unix.SYS_PRLIMIT64, 1, unix.RLIMIT_NOFILE, false, unix.EPERM)
+	if runtime.GOARCH == "amd64" { // where it is asked for by getrlimit
+		failCalls(t, 97, 0, unix.RLIMIT_NOFILE, false, unix.EPERM)
+	}
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, new(unix.Rlimit)) == nil {
+		t.Skip("this needs the number of the call by which this processor asks for a limit")
+	}
 	_, err := inotify.New()
 	var limit *inotify.LimitError
 	if !errors.As(err, &limit) {
