@@ -770,41 +770,63 @@ func TestProgressFarFromTheNumbers(t *testing.T) {
 	}
 }
 
-// A climb that ends during progress does not wait for others who restore then, unless
-// it has watches to remove.
-func TestClimbWaitsForOthersToUndo(t *testing.T) {
+// A climb that ends during progress, and has nothing to undo, does not wait for others
+// who restore then.
+func TestClimbWaitsForNobody(t *testing.T) {
 	lacking := withoutIoctlElsewhere(t)
-	for _, numbers := range [][]inotify.WD{{far}, {1, far}} {
-		n := newInotify(t)
-		ws := batch(t, inotify.Attrib, numbers...)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	n := newInotify(t)
+	ws := batch(t, inotify.Attrib, far)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		lacking()
+		ended <- n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			called <- struct{}{}
+			<-goOn
+		}))
+	}()
+	<-called
+	end, wait := startClimb(t, n, far)
+	cancel()
+	close(goOn)
+	wantError(t, <-ended, context.Canceled)
+	end()
+	wantError(t, wait(), context.Canceled)
+	if ws := watches(t, n); len(ws) != 0 {
+		t.Errorf("watches %v are left", ws)
+	}
+}
+
+// If it has something to undo, it does that with the sole right to the numbers: it waits
+// for another restore that has that.
+func TestClimbWaitsForOthersToUndo(t *testing.T) {
+	elsewhere := withoutIoctlElsewhere(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	ws := batch(t, inotify.Attrib, 1, far)
+	path := files(t, 1)[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	other := &askedContext{Context: t.Context()}
+	ended := make(chan error, 1)
+	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 		go func() {
-			lacking()
-			ended <- n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
-				called <- struct{}{}
-				<-goOn
-			}))
+			elsewhere()
+			ended <- n.RestoreWatch(other, inotify.WD(p.Done)+50_000, path, inotify.Attrib, inotify.WithMaxSteps(far))
 		}()
-		<-called
-		end, wait := startClimb(t, n, far)
+		for other.times() < 5 && len(ended) == 0 {
+			runtime.Gosched()
+		}
 		cancel()
-		close(goOn)
-		if len(numbers) > 1 {
-			select {
-			case err := <-ended:
-				t.Fatal("it undid what it did while another restore was under way: ", err)
-			case <-time.After(20 * time.Millisecond):
-			}
-			end()
-		}
-		wantError(t, <-ended, context.Canceled)
-		end()
-		wantError(t, wait(), context.Canceled)
-		if ws := watches(t, n); len(ws) != 0 {
-			t.Errorf("watches %v are left", ws)
-		}
+	}))
+	then := other.times()
+	wantRestoreError(t, err, far, ws[1].Path, 1, context.Canceled)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if now := other.times(); now != then {
+		t.Errorf("it went on before the other restore had ended: that asked its context %d times, and %d in all", then, now)
 	}
 }
 
