@@ -78,6 +78,7 @@ const (
 	noNames   = "without name_to_handle_at"
 	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
 	noOpenat2 = "without openat2"
+	noneOfTwo = "without openat2 and name_to_handle_at"
 	noOpening = "without open_by_handle_at"
 	noUnshare = "without unshare(CLONE_FS)"
 	noThread  = "killed by unshare(CLONE_FS)"
@@ -101,6 +102,13 @@ var lacks = map[string]func(t testing.TB){
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 	},
 	noOpenat2: func(t testing.TB) {
+		if kerneltest.HasOpenat2() {
+			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
+		}
+	},
+	noneOfTwo: func(t testing.TB) {
+		dropReadSearch(t)
+		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 		if kerneltest.HasOpenat2() {
 			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
 		}

@@ -179,7 +179,7 @@ func TestMaxEntriesIsKept(t *testing.T) {
 
 // What lies behind other mounts is said to be left out.
 func TestHiddenIsTold(t *testing.T) {
-	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames)
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames, noneOfTwo)
 	if !child {
 		return
 	}
