@@ -813,7 +813,7 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 		go func() {
 			elsewhere()
-			ended <- n.RestoreWatch(other, inotify.WD(p.Done)+300_000, path, inotify.Attrib, inotify.WithMaxSteps(far))
+			ended <- n.RestoreWatch(other, inotify.WD(p.Done)+150_000, path, inotify.Attrib, inotify.WithMaxSteps(far))
 		}()
 		for other.times() < 5 && len(ended) == 0 {
 			runtime.Gosched()
