@@ -51,14 +51,15 @@ func TestMain(m *testing.M) {
 
 // children are what TestMain runs in a child process.
 var children = map[string]func() error{
-	"touch":         childTouch,
-	"rename":        childRename,
-	"feed":          childFeed,
-	"limit files":   childLimitFiles,
-	"limit watches": childLimitWatches,
-	"faults":        childFaults,
-	"slices":        childSlices,
-	"closing":       childClosing,
+	"touch":           childTouch,
+	"rename":          childRename,
+	"feed":            childFeed,
+	"limit files":     childLimitFiles,
+	"limit watches":   childLimitWatches,
+	"faults":          childFaults,
+	"slices":          childSlices,
+	"closing":         childClosing,
+	"closed rollback": childClosedRollback,
 }
 
 // child prepares this program to run as a child process. Its input and output
