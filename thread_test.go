@@ -113,9 +113,10 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 	cmd := child(t, "faults")
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "GOMAXPROCS=2")
 	s := kerneltest.Supervise(t, cmd)
-	fails := func(rule kerneltest.Rule) (told bool) {
+	fails := func(op string, rule kerneltest.Rule, more ...kerneltest.Rule) (told bool) {
 		t.Helper()
-		r, err := s.Run(kerneltest.FaultRequest("a long RestoreWatch", rule.Errno), rule, withoutIoctlRule, slowStepsRule)
+		rules := append([]kerneltest.Rule{rule, withoutIoctlRule, slowStepsRule}, more...)
+		r, err := s.Run(kerneltest.FaultRequest(op, rule.Errno), rules...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,9 +132,10 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 		}
 		return a.Is
 	}
+	const long = "a long RestoreWatch"
 	read := func(c *kerneltest.Call) bool { return c.Name == "read" && c.Object == "anon_inode:inotify" }
 	for skip := range 25 {
-		fails(kerneltest.Rule{For: read, Skip: skip, Count: 1, Errno: unix.ENOMEM})
+		fails(long, kerneltest.Rule{For: read, Skip: skip, Count: 1, Errno: unix.ENOMEM})
 	}
 	for range 5 {
 		first := uint32(0)
@@ -143,8 +145,14 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 			}
 			return c.Name == "inotify_rm_watch" && c.Thread != first
 		}
-		if !fails(kerneltest.Rule{For: remove, Count: 1, Errno: unix.EPERM}) {
+		if !fails(long, kerneltest.Rule{For: remove, Count: 1, Errno: unix.EPERM}) {
 			t.Log("only one thread made steps")
 		}
+	}
+	// Where the first thread has no inode left, the second makes steps while the first reads.
+	remove := func(c *kerneltest.Call) bool { return c.Name == "inotify_rm_watch" }
+	slowly := kerneltest.Rule{For: read, Delay: 2 * time.Millisecond}
+	for skip := range 40 {
+		fails(long+" where the first thread has no inode", kerneltest.Rule{For: remove, Skip: skip, Count: 1, Errno: unix.EPERM}, slowly)
 	}
 }
