@@ -120,7 +120,6 @@ func (c *climb) check() error {
 // wrong shows at once.
 func (c *climb) begin() error {
 	b := c.b
-	b.t.release()
 	b.t.set(&b.ws[0])
 	if err := b.t.pin(b.ws[0].Path, b.honoured); err != nil {
 		return err
@@ -214,7 +213,6 @@ func (c *climb) aim() error {
 	b := c.b
 	w := &b.ws[b.done]
 	if b.t.wd != w.WD || !b.t.pinned {
-		b.t.release()
 		b.t.set(w)
 		if !b.honoured && c.free() == 0 {
 			return b.t.pin(w.Path, false)

@@ -98,15 +98,11 @@ func closedRollback(request string) (left string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	var ws []inotify.Watch
-	for i := range count {
-		w := inotify.Watch{WD: inotify.WD(10 + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
-		if err := mknod(w.Path); err != nil {
-			return "", err
-		}
-		ws = append(ws, w)
+	ws, err := numberedIn(dir, 10, count)
+	if err != nil {
+		return "", err
 	}
-	ws = append(ws, inotify.Watch{WD: inotify.WD(10 + count), Path: dir + "/missing", Mask: inotify.Attrib})
+	ws = append(ws, inotify.Watch{WD: 10 + count, Path: dir + "/missing", Mask: inotify.Attrib})
 	n, err := inotify.New()
 	if err != nil {
 		return "", err
@@ -122,22 +118,10 @@ func closedRollback(request string) (left string, err error) {
 	defer other.Close()
 	closed, undone := make(chan error, 1), make(chan struct{})
 	go func() {
-		seen, same := false, 0
-		for same < 5 {
-			select {
-			case <-undone:
-				closed <- nil
-				return
-			default:
-			}
-			there := listed(other)
-			seen = seen || there > 0
-			if same++; !seen || there != few {
-				same = 0
-			}
-			runtime.Gosched()
+		if waitForFew(other, few, undone) {
+			closed <- n.Close()
 		}
-		closed <- n.Close()
+		close(closed)
 	}()
 	kerneltest.Watched(func() { err = n.RestoreWatches(context.Background(), ws) })
 	close(undone)
@@ -155,6 +139,25 @@ func closedRollback(request string) (left string, err error) {
 		return fmt.Sprint(still), err
 	}
 	return "none", err
+}
+
+// waitForFew waits until there were watches and so many are left for a while, or, and then
+// returns false, until all was undone.
+func waitForFew(n *inotify.Inotify, few int, undone <-chan struct{}) bool {
+	for seen, same := false, 0; same < 5; {
+		select {
+		case <-undone:
+			return false
+		default:
+		}
+		there := listed(n)
+		seen = seen || there > 0
+		if same++; !seen || there != few {
+			same = 0
+		}
+		runtime.Gosched()
+	}
+	return true
 }
 
 // listed counts an instance's watches without a call that is delayed.

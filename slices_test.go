@@ -97,13 +97,9 @@ func restoreNumbered(ctx context.Context, request string) error {
 	if err != nil {
 		return err
 	}
-	var ws []inotify.Watch
-	for i := range count {
-		w := inotify.Watch{WD: inotify.WD(first + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
-		if err := mknod(w.Path); err != nil {
-			return err
-		}
-		ws = append(ws, w)
+	ws, err := numberedIn(dir, first, count)
+	if err != nil {
+		return err
 	}
 	n, err := inotify.New()
 	if err != nil {
@@ -112,4 +108,17 @@ func restoreNumbered(ctx context.Context, request string) error {
 	defer n.Close()
 	kerneltest.Watched(func() { err = n.RestoreWatches(ctx, ws) })
 	return err
+}
+
+// numberedIn makes files in a directory, and a batch of watches on them from a number on.
+// It is for child processes.
+func numberedIn(dir string, first, count int) (ws []inotify.Watch, err error) {
+	for i := range count {
+		w := inotify.Watch{WD: inotify.WD(first + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
+		if err := mknod(w.Path); err != nil {
+			return nil, err
+		}
+		ws = append(ws, w)
+	}
+	return ws, nil
 }

@@ -47,7 +47,8 @@ func checkWatch(w *Watch) error {
 	return nil
 }
 
-// set makes t the watch w, which was checked, and not pinned.
+// set makes t the watch w, which was checked, and not pinned. The descriptor of the one
+// before is closed.
 func (t *target) set(w *Watch) {
 	t.release()
 	t.wd = w.WD

@@ -267,6 +267,7 @@ func (s *Supervised) answer(n *notification) {
 	}
 	delay, at := s.rules[ruling].Delay, time.Now()
 	go func() { // other threads go on
+		time.Sleep(delay - 2*time.Millisecond)
 		for time.Since(at) < delay { // no sleep is that short
 		}
 		s.mu.Lock()
