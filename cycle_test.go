@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // byCycle runs f by the cycle, also where IN_MASK_CREATE does not work.
@@ -552,9 +553,7 @@ func TestCycleWithAFullQueue(t *testing.T) {
 
 // What is put by is bounded.
 func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this puts 16 MiB of events into the queue")
-	}
+	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	withoutIoctl(t)
 	n := newInotify(t)
 	dir := t.TempDir()

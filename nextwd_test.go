@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func nextWD(t *testing.T, n *inotify.Inotify) inotify.WD {
@@ -250,9 +251,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 
 // Without a reader NextWD does not turn the kernel's bounded queue into memory.
 func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this puts 16 MiB of events into the queue")
-	}
+	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	needIoctl(t)
 	n := newInotify(t)
 	dir := t.TempDir()

@@ -237,9 +237,9 @@ func closed(t *testing.T, f func(c *crowd)) {
 	unrelated := startBystanders(t)
 	defer unrelated.stop()
 	paths := files(t, 30)
-	rounds := 50
-	if testing.Short() {
-		rounds = 10
+	rounds := 10
+	if kerneltest.LongTests() {
+		rounds = 50
 	}
 	round := func() {
 		n, err := kerneltest.NewWhenPossible()

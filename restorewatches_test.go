@@ -1303,9 +1303,7 @@ func withinReach(t *testing.T, steps inotify.WD) {
 }
 
 func TestCycleOfAMillionSteps(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this takes some seconds")
-	}
+	kerneltest.Long(t, "this takes some seconds")
 	withoutIoctl(t)
 	const steps = 1_000_000
 	withinReach(t, steps)
@@ -1378,9 +1376,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 }
 
 func TestRestoreWatchesMany(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this makes 180,000 files")
-	}
+	kerneltest.Long(t, "this makes 180,000 files")
 	needIoctl(t)
 	kerneltest.ManyWatches(t)
 	const total = 180_000

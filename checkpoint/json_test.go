@@ -400,9 +400,7 @@ func TestReadBySmallPieces(t *testing.T) {
 
 // Its size is bounded.
 func TestReadIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this reads much")
-	}
+	kerneltest.Long(t, "this reads much")
 	text := strings.Repeat(" ", 1<<20) + `"",`
 	read := 0
 	_, err := checkpoint.Read(io.MultiReader(strings.NewReader(`{"new":[`), readerFunc(func(p []byte) (int, error) {

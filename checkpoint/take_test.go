@@ -469,9 +469,7 @@ func TestTakeWithoutKcmp(t *testing.T) {
 
 // The progress of a search that takes long is shown.
 func TestSearchProgress(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this walks a filesystem")
-	}
+	kerneltest.Long(t, "this walks a filesystem")
 	needLists(t)
 	n := newInotify(t)
 	f, err := os.Open(files(t, 1)[0])
@@ -499,9 +497,7 @@ func TestSearchProgress(t *testing.T) {
 }
 
 func TestHundredThousandWatches(t *testing.T) {
-	if testing.Short() {
-		t.Skip("this makes 100,000 files")
-	}
+	kerneltest.Long(t, "this makes 100,000 files")
 	needLists(t)
 	needIoctl(t)
 	needHandles(t)

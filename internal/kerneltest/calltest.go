@@ -67,14 +67,6 @@ func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []strin
 	}
 }
 
-// CallsOf returns the calls of an operation, in a child that has some processors.
-func (f *FaultTest) CallsOf(t *testing.T, op FaultOp, processors int) []Call {
-	t.Helper()
-	r := f.child(t, processors)
-	r.op = op
-	return r.calls()
-}
-
 // child starts a child for operations.
 func (f *FaultTest) child(t *testing.T, processors int) *faultRun {
 	t.Helper()

@@ -327,9 +327,9 @@ func (f *FaultTest) Run(t *testing.T) {
 	}
 }
 
-// slow reports whether fewer faults are to be tried: with -short, and on a kernel of the
-// tests' own, which is not on the processor itself.
-func slow() bool { return testing.Short() || os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" }
+// slow reports whether fewer faults are to be tried: unless the long tests run, and on a
+// kernel of the tests' own, which is not on the processor itself.
+func slow() bool { return !LongTests() || os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" }
 
 // enough reports whether the test failed and need not go on, by -failfast.
 func enough(t *testing.T) bool {

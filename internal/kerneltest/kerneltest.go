@@ -38,6 +38,18 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// LongTests reports whether the tests that take long are to run.
+func LongTests() bool { return os.Getenv("INOTIFY_TEST_LONG") != "" }
+
+// Long skips a test that takes long unless INOTIFY_TEST_LONG is set. why says
+// what takes so long.
+func Long(t testing.TB, why string) {
+	t.Helper()
+	if !LongTests() {
+		t.Skip(why, "; set INOTIFY_TEST_LONG=1 to run it")
+	}
+}
+
 // OpenDescriptors lists what this process has open, but for the directory that
 // it reads for that.
 func OpenDescriptors() []string {

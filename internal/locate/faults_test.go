@@ -25,7 +25,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// faultsRole says what a process is that TestFaults or TestCalls starts.
+// faultsRole says what a process is that TestFaults starts.
 const faultsRole = "LOCATE_TEST_FAULTS"
 
 // A faultOp is an operation that is tried under faults: it looks for the watches of a
@@ -174,7 +174,7 @@ func beOther(root string) error {
 	return err
 }
 
-// playRole is what TestMain does in a process that TestFaults or TestCalls starts.
+// playRole is what TestMain does in a process that TestFaults starts.
 func playRole(role string) int {
 	err := error(nil)
 	switch role {
@@ -183,10 +183,8 @@ func playRole(role string) int {
 	case "other namespace":
 		root := os.Args[1] + "/root"
 		err = errors.Join(unix.Mount("locate", os.Args[1], "tmpfs", 0, ""), os.Mkdir(root, 0o755), os.WriteFile(root+"/f", nil, 0o644), beOther(root))
-	case "calls":
-		err = childFaults(makeRigs)
 	default:
-		err = childFaults(func() (map[string]*rig, error) { return nil, nil })
+		err = childFaults()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
@@ -195,24 +193,15 @@ func playRole(role string) int {
 	return 0
 }
 
-// childFaults is the program of a child that does faultOps, and others that more makes.
-func childFaults(more func() (map[string]*rig, error)) (err error) {
+// childFaults is the program of a child that does faultOps.
+func childFaults() (err error) {
 	if err = unix.Mount("proc", "/proc", "proc", 0, ""); err == nil {
 		theTrees, err = makeTrees()
-	}
-	var rigs map[string]*rig
-	if err == nil {
-		rigs, err = more()
 	}
 	if err != nil {
 		return kerneltest.Refuse(err)
 	}
-	return kerneltest.ObeyFaults(func(name string, e unix.Errno) kerneltest.FaultAnswer {
-		if r := rigs[name]; r != nil {
-			return r.look()
-		}
-		return tryFault(name, e)
-	})
+	return kerneltest.ObeyFaults(tryFault)
 }
 
 // tryFault looks for the watches' paths, and at what was said.

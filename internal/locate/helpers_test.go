@@ -410,3 +410,18 @@ func failCalls(t testing.TB, nr uintptr, arg int, bits uint32, errno unix.Errno)
 	t.Helper()
 	kerneltest.FailCalls(t, nr, arg, bits, true, errno)
 }
+
+// inOrder returns the names in a directory as the kernel lists them.
+func inOrder(t *testing.T, dir string) []string {
+	t.Helper()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}

@@ -568,7 +568,7 @@ func TestContextEndsWhenAllIsFound(t *testing.T) {
 	for i := range 300 {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
-	path := dir + "/" + inOrder(dir)[0] // it is compared when the directory was read
+	path := dir + "/" + inOrder(t, dir)[0] // it is compared when the directory was read
 	w := watch(t, newInotify(t), path)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
