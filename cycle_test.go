@@ -439,7 +439,7 @@ func TestCycleLosesNothing(t *testing.T) {
 				for !readable(t, n) && func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 0 }() {
 					time.Sleep(time.Millisecond)
 				}
-				climb, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+				climb, stop := context.WithTimeout(ctx, 100*time.Millisecond)
 				err := n.RestoreWatch(climb, far, files(t, 1)[0], inotify.AllEvents, inotify.WithMaxSteps(far))
 				stop()
 				var cycle *inotify.CycleError

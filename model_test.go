@@ -532,6 +532,9 @@ func (m *model) renameDir() {
 // expected takes ev, which was read, from the events that are expected. The kernel merges
 // a record with an equal one that is queued just before it, unless that was read already.
 func (m *model) expected(ev inotify.Event) {
+	for len(m.queue) > 0 && m.queue[0] == m.lastRead && m.queue[0].Mask != ev.Mask {
+		m.queue = m.queue[1:]
+	}
 	if cookie := ev.Cookie; cookie != 0 {
 		if m.cookies[cookie] == 0 && len(m.queue) > 0 {
 			m.cookies[cookie] = m.queue[0].Cookie

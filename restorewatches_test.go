@@ -636,6 +636,7 @@ func TestClimbKeepsFormerLives(t *testing.T) {
 // The same of a number that lived and died while progress was called, and is given next,
 // before the restore is undone.
 func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
+	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	needIoctl(t)
 	n := newInotify(t)
 	former := files(t, 1)[0]
@@ -733,6 +734,7 @@ func TestClimbNamesTheTakenNumber(t *testing.T) {
 // Near a number to restore, progress is called about once a second only, as others
 // may take the number meanwhile.
 func TestProgressNearTheNumbers(t *testing.T) {
+	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	withoutIoctl(t)
 	n := newInotify(t)
 	ws := slowBatch(t)

@@ -133,11 +133,17 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 		return a.Is
 	}
 	const long = "a long RestoreWatch"
+	times := func(short, long int) int {
+		if kerneltest.LongTests() {
+			return long
+		}
+		return short
+	}
 	read := func(c *kerneltest.Call) bool { return c.Name == "read" && c.Object == "anon_inode:inotify" }
-	for skip := range 25 {
+	for skip := range times(5, 25) {
 		fails(long, kerneltest.Rule{For: read, Skip: skip, Count: 1, Errno: unix.ENOMEM})
 	}
-	for range 5 {
+	for range times(2, 5) {
 		first := uint32(0)
 		remove := func(c *kerneltest.Call) bool {
 			if first == 0 {
@@ -152,7 +158,7 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 	// Where the first thread has no inode left, the second makes steps while the first reads.
 	remove := func(c *kerneltest.Call) bool { return c.Name == "inotify_rm_watch" }
 	slowly := kerneltest.Rule{For: read, Delay: 2 * time.Millisecond}
-	for skip := range 40 {
+	for skip := range times(8, 40) {
 		fails(long+" where the first thread has no inode", kerneltest.Rule{For: remove, Skip: skip, Count: 1, Errno: unix.EPERM}, slowly)
 	}
 }

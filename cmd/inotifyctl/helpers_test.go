@@ -70,7 +70,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(kerneltest.Main(m))
 }
 
 // failCalls has the kernel fail calls of number nr in this process if argument 1

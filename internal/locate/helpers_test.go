@@ -39,34 +39,14 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(faultsRole); role != "" {
 		os.Exit(playRole(role))
 	}
-	if n, err := inotify.New(); err == nil {
-		n.Close() // the runtime's poller has its descriptors from now on
-	}
-	before, goroutines := openDescriptors(), runtime.NumGoroutine()
-	code := m.Run()
-	runtime.GC()
-	if after := openDescriptors(); code == 0 && len(after) > len(before) {
-		fmt.Printf("descriptors leaked: before %v, after %v\n", before, after)
-		code = 1
-	}
+	goroutines := runtime.NumGoroutine()
+	code := kerneltest.Main(m)
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // leaves one of package testing's
 	if after := runtime.NumGoroutine(); code == 0 && after > goroutines && !fuzzing {
 		fmt.Printf("goroutines leaked: before %d, after %d\n", goroutines, after)
 		code = 1
 	}
 	os.Exit(code)
-}
-
-func openDescriptors() []string {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	var open []string
-	for _, e := range entries {
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && !strings.Contains(target, "coverage") {
-			open = append(open, e.Name()+" "+target)
-		}
-	}
-	return open
 }
 
 // What a test's process may lack.

@@ -518,10 +518,10 @@ func TestDescriptorsAreClosedOnExec(t *testing.T) {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
 	w := nowhere(watch(t, newInotify(t), dir))
-	inherited, looks := openDescriptors(), 0
+	inherited, looks := kerneltest.OpenDescriptors(), 0
 	look := func() {
 		looks++
-		for _, open := range openDescriptors() {
+		for _, open := range kerneltest.OpenDescriptors() {
 			fd, link, _ := strings.Cut(open, " ")
 			text, err := os.ReadFile("/proc/self/fdinfo/" + fd)
 			if err != nil || slices.Contains(inherited, open) {
