@@ -236,7 +236,7 @@ func watchTable(i listed) *table {
 
 // maskText is shorter than Mask.String for the many watches on everything.
 func maskText(m inotify.Mask) string {
-	if !m.Has(inotify.AllEvents) {
+	if !m.HasAll(inotify.AllEvents) {
 		return m.String()
 	}
 	text := "IN_ALL_EVENTS"
