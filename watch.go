@@ -31,6 +31,9 @@ const maxWD WD = math.MaxInt32
 
 // A Watch is one watch of an instance as the kernel lists it in
 // /proc/PID/fdinfo/FD, and what [Inotify.RestoreWatch] needs to make it again.
+//
+// Do not write it with encoding/json, which replaces the bytes of a path that are
+// not UTF-8. The Watch of package checkpoint has a JSON form that keeps them.
 type Watch struct {
 	WD     WD
 	Mask   Mask   // event bits, ExclUnlink and OneShot; the other bits act only while a watch is added
@@ -52,12 +55,30 @@ func (d Device) String() string {
 	return strconv.FormatUint(uint64(d.Major), 10) + ":" + strconv.FormatUint(uint64(d.Minor), 10)
 }
 
+// MarshalText returns [Device.String]'s form.
+func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads [Device.String]'s form; after an error d is as it was.
+func (d *Device) UnmarshalText(text []byte) error {
+	major, minor, _ := strings.Cut(string(text), ":")
+	a, aerr := strconv.ParseUint(major, 10, 32)
+	i, ierr := strconv.ParseUint(minor, 10, 32)
+	if aerr != nil || ierr != nil {
+		return fmt.Errorf(`inotify: invalid device %.40q (want the form "254:0")`, text)
+	}
+	*d = Device{Major: uint32(a), Minor: uint32(i)}
+	return nil
+}
+
 // A Handle is a file handle, as name_to_handle_at(2) returns it. Two watches
 // are on the same inode exactly when their Device, Inode and Handle are equal.
 type Handle struct {
 	Type  int32
 	Bytes string // the raw bytes; a string so that handles compare with ==
 }
+
+// maxHandle is MAX_HANDLE_SZ, the most bytes that a handle has.
+const maxHandle = 128
 
 // String returns the type and the bytes in hexadecimal, as fdinfo has them:
 // "1:91649800afc3be85", or "none" for the zero Handle.
@@ -66,6 +87,33 @@ func (h Handle) String() string {
 		return "none"
 	}
 	return fmt.Sprintf("%x:%s", h.Type, hex.EncodeToString([]byte(h.Bytes)))
+}
+
+// MarshalText returns [Handle.String]'s form. It fails if the kernel could not
+// have made h: if the type is negative, or the bytes are none or more than 128.
+func (h Handle) MarshalText() ([]byte, error) {
+	if h != (Handle{}) && (h.Type < 0 || h.Bytes == "" || len(h.Bytes) > maxHandle) {
+		return nil, fmt.Errorf("inotify: invalid handle of type %d and %d bytes (want a type from 0 and 1 to %d bytes)", h.Type, len(h.Bytes), maxHandle)
+	}
+	return []byte(h.String()), nil
+}
+
+// UnmarshalText reads what [Handle.MarshalText] writes; after an error h is as it
+// was.
+func (h *Handle) UnmarshalText(text []byte) error {
+	if string(text) == "none" {
+		*h = Handle{}
+		return nil
+	}
+	if kind, digits, found := bytes.Cut(text, []byte(":")); found && len(kind) <= 8 && 0 < len(digits) && len(digits) <= 2*maxHandle {
+		t, terr := strconv.ParseUint(string(kind), 16, 31)
+		raw, rerr := hex.DecodeString(string(digits))
+		if terr == nil && rerr == nil {
+			*h = Handle{Type: int32(t), Bytes: string(raw)}
+			return nil
+		}
+	}
+	return fmt.Errorf(`inotify: invalid handle %.40q (want "none", or the form "1:91649800afc3be85" with up to %d bytes)`, text, maxHandle)
 }
 
 // AddWatch watches what path names, or changes the watch that the instance has

@@ -6,7 +6,9 @@
 package inotify_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -372,14 +374,110 @@ func TestWatchesWhereNoneAreListed(t *testing.T) {
 	}
 }
 
-func TestDeviceAndHandleStrings(t *testing.T) {
-	if got := (inotify.Device{Major: 254, Minor: 3}).String(); got != "254:3" {
-		t.Errorf("device %q", got)
+func TestDeviceText(t *testing.T) {
+	for _, test := range []struct {
+		device inotify.Device
+		text   string
+	}{
+		{inotify.Device{}, "0:0"},
+		{inotify.Device{Major: 254, Minor: 3}, "254:3"},
+		{inotify.Device{Major: 1<<32 - 1, Minor: 1<<32 - 1}, "4294967295:4294967295"},
+	} {
+		if got := test.device.String(); got != test.text {
+			t.Errorf("device %q, want %q", got, test.text)
+		}
+		wantSameText(t, test.device, test.text)
 	}
-	if got := (inotify.Handle{Type: 0x81, Bytes: "\x01\xff"}).String(); got != "81:01ff" {
-		t.Errorf("handle %q", got)
+	for _, text := range []string{
+		"", ":", "254", "254:", ":3", "254:3:", "254:3:1", "-1:0", "+1:0", " 1:0", "1:0\n", "fe:0", "0x1:0", "1_0:0", "4294967296:0", "0:4294967296",
+		strings.Repeat("0", 1000) + ":x",
+	} {
+		before := inotify.Device{Major: 254, Minor: 3}
+		d := before
+		if err := d.UnmarshalText([]byte(text)); d != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "254:0") {
+			t.Errorf("%q is read as %v, error %v; want one that shows the form", text, d, err)
+		}
 	}
-	if got := (inotify.Handle{}).String(); got != "none" {
-		t.Errorf("no handle %q", got)
+}
+
+func TestHandleText(t *testing.T) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, test := range []struct {
+		handle inotify.Handle
+		text   string
+	}{
+		{inotify.Handle{}, "none"},
+		{inotify.Handle{Type: 1, Bytes: "\x91\x64\x98\x00\xaf\xc3\xbe\x85"}, "1:91649800afc3be85"},
+		{inotify.Handle{Type: 0x81, Bytes: "\x01\xff"}, "81:01ff"},
+		{inotify.Handle{Bytes: "\x00"}, "0:00"},
+		{inotify.Handle{Type: 1<<31 - 1, Bytes: string(every[:128])}, "7fffffff:" + fmt.Sprintf("%x", every[:128])},
+		{inotify.Handle{Type: 2, Bytes: string(every[128:])}, "2:" + fmt.Sprintf("%x", every[128:])},
+	} {
+		if got := test.handle.String(); got != test.text {
+			t.Errorf("handle %q, want %q", got, test.text)
+		}
+		wantSameText(t, test.handle, test.text)
+	}
+	for _, text := range []string{
+		"", ":", "1", "1:", ":00", "0:", "1:0", "1:000", "1:0g", "1:00:00", "1:00 ", " 1:00", "-1:00", "+1:00", "80000000:00", "0x1:00", "none:", "None",
+		"1:" + strings.Repeat("00", 129), "1:" + strings.Repeat("00", 1<<20), strings.Repeat("1", 1<<20) + ":00",
+	} {
+		before := inotify.Handle{Type: 1, Bytes: "x"}
+		h := before
+		if err := h.UnmarshalText([]byte(text)); h != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "1:91649800afc3be85") {
+			t.Errorf("%.40q is read as %v, error %v; want one that shows the form", text, h, err)
+		}
+	}
+	// What could not be read back is not written.
+	for _, handle := range []inotify.Handle{{Type: 1}, {Type: -1, Bytes: "x"}, {Type: 1, Bytes: strings.Repeat("x", 129)}} {
+		if text, err := handle.MarshalText(); text != nil || err == nil {
+			t.Errorf("%v is written as %q, %v", handle, text, err)
+		}
+	}
+}
+
+// wantSameText writes v in JSON and reads it back.
+func wantSameText[T comparable](t *testing.T, v T, text string) {
+	t.Helper()
+	written, err := json.Marshal(map[string]T{"v": v})
+	if want := `{"v":"` + text + `"}`; err != nil || string(written) != want {
+		t.Errorf("written as %s, %v; want %s", written, err, want)
+	}
+	read := map[string]T{}
+	if err := json.Unmarshal(written, &read); err != nil || read["v"] != v {
+		t.Errorf("%v is read back as %v, %v", v, read["v"], err)
+	}
+}
+
+// Each handle and device that the kernel lists is carried by its text.
+func TestListedWatchesAsText(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := append(files(t, 1), t.TempDir(), "/", "/proc", "/sys", "/dev")
+	for _, path := range paths {
+		if _, err := n.AddWatch(path, inotify.DeleteSelf); err != nil {
+			t.Log("not tried: ", err)
+		}
+	}
+	for _, w := range watches(t, n) {
+		var h inotify.Handle
+		text, err := w.Handle.MarshalText()
+		if err == nil {
+			err = h.UnmarshalText(text)
+		}
+		if err != nil || h != w.Handle {
+			t.Errorf("%v is written as %q and read as %v, %v", w.Handle, text, h, err)
+		}
+		var d inotify.Device
+		text, err = w.Device.MarshalText()
+		if err == nil {
+			err = d.UnmarshalText(text)
+		}
+		if err != nil || d != w.Device {
+			t.Errorf("%v is written as %q and read as %v, %v", w.Device, text, d, err)
+		}
 	}
 }
