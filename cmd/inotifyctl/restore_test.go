@@ -242,8 +242,8 @@ func TestRestoreWithPendingEvents(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "Resource temporarily unavailable") {
 		t.Errorf("exit code %d, and the queue is not empty: %q, %s", code, stdout, stderr)
 	}
-	wantText(t, content(t, events), `{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<0>\n"}`+"\n"+
-		`{"wd":1,"mask":"IN_CREATE","cookie":0,"name":"<1>\n"}`+"\n")
+	wantText(t, content(t, events), `{"wd":1,"mask":"IN_CREATE","name":"<0>\n"}`+"\n"+
+		`{"wd":1,"mask":"IN_CREATE","name":"<1>\n"}`+"\n")
 }
 
 // Events that came while it was restored are refused as well.
