@@ -84,6 +84,14 @@ var maskNames = [...]struct {
 	{OneShot, "IN_ONESHOT"},
 }
 
+// knownBits are those that the kernel knows.
+var knownBits = func() (all Mask) {
+	for _, n := range maskNames {
+		all |= n.bit
+	}
+	return all
+}()
+
 // Has reports whether m has any of bits: ev.Mask.Has(Create|MovedTo) matches the
 // event of either. Has(0) is false. [Mask.HasAll] is the test for every bit.
 func (m Mask) Has(bits Mask) bool { return m&bits != 0 }

@@ -19,20 +19,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// wantPathError checks the type and the contents of an error about a path.
+// wantPathError checks the type and the contents of an error about a path: of an
+// AddWatch, or of a RestoreWatch.
 func wantPathError(t *testing.T, err error, path string, errno error) {
 	t.Helper()
+	wantError(t, err, errno)
+	var restore *inotify.RestoreError
 	var pe *fs.PathError
-	if !errors.As(err, &pe) {
-		t.Errorf("error %v (%T), want a PathError", err, err)
-		return
-	}
-	if pe.Op != "inotify_add_watch" || pe.Path != path {
+	switch {
+	case errors.As(err, &restore):
+		if restore.Watch.Path != path || restore.Done != 0 {
+			t.Errorf("error %q is for %q after %d watches, want %q", err, restore.Watch.Path, restore.Done, path)
+		}
+	case !errors.As(err, &pe):
+		t.Errorf("error %v (%T), want a PathError or a RestoreError", err, err)
+	case pe.Op != "inotify_add_watch" || pe.Path != path:
 		t.Errorf("error %q names %q and %q, want inotify_add_watch and %q", err, pe.Op, pe.Path, path)
 	}
-	wantError(t, err, errno)
 }
 
 // badPaths are paths that cannot be watched, with a mask and the errno.
@@ -90,6 +96,79 @@ func TestAddWatchBadPath(t *testing.T) {
 			t.Error("the empty mask was accepted")
 		}
 	})
+}
+
+// What the kernel refuses a mask for is told, beside its errno.
+func TestAddWatchExplains(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	for _, test := range []struct {
+		path  string
+		mask  inotify.Mask
+		errno unix.Errno
+		says  string
+	}{
+		{path, inotify.Open | inotify.MaskCreate, unix.EEXIST, "already watches this inode"},
+		{path, 0, unix.EINVAL, "mask is empty"},
+		{path, inotify.Open | 0x1000, unix.EINVAL, "mask has 0x1000"},
+		{path, 0x08000000, unix.EINVAL, "mask has 0x8000000"},
+		{path, inotify.Open | inotify.MaskAdd | inotify.MaskCreate, unix.EINVAL, "both IN_MASK_ADD and IN_MASK_CREATE"},
+		{"a\x00b", inotify.Open, unix.EINVAL, "NUL byte"},
+		{path + "/x", inotify.Open, unix.ENOTDIR, ": not a directory"},
+	} {
+		got, err := n.AddWatch(test.path, test.mask)
+		if err == nil && test.errno != unix.ENOTDIR && (!hasMaskCreate(t) || test.mask&0x08001000 != 0) {
+			t.Logf("this kernel takes the mask %v", test.mask)
+			continue
+		}
+		wantPathError(t, err, test.path, test.errno)
+		if got != inotify.NoWD || err == nil || !strings.Contains(err.Error(), test.says) || !strings.HasSuffix(err.Error(), test.errno.Error()) {
+			t.Errorf("watch %d, error %v, want one that says %q and then the errno", got, err, test.says)
+		}
+	}
+	if err := n.RemoveWatch(wd); err != nil {
+		t.Fatal(err)
+	}
+	needIoctl(t)
+	var call *os.SyscallError
+	err := n.RestoreWatch(t.Context(), 7, path, inotify.Open|0x1000)
+	if wantError(t, err, unix.EINVAL); !errors.As(err, &call) || call.Syscall != "inotify_add_watch" || !strings.Contains(err.Error(), "mask has 0x1000") {
+		t.Errorf("restored with unknown bits: error %v", err)
+	}
+}
+
+// Without /proc what needs it says so, and is not taken for a file that is missing.
+func TestWithoutProc(t *testing.T) {
+	f, err := os.Open(files(t, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := newInotify(t)
+	kerneltest.OwnMounts(t)
+	kerneltest.Mount(t, "none", "/proc", "tmpfs", 0, "")
+	needsProc := func(err error) {
+		t.Helper()
+		var unsupported *inotify.UnsupportedError
+		if !errors.As(err, &unsupported) || !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/proc") {
+			t.Errorf("error %v (%T), want an UnsupportedError that names /proc", err, err)
+		}
+	}
+	_, err = n.AddWatchFile(f, inotify.Attrib)
+	if needsProc(err); err != nil && !strings.Contains(err.Error(), f.Name()) {
+		t.Errorf("error %v does not name %s", err, f.Name())
+	}
+	_, err = n.Watches()
+	needsProc(err)
+	_, err = n.AddWatch(f.Name()+".missing", inotify.Attrib)
+	wantPathError(t, err, f.Name()+".missing", fs.ErrNotExist)
+	add(t, n, f.Name(), inotify.Attrib)
+	withoutIoctl(t)
+	err = n.RestoreWatch(t.Context(), 40, filepath.Dir(f.Name()), inotify.Attrib)
+	if needsProc(err); !errors.As(err, new(*inotify.RestoreError)) {
+		t.Errorf("error %v (%T), want a RestoreError", err, err)
+	}
 }
 
 func TestAddWatchGoesByInode(t *testing.T) {
@@ -221,9 +300,40 @@ func TestRemoveWatch(t *testing.T) {
 	for _, unknown := range []inotify.WD{wd, 0, -1, 99} {
 		err := n.RemoveWatch(unknown)
 		var se *os.SyscallError
-		if !errors.As(err, &se) || se.Syscall != "inotify_rm_watch" || !errors.Is(err, unix.EINVAL) {
-			t.Errorf("removing %d: error %v, want EINVAL of inotify_rm_watch", unknown, err)
+		if !errors.As(err, &se) || se.Syscall != "inotify_rm_watch" || !errors.Is(err, unix.EINVAL) || !errors.Is(err, inotify.ErrNoWatch) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("watch %d: ", unknown)) {
+			t.Errorf("removing %d: error %v, want ErrNoWatch and EINVAL of inotify_rm_watch", unknown, err)
 		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.RemoveWatch(wd); !errors.Is(err, os.ErrClosed) || errors.Is(err, inotify.ErrNoWatch) {
+		t.Errorf("after Close: error %v", err)
+	}
+}
+
+// A watch that ended with what it watched is gone, and so says the error.
+func TestRemoveWatchThatEnded(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.DeleteSelf)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, n.RemoveWatch(wd), inotify.ErrNoWatch)
+	failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+	if err := n.RemoveWatch(wd); !errors.Is(err, unix.EPERM) || errors.Is(err, inotify.ErrNoWatch) {
+		t.Errorf("where the kernel forbids it: error %v", err)
+	}
+}
+
+func TestRemoveWatchKeepsOrder(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd)); err != nil {
+		t.Fatal(err)
 	}
 	// The former life's event comes before its end.
 	wantEvents(t, pending(t, n),
@@ -321,7 +431,7 @@ func TestWatchesWhereThatCannotBeTried(t *testing.T) {
 	path := files(t, 1)[0]
 	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
 	ws, err := n.Watches()
-	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
 		t.Errorf("watches %v, error %v", ws, err)
 	}
 	add(t, n, path, inotify.Attrib)
@@ -351,7 +461,7 @@ func TestWatchesWithoutAnotherInstance(t *testing.T) {
 		n := newInotify(t)
 		withoutInstances(t)
 		ws, err := n.Watches()
-		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
 			t.Errorf("watches %v, error %v", ws, err)
 		}
 	})
