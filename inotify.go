@@ -84,7 +84,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 		err = os.ErrClosed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inotify: cannot adopt %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("inotify: adopt %q: %w", f.Name(), err)
 	}
 	n := newInotify(f)
 	n.foreign.Store(true)

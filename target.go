@@ -117,7 +117,7 @@ func (t *target) finish(fd int) error {
 	}
 	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
 		sysRemove(fd, wd)
-		return fmt.Errorf("setting the mask of watch %d reached watch %d", t.wd, wd)
+		return fmt.Errorf("set the mask of wd %d: the inode now has wd %d", t.wd, wd)
 	}
 	return nil
 }

@@ -312,7 +312,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	}
 	file = snapshotFile(t, 5, ws[:1], func(s *checkpoint.Snapshot) { s.Watches[0].Path += "\n\x1b[2J" })
 	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, `; \x1b[2J`, "-missing")
+	wantFailure(t, code, stderr, `/1\n\x1b[2J": `, "-missing")
 }
 
 // Another file under the path is not what was watched.
