@@ -44,9 +44,9 @@ func (b *batch) check() error {
 		switch {
 		case err != nil:
 		case w.Path == "":
-			err = fmt.Errorf("watch %d has no path: %w", w.WD, eINVAL)
+			err = fmt.Errorf("the path is empty: %w", eINVAL)
 		case i > 0 && b.ws[i-1].WD == w.WD:
-			err = fmt.Errorf("watch descriptor %d is asked for twice, also for %s: %w", w.WD, b.ws[i-1].Path, eINVAL)
+			err = fmt.Errorf("the wd is asked for twice, also on %q: %w", b.ws[i-1].Path, eINVAL)
 		}
 		if err != nil {
 			b.failed = i

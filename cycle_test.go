@@ -570,7 +570,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 			t.Fatal(berr)
 		}
 		if err != nil {
-			if b < inotify.MaxPutBy || !strings.Contains(err.Error(), "put by") {
+			if b < inotify.MaxPutBy || !strings.Contains(err.Error(), "buffer is full") {
 				t.Errorf("with %d bytes put by: %v", b, err)
 			}
 			if evs := pending(t, n); len(evs) != count*(i+1)+i {

@@ -8,12 +8,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
 
+// ErrNoWatch is the error of [Inotify.RemoveWatch] for a watch descriptor that no
+// watch of the instance has: because it was removed, or ended by itself with what it
+// watched. The kernel's EINVAL matches as well.
+var ErrNoWatch = errors.New("no such watch")
+
 // An UnsupportedError says that the kernel, or a seccomp profile before it,
-// does not offer something. errors.Is(err, [errors.ErrUnsupported]) holds for
+// does not offer something, or that /proc is not there. errors.Is(err, [errors.ErrUnsupported]) holds for
 // it, and it unwraps to the errno where a system call gave one.
 type UnsupportedError struct {
 	Feature string // what is missing: "setting the next watch descriptor"
@@ -43,29 +49,34 @@ type WDError struct {
 
 func (e *WDError) Error() string {
 	if e.Got == NoWD {
-		return fmt.Sprintf("watch descriptor %d is taken by another watch of this instance", e.Want)
+		return fmt.Sprintf("wd %d is in use by another watch of this instance", e.Want)
 	}
-	return fmt.Sprintf("watch descriptor %d is taken by another watch of this instance: the kernel gave %d", e.Want, e.Got)
+	return fmt.Sprintf("wd %d is in use by another watch of this instance: the kernel gave %d", e.Want, e.Got)
 }
 
-// A RestoreError says which watch of a [Inotify.RestoreWatches] could not be
-// restored. All that were added before it have been removed again, or are gone with
-// the instance if it was closed; Err says so if the kernel did not let one be removed.
+// A RestoreError says which watch [Inotify.RestoreWatch] or [Inotify.RestoreWatches]
+// could not restore. All that were added before it have been removed again, or are gone
+// with the instance if it was closed; Err says so if the kernel did not let one be
+// removed.
 type RestoreError struct {
 	Watch Watch // the one that failed
-	Done  int   // how many had been added
-	Err   error // what [Inotify.RestoreWatch] would have returned for it
+	Done  int   // how many had been added before it
+	Err   error // the cause: an [*os.SyscallError] if a system call failed
 }
 
 func (e *RestoreError) Error() string {
-	s := fmt.Sprintf("restoring watch %d: %v", e.Watch.WD, e.Err)
-	switch {
-	case e.Done > 0 && errors.As(e.Err, new(*keptError)):
-		s += fmt.Sprintf(" (%d watches had been added)", e.Done)
-	case e.Done > 0:
-		s += fmt.Sprintf(" (%d watches had been added, and were removed again)", e.Done)
+	s := fmt.Sprintf("restore wd %d on %q: %v", e.Watch.WD, e.Watch.Path, e.Err)
+	if e.Done == 0 {
+		return s
 	}
-	return s
+	watches := "1 watch"
+	if e.Done > 1 {
+		watches = fmt.Sprintf("%d watches", e.Done)
+	}
+	if errors.As(e.Err, new(*keptError)) {
+		return fmt.Sprintf("%s (after %s)", s, watches)
+	}
+	return fmt.Sprintf("%s (%s rolled back)", s, watches)
 }
 
 func (e *RestoreError) Unwrap() error { return e.Err }
@@ -98,17 +109,17 @@ func (e *CycleError) Error() string {
 	var why string
 	switch {
 	case e.passed():
-		why = fmt.Sprintf("the instance has already come to %d and only counts up: restore on a fresh instance, in ascending order", e.Next)
+		why = fmt.Sprintf("the next wd is already %d, and the cycle only counts up: restore on a fresh instance, in ascending order", e.Next)
 	case e.Done == 0 && e.Steps > e.Limit:
 		about := ""
 		if e.Estimate > 0 {
 			about = fmt.Sprintf(", here about %v,", rounded(e.Estimate))
 		}
-		why = fmt.Sprintf("it takes %d steps%s and %d are allowed: raise the limit", e.Steps, about, e.Limit)
+		why = fmt.Sprintf("%d steps%s are needed and %d are allowed: raise the limit", e.Steps, about, e.Limit)
 	default:
 		why = fmt.Sprintf("stopped after %d of %d steps", e.Done, e.Steps)
 	}
-	return fmt.Sprintf("watch descriptor %d not reached by adding and removing: %s: %v", e.WD, why, e.Err)
+	return fmt.Sprintf("add/remove cycle to wd %d: %s: %v", e.WD, why, e.Err)
 }
 
 // rounded leaves two or three digits of a duration.
@@ -126,10 +137,11 @@ func (e *CycleError) Unwrap() error { return e.Err }
 
 // A LimitError stands for the kernel's ENOSPC ("no space left on device") when
 // a watch is added, and for EMFILE when an instance is made. Any of Limits can
-// be the one that was reached; it counts for the user who made the instance.
-// Limits of user namespaces further out cannot be read and are not listed.
+// be the one that was reached. RLIMIT_NOFILE is the process's, and stands alone; the
+// others count for the user who made the instance, and those of user namespaces
+// further out cannot be read and are not listed.
 type LimitError struct {
-	What   string  // what ran out: "inotify watches", "inotify instances or open files"
+	What   string  // what ran out: "inotify watches", "inotify instances", "file descriptors"
 	Limits []Limit // what can be the cause
 	Err    error   // the errno
 }
@@ -177,10 +189,83 @@ func join(err, besides error) error {
 	return errors.Join(err, besides)
 }
 
+// pathError is the error of an inotify_add_watch that the caller asked for.
 func pathError(path string, err error) error {
 	return &fs.PathError{Op: callAdd, Path: path, Err: err}
 }
 
 func callError(call string, err error) error {
 	return os.NewSyscallError(call, err)
+}
+
+// addError explains the errno with which inotify_add_watch refused a mask.
+func addError(e errno, mask Mask) error {
+	switch {
+	case e == eNOSPC:
+		return &LimitError{
+			What: "inotify watches",
+			Limits: []Limit{
+				sysctl("fs.inotify.max_user_watches"),
+				sysctl("user.max_inotify_watches"),
+			},
+			Err: e,
+		}
+	case e == eEXIST && mask.Has(MaskCreate):
+		return fmt.Errorf("the instance already watches this inode, and the mask has IN_MASK_CREATE: %w", e)
+	case e != eINVAL:
+		return e
+	case mask == 0:
+		return fmt.Errorf("the mask is empty: %w", e)
+	case mask&^knownBits != 0:
+		return fmt.Errorf("the mask has %v, which is unknown to the kernel: %w", mask&^knownBits, e)
+	case mask.HasAll(MaskAdd | MaskCreate):
+		return fmt.Errorf("the mask has both IN_MASK_ADD and IN_MASK_CREATE: %w", e)
+	}
+	return e
+}
+
+// initError explains the errno of inotify_init1.
+func initError(err error) error {
+	if !errors.Is(err, eMFILE) {
+		return callError(callInit, err)
+	}
+	limit := &LimitError{Err: err}
+	if fd, err := sysOpenPath("/", false); errors.Is(err, eMFILE) {
+		limit.What = "file descriptors"
+		limit.Limits = []Limit{{Name: "RLIMIT_NOFILE", Value: sysFileLimit()}}
+	} else {
+		if err == nil {
+			sysClose(fd)
+		}
+		limit.What = "inotify instances"
+		limit.Limits = []Limit{
+			sysctl("fs.inotify.max_user_instances"),
+			sysctl("user.max_inotify_instances"),
+		}
+	}
+	return callError(callInit, limit)
+}
+
+// needsProc explains an error about a file in /proc where that is not there: left as
+// it is, it would match [fs.ErrNotExist] and look like one about the caller's file.
+func needsProc(feature string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, gone := os.Stat("/proc/self/fd"); gone == nil {
+		return err
+	}
+	return &UnsupportedError{Feature: feature, Needs: "/proc, which is not mounted"}
+}
+
+// sysctl reads a kernel setting, which has only letters, digits, '_' and '.'.
+func sysctl(name string) Limit {
+	l := Limit{Name: name, Value: -1}
+	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if err == nil {
+		if v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			l.Value = v
+		}
+	}
+	return l
 }

@@ -24,23 +24,24 @@ func TestErrorTexts(t *testing.T) {
 	guessless := long
 	guessless.Estimate = 0
 	passed.Next = 901
-	const cycleText = "watch descriptor 900 not reached by adding and removing: "
+	const cycleText = "add/remove cycle to wd 900: "
 	for _, test := range []struct {
 		err  error
 		says string
 	}{
 		{&inotify.UnsupportedError{Feature: "this", Needs: "Linux 9", Err: cause}, "this needs Linux 9: cause"},
 		{&inotify.UnsupportedError{Feature: "this", Needs: "Linux 9"}, "this needs Linux 9"},
-		{&inotify.WDError{Want: 5, Got: inotify.NoWD}, "watch descriptor 5 is taken by another watch of this instance"},
-		{&inotify.WDError{Want: 5, Got: 6}, "watch descriptor 5 is taken by another watch of this instance: the kernel gave 6"},
-		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5}, Err: cause}, "restoring watch 5: cause"},
-		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5}, Done: 1, Err: cause}, "restoring watch 5: cause (1 watches had been added, and were removed again)"},
+		{&inotify.WDError{Want: 5, Got: inotify.NoWD}, "wd 5 is in use by another watch of this instance"},
+		{&inotify.WDError{Want: 5, Got: 6}, "wd 5 is in use by another watch of this instance: the kernel gave 6"},
+		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5, Path: "/a\n"}, Err: cause}, `restore wd 5 on "/a\n": cause`},
+		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5, Path: "/a"}, Done: 1, Err: cause}, `restore wd 5 on "/a": cause (1 watch rolled back)`},
+		{&inotify.RestoreError{Watch: inotify.Watch{WD: 5, Path: "/a"}, Done: 2, Err: cause}, `restore wd 5 on "/a": cause (2 watches rolled back)`},
 		{&cycle, cycleText + "stopped after 0 of 800 steps: cause"},
 		{&there, cycleText + "stopped after 0 of 800 steps: cause"},
 		{&stopped, cycleText + "stopped after 7 of 800 steps: cause"},
-		{&long, cycleText + "it takes 800 steps, here about 1.23ms, and 799 are allowed: raise the limit: cause"},
-		{&guessless, cycleText + "it takes 800 steps and 799 are allowed: raise the limit: cause"},
-		{&passed, cycleText + "the instance has already come to 901 and only counts up: restore on a fresh instance, in ascending order: cause"},
+		{&long, cycleText + "800 steps, here about 1.23ms, are needed and 799 are allowed: raise the limit: cause"},
+		{&guessless, cycleText + "800 steps are needed and 799 are allowed: raise the limit: cause"},
+		{&passed, cycleText + "the next wd is already 901, and the cycle only counts up: restore on a fresh instance, in ascending order: cause"},
 		{&inotify.LimitError{What: "things", Limits: []inotify.Limit{{"fs.a", 0}, {"fs.b", -1}, {"fs.c", 7}}, Err: cause},
 			"too many things: raise fs.a (now 0) or fs.b or fs.c (now 7): cause"},
 	} {
@@ -76,7 +77,7 @@ func TestEstimateIsRounded(t *testing.T) {
 		408499 * time.Second:     "113h28m19s",
 	} {
 		e := &inotify.CycleError{WD: 2, Next: 1, Steps: 1, Estimate: d, Err: errors.ErrUnsupported}
-		says := "watch descriptor 2 not reached by adding and removing: it takes 1 steps, here about " + want + ", and 0 are allowed: raise the limit: unsupported operation"
+		says := "add/remove cycle to wd 2: 1 steps, here about " + want + ", are needed and 0 are allowed: raise the limit: unsupported operation"
 		if got := e.Error(); got != says {
 			t.Errorf("%d ns: %s, want %s", d, got, want)
 		}

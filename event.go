@@ -16,6 +16,9 @@ import (
 )
 
 // An Event is one record of the instance's queue (struct inotify_event).
+//
+// Do not write it with encoding/json, which replaces the bytes of a name that are
+// not UTF-8. The Event of package checkpoint has a JSON form that keeps them.
 type Event struct {
 	WD     WD     // the watch, or NoWD if Mask has QOverflow
 	Mask   Mask   // what happened, with IsDir if it is about a directory

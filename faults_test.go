@@ -106,8 +106,8 @@ func (r *rig) numbered(wds ...inotify.WD) {
 
 // leftBehind is what an operation's error says may be left behind.
 const (
-	watchLeft   = "could not be removed again"
-	ignoredLeft = "of a watch that was removed again may follow"
+	watchLeft   = "leaked watch"
+	ignoredLeft = "of a rolled-back watch may be read"
 )
 
 func childFaults() error {

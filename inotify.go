@@ -84,7 +84,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 		err = os.ErrClosed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inotify: cannot adopt %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("inotify: adopt %q: %w", f.Name(), err)
 	}
 	n := newInotify(f)
 	n.foreign.Store(true)
@@ -224,19 +224,11 @@ func acquire(ctx context.Context, token chan struct{}) error {
 	}
 }
 
-// initInstance makes an instance and explains an EMFILE.
+// initInstance makes an instance.
 func initInstance() (int, error) {
 	fd, err := sysInit()
-	if errors.Is(err, eMFILE) {
-		err = &LimitError{
-			What: "inotify instances or open files",
-			Limits: []Limit{
-				sysctl("fs.inotify.max_user_instances"),
-				sysctl("user.max_inotify_instances"),
-				{Name: "RLIMIT_NOFILE", Value: sysFileLimit()},
-			},
-			Err: err,
-		}
+	if err != nil {
+		return -1, initError(err)
 	}
-	return fd, callError(callInit, err)
+	return fd, nil
 }

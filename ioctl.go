@@ -25,7 +25,7 @@ func (n *Inotify) SetNextWD(wd WD) error {
 		return callError(callSetNext, os.ErrClosed)
 	}
 	if err := checkWD(wd); err != nil {
-		return callError(callSetNext, err)
+		return fmt.Errorf("inotify: set the next wd: %w", err)
 	}
 	if err := n.lockNumbers(context.Background()); err != nil {
 		return callError(callSetNext, err)
@@ -54,7 +54,7 @@ func (n *Inotify) SetNextWD(wd WD) error {
 func (n *Inotify) NextWD() (WD, error) {
 	wd, err := n.probeNext()
 	if err != nil {
-		return NoWD, fmt.Errorf("inotify: finding the next watch descriptor: %w", err)
+		return NoWD, fmt.Errorf("inotify: find the next wd: %w", err)
 	}
 	return wd, nil
 }
@@ -98,14 +98,14 @@ func (c *climb) probe(fd int) (WD, error) {
 			}
 		}
 		if c.own.add(fd, 1, time.Now()); c.own.full != nil {
-			return NoWD, callError(callAdd, c.own.full)
+			return NoWD, c.own.full
 		}
 	}
 	own := c.own.given
 	c.b.n.queue.expect(own...)
 	err := c.b.n.removeOwn(fd, own)
 	if e := sysSetNext(fd, own[0].wd); e != 0 {
-		err = join(err, fmt.Errorf("the next number has moved on by one: %w", setNextError(e)))
+		err = join(err, fmt.Errorf("the next wd has moved on by one: %w", setNextError(e)))
 	}
 	return own[0].wd, err
 }
@@ -143,7 +143,7 @@ func (n *Inotify) Buffered() (int, error) {
 
 func checkWD(wd WD) error {
 	if wd < 1 {
-		return fmt.Errorf("watch descriptor %d is not in 1 to %d: %w", wd, maxWD, eINVAL)
+		return fmt.Errorf("wd %d is not in 1 to %d: %w", wd, maxWD, eINVAL)
 	}
 	return nil
 }

@@ -103,7 +103,10 @@ func TestLimitOfInstances(t *testing.T) {
 	if err == nil {
 		n.Close()
 	}
-	wantLimit(t, err, unix.EMFILE, "inotify_init1", "user.max_inotify_instances (now 3)", "fs.inotify.max_user_instances", "RLIMIT_NOFILE", "raise")
+	wantLimit(t, err, unix.EMFILE, "inotify_init1", "user.max_inotify_instances (now 3)", "fs.inotify.max_user_instances", "raise")
+	if err != nil && strings.Contains(err.Error(), "RLIMIT_NOFILE") {
+		t.Errorf("%q names the limit of open files, which was not reached", err)
+	}
 	l.check()
 
 	paths := files(t, 4)
@@ -234,7 +237,10 @@ func TestNoDescriptorLeft(t *testing.T) {
 	open := kerneltest.OpenDescriptors()
 	kerneltest.WithFiles(t, 0, func() {
 		_, err := inotify.New()
-		wantLimit(t, err, unix.EMFILE, "inotify_init1", "RLIMIT_NOFILE", "raise")
+		wantLimit(t, err, unix.EMFILE, "inotify_init1", "RLIMIT_NOFILE (now ", "raise")
+		if err != nil && strings.Contains(err.Error(), "max_") {
+			t.Errorf("%q names limits that were not reached", err)
+		}
 		for call, f := range map[string]func() error{
 			"fcntl F_DUPFD_CLOEXEC": func() error { _, err := l.n.File(); return err },
 			"/proc/self/fdinfo/":    func() error { _, err := l.n.Watches(); return err },
@@ -358,6 +364,7 @@ func TestOverflowWhileRestoring(t *testing.T) {
 // The value of a limit that cannot be read is -1.
 func TestLimitThatCannotBeRead(t *testing.T) {
 	failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
+	failCalls(t, unix.SYS_OPENAT, 2, unix.O_PATH, true, unix.EMFILE) // so it is this limit
 	failCalls(t, unix.SYS_PRLIMIT64, 1, unix.RLIMIT_NOFILE, false, unix.EPERM)
 	if runtime.GOARCH == "amd64" { // where it is asked for by getrlimit
 		failCalls(t, 97, 0, unix.RLIMIT_NOFILE, false, unix.EPERM)

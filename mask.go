@@ -84,8 +84,21 @@ var maskNames = [...]struct {
 	{OneShot, "IN_ONESHOT"},
 }
 
-// Has reports whether m has every bit of bits.
-func (m Mask) Has(bits Mask) bool { return m&bits == bits }
+// knownBits are those that the kernel knows.
+var knownBits = func() (all Mask) {
+	for _, n := range maskNames {
+		all |= n.bit
+	}
+	return all
+}()
+
+// Has reports whether m has any of bits: ev.Mask.Has(Create|MovedTo) matches the
+// event of either. Has(0) is false. [Mask.HasAll] is the test for every bit.
+func (m Mask) Has(bits Mask) bool { return m&bits != 0 }
+
+// HasAll reports whether m has every bit of bits, as ev.Mask.HasAll(Create|IsDir)
+// asks for a directory that was made. HasAll(0) is true.
+func (m Mask) HasAll(bits Mask) bool { return m&bits == bits }
 
 // String returns the kernel's names of m's bits in ascending order, joined by
 // "|", and then the bits that have no name as one hexadecimal number:

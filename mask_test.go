@@ -7,6 +7,8 @@ package inotify_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -93,6 +95,48 @@ func TestParseMask(t *testing.T) {
 		if got, err := inotify.ParseMask(text); err == nil {
 			t.Errorf("%q is read as %v, want an error", text, got)
 		}
+	}
+}
+
+// Has asks for any of the bits, as one asks what an event is, and HasAll for each.
+func TestMaskHas(t *testing.T) {
+	for _, test := range []struct {
+		mask, bits inotify.Mask
+		any, all   bool
+	}{
+		{inotify.MovedTo, inotify.Move, true, false},
+		{inotify.MovedTo | inotify.IsDir, inotify.Create | inotify.MovedTo, true, false},
+		{inotify.MovedTo | inotify.IsDir, inotify.MovedTo | inotify.IsDir, true, true},
+		{inotify.AllEvents | inotify.OneShot, inotify.AllEvents, true, true},
+		{inotify.AllEvents &^ inotify.Open, inotify.AllEvents, true, false},
+		{inotify.Create, inotify.Create, true, true},
+		{inotify.Create, inotify.Delete, false, false},
+		{inotify.OneShot, inotify.OneShot, true, true},
+		{0, inotify.Create, false, false},
+		{inotify.Create, 0, false, true},
+		{0, 0, false, true},
+	} {
+		if got := test.mask.Has(test.bits); got != test.any {
+			t.Errorf("(%v).Has(%v) is %t", test.mask, test.bits, got)
+		}
+		if got := test.mask.HasAll(test.bits); got != test.all {
+			t.Errorf("(%v).HasAll(%v) is %t", test.mask, test.bits, got)
+		}
+	}
+}
+
+// An event of a directory that is moved in matches the masks that ask for such events.
+func TestMaskHasOfEvent(t *testing.T) {
+	n := newInotify(t)
+	dir, other := t.TempDir(), t.TempDir()
+	add(t, n, dir, inotify.AllEvents)
+	if err := os.Rename(other, filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	evs := pending(t, n)
+	if len(evs) != 1 || !evs[0].Mask.Has(inotify.Move) || !evs[0].Mask.Has(inotify.Create|inotify.MovedTo) ||
+		!evs[0].Mask.HasAll(inotify.MovedTo|inotify.IsDir) || evs[0].Mask.HasAll(inotify.Move) || evs[0].Mask.Has(inotify.Close) {
+		t.Errorf("events %v, want one of a directory that was moved in", evs)
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 	maxPutBy = 16 << 20
 )
 
-var errPutBy = errors.New("too many events were put by for readers meanwhile (16 MiB): read them while restoring")
+var errPutBy = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
 
 // A queue holds raw records between the kernel and the readers, and takes out
 // those that a restore causes. The caller of each method holds mu.

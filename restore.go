@@ -5,6 +5,7 @@ package inotify
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -60,9 +61,9 @@ func (p Progress) Remaining() time.Duration {
 	return time.Duration(float64(p.Elapsed) / float64(p.Done) * float64(p.Steps-p.Done))
 }
 
-// RestoreWatch adds a watch under the number wd, or fails and adds none. mask
-// is as for [Inotify.AddWatch] or as [Inotify.Watches] shows it (also 0), with
-// MaskAdd refused. An inode that the instance watches already is an error
+// RestoreWatch adds a watch under the number wd, or fails with a [*RestoreError] and
+// adds none. mask is as for [Inotify.AddWatch] or as [Inotify.Watches] shows it (also
+// 0), with MaskAdd refused. An inode that the instance watches already is an error
 // (EEXIST), and its watch stays as it is; so is a number that is taken
 // ([*WDError]).
 //
@@ -88,7 +89,7 @@ func (p Progress) Remaining() time.Duration {
 // of a climb until the events that it put by have been read.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
 	if n.closed.Load() {
-		return pathError(path, os.ErrClosed)
+		return &RestoreError{Watch: Watch{WD: wd, Path: path, Mask: mask}, Err: os.ErrClosed}
 	}
 	b := batch{n: n, single: [1]Watch{{WD: wd, Path: path, Mask: mask}}, opts: opts}
 	b.ws = b.single[:]
@@ -97,7 +98,7 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 		err = b.restore(ctx)
 	}
 	if err != nil {
-		return pathError(path, err)
+		return &RestoreError{Watch: b.single[0], Err: err}
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 // is as for RestoreWatch.
 func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {
 	if n.closed.Load() {
-		return callError("RestoreWatches", os.ErrClosed)
+		return fmt.Errorf("inotify: restore %d watches: %w", len(ws), os.ErrClosed)
 	}
 	if len(ws) == 0 {
 		return nil
@@ -131,7 +132,7 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 	}
 	if err != nil {
 		w := b.ws[b.failed]
-		return &RestoreError{Watch: w, Done: b.reached, Err: pathError(w.Path, err)}
+		return &RestoreError{Watch: w, Done: b.reached, Err: err}
 	}
 	return nil
 }

@@ -79,10 +79,30 @@ func TestSetNextWDRefusesBadNumbers(t *testing.T) {
 	for _, wd := range []inotify.WD{0, -1, math.MinInt32} {
 		err := n.SetNextWD(wd)
 		wantError(t, err, unix.EINVAL)
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(wd)) {
-			t.Errorf("error %v does not name %d", err, wd)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(wd)) || strings.Contains(err.Error(), "ioctl") {
+			t.Errorf("error %v does not name %d, or names a call that was not made", err, wd)
 		}
 	}
+}
+
+// The error names the one call that failed.
+func TestRestoreWatchNamesTheCall(t *testing.T) {
+	needIoctl(t)
+	paths := files(t, 2)
+	n := newInotify(t)
+	add(t, n, paths[0], inotify.Attrib)
+	named := func(call string, errno unix.Errno, err error) {
+		t.Helper()
+		var se *os.SyscallError
+		if wantError(t, err, errno); !errors.As(err, &se) || se.Syscall != call || strings.Count(err.Error(), "inotify_")+strings.Count(err.Error(), "ioctl") != 1 {
+			t.Errorf("error %v, want one that names %s and no other call", err, call)
+		}
+	}
+	named("inotify_add_watch", unix.ENOENT, n.RestoreWatch(t.Context(), 7, paths[1]+".missing", inotify.Open))
+	named("inotify_add_watch", unix.EEXIST, n.RestoreWatch(t.Context(), 7, paths[0], inotify.Open))
+	failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.EIO)
+	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatch(t.Context(), 7, paths[1], inotify.Open))
+	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatches(t.Context(), batchOf(paths, 7)))
 }
 
 func TestMissingIoctl(t *testing.T) {
@@ -297,8 +317,8 @@ func TestRestoreWatchRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		"number 0":        {t.Context(), 0, inotify.Open, unix.EINVAL, "watch descriptor 0"},
-		"negative number": {t.Context(), -7, inotify.Open, unix.EINVAL, "watch descriptor -7"},
+		"number 0":        {t.Context(), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
+		"negative number": {t.Context(), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
 		"IN_MASK_ADD":     {t.Context(), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
 		"ended context":   {cancelled, 5, inotify.Open, context.Canceled, path},
 	} {
@@ -306,8 +326,8 @@ func TestRestoreWatchRefuses(t *testing.T) {
 			n := newInotify(t)
 			err := n.RestoreWatch(test.ctx, test.wd, path, test.mask)
 			wantPathError(t, err, path, test.want)
-			if !strings.Contains(err.Error(), test.says) {
-				t.Errorf("error %q does not say %q", err, test.says)
+			if !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "inotify_add_watch") {
+				t.Errorf("error %q does not say %q, or names a call that was not made", err, test.says)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {
 				t.Errorf("the next number was moved to %d", got)
@@ -357,7 +377,7 @@ func TestRestoreWatchOfWatchedPath(t *testing.T) {
 			for _, path := range names {
 				err := n.RestoreWatch(t.Context(), number, path, inotify.Open)
 				wantPathError(t, err, path, unix.EEXIST)
-				if err == nil || !strings.Contains(err.Error(), "watches the inode already") {
+				if err == nil || !strings.Contains(err.Error(), "already watches this inode") {
 					t.Errorf("error %q does not say why", err)
 				}
 				wantUntouched(t, n, before)

@@ -217,17 +217,20 @@ type keptError struct {
 
 func (e *keptError) Error() string {
 	s := fmt.Sprintf("watch %d", e.first)
-	if e.count > 1 {
+	switch {
+	case e.count == 2:
+		s += " and 1 other"
+	case e.count > 2:
 		s += fmt.Sprintf(" and %d others", e.count-1)
 	}
-	return fmt.Sprintf("%s could not be removed again: %v", s, e.why)
+	return fmt.Sprintf("leaked %s: %v", s, e.why)
 }
 
 func (e *keptError) Unwrap() error { return e.why }
 
 // mayFollow says what a reader may see because the queue could not be looked at.
 func mayFollow(err error) error {
-	return fmt.Errorf("an IN_IGNORED of a watch that was removed again may follow: %w", err)
+	return fmt.Errorf("an IN_IGNORED of a rolled-back watch may be read: %w", err)
 }
 
 // takeBack takes out the records of own watches that were removed. If they were
@@ -235,7 +238,7 @@ func mayFollow(err error) error {
 func (b *batch) takeBack(quiet bool) error {
 	if b.n.unreadable != nil {
 		// Whoever reads this descriptor does so elsewhere, and is told.
-		return fmt.Errorf("an IN_IGNORED of each watch that was removed again remains in the queue: %w", b.n.unreadable)
+		return fmt.Errorf("an IN_IGNORED of each rolled-back watch is left in the queue: %w", b.n.unreadable)
 	}
 	var err error
 	if !quiet {
@@ -253,7 +256,7 @@ func (b *batch) takeBack(quiet bool) error {
 func quiesce() error {
 	other, err := initInstance()
 	if err != nil {
-		return fmt.Errorf("an event of a watch that was removed again may follow: %w", err)
+		return fmt.Errorf("an event of a rolled-back watch may be read: %w", err)
 	}
 	sysClose(other)
 	return nil

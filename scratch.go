@@ -82,7 +82,7 @@ func (s *scratch) add(fd, last int, until time.Time) {
 			s.lost++
 			s.paths = s.paths[:max(1, i)]
 			if i == 0 {
-				s.full = addError(e)
+				s.full = callError(callAdd, addError(e, s.c.mask))
 			}
 			return
 		case e != success || s.c.mask == scratchMask && s.c.b.existing(wd):

@@ -39,7 +39,7 @@ func checkWatch(w *Watch) error {
 		return err
 	}
 	if w.Mask.Has(MaskAdd) {
-		return fmt.Errorf("IN_MASK_ADD cannot be restored, since a restore never changes a watch: %w", eINVAL)
+		return fmt.Errorf("the mask has IN_MASK_ADD, but a restore never changes a watch: %w", eINVAL)
 	}
 	if strings.IndexByte(w.Path, 0) >= 0 {
 		return fmt.Errorf("the path has a NUL byte: %w", eINVAL)
@@ -63,7 +63,7 @@ func (t *target) set(w *Watch) {
 func (t *target) pin(path string, honoured bool) error {
 	fd, err := sysOpenPath(path, t.mask.Has(DontFollow))
 	if err != nil {
-		return fmt.Errorf("open with O_PATH: %w", err)
+		return callError("open O_PATH", err)
 	}
 	t.pinned, t.fd = true, fd
 	t.path = append(append(t.path[:0], procFD(fd)...), 0)
@@ -99,7 +99,7 @@ func (t *target) check(wd WD, e errno, existing func(WD) bool) error {
 	case e == eEXIST:
 		return errWatched
 	case e != success:
-		return addError(e)
+		return callError(callAdd, addError(e, t.firstMask()))
 	case !t.firstMask().Has(MaskCreate) && existing(wd):
 		return watchedAs(wd)
 	}
@@ -113,18 +113,20 @@ func (t *target) finish(fd int) error {
 	}
 	wd, e := sysAdd(fd, &t.path[0], t.mask)
 	if e != success {
-		return addError(e)
+		return callError(callAdd, addError(e, t.mask))
 	}
 	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
 		sysRemove(fd, wd)
-		return fmt.Errorf("setting the mask of watch %d reached watch %d", t.wd, wd)
+		return fmt.Errorf("set the mask of wd %d: the inode now has wd %d", t.wd, wd)
 	}
 	return nil
 }
 
-var errWatched = fmt.Errorf("this instance watches the inode already: %w", eEXIST)
+var errWatched = callError(callAdd, fmt.Errorf("the instance already watches this inode: %w", eEXIST))
 
-func watchedAs(wd WD) error { return fmt.Errorf("as watch %d: %w", wd, errWatched) }
+func watchedAs(wd WD) error {
+	return callError(callAdd, fmt.Errorf("the instance already watches this inode as wd %d: %w", wd, eEXIST))
+}
 
 // What a kernel makes of IN_MASK_CREATE (Linux 4.18).
 const (
@@ -178,7 +180,7 @@ func (n *Inotify) takeCensus() (*census, error) {
 		err = n.listsWatches() // existing goes by it
 	}
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return nil, err
+		return nil, needsProc("listing watches", err)
 	}
 	c := &census{listed: err == nil, highest: WD(n.highest.Load())}
 	for _, w := range ws {

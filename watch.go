@@ -6,7 +6,6 @@ package inotify
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -31,6 +30,9 @@ const maxWD WD = math.MaxInt32
 
 // A Watch is one watch of an instance as the kernel lists it in
 // /proc/PID/fdinfo/FD, and what [Inotify.RestoreWatch] needs to make it again.
+//
+// Do not write it with encoding/json, which replaces the bytes of a path that are
+// not UTF-8. The Watch of package checkpoint has a JSON form that keeps them.
 type Watch struct {
 	WD     WD
 	Mask   Mask   // event bits, ExclUnlink and OneShot; the other bits act only while a watch is added
@@ -52,12 +54,30 @@ func (d Device) String() string {
 	return strconv.FormatUint(uint64(d.Major), 10) + ":" + strconv.FormatUint(uint64(d.Minor), 10)
 }
 
+// MarshalText returns [Device.String]'s form.
+func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads [Device.String]'s form; after an error d is as it was.
+func (d *Device) UnmarshalText(text []byte) error {
+	major, minor, _ := strings.Cut(string(text), ":")
+	a, aerr := strconv.ParseUint(major, 10, 32)
+	i, ierr := strconv.ParseUint(minor, 10, 32)
+	if aerr != nil || ierr != nil {
+		return fmt.Errorf(`inotify: invalid device %.40q (want the form "254:0")`, text)
+	}
+	*d = Device{Major: uint32(a), Minor: uint32(i)}
+	return nil
+}
+
 // A Handle is a file handle, as name_to_handle_at(2) returns it. Two watches
 // are on the same inode exactly when their Device, Inode and Handle are equal.
 type Handle struct {
 	Type  int32
 	Bytes string // the raw bytes; a string so that handles compare with ==
 }
+
+// maxHandle is MAX_HANDLE_SZ, the most bytes that a handle has.
+const maxHandle = 128
 
 // String returns the type and the bytes in hexadecimal, as fdinfo has them:
 // "1:91649800afc3be85", or "none" for the zero Handle.
@@ -68,19 +88,46 @@ func (h Handle) String() string {
 	return fmt.Sprintf("%x:%s", h.Type, hex.EncodeToString([]byte(h.Bytes)))
 }
 
+// MarshalText returns [Handle.String]'s form. It fails if the kernel could not
+// have made h: if the type is negative, or the bytes are none or more than 128.
+func (h Handle) MarshalText() ([]byte, error) {
+	if h != (Handle{}) && (h.Type < 0 || h.Bytes == "" || len(h.Bytes) > maxHandle) {
+		return nil, fmt.Errorf("inotify: invalid handle of type %d and %d bytes (want a type from 0 and 1 to %d bytes)", h.Type, len(h.Bytes), maxHandle)
+	}
+	return []byte(h.String()), nil
+}
+
+// UnmarshalText reads what [Handle.MarshalText] writes; after an error h is as it
+// was.
+func (h *Handle) UnmarshalText(text []byte) error {
+	if string(text) == "none" {
+		*h = Handle{}
+		return nil
+	}
+	if kind, digits, found := bytes.Cut(text, []byte(":")); found && len(kind) <= 8 && 0 < len(digits) && len(digits) <= 2*maxHandle {
+		t, terr := strconv.ParseUint(string(kind), 16, 31)
+		raw, rerr := hex.DecodeString(string(digits))
+		if terr == nil && rerr == nil {
+			*h = Handle{Type: int32(t), Bytes: string(raw)}
+			return nil
+		}
+	}
+	return fmt.Errorf(`inotify: invalid handle %.40q (want "none", or the form "1:91649800afc3be85" with up to %d bytes)`, text, maxHandle)
+}
+
 // AddWatch watches what path names, or changes the watch that the instance has
 // on that inode, and returns its number: inotify_add_watch(2). Add [MaskCreate]
 // to fail instead if there is one, [DontFollow] to watch a symbolic link itself.
 //
-// The error is a [*fs.PathError]; it holds a [*LimitError] where the kernel
-// says ENOSPC. AddWatch waits while a restore is under way.
+// The error is a [*fs.PathError] that unwraps to the errno; it holds a [*LimitError]
+// where the kernel says ENOSPC. AddWatch waits while a restore is under way.
 func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	if n.closed.Load() {
 		return NoWD, pathError(path, os.ErrClosed)
 	}
 	p, err := cString(path)
 	if err != nil {
-		return NoWD, pathError(path, err)
+		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", err))
 	}
 	wd, e := NoWD, eINTR
 	n.numbers.RLock()
@@ -96,7 +143,7 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 		}
 	}
 	if e != success {
-		return NoWD, pathError(path, addError(e))
+		return NoWD, pathError(path, addError(e, mask))
 	}
 	n.given(wd)
 	return wd, nil
@@ -107,28 +154,30 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 // /proc/self/fd. f may be open with O_PATH, which lets it be a symbolic link
 // (with O_NOFOLLOW) and announces the opening to no watch. f may be closed
 // afterwards, but the last close of a file that has no name left ends its
-// watch. [DontFollow] has no effect.
+// watch. [DontFollow] has no effect. Without /proc the error is an
+// [*UnsupportedError].
 func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return NoWD, pathError("no file", err)
+		return NoWD, fmt.Errorf("inotify: watch open file: %w", err)
 	}
 	wd := NoWD
 	if cerr := conn.Control(func(fd uintptr) {
 		// With IN_DONT_FOLLOW the kernel would watch the link in /proc.
 		wd, err = n.AddWatch(procFD(int(fd)), mask&^DontFollow)
 	}); cerr != nil {
-		err = fmt.Errorf("it is closed: %w", fs.ErrInvalid) // os.ErrClosed would tell of the Inotify
+		err = fmt.Errorf("the file is closed: %w", fs.ErrInvalid) // os.ErrClosed would tell of the Inotify
 	}
 	if err != nil {
-		return NoWD, fmt.Errorf("watching open file %s: %w", f.Name(), err)
+		return NoWD, fmt.Errorf("watch open file %q: %w", f.Name(), needsProc("watching an open file", err))
 	}
 	return wd, nil
 }
 
 // RemoveWatch removes a watch: inotify_rm_watch(2). The watch's events that are
 // still unread stay, and an [Ignored] event follows them. RemoveWatch does not
-// wait for it.
+// wait for it. If there is no such watch, also because it ended meanwhile, the error
+// matches [ErrNoWatch].
 func (n *Inotify) RemoveWatch(wd WD) error {
 	// Under the queue's lock, so that no IN_IGNORED comes between a restore's
 	// look at the queue and its add.
@@ -142,7 +191,7 @@ func (n *Inotify) RemoveWatch(wd WD) error {
 	case success:
 		return nil
 	case eINVAL:
-		return callError(callRemove, fmt.Errorf("the instance has no watch %d: %w", wd, e))
+		return callError(callRemove, fmt.Errorf("watch %d: %w: %w", wd, ErrNoWatch, e))
 	}
 	return callError(callRemove, fmt.Errorf("watch %d: %w", wd, e))
 }
@@ -151,16 +200,15 @@ func (n *Inotify) RemoveWatch(wd WD) error {
 // kernel lists them in /proc/self/fdinfo (Linux 3.8). Path is empty: the kernel
 // keeps none. It includes watches added by others who hold the instance.
 //
-// Where the kernel lists none (gVisor), the error is an [*UnsupportedError].
+// Where the kernel lists none (gVisor) and without /proc, the error is an
+// [*UnsupportedError].
 func (n *Inotify) Watches() ([]Watch, error) {
 	ws, err := n.watches()
-	if err != nil {
-		return nil, fmt.Errorf("inotify: listing the watches: %w", err)
+	if err == nil && len(ws) == 0 {
+		err = n.listsWatches()
 	}
-	if len(ws) == 0 {
-		if err := n.listsWatches(); err != nil {
-			return nil, fmt.Errorf("inotify: listing the watches: %w", err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("inotify: list watches: %w", needsProc("listing watches", err))
 	}
 	return ws, nil
 }
@@ -230,11 +278,11 @@ func (n *Inotify) listsWatches() error {
 		if honoured, _ := n.honoursCreate(); honoured {
 			return nil // Linux 4.18 or later, which lists them
 		}
-		return fmt.Errorf("none is listed, and whether the kernel lists any could not be tried: %w", err)
+		return fmt.Errorf("none is listed, and the kernel could not be probed for whether it lists any: %w", err)
 	}
 	defer probe.Close()
 	if _, err := probe.AddWatch("/", scratchMask); err != nil {
-		return fmt.Errorf("none is listed, and whether the kernel lists any could not be tried: %w", err)
+		return fmt.Errorf("none is listed, and the kernel could not be probed for whether it lists any: %w", err)
 	}
 	ws, err := probe.watches()
 	if err == nil && len(ws) == 0 {
@@ -251,31 +299,4 @@ func (n *Inotify) given(wd WD) {
 			return
 		}
 	}
-}
-
-// addError explains the errno of inotify_add_watch.
-func addError(e errno) error {
-	if errors.Is(e, eNOSPC) {
-		return &LimitError{
-			What: "inotify watches",
-			Limits: []Limit{
-				sysctl("fs.inotify.max_user_watches"),
-				sysctl("user.max_inotify_watches"),
-			},
-			Err: e,
-		}
-	}
-	return e
-}
-
-// sysctl reads a kernel setting, which has only letters, digits, '_' and '.'.
-func sysctl(name string) Limit {
-	l := Limit{Name: name, Value: -1}
-	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
-	if err == nil {
-		if v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			l.Value = v
-		}
-	}
-	return l
 }

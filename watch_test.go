@@ -6,7 +6,9 @@
 package inotify_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,20 +19,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// wantPathError checks the type and the contents of an error about a path.
+// wantPathError checks the type and the contents of an error about a path: of an
+// AddWatch, or of a RestoreWatch.
 func wantPathError(t *testing.T, err error, path string, errno error) {
 	t.Helper()
+	wantError(t, err, errno)
+	var restore *inotify.RestoreError
 	var pe *fs.PathError
-	if !errors.As(err, &pe) {
-		t.Errorf("error %v (%T), want a PathError", err, err)
-		return
-	}
-	if pe.Op != "inotify_add_watch" || pe.Path != path {
+	switch {
+	case errors.As(err, &restore):
+		if restore.Watch.Path != path || restore.Done != 0 {
+			t.Errorf("error %q is for %q after %d watches, want %q", err, restore.Watch.Path, restore.Done, path)
+		}
+	case !errors.As(err, &pe):
+		t.Errorf("error %v (%T), want a PathError or a RestoreError", err, err)
+	case pe.Op != "inotify_add_watch" || pe.Path != path:
 		t.Errorf("error %q names %q and %q, want inotify_add_watch and %q", err, pe.Op, pe.Path, path)
 	}
-	wantError(t, err, errno)
 }
 
 // badPaths are paths that cannot be watched, with a mask and the errno.
@@ -88,6 +96,79 @@ func TestAddWatchBadPath(t *testing.T) {
 			t.Error("the empty mask was accepted")
 		}
 	})
+}
+
+// What the kernel refuses a mask for is told, beside its errno.
+func TestAddWatchExplains(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	for _, test := range []struct {
+		path  string
+		mask  inotify.Mask
+		errno unix.Errno
+		says  string
+	}{
+		{path, inotify.Open | inotify.MaskCreate, unix.EEXIST, "already watches this inode"},
+		{path, 0, unix.EINVAL, "mask is empty"},
+		{path, inotify.Open | 0x1000, unix.EINVAL, "mask has 0x1000"},
+		{path, 0x08000000, unix.EINVAL, "mask has 0x8000000"},
+		{path, inotify.Open | inotify.MaskAdd | inotify.MaskCreate, unix.EINVAL, "both IN_MASK_ADD and IN_MASK_CREATE"},
+		{"a\x00b", inotify.Open, unix.EINVAL, "NUL byte"},
+		{path + "/x", inotify.Open, unix.ENOTDIR, ": not a directory"},
+	} {
+		got, err := n.AddWatch(test.path, test.mask)
+		if err == nil && test.errno != unix.ENOTDIR && (!hasMaskCreate(t) || test.mask&0x08001000 != 0) {
+			t.Logf("this kernel takes the mask %v", test.mask)
+			continue
+		}
+		wantPathError(t, err, test.path, test.errno)
+		if got != inotify.NoWD || err == nil || !strings.Contains(err.Error(), test.says) || !strings.HasSuffix(err.Error(), test.errno.Error()) {
+			t.Errorf("watch %d, error %v, want one that says %q and then the errno", got, err, test.says)
+		}
+	}
+	if err := n.RemoveWatch(wd); err != nil {
+		t.Fatal(err)
+	}
+	needIoctl(t)
+	var call *os.SyscallError
+	err := n.RestoreWatch(t.Context(), 7, path, inotify.Open|0x1000)
+	if wantError(t, err, unix.EINVAL); !errors.As(err, &call) || call.Syscall != "inotify_add_watch" || !strings.Contains(err.Error(), "mask has 0x1000") {
+		t.Errorf("restored with unknown bits: error %v", err)
+	}
+}
+
+// Without /proc what needs it says so, and is not taken for a file that is missing.
+func TestWithoutProc(t *testing.T) {
+	f, err := os.Open(files(t, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := newInotify(t)
+	kerneltest.OwnMounts(t)
+	kerneltest.Mount(t, "none", "/proc", "tmpfs", 0, "")
+	needsProc := func(err error) {
+		t.Helper()
+		var unsupported *inotify.UnsupportedError
+		if !errors.As(err, &unsupported) || !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/proc") {
+			t.Errorf("error %v (%T), want an UnsupportedError that names /proc", err, err)
+		}
+	}
+	_, err = n.AddWatchFile(f, inotify.Attrib)
+	if needsProc(err); err != nil && !strings.Contains(err.Error(), f.Name()) {
+		t.Errorf("error %v does not name %s", err, f.Name())
+	}
+	_, err = n.Watches()
+	needsProc(err)
+	_, err = n.AddWatch(f.Name()+".missing", inotify.Attrib)
+	wantPathError(t, err, f.Name()+".missing", fs.ErrNotExist)
+	add(t, n, f.Name(), inotify.Attrib)
+	withoutIoctl(t)
+	err = n.RestoreWatch(t.Context(), 40, filepath.Dir(f.Name()), inotify.Attrib)
+	if needsProc(err); !errors.As(err, new(*inotify.RestoreError)) {
+		t.Errorf("error %v (%T), want a RestoreError", err, err)
+	}
 }
 
 func TestAddWatchGoesByInode(t *testing.T) {
@@ -219,9 +300,40 @@ func TestRemoveWatch(t *testing.T) {
 	for _, unknown := range []inotify.WD{wd, 0, -1, 99} {
 		err := n.RemoveWatch(unknown)
 		var se *os.SyscallError
-		if !errors.As(err, &se) || se.Syscall != "inotify_rm_watch" || !errors.Is(err, unix.EINVAL) {
-			t.Errorf("removing %d: error %v, want EINVAL of inotify_rm_watch", unknown, err)
+		if !errors.As(err, &se) || se.Syscall != "inotify_rm_watch" || !errors.Is(err, unix.EINVAL) || !errors.Is(err, inotify.ErrNoWatch) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("watch %d: ", unknown)) {
+			t.Errorf("removing %d: error %v, want ErrNoWatch and EINVAL of inotify_rm_watch", unknown, err)
 		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.RemoveWatch(wd); !errors.Is(err, os.ErrClosed) || errors.Is(err, inotify.ErrNoWatch) {
+		t.Errorf("after Close: error %v", err)
+	}
+}
+
+// A watch that ended with what it watched is gone, and so says the error.
+func TestRemoveWatchThatEnded(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.DeleteSelf)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, n.RemoveWatch(wd), inotify.ErrNoWatch)
+	failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
+	if err := n.RemoveWatch(wd); !errors.Is(err, unix.EPERM) || errors.Is(err, inotify.ErrNoWatch) {
+		t.Errorf("where the kernel forbids it: error %v", err)
+	}
+}
+
+func TestRemoveWatchKeepsOrder(t *testing.T) {
+	n := newInotify(t)
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd)); err != nil {
+		t.Fatal(err)
 	}
 	// The former life's event comes before its end.
 	wantEvents(t, pending(t, n),
@@ -319,7 +431,7 @@ func TestWatchesWhereThatCannotBeTried(t *testing.T) {
 	path := files(t, 1)[0]
 	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
 	ws, err := n.Watches()
-	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
 		t.Errorf("watches %v, error %v", ws, err)
 	}
 	add(t, n, path, inotify.Attrib)
@@ -349,7 +461,7 @@ func TestWatchesWithoutAnotherInstance(t *testing.T) {
 		n := newInotify(t)
 		withoutInstances(t)
 		ws, err := n.Watches()
-		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be tried") {
+		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
 			t.Errorf("watches %v, error %v", ws, err)
 		}
 	})
@@ -372,14 +484,110 @@ func TestWatchesWhereNoneAreListed(t *testing.T) {
 	}
 }
 
-func TestDeviceAndHandleStrings(t *testing.T) {
-	if got := (inotify.Device{Major: 254, Minor: 3}).String(); got != "254:3" {
-		t.Errorf("device %q", got)
+func TestDeviceText(t *testing.T) {
+	for _, test := range []struct {
+		device inotify.Device
+		text   string
+	}{
+		{inotify.Device{}, "0:0"},
+		{inotify.Device{Major: 254, Minor: 3}, "254:3"},
+		{inotify.Device{Major: 1<<32 - 1, Minor: 1<<32 - 1}, "4294967295:4294967295"},
+	} {
+		if got := test.device.String(); got != test.text {
+			t.Errorf("device %q, want %q", got, test.text)
+		}
+		wantSameText(t, test.device, test.text)
 	}
-	if got := (inotify.Handle{Type: 0x81, Bytes: "\x01\xff"}).String(); got != "81:01ff" {
-		t.Errorf("handle %q", got)
+	for _, text := range []string{
+		"", ":", "254", "254:", ":3", "254:3:", "254:3:1", "-1:0", "+1:0", " 1:0", "1:0\n", "fe:0", "0x1:0", "1_0:0", "4294967296:0", "0:4294967296",
+		strings.Repeat("0", 1000) + ":x",
+	} {
+		before := inotify.Device{Major: 254, Minor: 3}
+		d := before
+		if err := d.UnmarshalText([]byte(text)); d != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "254:0") {
+			t.Errorf("%q is read as %v, error %v; want one that shows the form", text, d, err)
+		}
 	}
-	if got := (inotify.Handle{}).String(); got != "none" {
-		t.Errorf("no handle %q", got)
+}
+
+func TestHandleText(t *testing.T) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, test := range []struct {
+		handle inotify.Handle
+		text   string
+	}{
+		{inotify.Handle{}, "none"},
+		{inotify.Handle{Type: 1, Bytes: "\x91\x64\x98\x00\xaf\xc3\xbe\x85"}, "1:91649800afc3be85"},
+		{inotify.Handle{Type: 0x81, Bytes: "\x01\xff"}, "81:01ff"},
+		{inotify.Handle{Bytes: "\x00"}, "0:00"},
+		{inotify.Handle{Type: 1<<31 - 1, Bytes: string(every[:128])}, "7fffffff:" + fmt.Sprintf("%x", every[:128])},
+		{inotify.Handle{Type: 2, Bytes: string(every[128:])}, "2:" + fmt.Sprintf("%x", every[128:])},
+	} {
+		if got := test.handle.String(); got != test.text {
+			t.Errorf("handle %q, want %q", got, test.text)
+		}
+		wantSameText(t, test.handle, test.text)
+	}
+	for _, text := range []string{
+		"", ":", "1", "1:", ":00", "0:", "1:0", "1:000", "1:0g", "1:00:00", "1:00 ", " 1:00", "-1:00", "+1:00", "80000000:00", "0x1:00", "none:", "None",
+		"1:" + strings.Repeat("00", 129), "1:" + strings.Repeat("00", 1<<20), strings.Repeat("1", 1<<20) + ":00",
+	} {
+		before := inotify.Handle{Type: 1, Bytes: "x"}
+		h := before
+		if err := h.UnmarshalText([]byte(text)); h != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "1:91649800afc3be85") {
+			t.Errorf("%.40q is read as %v, error %v; want one that shows the form", text, h, err)
+		}
+	}
+	// What could not be read back is not written.
+	for _, handle := range []inotify.Handle{{Type: 1}, {Type: -1, Bytes: "x"}, {Type: 1, Bytes: strings.Repeat("x", 129)}} {
+		if text, err := handle.MarshalText(); text != nil || err == nil {
+			t.Errorf("%v is written as %q, %v", handle, text, err)
+		}
+	}
+}
+
+// wantSameText writes v in JSON and reads it back.
+func wantSameText[T comparable](t *testing.T, v T, text string) {
+	t.Helper()
+	written, err := json.Marshal(map[string]T{"v": v})
+	if want := `{"v":"` + text + `"}`; err != nil || string(written) != want {
+		t.Errorf("written as %s, %v; want %s", written, err, want)
+	}
+	read := map[string]T{}
+	if err := json.Unmarshal(written, &read); err != nil || read["v"] != v {
+		t.Errorf("%v is read back as %v, %v", v, read["v"], err)
+	}
+}
+
+// Each handle and device that the kernel lists is carried by its text.
+func TestListedWatchesAsText(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	paths := append(files(t, 1), t.TempDir(), "/", "/proc", "/sys", "/dev")
+	for _, path := range paths {
+		if _, err := n.AddWatch(path, inotify.DeleteSelf); err != nil {
+			t.Log("not tried: ", err)
+		}
+	}
+	for _, w := range watches(t, n) {
+		var h inotify.Handle
+		text, err := w.Handle.MarshalText()
+		if err == nil {
+			err = h.UnmarshalText(text)
+		}
+		if err != nil || h != w.Handle {
+			t.Errorf("%v is written as %q and read as %v, %v", w.Handle, text, h, err)
+		}
+		var d inotify.Device
+		text, err = w.Device.MarshalText()
+		if err == nil {
+			err = d.UnmarshalText(text)
+		}
+		if err != nil || d != w.Device {
+			t.Errorf("%v is written as %q and read as %v, %v", w.Device, text, d, err)
+		}
 	}
 }

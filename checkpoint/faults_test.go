@@ -257,8 +257,8 @@ func (r *rig) take(opts []checkpoint.TakeOption) (*checkpoint.Snapshot, error) {
 
 // What an error or a gap says may be left behind, by the instance's own methods.
 const (
-	watchLeft   = "could not be removed again"
-	ignoredLeft = "of a watch that was removed again may follow"
+	watchLeft   = "leaked watch"
+	ignoredLeft = "of a rolled-back watch may be read"
 
 	nonblockLeft = "left with O_NONBLOCK"
 )

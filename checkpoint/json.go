@@ -9,14 +9,12 @@ import (
 	"cmp"
 	"encoding"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -82,19 +80,20 @@ func (s *Snapshot) UnmarshalJSON(text []byte) error {
 }
 
 // The JSON form as it is written. A string that is not UTF-8, which JSON cannot
-// hold, stands as its bytes in another member.
+// hold, stands as its bytes in another member. omitzero is not used: encoding/json
+// ignores it before Go 1.24.
 
 type snapshotForm struct {
 	Version      int         `json:"version"`
-	BootID       string      `json:"boot_id,omitzero"`
+	BootID       string      `json:"boot_id,omitempty"`
 	FD           int         `json:"fd"`
 	Flags        Flags       `json:"flags"`
-	NextWD       inotify.WD  `json:"next_wd,omitzero"`
-	Owner        ownerForm   `json:"owner,omitzero"`
-	Signal       int         `json:"signal,omitzero"`
+	NextWD       inotify.WD  `json:"next_wd,omitempty"`
+	Owner        *ownerForm  `json:"owner,omitempty"`
+	Signal       int         `json:"signal,omitempty"`
 	Watches      []watchForm `json:"watches"`
 	Pending      []eventForm `json:"pending,omitempty"`
-	PendingBytes int         `json:"pending_bytes,omitzero"`
+	PendingBytes int         `json:"pending_bytes,omitempty"`
 	NotLearned   []gapForm   `json:"not_learned,omitempty"`
 	Effects      []string    `json:"effects,omitempty"`
 }
@@ -102,31 +101,31 @@ type snapshotForm struct {
 type ownerForm struct {
 	Kind OwnerKind `json:"kind"`
 	ID   int       `json:"id"`
-	Self bool      `json:"self,omitzero"`
+	Self bool      `json:"self,omitempty"`
 }
 
 type watchForm struct {
 	WD        inotify.WD   `json:"wd"`
 	Mask      inotify.Mask `json:"mask"`
-	Path      string       `json:"path,omitzero"`
+	Path      string       `json:"path,omitempty"`
 	PathBytes []byte       `json:"path_bytes,omitempty"`
-	Type      FileType     `json:"type,omitzero"`
-	Device    string       `json:"device,omitzero"`
-	Inode     uint64       `json:"inode,omitzero"`
-	Handle    string       `json:"handle,omitzero"`
+	Type      FileType     `json:"type,omitempty"`
+	Device    string       `json:"device,omitempty"`
+	Inode     uint64       `json:"inode,omitempty"`
+	Handle    string       `json:"handle,omitempty"`
 }
 
 type eventForm struct {
 	WD        inotify.WD   `json:"wd"`
 	Mask      inotify.Mask `json:"mask"`
-	Cookie    uint32       `json:"cookie,omitzero"`
-	Name      string       `json:"name,omitzero"`
+	Cookie    uint32       `json:"cookie,omitempty"`
+	Name      string       `json:"name,omitempty"`
 	NameBytes []byte       `json:"name_bytes,omitempty"`
 }
 
 type gapForm struct {
 	What string     `json:"what"`
-	WD   inotify.WD `json:"wd,omitzero"`
+	WD   inotify.WD `json:"wd,omitempty"`
 	Why  string     `json:"why"`
 }
 
@@ -137,24 +136,21 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	}
 	f := &snapshotForm{
 		Version: Version, BootID: s.BootID, FD: s.FD, Flags: s.Flags, NextWD: s.NextWD,
-		Owner: ownerForm(s.Owner), Signal: s.Signal, Watches: []watchForm{},
-		PendingBytes: s.PendingBytes, Effects: s.Effects,
+		Signal: s.Signal, Watches: []watchForm{}, PendingBytes: s.PendingBytes, Effects: s.Effects,
+	}
+	if s.Owner != (Owner{}) {
+		owner := ownerForm(s.Owner)
+		f.Owner = &owner
 	}
 	for _, w := range ascending(s.Watches) {
-		wf := watchForm{WD: w.WD, Mask: w.Mask, Type: w.Type, Inode: w.Inode}
-		wf.Path, wf.PathBytes = split(w.Path)
-		if w.Device != (inotify.Device{}) || w.Inode != 0 {
-			wf.Device = w.Device.String()
-		}
-		if w.Handle != (inotify.Handle{}) {
-			wf.Handle = w.Handle.String()
+		wf, err := newWatchForm(&w)
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint: watch %d: %w", w.WD, err)
 		}
 		f.Watches = append(f.Watches, wf)
 	}
 	for _, ev := range s.Pending {
-		ef := eventForm{WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie}
-		ef.Name, ef.NameBytes = split(ev.Name)
-		f.Pending = append(f.Pending, ef)
+		f.Pending = append(f.Pending, newEventForm(ev))
 	}
 	for _, g := range s.NotLearned {
 		f.NotLearned = append(f.NotLearned, gapForm(g))
@@ -170,26 +166,27 @@ func split(s string) (string, []byte) {
 	return "", []byte(s)
 }
 
-// parseDevice reads the form that [inotify.Device.String] writes.
-func parseDevice(s string) (d inotify.Device, err error) {
-	major, minor, _ := strings.Cut(s, ":")
-	a, aerr := strconv.ParseUint(major, 10, 12)
-	i, ierr := strconv.ParseUint(minor, 10, 20)
-	if aerr != nil || ierr != nil {
-		return d, fmt.Errorf(`device %.40q is not of the form "254:0"`, s)
+func newWatchForm(w *Watch) (watchForm, error) {
+	f := watchForm{WD: w.WD, Mask: w.Mask, Type: w.Type, Inode: w.Inode}
+	if w.Type != UnknownType && !w.Type.known() {
+		return f, fmt.Errorf("unknown type %.40q", w.Type)
 	}
-	return inotify.Device{Major: uint32(a), Minor: uint32(i)}, nil
+	f.Path, f.PathBytes = split(w.Path)
+	if w.Device != (inotify.Device{}) || w.Inode != 0 {
+		f.Device = w.Device.String()
+	}
+	if w.Handle == (inotify.Handle{}) {
+		return f, nil
+	}
+	handle, err := w.Handle.MarshalText()
+	f.Handle = string(handle)
+	return f, err
 }
 
-// parseHandle reads the form that [inotify.Handle.String] writes.
-func parseHandle(s string) (h inotify.Handle, err error) {
-	kind, digits, _ := strings.Cut(s, ":")
-	t, terr := strconv.ParseUint(kind, 16, 31)
-	raw, rerr := hex.DecodeString(digits)
-	if terr != nil || rerr != nil || len(raw) == 0 {
-		return h, fmt.Errorf(`handle %.40q is not of the form "1:91649800afc3be85"`, s)
-	}
-	return inotify.Handle{Type: int32(t), Bytes: string(raw)}, nil
+func newEventForm(ev inotify.Event) eventForm {
+	f := eventForm{WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie}
+	f.Name, f.NameBytes = split(ev.Name)
+	return f
 }
 
 // An input remembers how reading failed. It reads as much as there is room for:
@@ -284,9 +281,9 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	case "signal":
 		s.Signal, err = d.int(32)
 	case "watches":
-		s.Watches, err = elements(d, d.watch)
+		s.Watches, err = elements(d, d.validWatch)
 	case "pending":
-		s.Pending, err = elements(d, d.event)
+		s.Pending, err = elements(d, d.validEvent)
 	case "pending_bytes":
 		s.PendingBytes, err = d.int(strconv.IntSize)
 	case "not_learned":
@@ -363,15 +360,20 @@ func (d *decoder) watch() (w Watch, err error) {
 		case "type":
 			w.Type, err = d.fileType()
 		case "device":
-			w.Device, err = parsed(d, parseDevice)
+			err = d.unmarshal(&w.Device)
 		case "inode":
 			w.Inode, err = d.uint(64)
 		case "handle":
-			w.Handle, err = parsed(d, parseHandle)
+			err = d.unmarshal(&w.Handle)
 		}
 		return err
 	})
-	if err == nil {
+	return w, err
+}
+
+// validWatch reads a watch of a snapshot.
+func (d *decoder) validWatch() (w Watch, err error) {
+	if w, err = d.watch(); err == nil {
 		err = w.validate()
 	}
 	return w, err
@@ -395,7 +397,12 @@ func (d *decoder) event() (ev inotify.Event, err error) {
 		}
 		return err
 	})
-	if err == nil {
+	return ev, err
+}
+
+// validEvent reads a pending event of a snapshot.
+func (d *decoder) validEvent() (ev inotify.Event, err error) {
+	if ev, err = d.event(); err == nil {
 		err = validateEvent(ev)
 	}
 	return ev, err
@@ -637,12 +644,15 @@ func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
 // fileType reads a type, and keeps no memory for it.
 func (d *decoder) fileType() (FileType, error) {
 	s, err := d.text()
+	if err != nil || s == "" {
+		return UnknownType, err
+	}
 	for _, t := range fileTypes {
 		if string(t) == s {
-			return t, err
+			return t, nil
 		}
 	}
-	return FileType(s), err // which Validate refuses
+	return UnknownType, fmt.Errorf("unknown type %.40q", s)
 }
 
 // parsed reads a string of some form.

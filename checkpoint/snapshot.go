@@ -49,9 +49,7 @@ type Snapshot struct {
 	Watches []Watch
 
 	// Pending are the events that were not read yet, taken by WithDrain; the
-	// instance has them no more. JSON: "pending", an array of objects of "wd",
-	// "mask", "cookie" and "name", or "name_bytes" in base64 for a name that is
-	// not UTF-8.
+	// instance has them no more. JSON: "pending", an array of objects; see Event.
 	Pending []inotify.Event
 
 	// PendingBytes is how many bytes of events were pending, also if they were
@@ -70,10 +68,12 @@ type Snapshot struct {
 // A Watch is one watch of a snapshot. Path is as the process saw it: from its
 // root directory, in its mount namespace; empty if not learned.
 //
-// In JSON: "wd", a number; "mask", a string such as "IN_CREATE|IN_DELETE"; "path",
-// a string, or "path_bytes" in base64 if it is not UTF-8; "type", a string;
-// "device", as "major:minor"; "inode", a number of up to 64 bits; "handle", as
-// "type:bytes", both hexadecimal.
+// Its JSON form loses nothing, so that it also is the one for an [inotify.Watch] of
+// a program's own: Watch{Watch: w}. It is an object of "wd", a number; "mask", a
+// string such as "IN_CREATE|IN_DELETE"; "path", a string, or "path_bytes" in base64
+// if it is not UTF-8; "type", a string; "device", as "major:minor"; "inode", a
+// number of up to 64 bits; "handle", as "type:bytes", both hexadecimal. Members but
+// wd and mask are left out if they are zero.
 type Watch struct {
 	inotify.Watch
 	Type FileType

@@ -160,7 +160,7 @@ func salvage(s *checkpoint.Snapshot, text []byte, err error, stderr io.Writer) e
 func eventLines(events []inotify.Event) []byte {
 	var b bytes.Buffer
 	for _, ev := range events {
-		writeObject(&b, newEventObject(ev))
+		writeObject(&b, checkpoint.Event(ev))
 	}
 	return b.Bytes()
 }

@@ -236,7 +236,7 @@ func watchTable(i listed) *table {
 
 // maskText is shorter than Mask.String for the many watches on everything.
 func maskText(m inotify.Mask) string {
-	if !m.Has(inotify.AllEvents) {
+	if !m.HasAll(inotify.AllEvents) {
 		return m.String()
 	}
 	text := "IN_ALL_EVENTS"
@@ -295,11 +295,11 @@ func (l *lister) users() (uids []int) {
 // The lines of -json: an object for each instance, and then one for each user.
 
 type instanceObject struct {
-	Processes  []processObject `json:"processes"`
-	Shared     *bool           `json:"shared"`  // null if it cannot be told
-	Watches    *int            `json:"watches"` // null if not known
-	WatchList  []listObject    `json:"watchList,omitempty"`
-	NotLearned []string        `json:"notLearned,omitempty"`
+	Processes  []processObject    `json:"processes"`
+	Shared     *bool              `json:"shared"`  // null if it cannot be told
+	Watches    *int               `json:"watches"` // null if not known
+	WatchList  []checkpoint.Watch `json:"watchList,omitempty"`
+	NotLearned []string           `json:"notLearned,omitempty"`
 }
 
 type processObject struct {
@@ -307,13 +307,6 @@ type processObject struct {
 	Command      string `json:"command"`
 	CommandBytes []byte `json:"commandBytes,omitempty"`
 	FDs          []int  `json:"fds"`
-}
-
-type listObject struct {
-	WD        inotify.WD   `json:"wd"`
-	Mask      inotify.Mask `json:"mask"`
-	Path      string       `json:"path"` // "" if not learned
-	PathBytes []byte       `json:"pathBytes,omitempty"`
 }
 
 type userObject struct {
@@ -347,16 +340,13 @@ func (l *lister) printObjects(w io.Writer, c *census) error {
 }
 
 func (l *lister) object(i listed) instanceObject {
-	o := instanceObject{Watches: known(i.Watches), NotLearned: summary(i.gaps)}
+	o := instanceObject{Watches: known(i.Watches), WatchList: i.watches, NotLearned: summary(i.gaps)}
 	if shared := len(i.Descriptors) > 1; i.Ungrouped == nil {
 		o.Shared = &shared
 	}
 	for _, h := range holdings(i.Instance) {
 		name := l.commands[h.pid]
 		o.Processes = append(o.Processes, processObject{PID: h.pid, Command: name, CommandBytes: invalid(name), FDs: h.fds})
-	}
-	for _, w := range i.watches {
-		o.WatchList = append(o.WatchList, listObject{WD: w.WD, Mask: w.Mask, Path: w.Path, PathBytes: invalid(w.Path)})
 	}
 	return o
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
 )
 
 // lines returns the lines of a text, their blanks made one.
@@ -80,19 +82,29 @@ func TestLsOfAll(t *testing.T) {
 func TestLsJSON(t *testing.T) {
 	needsList(t)
 	needsKcmp(t)
-	ws := watchesOn(t, 1, 7)
-	f := instance(t, ws...)
+	n := library(t, watchesOn(t, 1, 7)...)
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
 	one := hold(t, []*os.File{f}, "dup=3:9", "comm=<one>")
 	two := hold(t, []*os.File{f}, "comm=\xff\n")
-	f.Close()
+	var ws []checkpoint.Watch
+	have, err := n.Watches()
+	for _, w := range have {
+		ws = append(ws, checkpoint.Watch{Watch: w})
+	}
+	list, jerr := json.Marshal(ws)
+	if err := errors.Join(err, jerr, f.Close(), n.Close()); err != nil {
+		t.Fatal(err)
+	}
 	code, stdout, stderr := call("ls", "-json", "-w", "-paths", "none", one.arg())
 	if code != 0 || strings.Contains(stderr, "\n") && !strings.HasPrefix(stderr, "inotifyctl: processes that could not be read") {
 		t.Fatalf("exit code %d and %q", code, stderr)
 	}
 	first, rest, _ := strings.Cut(stdout, "\n")
 	wantText(t, first, fmt.Sprintf(`{"processes":[{"pid":%d,"command":"<one>","fds":[3,9]},{"pid":%d,"command":"\ufffd\n","commandBytes":"/wo=","fds":[3]}],`+
-		`"shared":true,"watches":2,"watchList":[{"wd":1,"mask":"IN_CREATE|IN_DELETE","path":""},{"wd":7,"mask":"IN_CREATE|IN_DELETE","path":""}],`+
-		`"notLearned":["path: not asked for"]}`, one.pid, two.pid))
+		`"shared":true,"watches":2,"watchList":%s,"notLearned":["path: not asked for"]}`, one.pid, two.pid, list))
 	var user map[string]any
 	if err := json.Unmarshal([]byte(rest), &user); err != nil || strings.Count(rest, "\n") != 1 {
 		t.Fatalf("%q: %v", rest, err)

@@ -218,8 +218,10 @@ func hint(err error) string {
 			return fmt.Sprintf("run it with -max-steps %d", cycle.Steps)
 		}
 		return ""
-	case errors.Is(err, errors.ErrUnsupported):
-		return "this system has no inotify: run it on Linux"
+	case errors.As(err, new(*inotify.UnsupportedError)):
+		return "" // it says what is needed
+	case !onPath(err):
+		return hintOnCall(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return "give a path that exists"
 	case errors.Is(err, fs.ErrPermission):
@@ -230,6 +232,38 @@ func hint(err error) string {
 		return "give a directory, or leave out IN_ONLYDIR"
 	case errors.Is(err, syscall.EINVAL):
 		return "give another -mask"
+	}
+	return ""
+}
+
+// onPath reports whether an error is about a path that the user gave, or about the
+// mask for it.
+func onPath(err error) bool {
+	var call *os.SyscallError
+	var path *fs.PathError
+	restore := errors.As(err, new(*inotify.RestoreError))
+	switch {
+	case errors.As(err, &call):
+		switch call.Syscall {
+		case "inotify_add_watch", "open O_PATH", "stat":
+			return restore
+		}
+		return false
+	case errors.As(err, &path):
+		return path.Op == "inotify_add_watch" || !strings.HasPrefix(path.Path+"/", "/proc/")
+	}
+	return restore
+}
+
+// hintOnCall returns the hint for an error that is not about a path.
+func hintOnCall(err error) string {
+	var call *os.SyscallError
+	isInit := errors.As(err, &call) && call.Syscall == "inotify_init1"
+	switch {
+	case errors.Is(err, errors.ErrUnsupported) && (isInit || call == nil):
+		return "this system has no inotify: run it on Linux"
+	case errors.Is(err, fs.ErrPermission) && isInit:
+		return "a seccomp profile or a security module forbids inotify here"
 	}
 	return ""
 }

@@ -10,11 +10,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestMisuse(t *testing.T) {
@@ -127,24 +131,60 @@ func TestFailures(t *testing.T) {
 }
 
 func TestAdvice(t *testing.T) {
+	restore := func(err error) error {
+		return &inotify.RestoreError{Watch: inotify.Watch{WD: 7, Path: "/proc"}, Err: err}
+	}
 	limit := &inotify.LimitError{What: "inotify watches", Limits: []inotify.Limit{{Name: "fs.inotify.max_user_watches", Value: 3}}, Err: syscall.ENOSPC}
 	for _, tt := range []struct {
 		name string
 		err  error
 		want string // what follows the error's text
 	}{
-		{"limit", &fs.PathError{Op: "add", Path: "/", Err: limit}, ""},
+		{"limit", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: limit}, ""},
 		{"no inotify", errors.ErrUnsupported, "; this system has no inotify: run it on Linux"},
-		{"permission", &fs.PathError{Op: "add", Path: "/", Err: syscall.EACCES}, "; make sure that you may read the path"},
-		{"watched", &fs.PathError{Op: "add", Path: "/", Err: syscall.EEXIST}, "; give each inode once, or leave out IN_MASK_CREATE"},
+		{"permission", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: syscall.EACCES}, "; make sure that you may read the path"},
+		{"watched", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: syscall.EEXIST}, "; give each inode once, or leave out IN_MASK_CREATE"},
 		{"too far", &inotify.CycleError{WD: 100, Next: 1, Steps: 99, Limit: 9, Err: errors.ErrUnsupported}, "; run it with -max-steps 99"},
 		{"climb failed", &inotify.CycleError{WD: 100, Next: 5, Done: 4, Steps: 99, Limit: 1000, Err: limit}, ""},
 		{"other", io.ErrClosedPipe, ""},
+		{"no inotify in this kernel", os.NewSyscallError("inotify_init1", syscall.ENOSYS), "; this system has no inotify: run it on Linux"},
+		{"no other call", os.NewSyscallError("kcmp", syscall.ENOSYS), ""},
+		{"what is needed is told", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
+		{"no such process", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.ENOENT}, ""},
+		{"process not readable", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.EACCES}, ""},
+		{"no such file", &fs.PathError{Op: "open", Path: "/tmp/snapshot", Err: syscall.ENOENT}, "; give a path that exists"},
+		{"restore, no such path", restore(os.NewSyscallError("inotify_add_watch", syscall.ENOENT)), "; give a path that exists"},
+		{"restore, forbidden ioctl", restore(os.NewSyscallError("ioctl FIONREAD", syscall.EPERM)), ""},
+		{"restore, bad mask", restore(syscall.EINVAL), "; give another -mask"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantText(t, advise(tt.err), tt.err.Error()+tt.want)
 		})
 	}
+}
+
+// Where the kernel refuses, and where /proc is missing, nothing is said of paths.
+func TestAdviceOnWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	try := func(t *testing.T, want string, args ...string) {
+		t.Helper()
+		code, _, stderr := call(args...)
+		if wantFailure(t, code, stderr, want); strings.Contains(stderr, "path") || strings.Contains(stderr, "run it") {
+			t.Errorf("%q gives advice that does not help", stderr)
+		}
+	}
+	t.Run("inotify_init1", func(t *testing.T) {
+		kerneltest.FailCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EPERM)
+		try(t, "seccomp", "watch", "-n", "0", dir)
+	})
+	t.Run("proc", func(t *testing.T) {
+		kerneltest.OwnMounts(t)
+		for _, setNextWD := range []uint32{0x40044900, 0x80044900} { // as the processor has it
+			kerneltest.FailCalls(t, unix.SYS_IOCTL, 1, setNextWD, false, unix.ENOTTY)
+		}
+		kerneltest.Mount(t, "none", "/proc", "tmpfs", 0, "")
+		try(t, "/proc, which is not mounted", "watch", "-n", "0", "-wd", "9", dir)
+	})
 }
 
 func TestOneLine(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
 )
 
 // How a watch got its number.
@@ -54,8 +55,8 @@ func (p *printer) watch(w added) error {
 	}
 	if p.json {
 		return p.object(watchObject{
-			WD: w.wd, Path: w.path, PathBytes: invalid(w.path), Mask: w.mask,
-			How: w.how, Steps: w.steps, Seconds: w.elapsed.Seconds(),
+			Watch: checkpoint.Watch{Watch: inotify.Watch{WD: w.wd, Mask: w.mask, Path: w.path}},
+			How:   w.how, Steps: w.steps, Seconds: w.elapsed.Seconds(),
 		})
 	}
 	how := w.how
@@ -71,7 +72,7 @@ func (p *printer) event(ev inotify.Event) error {
 		delete(p.paths, ev.WD)
 	}
 	if p.json {
-		return p.object(newEventObject(ev))
+		return p.object(checkpoint.Event(ev))
 	}
 	if ev.Mask.Has(inotify.QOverflow) {
 		return p.line(fmt.Sprintf("%d %v: the queue was full and events were lost: look at the watched paths again (rescan)", ev.WD, ev.Mask))
@@ -136,32 +137,13 @@ func escape(text []byte) []byte {
 	return b
 }
 
-// The lines of -json. A string that is not valid UTF-8, which JSON cannot hold,
-// has its bytes beside it in base64.
-
+// A watchObject is a line of -json for a watch. That for an event is a
+// checkpoint.Event.
 type watchObject struct {
-	WD        inotify.WD   `json:"wd"`
-	Path      string       `json:"path"`
-	PathBytes []byte       `json:"pathBytes,omitempty"`
-	Mask      inotify.Mask `json:"mask"`
-	How       string       `json:"how"`
-	Steps     int64        `json:"steps"`
-	Seconds   float64      `json:"seconds"`
-}
-
-type eventObject struct {
-	WD        inotify.WD   `json:"wd"`
-	Mask      inotify.Mask `json:"mask"`
-	Cookie    uint32       `json:"cookie"`
-	Name      string       `json:"name"`
-	NameBytes []byte       `json:"nameBytes,omitempty"`
-}
-
-func newEventObject(ev inotify.Event) eventObject {
-	return eventObject{
-		WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie,
-		Name: ev.Name, NameBytes: invalid(ev.Name),
-	}
+	Watch   checkpoint.Watch `json:"watch"`
+	How     string           `json:"how"`
+	Steps   int64            `json:"steps"`
+	Seconds float64          `json:"seconds"`
 }
 
 // invalid returns s's bytes if it is not valid UTF-8.
