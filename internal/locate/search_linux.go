@@ -70,7 +70,6 @@ func (l *locator) search(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	said := l.takeErrors(todo)
 	s := &seeker{
 		locator: l, left: len(todo), whole: make(map[dirID]bool), tick: time.Now(), buf: make([]byte, 64<<10),
 		byHandle: make(map[string][]int), byInode: make(map[uint32][]int),
@@ -86,22 +85,18 @@ func (l *locator) search(ctx context.Context) error {
 		err = nil
 	}
 	for _, i := range todo {
-		if p := &l.res.Places[i]; p.Path == "" && p.Err == nil {
-			p.Err = s.notFound(err)
-		}
+		l.why[i].search.add(s.notFound(err))
 	}
-	l.putErrors(todo, said)
 	return err
 }
 
-// notFound says that the search did not find a watch. Why the handle did not do was
-// said before.
-func (s *seeker) notFound(ended error) error {
-	err := fmt.Errorf("the search did not find it in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
+// notFound is the reason of a watch that the search did not come across.
+func (s *seeker) notFound(ended error) reason {
+	err := fmt.Errorf("the search did not find the inode in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
 	if ended != nil {
-		return fmt.Errorf("%w: %w", err, ended)
+		err = fmt.Errorf("%w: %w", err, ended)
 	}
-	return err
+	return reason{rank: notShown, err: err}
 }
 
 // trees walks the hints, then the mounts of the wanted devices.
@@ -152,7 +147,7 @@ func (s *seeker) skip(path, reason string) {
 // tree walks one tree. want is the mount that must be found at its root, or 0.
 func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	if !absolute(path) {
-		s.skip(path, "it is not an absolute path")
+		s.skip(path, "not an absolute path")
 		return nil
 	}
 	path = "/" + strings.Trim(path, "/")
@@ -245,10 +240,14 @@ func (s *seeker) take(r *reached, among []int) {
 		err := r.is(&s.ws[i])
 		switch {
 		case s.res.Places[i].Path != "" || err == errOther:
-		case s.believe(i, r):
+		case err == nil:
+			s.accept(i, r)
 			s.left--
 		case err == ErrAmbiguous && !r.merge.sampled:
 			s.later = append(s.later, r.path)
+			fallthrough
+		default:
+			s.locator.why[i].search.add(unlike(err))
 		}
 	}
 }
