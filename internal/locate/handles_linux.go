@@ -220,6 +220,7 @@ func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
 	switch {
 	case err != nil:
 	case id != m.ID:
+		p.mount(id) // read the list again if it is new
 		err = errHidden
 	default:
 		if e := sysFstat(fd, &st); e != success {
@@ -239,7 +240,7 @@ func (p *process) hiddenMount(m Mount) error {
 	defer p.mu.Unlock()
 	way := mountsOnPath(p.mounts, p.rootID, p.rootID, m.Point)
 	if len(way) == 0 || way[len(way)-1].ID == m.ID {
-		return fmt.Errorf("the mount of device %v on %q is hidden by another mount", m.Device, m.Point)
+		return fmt.Errorf("no path leads to the mount of device %v on %q", m.Device, m.Point)
 	}
 	hider := way[len(way)-1]
 	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", m.Device, m.Point, hider.Type, hider.Point)
@@ -495,7 +496,7 @@ func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *base) reason {
 	err := os.NewSyscallError("open_by_handle_at", e)
 	switch e {
 	case unix.EPERM:
-		err = fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH, and no seccomp profile that forbids it: %w", err)
+		err = fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH in the initial user namespace, and a seccomp profile that allows it: %w", err)
 		t.stop(err)
 		return reason{rank: final, err: err, search: "the path"}
 	case unix.ESTALE, unix.EOPNOTSUPP:

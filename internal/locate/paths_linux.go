@@ -106,7 +106,7 @@ func (l *locator) recheck(before []Mount) {
 }
 
 func changed(path string, err error) error {
-	return fmt.Errorf("it was at %q, but the mounts changed meanwhile: %w", path, err)
+	return fmt.Errorf("the path was %q, but the mounts changed meanwhile: %w", path, err)
 }
 
 // mountPoints compares the mount points with the watches that are missing. No handle
@@ -184,9 +184,9 @@ func (l *locator) resolve(ctx context.Context) error {
 		path, err := l.o.Resolve(l.ws[i])
 		switch {
 		case err != nil:
-			l.why[i].resolver.add(reason{rank: failed, err: fmt.Errorf("the resolver: %w", err)})
+			l.why[i].resolver.add(reason{rank: failed, err: fmt.Errorf("resolver: %w", err)})
 		case path != "":
-			answers = append(answers, candidate{i, path, reason{rank: failed, err: fmt.Errorf("the resolver's %q is another inode", path)}})
+			answers = append(answers, candidate{i, path, reason{rank: failed, err: fmt.Errorf("resolver: %q is another inode", path)}})
 		}
 	}
 	l.settle(answers, func(i int) *reason { return &l.why[i].resolver })

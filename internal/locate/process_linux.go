@@ -307,7 +307,7 @@ func nextMount(ms []Mount, root int32, at *Mount, path string) (next *Mount) {
 }
 
 func mayWait(m *Mount) error {
-	return fmt.Errorf("the %s on %q may wait for a program or a network; it is left alone unless all filesystems are asked for", m.Type, m.Point)
+	return fmt.Errorf("the %s on %q may wait for a program or a network, and is not used unless all filesystems are allowed", m.Type, m.Point)
 }
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its

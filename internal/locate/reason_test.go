@@ -296,6 +296,49 @@ func TestHopelessOverlay(t *testing.T) {
 	wantNotSaid(t, p, "a search")
 }
 
+// Every mount that may show the inode is named.
+func TestSeveralHiddenMounts(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir, at := tmpfs(t), t.TempDir()
+	w := watch(t, newInotify(t), mkdir(t, dir+"/d"))
+	bind(t, dir, at)
+	for _, point := range []string{dir, at} {
+		mount(t, "locate", point, "tmpfs", 0, "")
+	}
+	p := find(t, 0, w, byHandles)
+	wantNone(t, p, fmt.Sprintf("device %v is mounted on %q, hidden by other mounts", w.Device, []string{dir, at}))
+	wantNotSaid(t, p, "search")
+}
+
+// A mount is hidden after the list of mounts was read.
+func TestMountIsHiddenMeanwhile(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	outer := tmpfs(t)
+	dir := mkdir(t, outer+"/d")
+	mount(t, "locate", dir, "tmpfs", 0, "")
+	w := watch(t, newInotify(t), mkdir(t, dir+"/sub"))
+	for point, say := range map[string]string{
+		dir:   fmt.Sprintf("the mount of device %v on %q is hidden by the tmpfs mounted on %q", w.Device, dir, dir),
+		outer: fmt.Sprintf("no path leads to the mount of device %v on %q", w.Device, dir),
+	} {
+		asked := false
+		o := locate.Options{Level: locate.Handles, Resolve: func(inotify.Watch) (string, error) {
+			asked = true
+			return "", unix.Mount("locate", point, "tmpfs", 0, "")
+		}}
+		if wantNone(t, find(t, 0, w, o), say); !asked {
+			t.Error("nothing was mounted")
+		}
+		try(t, unix.Unmount(point, 0))
+	}
+}
+
 // A bind mount of a file keeps the inode that an editor replaces: the mount point
 // leads to it.
 func TestBindMountedFileIsReplaced(t *testing.T) {

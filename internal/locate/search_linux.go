@@ -19,11 +19,11 @@ import (
 // among them, though it is FUSE inside: it is a virtual machine's own root often
 // enough, and answers from the host's memory.
 var remote = map[string]string{
-	"autofs": "looking into it mounts what it stands for",
+	"autofs": "a lookup in it mounts something",
 	"fuse":   "a program answers for it", "fuseblk": "a program answers for it",
 	"nfs": "it is on the network", "nfs4": "it is on the network", "cifs": "it is on the network",
 	"smb3": "it is on the network", "smbfs": "it is on the network", "ncpfs": "it is on the network",
-	"9p": "it is on the network or in a program", "ceph": "it is on the network",
+	"9p": "it is on the network, or a program answers for it", "ceph": "it is on the network",
 	"afs": "it is on the network", "coda": "it is on the network", "lustre": "it is on the network",
 	"gfs2": "it is on the network", "ocfs2": "it is on the network", "orangefs": "it is on the network",
 	"beegfs": "it is on the network", "gpfs": "it is on the network", "glusterfs": "it is on the network",
@@ -157,7 +157,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	}
 	root, e := s.p.lookup(cstring(path), 0)
 	if e != success {
-		s.skip(path, "looking it up: "+s.p.explain(e).Error())
+		s.skip(path, "looking up the directory: "+s.p.explain(e).Error())
 		return nil
 	}
 	defer sysClose(root)
@@ -166,7 +166,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		return err
 	}
 	if want != 0 && id != want {
-		s.skip(path, "another mount hides this one")
+		s.skip(path, "hidden by another mount")
 		return nil
 	}
 	m, known := s.p.mount(id)
@@ -174,7 +174,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		m = Mount{ID: id, Type: typeOf(root)}
 	}
 	if why := m.remote(); why != "" && !s.o.AllFilesystems {
-		s.skip(path, fmt.Sprintf("it is %s: %s", m.Type, why))
+		s.skip(path, fmt.Sprintf("%s filesystem: %s", m.Type, why))
 		return nil
 	}
 	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
