@@ -372,10 +372,11 @@ func (t *decodeThread) believe(i int, b *base, text []byte) (string, reason) {
 	full := string(text)
 	removed := strings.HasSuffix(full, deleted)
 	unconnected := full == "/" && !t.isDir()
+	isRoot := b.Point == "/" && t.p.rootPath == "/" // what is mounted, where the text is "/"
 	switch {
 	case t.st.Nlink == 0 && (removed || unconnected && b.remote() == ""): // FUSE may show 0 always
 		return "", reason{rank: final, err: ErrUnlinked}
-	case unconnected, full == "/" && b.Point != "/", full == "/"+deleted && b.Point != "/":
+	case unconnected, !isRoot && (full == "/" || full == "/"+deleted):
 		return "", t.notBelow(i, b)
 	}
 	if !t.p.own {

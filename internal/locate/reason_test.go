@@ -177,7 +177,7 @@ func TestUnrelatedMountAndColdFile(t *testing.T) {
 	if p.Path != "" {
 		t.Skip("this needs the kernel to forget a name: found ", p.Path)
 	}
-	wantNone(t, p, "no cached name", "a search may find")
+	wantNone(t, p, "no cached name leads to the inode; a search may find the path")
 	wantPath(t, find(t, 0, w, bySearch), dir+"/a/f")
 }
 
@@ -423,7 +423,74 @@ func TestBindMountedFileIsReplacedInContainer(t *testing.T) {
 	w := watch(t, newInotify(t), root+"/etc/conf")
 	try(t, os.Rename(touch(t, dir+"/conf.new"), file))
 	wantPath(t, find(t, pid, w, byHandles), "/etc/conf")
+	needHandles(t)
+	for _, outside := range []inotify.Watch{watch(t, newInotify(t), dir), removedLink(t, dir)} {
+		p := find(t, pid, outside, byHandles)
+		wantNone(t, p, "that the process can see")
+		wantNotSaid(t, p, "outside")
+	}
 	wantPath(t, find(t, pid, w, bySearch), "/etc/conf")
+}
+
+// removedLink returns a watch on a file of which the kernel's cache has a removed name,
+// and that has another one.
+func removedLink(t testing.TB, dir string) inotify.Watch {
+	t.Helper()
+	f, err := os.Create(dir + "/linked")
+	try(t, err)
+	t.Cleanup(func() { f.Close() })
+	w := watch(t, newInotify(t), dir+"/linked")
+	try(t, os.Link(dir+"/linked", dir+"/another"))
+	try(t, os.Remove(dir+"/linked"))
+	return w
+}
+
+// The process's root directory is a part of a filesystem: whatever is outside of that
+// reads back as "/".
+func TestOutsideOfAPartThatIsTheRoot(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	kerneltest.NeedOpenat2(t)
+	dir := tmpfs(t)
+	needPrograms(t, mkdir(t, dir+"/sub"))
+	n := newInotify(t)
+	ws := []inotify.Watch{watch(t, n, dir), watch(t, n, mkdir(t, dir+"/d")), removedLink(t, dir)}
+	pivoted := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
+		mount --rbind "$1/sub" "$2"
+		umount -l "$1"
+		cd "$2"
+		mkdir old
+		pivot_root . old`, dir, t.TempDir())
+	root := t.TempDir()
+	mount(t, dir+"/sub", root, "", unix.MS_BIND|unix.MS_REC, "")
+	chrooted := hold(t, &syscall.SysProcAttr{Chroot: root}, ":")
+	for name, pid := range map[string]int{"pivot_root": pivoted, "chroot": chrooted} {
+		wantPath(t, find(t, pid, watch(t, n, mkdir(t, dir+"/sub/in")), byHandles), "/in")
+		wantPath(t, find(t, pid, watch(t, n, dir+"/sub"), byHandles), "/")
+		for i, w := range ws {
+			t.Log(name, i)
+			p := find(t, pid, w, byHandles)
+			wantNone(t, p, "that the process can see")
+			wantNotSaid(t, p, "outside", "another inode")
+		}
+	}
+}
+
+// Of equal reasons, the first mount's is given.
+func TestFirstOfEqualReasons(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needHandles(t)
+	dir, at := tmpfs(t), t.TempDir()
+	w := watch(t, newInotify(t), mkdir(t, dir+"/d/sub"))
+	bind(t, dir, at)
+	for _, point := range []string{dir + "/d", at + "/d"} {
+		mount(t, "locate", point, "tmpfs", 0, "")
+	}
+	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("%q is hidden by the tmpfs mounted on %q", dir+"/d/sub", dir+"/d"))
 }
 
 // A watch without a handle is not compared with lines that have one.
