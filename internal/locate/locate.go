@@ -83,7 +83,7 @@ type Options struct {
 type Place struct {
 	Path string // empty if it was not found
 	Mode uint32 // the file type, S_IFMT bits; 0 if not learned. It may be known without the path.
-	Err  error  // why Path is empty: what was seen, and what can be done
+	Err  error  // why Path is empty: of several mounts, the reason of the one that says most
 }
 
 // A Skipped is a tree, or a part of one, that the search did not walk.

@@ -219,6 +219,9 @@ func TestNotMounted(t *testing.T) {
 	linked := watch(t, n, touch(t, base+"/linked"))
 	at := t.TempDir()
 	bind(t, mkdir(t, base+"/in"), at)
+	hidden := t.TempDir() // of no interest, as what it shows is below the other one, too
+	bind(t, mkdir(t, base+"/in/part"), hidden)
+	mount(t, "locate", hidden, "tmpfs", 0, "")
 	try(t, os.Link(base+"/linked", base+"/in/link"))
 	try(t, unix.Unmount(base, unix.MNT_DETACH))
 	for path, w := range ws {
@@ -291,9 +294,14 @@ func TestHopelessOverlay(t *testing.T) {
 	w := watch(t, newInotify(t), dir+"/etc/passwd")
 	wantAmbiguous(t, find(t, 0, w, at(dir+"/etc/passwd")))
 	needHandles(t)
-	p := find(t, 0, w, byHandles)
-	wantAmbiguous(t, p)
-	wantNotSaid(t, p, "a search")
+	for _, o := range []locate.Options{byHandles, hint(dir)} {
+		p := find(t, 0, w, o)
+		wantAmbiguous(t, p)
+		wantNotSaid(t, p, "a search")
+		if strings.Count(p.Err.Error(), locate.ErrAmbiguous.Error()) != 1 {
+			t.Errorf("error %q, want that once", p.Err)
+		}
+	}
 }
 
 // Every mount that may show the inode is named.
@@ -439,7 +447,7 @@ func removedLink(t testing.TB, dir string) inotify.Watch {
 	f, err := os.Create(dir + "/linked")
 	try(t, err)
 	t.Cleanup(func() { f.Close() })
-	w := watch(t, newInotify(t), dir+"/linked")
+	w := coldWatch(t, newInotify(t), dir+"/linked")
 	try(t, os.Link(dir+"/linked", dir+"/another"))
 	try(t, os.Remove(dir+"/linked"))
 	return w
@@ -453,10 +461,11 @@ func TestOutsideOfAPartThatIsTheRoot(t *testing.T) {
 	}
 	needHandles(t)
 	kerneltest.NeedOpenat2(t)
-	dir := tmpfs(t)
+	dir := ext4(t)
 	needPrograms(t, mkdir(t, dir+"/sub"))
 	n := newInotify(t)
 	ws := []inotify.Watch{watch(t, n, dir), watch(t, n, mkdir(t, dir+"/d")), removedLink(t, dir)}
+	dropCaches(t)
 	pivoted := hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
 		mount --rbind "$1/sub" "$2"
 		umount -l "$1"
