@@ -72,23 +72,53 @@ func (r *restorer) ended() (map[inotify.WD]bool, error) {
 	return ended, nil
 }
 
-// tellWeak tells of watches whose identity is just a device and an inode number:
-// another file may have got the number since.
+// tellWeak lists watches whose identity is just a device and an inode number: another
+// file may have got the number since.
 func (r *restorer) tellWeak() {
 	for i := range r.ws {
-		if w := &r.ws[i]; weak(w.Handle) {
-			r.gap("handle", w.WD, errWeak)
+		w, target := &r.ws[i], &r.targets[i]
+		if !withoutGeneration(w.Handle) {
+			continue
+		}
+		follow := 0
+		if target.Mask&inotify.DontFollow == 0 {
+			follow = unix.AT_SYMLINK_FOLLOW
+		}
+		if err := weak(w.Handle, target.Path, follow); err != nil {
+			r.gap("handle", w.WD, err)
 		}
 	}
 }
 
-var errWeak = errors.New("its filesystem's handles are just inode numbers: it is the inode of that number, which may be another file's by now")
+var (
+	errNoHandle = errors.New("the kernel gave no file handle: the same inode number may be another file's by now")
+	errWeak     = errors.New("file handles of this filesystem are just inode numbers, and the same number may be another file's by now")
+)
 
-// weak reports whether a handle has no more than the inode number: there is none,
-// or it is one with a generation that is 0, as procfs and sysfs have (of type
-// FILEID_INO64_GEN on Linux 6.18, FILEID_INO32_GEN on 6.1), and overlayfs in a user
-// namespace (6.18). tmpfs has its generation first, in a longer handle of that type.
-func weak(h inotify.Handle) bool {
+// weak reports whether a handle without a generation cannot tell files apart: nil if it
+// can. On ext4, inodes of generation 0 are legal (mke2fs -d makes them). A filesystem
+// that opens its own handles keeps generations; procfs, sysfs and an overlayfs without
+// nfs_export do not. name_to_handle_at without AT_HANDLE_FID tells which it is (Linux
+// 6.1, 6.18).
+func weak(h inotify.Handle, path string, follow int) error {
+	if h == (inotify.Handle{}) {
+		return errNoHandle
+	}
+	_, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, follow)
+	switch err {
+	case nil, unix.EOVERFLOW:
+		return nil
+	case unix.EOPNOTSUPP:
+		return errWeak
+	}
+	return fmt.Errorf("the handle may be just an inode number: name_to_handle_at %q: %w", path, err)
+}
+
+// withoutGeneration reports whether a handle has no generation, or one that is 0. procfs
+// and sysfs have handles of type FILEID_INO64_GEN on Linux 6.18, FILEID_INO32_GEN on
+// 6.1; overlayfs in a user namespace has the first (6.18). tmpfs has its generation
+// first, in a longer handle of that type.
+func withoutGeneration(h inotify.Handle) bool {
 	generation := ""
 	switch {
 	case h.Type == 0x81 && len(h.Bytes) > 8:

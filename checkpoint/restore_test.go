@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -172,12 +173,46 @@ func TestWeakIdentityIsTold(t *testing.T) {
 	if s.Watches[0].Handle == (inotify.Handle{}) {
 		t.Skip("this needs a filesystem with handles in ", os.TempDir())
 	}
-	if len(g) != 1 || g[0].WD != 2 {
+	if len(g) != 1 || g[0].WD != 2 || !strings.Contains(g[0].Why, "just inode numbers") {
 		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
 	}
 	if g := gaps(restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers)).NotRestored, "handle"); len(g) != 0 {
 		t.Errorf("not restored %v, where identity was not asked for", g)
 	}
+}
+
+// A generation of 0, as mke2fs gives the inodes that it makes of a directory's files, is
+// one like any other where the filesystem has generations.
+func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {
+	needLists(t)
+	kerneltest.OwnMounts(t)
+	dir, image, source := t.TempDir(), filepath.Join(t.TempDir(), "image"), t.TempDir()
+	touch(t, filepath.Join(source, "f"))
+	for _, args := range [][]string{
+		{"truncate", "-s", "4M", image},
+		{"mke2fs", "-q", "-F", "-t", "ext4", "-d", source, image},
+		{"mount", "-o", "loop", image, dir},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("this needs a loop-mounted ext4: %q: %v %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { exec.Command("umount", "-d", dir).Run() })
+	n := newInotify(t)
+	restoreWatch(t, n, 1, filepath.Join(dir, "f"), inotify.Attrib)
+	s := take(t, n)
+	n.Close()
+	if h := s.Watches[0].Handle; h.Type != 1 || len(h.Bytes) != 8 || h.Bytes[4:] != "\x00\x00\x00\x00" {
+		t.Skipf("this needs an inode of generation 0: its handle is %v", h)
+	}
+	if s.Watches[0].Path == "" { // without CAP_DAC_READ_SEARCH
+		s.Watches[0].Path = filepath.Join(dir, "f")
+	}
+	r := restore(t, s)
+	if g := gaps(r.NotRestored, "handle"); len(g) != 0 {
+		t.Errorf("not restored %v", g)
+	}
+	r.Inotify.Close()
 }
 
 // What was pending, and what came while the instance was restored or not read,

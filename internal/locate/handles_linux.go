@@ -23,7 +23,7 @@ import (
 // Decoding a handle gives an inode with some dentry of it, and reading that back
 // (readlink of /proc/self/fd/N) gives a text that may be wrong in many ways: "/"
 // where the inode has no dentry that leads to the root of the filesystem, or
-// lies outside what is mounted there; the path at which another mount hides it;
+// lies outside what is mounted there (with " (deleted)" if its name was removed); the path at which another mount hides it;
 // a name that was removed, with " (deleted)" after it, which may also be the end
 // of a name; a path outside the process's root directory. All of this is settled
 // by comparing.
@@ -40,10 +40,18 @@ type base struct {
 	fd int
 }
 
-// bases are those of a device, and the first error of one that could not be opened.
+// bases are the mounts of a device.
 type bases struct {
-	open   []base
-	failed error
+	open    []base
+	untried []untried
+}
+
+// An untried mount is one that could not be opened, or must not be, and shows what no
+// open one does.
+type untried struct {
+	Mount
+	why    error
+	hidden bool // by another mount
 }
 
 // A decoder finds the paths of many watches by their handles.
@@ -51,6 +59,7 @@ type decoder struct {
 	p      *process
 	ws     []inotify.Watch
 	places []Place
+	why    []reasons
 	todo   [][]int // watches, those of one device together, in chunks
 	bases  map[inotify.Device]bases
 	next   atomic.Int64 // in todo
@@ -65,27 +74,25 @@ type decoder struct {
 type candidate struct {
 	watch int
 	path  string
-	not   error // what to say if it is not; nil for the obvious
+	not   reason // why it is not, if another inode or none is there
 }
 
 // decode finds the paths of the watches todo, and returns whether a handle was
 // opened, and candidates that it could not compare.
-func (p *process) decode(ctx context.Context, ws []inotify.Watch, places []Place, todo []int) (bool, []candidate) {
-	d := &decoder{p: p, ws: ws, places: places, bases: make(map[inotify.Device]bases)}
+func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
+	d := &decoder{p: l.p, ws: l.ws, places: l.res.Places, why: l.why, bases: make(map[inotify.Device]bases)}
 	defer d.close()
 	var ready []int
 	for _, i := range todo {
-		if err := d.prepare(&ws[i]); err != nil {
-			places[i].Err = err
-			continue
+		if d.why[i].handle = d.prepare(&d.ws[i]); d.why[i].handle.rank == noReason {
+			ready = append(ready, i)
 		}
-		ready = append(ready, i)
 	}
 	if len(ready) == 0 {
 		return false, nil
 	}
 	slices.SortStableFunc(ready, func(a, b int) int {
-		x, y := ws[a].Device, ws[b].Device
+		x, y := d.ws[a].Device, d.ws[b].Device
 		return cmp.Or(cmp.Compare(x.Major, y.Major), cmp.Compare(x.Minor, y.Minor))
 	})
 	d.todo = slices.Collect(slices.Chunk(ready, handlesChunk))
@@ -109,10 +116,11 @@ func (d *decoder) close() {
 	}
 }
 
-// prepare opens the mounts of a watch's device.
-func (d *decoder) prepare(w *inotify.Watch) error {
+// prepare opens the mounts of a watch's device. The reason is why nothing can be
+// decoded.
+func (d *decoder) prepare(w *inotify.Watch) reason {
 	if w.Handle == (inotify.Handle{}) {
-		return errors.New("the kernel gave no handle for it; a search can find it")
+		return reason{rank: final, err: errors.New("the kernel gave no file handle"), search: "the path"}
 	}
 	bases, known := d.bases[w.Device]
 	if !known {
@@ -120,53 +128,122 @@ func (d *decoder) prepare(w *inotify.Watch) error {
 		d.bases[w.Device] = bases
 	}
 	if len(bases.open) > 0 {
-		return nil
+		return reason{}
 	}
-	for _, m := range d.p.mountsOf(w.Device) {
-		if far := d.p.far(m.Point); far != nil {
-			return mayWait(far)
+	return bases.notTried(w.Device)
+}
+
+// notTried is the reason where no mount of the device was tried.
+func (bs *bases) notTried(dev inotify.Device) reason {
+	var hidden []string
+	for _, u := range bs.untried {
+		if !u.hidden {
+			return reason{rank: notTried, err: u.why}
 		}
+		hidden = append(hidden, u.Point)
 	}
-	if bases.failed != nil {
-		return bases.failed
+	switch len(hidden) {
+	case 0:
+		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
+	case 1:
+		return reason{rank: notTried, err: bs.untried[0].why}
 	}
-	return d.p.noBase(w.Device)
+	return reason{rank: notTried, err: fmt.Errorf("device %v is mounted on %q, hidden by other mounts", dev, hidden)}
+}
+
+// addTo adds to the reason of the mounts that were tried that another one may show the
+// inode.
+func (bs *bases) addTo(r *reason) {
+	if len(bs.untried) > 0 {
+		r.add(reason{rank: notTried, err: bs.untried[0].why, search: r.search})
+	}
 }
 
 // basesOf opens the directories at which a device is mounted and can be reached,
 // those with the most of the filesystem first. An O_PATH descriptor of a mount
 // point queues nothing, and one can have it as its working directory. None is
-// one that may wait, nor lies behind such a one.
+// one that may wait, nor lies behind such a one. What is mounted on a file is not
+// among them: see mountPoints.
 func (p *process) basesOf(dev inotify.Device) (bs bases) {
-	fail := func(m Mount, err error) {
-		if bs.failed == nil {
-			bs.failed = fmt.Errorf("opening %q, where device %v is mounted: %w", m.Point, dev, err)
-		}
-	}
 	for _, m := range p.mountsOf(dev) {
-		if p.far(m.Point) != nil {
+		if far := p.far(m.Point); far != nil {
+			bs.untried = append(bs.untried, untried{m, mayWait(far), false})
 			continue
 		}
-		fd, e := p.lookup(cstring(m.Point), unix.O_DIRECTORY)
-		switch e {
-		case success:
-		case unix.ENOENT, unix.ENOTDIR: // it is hidden, or on no directory
-			continue
+		switch fd, isDir, err := p.openMount(m); {
+		case err == errHidden:
+			bs.untried = append(bs.untried, untried{m, p.hiddenMount(m), true})
+		case err != nil:
+			why := fmt.Errorf("open %.400q, where device %v is mounted: %w", m.Point, dev, err)
+			bs.untried = append(bs.untried, untried{m, why, false})
+		case isDir:
+			bs.open = append(bs.open, base{m, fd})
 		default:
-			fail(m, p.explain(e))
-			continue
-		}
-		id, err := mountOf(p.procFD, fd)
-		if err != nil {
-			fail(m, err)
-		}
-		if err != nil || id != m.ID {
 			sysClose(fd)
-			continue
 		}
-		bs.open = append(bs.open, base{m, fd})
 	}
+	bs.untried = slices.DeleteFunc(bs.untried, func(u untried) bool {
+		return u.Root != "" && slices.ContainsFunc(bs.open, func(b base) bool { return b.Root != "" && within(u.Root, b.Root) })
+	})
+	slices.SortStableFunc(bs.untried, func(a, b untried) int {
+		return cmp.Compare(a.priority(), b.priority())
+	})
 	return bs
+}
+
+// priority orders the reasons of mounts that were not tried: an errno is the first.
+func (u *untried) priority() int {
+	var e errno
+	switch {
+	case errors.As(u.why, &e):
+		return 0
+	case !u.hidden:
+		return 1
+	}
+	return 2
+}
+
+var errHidden = errors.New("hidden by another mount")
+
+// openMount opens a mount with O_PATH.
+func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
+	fd, e := p.lookup(cstring(m.Point), 0)
+	switch e {
+	case success:
+	case unix.ENOENT, unix.ENOTDIR:
+		return -1, false, errHidden
+	default:
+		return -1, false, p.explain(e)
+	}
+	id, err := mountOf(p.procFD, fd)
+	var st unix.Stat_t
+	switch {
+	case err != nil:
+	case id != m.ID:
+		p.mount(id) // read the list again if it is new
+		err = errHidden
+	default:
+		if e := sysFstat(fd, &st); e != success {
+			err = os.NewSyscallError("fstat", e)
+		}
+	}
+	if err != nil {
+		sysClose(fd)
+		return -1, false, err
+	}
+	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+// hiddenMount says which mount hides another.
+func (p *process) hiddenMount(m Mount) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	way := mountsOnPath(p.mounts, p.rootID, p.rootID, m.Point)
+	if len(way) == 0 || way[len(way)-1].ID == m.ID {
+		return fmt.Errorf("no path leads to the mount of device %v on %q", m.Device, m.Point)
+	}
+	hider := way[len(way)-1]
+	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", m.Device, m.Point, hider.Type, hider.Point)
 }
 
 // mountsOf returns the mounts of a device, those with the most of the filesystem
@@ -193,18 +270,6 @@ func depth(path string) int {
 	return max(1, strings.Count(path, "/"))
 }
 
-func (p *process) noBase(dev inotify.Device) error {
-	ms := p.mountsOf(dev)
-	if len(ms) == 0 {
-		return fmt.Errorf("device %v is mounted nowhere in the process's root and mount namespace; supply an open file for it", dev)
-	}
-	var points []string
-	for _, m := range ms {
-		points = append(points, m.Point)
-	}
-	return fmt.Errorf("device %v is mounted only at %q: on no directory, or hidden by other mounts", dev, points)
-}
-
 // thread decodes on an operating system thread with a working directory of its
 // own, which ends with the goroutine as it is never unlocked. The process's first
 // thread would not end, and what /proc/PID/cwd and root show is its: while it is
@@ -219,8 +284,7 @@ func (d *decoder) thread(ctx context.Context) {
 		return
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		d.stop(fmt.Errorf("opening a file handle needs a thread with a working directory of its own, and unshare(CLONE_FS) is forbidden; a search can do without: %w",
-			os.NewSyscallError("unshare", err)))
+		d.stop(fmt.Errorf("unshare(CLONE_FS), which opening file handles needs: %w", os.NewSyscallError("unshare", err)))
 		d.run(ctx)
 		return
 	}
@@ -237,7 +301,7 @@ func (d *decoder) run(ctx context.Context) {
 			break
 		}
 		for _, i := range d.todo[next] {
-			d.places[i].Path, d.places[i].Err = t.find(i)
+			d.places[i].Path, d.why[i].handle = t.find(i)
 		}
 	}
 	d.mu.Lock()
@@ -261,27 +325,31 @@ type decodeThread struct {
 	text   [unix.PathMax + 1]byte
 }
 
-// find finds a watch's path by trying its device's mounts.
-func (t *decodeThread) find(i int) (string, error) {
-	var last error
-	for _, b := range t.bases[t.ws[i].Device].open {
+// find finds a watch's path by trying its device's mounts, or says why there is none.
+func (t *decodeThread) find(i int) (string, reason) {
+	var best reason
+	bases := t.bases[t.ws[i].Device]
+	for k := range bases.open {
 		if err := t.fatal.Load(); err != nil {
-			return "", *err
+			return "", reason{rank: final, err: *err, search: "the path"}
 		}
-		path, more, err := t.try(i, b)
-		if !more {
-			return path, err
+		path, why := t.try(i, &bases.open[k])
+		if path != "" {
+			return path, reason{}
 		}
-		last = err
+		if best.add(why); best.rank >= nameless {
+			return "", best
+		}
 	}
-	return "", last
+	bases.addTo(&best)
+	return "", best
 }
 
-// try opens the handle on a mount. more says that another mount may do better.
-func (t *decodeThread) try(i int, b base) (path string, more bool, err error) {
+// try opens the handle on a mount.
+func (t *decodeThread) try(i int, b *base) (string, reason) {
 	if t.at != b.fd {
 		if err := unix.Fchdir(b.fd); err != nil {
-			return "", true, fmt.Errorf("fchdir to %q: %w", b.Point, err)
+			return "", reason{rank: failed, err: fmt.Errorf("fchdir %q: %w", b.Point, err), search: "the path"}
 		}
 		t.at = b.fd
 	}
@@ -289,24 +357,51 @@ func (t *decodeThread) try(i int, b base) (path string, more bool, err error) {
 	t.h.set(w.Handle.Type, w.Handle.Bytes)
 	fd, e := sysOpenHandle(&t.h)
 	if e != success {
-		return "", false, t.cannotOpen(e, b)
+		return "", t.cannotOpen(e, w, b)
 	}
 	t.opened = true
 	text, err := t.read(i, fd)
 	if err != nil {
-		return "", false, err
+		return "", reason{rank: failed, err: err, search: "the path"}
 	}
-	if t.st.Nlink == 0 && strings.HasSuffix(string(text), deleted) {
-		return "", false, ErrUnlinked
+	return t.believe(i, b, text)
+}
+
+// believe settles whether the kernel's text for the inode is the path.
+func (t *decodeThread) believe(i int, b *base, text []byte) (string, reason) {
+	full := string(text)
+	removed := strings.HasSuffix(full, deleted)
+	unconnected := full == "/" && !t.isDir()
+	isRoot := b.Point == "/" && t.p.rootPath == "/" // what is mounted, where the text is "/"
+	switch {
+	case t.st.Nlink == 0 && (removed || unconnected && b.remote() == ""): // FUSE may show 0 always
+		return "", reason{rank: final, err: ErrUnlinked}
+	case unconnected, !isRoot && (full == "/" || full == "/"+deleted):
+		return "", t.notBelow(i, b)
 	}
 	if !t.p.own {
 		inside, ok := cutRoot(text, t.p.rootPath)
 		if !ok {
-			return "", true, fmt.Errorf("it is outside the process's root directory %q, at %q", t.p.rootPath, text)
+			return "", reason{rank: outside, err: fmt.Errorf("%q is outside of the process's root directory, %q", full, t.p.rootPath)}
 		}
 		text = inside
 	}
 	return t.compare(i, b, text)
+}
+
+func (t *decodeThread) isDir() bool { return t.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// notBelow is the reason of a mount from which no cached name leads to the inode. To a
+// directory that is below it one always does: decoding the handle sees to that.
+func (t *decodeThread) notBelow(i int, b *base) reason {
+	switch dev := t.ws[i].Device; {
+	case t.isDir():
+		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
+	case b.Root == "/":
+		return reason{rank: nameless, err: errors.New("no cached name leads to the inode"), search: "the path"}
+	default:
+		return reason{rank: notShown, err: fmt.Errorf("no cached name leads to the inode from a mount of device %v that the process can see", dev), search: "the path"}
+	}
 }
 
 // read learns the inode's type and the kernel's text for its path, and closes
@@ -328,31 +423,36 @@ func (t *decodeThread) read(i, fd int) ([]byte, error) {
 // deleted is what the kernel puts behind the path of a name that was removed.
 const deleted = " (deleted)"
 
-// compare settles whether the text is the path.
-func (t *decodeThread) compare(i int, b base, text []byte) (path string, more bool, err error) {
+// compare settles whether the text, a slice of t.text, is the path.
+func (t *decodeThread) compare(i int, b *base, text []byte) (string, reason) {
 	full := string(text)
 	if far := t.p.far(full); far != nil {
-		return "", true, fmt.Errorf("it may be at %q, but %w", full, mayWait(far))
+		return "", behindFar(full, far)
 	}
 	switch same, err := t.same(i, text); {
 	case same:
-		return full, false, nil
+		return full, reason{}
 	case err == errUnsure:
-		t.unsure = append(t.unsure, candidate{i, full, t.p.elsewhere(full, b)})
-		return "", true, err
+		t.unsure = append(t.unsure, candidate{i, full, t.elsewhere(i, full, b)})
+		return "", reason{}
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
-		return "", true, fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))
+		return "", reason{rank: failed, err: fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))}
 	}
-	if short, found := strings.CutSuffix(full, deleted); found {
-		if far := t.p.far(short); far != nil {
-			return "", true, fmt.Errorf("it may be at %q, but %w", short, mayWait(far))
-		}
-		if same, _ := t.same(i, text[:len(short)]); same {
-			return short, false, nil
-		}
-		return "", true, fmt.Errorf("its name %q was removed, and %d hard links are left; a search can find them", short, t.st.Nlink)
+	short, removed := strings.CutSuffix(full, deleted)
+	if !removed || short == "/" {
+		return "", t.elsewhere(i, full, b)
 	}
-	return "", full != "/" || b.Root != "/", t.p.elsewhere(full, b)
+	if far := t.p.far(short); far != nil {
+		return "", behindFar(short, far)
+	}
+	if same, _ := t.same(i, text[:len(short)]); same {
+		return short, reason{}
+	}
+	return "", reason{rank: unnamed, err: fmt.Errorf("name %q was removed, hard links left: %d", short, t.st.Nlink), search: "another name"}
+}
+
+func behindFar(path string, far *Mount) reason {
+	return reason{rank: behind, err: fmt.Errorf("the path may be %q, but %w", path, mayWait(far))}
 }
 
 // same reports whether the path, a slice of t.text, leads to the watch's inode.
@@ -393,38 +493,36 @@ func (t *decodeThread) same(i int, path []byte) (bool, error) {
 var errUnsure = errors.New("not compared yet")
 
 // cannotOpen explains why open_by_handle_at failed.
-func (t *decodeThread) cannotOpen(e errno, b base) error {
+func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *base) reason {
+	err := os.NewSyscallError("open_by_handle_at", e)
 	switch e {
 	case unix.EPERM:
-		err := fmt.Errorf("opening a file handle needs CAP_DAC_READ_SEARCH, and no seccomp profile that forbids it; a search can do without: %w", os.NewSyscallError("open_by_handle_at", e))
+		err = fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH in the initial user namespace, and a seccomp profile that allows it: %w", err)
 		t.stop(err)
-		return err
+		return reason{rank: final, err: err, search: "the path"}
 	case unix.ESTALE, unix.EOPNOTSUPP:
-		return fmt.Errorf("%s at %q does not open this handle; a search can find it: %w", b.Type, b.Point, os.NewSyscallError("open_by_handle_at", e))
+		if b.Type == "overlay" && t.p.overlayOf(b.Mount).hopeless(w) {
+			return reason{rank: ambiguous, err: ErrAmbiguous}
+		}
+		return reason{rank: notDecoded, err: fmt.Errorf("the %s on %q does not open the handle: %w", b.Type, b.Point, err), search: "the path"}
 	}
-	return fmt.Errorf("the handle on %s at %q: %w", b.Type, b.Point, os.NewSyscallError("open_by_handle_at", e))
+	return reason{rank: failed, err: fmt.Errorf("the handle on the %s on %q: %w", b.Type, b.Point, err), search: "the path"}
 }
 
 // elsewhere explains why another inode, or none, is at the path that the kernel
 // has for a watch's.
-func (p *process) elsewhere(path string, b base) error {
-	if path == "/" {
-		return fmt.Errorf("the kernel has no path for it in its cache, at least not below %q; a search can find it", b.Point)
+func (t *decodeThread) elsewhere(i int, path string, b *base) reason {
+	if path == "/" || path == "/"+deleted {
+		return t.notBelow(i, b)
 	}
+	p := t.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var hider *Mount
-	for i := range p.mounts {
-		m := &p.mounts[i]
-		if m.ID != b.ID && within(path, m.Point) && depth(m.Point) >= depth(b.Point) &&
-			(hider == nil || len(m.Point) >= len(hider.Point)) {
-			hider = m
-		}
+	if way := mountsOnPath(p.mounts, p.rootID, b.ID, path); len(way) > 1 {
+		hider := way[len(way)-1]
+		return reason{rank: covered, err: fmt.Errorf("%q is hidden by the %s mounted on %q", path, hider.Type, hider.Point)}
 	}
-	if hider != nil && hider.Point != "/" {
-		return fmt.Errorf("it is at %q, hidden by the %s mounted on %q", path, hider.Type, hider.Point)
-	}
-	return fmt.Errorf("the kernel has %q for it, where there is another inode or none; a search can find another name", path)
+	return reason{rank: renamed, err: fmt.Errorf("the kernel has %q for the inode, where there is another inode or none", path), search: "another name"}
 }
 
 // cutRoot cuts the path of a root directory off a path inside it, in place.

@@ -54,7 +54,7 @@ func (r *reached) is(w *inotify.Watch) error {
 	case r.merge != nil:
 		err := r.merge.is(w, &r.st)
 		if err != nil && r.where != nil {
-			err = fmt.Errorf("which mount %q is on cannot be told: %w", r.path, r.where)
+			err = fmt.Errorf("the mount of %q could not be determined: %w", r.path, r.where)
 		}
 		return err
 	}
@@ -137,14 +137,14 @@ func (s *scratch) add(r *reached, fd int) {
 	if s.n == nil {
 		n, err := inotify.New()
 		if err != nil {
-			r.err = fmt.Errorf("comparing %q by a watch of our own: %w", r.path, err)
+			r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
 			return
 		}
 		s.n, s.on = n, make(map[inotify.WD][]*reached)
 	}
 	wd, err := s.n.AddWatch(procPath(fd), scratchMask)
 	if err != nil {
-		r.err = fmt.Errorf("comparing %q by a watch of our own: %w", r.path, err)
+		r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
 		return
 	}
 	s.on[wd] = append(s.on[wd], r)
@@ -173,7 +173,7 @@ func (s *scratch) read() {
 	for _, rs := range s.on {
 		for _, r := range rs {
 			if !r.lined {
-				r.err = fmt.Errorf("comparing %q by a watch of our own: %w", r.path, err)
+				r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
 			}
 		}
 	}

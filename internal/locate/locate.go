@@ -83,7 +83,7 @@ type Options struct {
 type Place struct {
 	Path string // empty if it was not found
 	Mode uint32 // the file type, S_IFMT bits; 0 if not learned. It may be known without the path.
-	Err  error  // why Path is empty: what was seen, and what can be done
+	Err  error  // why Path is empty: of several mounts, the reason of the one that says most
 }
 
 // A Skipped is a tree, or a part of one, that the search did not walk.
@@ -105,16 +105,16 @@ type Result struct {
 // alone.
 var (
 	// ErrNotAsked is the error of each watch that level None leaves.
-	ErrNotAsked = errors.New("its path was not asked for")
+	ErrNotAsked = errors.New("the path was not asked for")
 
-	// ErrUnlinked means that the inode has no name any more, and lives because
-	// somebody holds it open.
-	ErrUnlinked = errors.New("it is unlinked: no name is left, and somebody holds it open; supply an open file for it")
+	// ErrUnlinked means that the inode has no name any more. An open descriptor keeps
+	// it, or a mount that the process does not see.
+	ErrUnlinked = errors.New("unlinked: no name is left, and only an open descriptor or a mount elsewhere keeps the inode")
 
 	// ErrAmbiguous means that the kernel's line for the watch does not tell the
 	// inode from others. That is so on overlayfs for hard links of a lower layer
 	// without index, and for all inodes where layers lie on several filesystems,
 	// without xino, and the overlay was mounted without CAP_DAC_READ_SEARCH, as
 	// in a user namespace, or on layers without file handles.
-	ErrAmbiguous = errors.New("on this overlayfs other inodes may have the same number and handle, so that it cannot be told which one is watched; supply an open file for it")
+	ErrAmbiguous = errors.New("on this overlayfs, other inodes may have the same inode number and file handle, so which one is watched could not be determined")
 )

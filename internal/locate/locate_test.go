@@ -162,7 +162,7 @@ func testOverlay(t *testing.T, lack, upper, lower, options string) {
 	if lack == asIs {
 		needHandles(t)
 		p := find(t, 0, watch(t, newInotify(t), dir+"/low/f"), byHandles)
-		wantNone(t, p, "overlay", "a search can find it")
+		wantNone(t, p, "overlay", "a search may find the path")
 	}
 	if !sameDevice(t, upper, lower) && lessThanLayers(t, dir) {
 		wantAmbiguousZoo(t, z, dir)
@@ -307,7 +307,7 @@ func TestColdFile(t *testing.T) {
 		t.Logf("found nevertheless: %+v", p)
 		wantPath(t, p, file)
 	} else {
-		wantNone(t, p, "cache", "a search can find it")
+		wantNone(t, p, "no cached name", "a search may find the path")
 		if p.Mode != unix.S_IFREG {
 			t.Errorf("mode %o is not known", p.Mode)
 		}
@@ -363,7 +363,7 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 		if p := find(t, 0, w, byHandles); p.Path != "" {
 			wantPath(t, p, dir+"/d/y")
 		} else {
-			wantNone(t, p, "removed", "1 hard links", "a search can find")
+			wantNone(t, p, "removed", "hard links left: 1", "a search may find another name")
 		}
 	})
 	t.Run("search", func(t *testing.T) {
@@ -395,12 +395,12 @@ func TestRemovedNameAlone(t *testing.T) {
 	try(t, os.Remove(dir+"/x"))
 	dropCaches(t)
 	p := find(t, 0, w, byHandles)
-	if wantNone(t, p, fmt.Sprintf("%q was removed, and 1 hard links", dir+"/x"), "a search can find"); p.Mode != unix.S_IFREG {
+	if wantNone(t, p, fmt.Sprintf("%q was removed, hard links left: 1", dir+"/x"), "a search may find another name"); p.Mode != unix.S_IFREG {
 		t.Errorf("mode %o is not known", p.Mode)
 	}
 	touch(t, dir+"/x") // which is another file
 	dropCaches(t)
-	wantNone(t, find(t, 0, w, byHandles), "was removed, and 1 hard links")
+	wantNone(t, find(t, 0, w, byHandles), "was removed, hard links left: 1")
 	try(t, os.Rename(dir+"/d/y", dir+"/x"))
 	dropCaches(t)
 	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
@@ -709,5 +709,5 @@ func TestWatchWithoutHandle(t *testing.T) {
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	w.Handle = inotify.Handle{}
-	wantNone(t, find(t, 0, w, byHandles), "no handle", "a search can find it")
+	wantNone(t, find(t, 0, w, byHandles), "no file handle", "a search may find the path")
 }

@@ -51,12 +51,7 @@ const (
 // is reports whether a file, whose line is equal to the watch's, is the watch's
 // for sure.
 func (o *overlay) is(w *inotify.Watch, st *unix.Stat_t) error {
-	h := w.Handle
-	made := h.Type == ovlType && len(h.Bytes) >= ovlUUIDEnd
-	upper := made && h.Bytes[ovlFlags]&ovlIsUpper != 0
-	if made && !upper && !o.oneLower && bytes.Equal([]byte(h.Bytes[ovlUUID:ovlUUIDEnd]), make([]byte, ovlUUIDEnd-ovlUUID)) {
-		made = false
-	}
+	made, upper := o.made(w.Handle)
 	switch {
 	case !made && !o.uniform:
 		return ErrAmbiguous
@@ -66,6 +61,25 @@ func (o *overlay) is(w *inotify.Watch, st *unix.Stat_t) error {
 		return ErrAmbiguous
 	}
 	return nil
+}
+
+// made reports whether a handle was made from a layer's and so tells that from the
+// others, and whether that is the upper one.
+func (o *overlay) made(h inotify.Handle) (made, upper bool) {
+	if h.Type != ovlType || len(h.Bytes) < ovlUUIDEnd {
+		return false, false
+	}
+	if h.Bytes[ovlFlags]&ovlIsUpper != 0 {
+		return true, true
+	}
+	noUUID := bytes.Equal([]byte(h.Bytes[ovlUUID:ovlUUIDEnd]), make([]byte, ovlUUIDEnd-ovlUUID))
+	return o.oneLower || !noUUID, false
+}
+
+// hopeless reports whether no file can be told to be the watch's.
+func (o *overlay) hopeless(w *inotify.Watch) bool {
+	made, _ := o.made(w.Handle)
+	return !made && o.sampled && !o.uniform
 }
 
 // overlayOf learns what is to be known of a mount.

@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ import (
 // root directory or mountinfo cannot be opened, for which the kernel asks what
 // ptrace(2) needs for reading.
 func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*Result, error) {
-	l := &locator{ws: ws, o: o, res: &Result{Places: make([]Place, len(ws))}}
+	l := &locator{ws: ws, o: o, res: &Result{Places: make([]Place, len(ws))}, why: make([]reasons, len(ws))}
 	if o.Level == None && o.Resolve == nil {
 		l.leave(ErrNotAsked)
 		return l.res, ctx.Err()
@@ -56,6 +57,7 @@ type locator struct {
 	ws  []inotify.Watch
 	o   Options
 	res *Result
+	why []reasons // of each watch
 }
 
 // find goes from level to level until all watches are found.
@@ -64,13 +66,10 @@ func (l *locator) find(ctx context.Context) error {
 		return err
 	}
 	if l.o.Level >= Handles {
-		todo := l.missing()
-		said := l.takeErrors(todo)
-		decoded, unsure := l.p.decode(ctx, l.ws, l.res.Places, todo)
+		decoded, unsure := l.decode(ctx, l.missing())
 		l.res.Decoded = decoded
-		l.settle(unsure)
-		l.filePoints()
-		l.putErrors(todo, said)
+		l.settle(unsure, func(i int) *reason { return &l.why[i].handle })
+		l.mountPoints()
 	}
 	if err := ctx.Err(); err != nil || l.o.Level < Search {
 		return err
@@ -107,15 +106,21 @@ func (l *locator) recheck(before []Mount) {
 }
 
 func changed(path string, err error) error {
-	return fmt.Errorf("it was at %q, but the mounts changed meanwhile: %w", path, err)
+	return fmt.Errorf("the path was %q, but the mounts changed meanwhile: %w", path, err)
 }
 
-// filePoints compares the mount points that are no directories, on which no
-// handle can be opened silently, with the watches that are missing.
-func (l *locator) filePoints() {
+// mountPoints compares the mount points with the watches that are missing. No handle
+// can be opened silently on one that is no directory. And a mount keeps an inode whose
+// name was removed, or was given to another one, as its root: the inode's only path is
+// the mount point. The root in mountinfo then ends in "//deleted".
+func (l *locator) mountPoints() {
 	wanted := make(map[inotify.Device][]int)
-	for _, i := range l.missing() {
-		wanted[l.ws[i].Device] = append(wanted[l.ws[i].Device], i)
+	lines := false
+	for i := range l.ws {
+		if l.res.Places[i].Path == "" {
+			wanted[l.ws[i].Device] = append(wanted[l.ws[i].Device], i)
+			lines = lines || l.ws[i].Handle == inotify.Handle{}
+		}
 	}
 	for dev, among := range wanted {
 		var points []string
@@ -124,14 +129,25 @@ func (l *locator) filePoints() {
 				points = append(points, m.Point)
 			}
 		}
-		rs := l.p.reach(points, false)
+		rs := l.p.reach(points, lines)
 		for k := range rs {
 			for _, i := range among {
-				if rs[k].is(&l.ws[i]) == nil {
-					l.believe(i, &rs[k])
-				}
+				l.mountPoint(i, &rs[k])
 			}
 		}
+	}
+}
+
+// mountPoint compares what is at a mount point with a watch.
+func (l *locator) mountPoint(i int, r *reached) {
+	why := &l.why[i].handle
+	switch err := r.is(&l.ws[i]); {
+	case err == nil:
+		l.accept(i, r)
+	case err == ErrAmbiguous:
+		why.add(reason{rank: ambiguous, err: err})
+	case err != errOther && !isGone(err):
+		why.add(reason{rank: notTried, err: err})
 	}
 }
 
@@ -139,41 +155,18 @@ func (l *locator) filePoints() {
 func (l *locator) missing() []int {
 	var todo []int
 	for i := range l.res.Places {
-		if p := &l.res.Places[i]; p.Path == "" && !errors.Is(p.Err, ErrUnlinked) {
+		if l.res.Places[i].Path == "" && !l.why[i].isUnlinked() {
 			todo = append(todo, i)
 		}
 	}
 	return todo
 }
 
-// leave gives the watches that nothing is known of an error.
+// leave gives the watches that have no path the reasons, or err if there are none.
 func (l *locator) leave(err error) {
 	for i := range l.res.Places {
 		if p := &l.res.Places[i]; p.Path == "" && p.Err == nil {
-			p.Err = err
-		}
-	}
-}
-
-// takeErrors returns what was said of watches until now, and forgets it.
-func (l *locator) takeErrors(todo []int) []error {
-	said := make([]error, len(todo))
-	for k, i := range todo {
-		said[k], l.res.Places[i].Err = l.res.Places[i].Err, nil
-	}
-	return said
-}
-
-// putErrors puts it back, before what was said since.
-func (l *locator) putErrors(todo []int, said []error) {
-	for k, i := range todo {
-		p := &l.res.Places[i]
-		switch {
-		case p.Path != "":
-		case said[k] != nil && p.Err != nil:
-			p.Err = fmt.Errorf("%w; %w", said[k], p.Err)
-		case said[k] != nil:
-			p.Err = said[k]
+			p.Err = cmp.Or(l.why[i].err(l.o.Level >= Search), err)
 		}
 	}
 }
@@ -191,18 +184,17 @@ func (l *locator) resolve(ctx context.Context) error {
 		path, err := l.o.Resolve(l.ws[i])
 		switch {
 		case err != nil:
-			l.res.Places[i].Err = fmt.Errorf("the resolver: %w", err)
+			l.why[i].resolver.add(reason{rank: failed, err: fmt.Errorf("resolver: %w", err)})
 		case path != "":
-			answers = append(answers, candidate{i, path, nil})
+			answers = append(answers, candidate{i, path, reason{rank: failed, err: fmt.Errorf("resolver: %q is another inode", path)}})
 		}
 	}
-	l.settle(answers)
+	l.settle(answers, func(i int) *reason { return &l.why[i].resolver })
 	return nil
 }
 
-// settle compares candidates and believes the first that is right for each
-// watch.
-func (l *locator) settle(cs []candidate) {
+// settle compares candidates, and believes the first that is right for each watch.
+func (l *locator) settle(cs []candidate, why func(int) *reason) {
 	for _, lines := range []bool{false, true} {
 		var some []candidate
 		var paths []string
@@ -213,28 +205,35 @@ func (l *locator) settle(cs []candidate) {
 		}
 		rs := l.p.reach(paths, lines)
 		for k := range rs {
-			i, not := some[k].watch, some[k].not
-			if !l.believe(i, &rs[k]) && not != nil && rs[k].is(&l.ws[i]) == errOther {
-				l.res.Places[i].Err = not
+			i := some[k].watch
+			switch err := rs[k].is(&l.ws[i]); {
+			case err == nil:
+				l.accept(i, &rs[k])
+			case err == errOther || isGone(err) && some[k].not.rank < failed:
+				why(i).add(some[k].not)
+			default:
+				why(i).add(unlike(err))
 			}
 		}
 	}
 }
 
-// believe takes over a path if it leads to the watch's inode, and reports whether the
-// watch has one then. The first one stays.
-func (l *locator) believe(i int, r *reached) bool {
-	p := &l.res.Places[i]
-	if p.Path != "" {
-		return true
+// unlike is the reason that a path that may be a watch's could not be compared.
+func unlike(err error) reason {
+	if errors.Is(err, ErrAmbiguous) {
+		return reason{rank: ambiguous, err: err}
 	}
-	switch err := r.is(&l.ws[i]); err {
-	case nil:
-		p.Path, p.Mode, p.Err = r.path, r.mode(), nil
-	case errOther:
-		p.Err = fmt.Errorf("at %q there is another inode", r.path)
-	default:
-		p.Err = err
+	return reason{rank: failed, err: err}
+}
+
+// isGone reports whether nothing is at a path.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+}
+
+// accept takes over a path for a watch. The first one stays.
+func (l *locator) accept(i int, r *reached) {
+	if p := &l.res.Places[i]; p.Path == "" {
+		p.Path, p.Mode = r.path, r.mode()
 	}
-	return p.Path != ""
 }

@@ -267,36 +267,47 @@ func (p *process) farLocked(path string) *Mount {
 	return firstFar(p.mounts, p.rootID, path)
 }
 
-// firstFar goes a path's way from mount to mount, beginning at the root.
+// firstFar returns the first mount on a path's way that may wait, or nil.
 func firstFar(ms []Mount, root int32, path string) *Mount {
-	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == root })
-	if i < 0 {
-		return nil
-	}
-	at := &ms[i]
-	for range ms { // or less: mounts are a tree
-		var next *Mount
-		for i := range ms {
-			m := &ms[i]
-			onRoot := at.ID == root && m.Point == "/" // a lookup begins below it
-			if m.Parent == at.ID && m != at && !onRoot && within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
-				next = m
-			}
+	way := mountsOnPath(ms, root, root, path)
+	for i, m := range way {
+		coveredAtOnce := i+1 < len(way) && way[i+1].Point == m.Point
+		if m.remote() != "" && !coveredAtOnce {
+			return m
 		}
-		covered := next != nil && next.Point == at.Point
-		if at.remote() != "" && !covered {
-			return at
-		}
-		if next == nil {
-			return nil
-		}
-		at = next
 	}
 	return nil
 }
 
+// mountsOnPath returns the mounts that a lookup of a path crosses, from one on, which
+// is the first. The last is the one that the path leads to. root is the mount of the
+// root directory, in which a lookup begins: not in what is mounted on it.
+func mountsOnPath(ms []Mount, root, from int32, path string) (way []*Mount) {
+	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == from })
+	if i < 0 {
+		return nil
+	}
+	for at := &ms[i]; at != nil && len(way) <= len(ms); at = nextMount(ms, root, at, path) { // mounts are a tree, or the text is hostile
+		way = append(way, at)
+	}
+	return way
+}
+
+// nextMount returns the mount on another that a lookup of a path comes to first, or
+// nil.
+func nextMount(ms []Mount, root int32, at *Mount, path string) (next *Mount) {
+	for i := range ms {
+		m := &ms[i]
+		onRoot := at.ID == root && m.Point == "/"
+		if m.Parent == at.ID && m != at && !onRoot && within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
+			next = m
+		}
+	}
+	return next
+}
+
 func mayWait(m *Mount) error {
-	return fmt.Errorf("the %s on %q may wait for a program or a network; it is left alone unless all filesystems are asked for", m.Type, m.Point)
+	return fmt.Errorf("the %s on %q may wait for a program or a network, and is not used unless all filesystems are allowed", m.Type, m.Point)
 }
 
 // lookup returns an O_PATH descriptor of what the process's path names: in its

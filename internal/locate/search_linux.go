@@ -19,11 +19,11 @@ import (
 // among them, though it is FUSE inside: it is a virtual machine's own root often
 // enough, and answers from the host's memory.
 var remote = map[string]string{
-	"autofs": "looking into it mounts what it stands for",
+	"autofs": "a lookup in it mounts something",
 	"fuse":   "a program answers for it", "fuseblk": "a program answers for it",
 	"nfs": "it is on the network", "nfs4": "it is on the network", "cifs": "it is on the network",
 	"smb3": "it is on the network", "smbfs": "it is on the network", "ncpfs": "it is on the network",
-	"9p": "it is on the network or in a program", "ceph": "it is on the network",
+	"9p": "it is on the network, or a program answers for it", "ceph": "it is on the network",
 	"afs": "it is on the network", "coda": "it is on the network", "lustre": "it is on the network",
 	"gfs2": "it is on the network", "ocfs2": "it is on the network", "orangefs": "it is on the network",
 	"beegfs": "it is on the network", "gpfs": "it is on the network", "glusterfs": "it is on the network",
@@ -70,7 +70,6 @@ func (l *locator) search(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	said := l.takeErrors(todo)
 	s := &seeker{
 		locator: l, left: len(todo), whole: make(map[dirID]bool), tick: time.Now(), buf: make([]byte, 64<<10),
 		byHandle: make(map[string][]int), byInode: make(map[uint32][]int),
@@ -86,22 +85,18 @@ func (l *locator) search(ctx context.Context) error {
 		err = nil
 	}
 	for _, i := range todo {
-		if p := &l.res.Places[i]; p.Path == "" && p.Err == nil {
-			p.Err = s.notFound(err)
-		}
+		l.why[i].search.add(s.notFound(err))
 	}
-	l.putErrors(todo, said)
 	return err
 }
 
-// notFound says that the search did not find a watch. Why the handle did not do was
-// said before.
-func (s *seeker) notFound(ended error) error {
-	err := fmt.Errorf("the search did not find it in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
+// notFound is the reason of a watch that the search did not come across.
+func (s *seeker) notFound(ended error) reason {
+	err := fmt.Errorf("the search did not find the inode in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
 	if ended != nil {
-		return fmt.Errorf("%w: %w", err, ended)
+		err = fmt.Errorf("%w: %w", err, ended)
 	}
-	return err
+	return reason{rank: notShown, err: err}
 }
 
 // trees walks the hints, then the mounts of the wanted devices.
@@ -152,7 +147,7 @@ func (s *seeker) skip(path, reason string) {
 // tree walks one tree. want is the mount that must be found at its root, or 0.
 func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	if !absolute(path) {
-		s.skip(path, "it is not an absolute path")
+		s.skip(path, "not an absolute path")
 		return nil
 	}
 	path = "/" + strings.Trim(path, "/")
@@ -162,7 +157,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	}
 	root, e := s.p.lookup(cstring(path), 0)
 	if e != success {
-		s.skip(path, "looking it up: "+s.p.explain(e).Error())
+		s.skip(path, "looking up the directory: "+s.p.explain(e).Error())
 		return nil
 	}
 	defer sysClose(root)
@@ -171,7 +166,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		return err
 	}
 	if want != 0 && id != want {
-		s.skip(path, "another mount hides this one")
+		s.skip(path, "hidden by another mount")
 		return nil
 	}
 	m, known := s.p.mount(id)
@@ -179,7 +174,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 		m = Mount{ID: id, Type: typeOf(root)}
 	}
 	if why := m.remote(); why != "" && !s.o.AllFilesystems {
-		s.skip(path, fmt.Sprintf("it is %s: %s", m.Type, why))
+		s.skip(path, fmt.Sprintf("%s filesystem: %s", m.Type, why))
 		return nil
 	}
 	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
@@ -245,10 +240,14 @@ func (s *seeker) take(r *reached, among []int) {
 		err := r.is(&s.ws[i])
 		switch {
 		case s.res.Places[i].Path != "" || err == errOther:
-		case s.believe(i, r):
+		case err == nil:
+			s.accept(i, r)
 			s.left--
 		case err == ErrAmbiguous && !r.merge.sampled:
 			s.later = append(s.later, r.path)
+			fallthrough
+		default:
+			s.locator.why[i].search.add(unlike(err))
 		}
 	}
 }

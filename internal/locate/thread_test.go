@@ -56,7 +56,7 @@ func TestWithoutUnshare(t *testing.T) {
 		res := paths(t, 0, ws, o)
 		wantPath(t, res.Places[0], dir+"/given")
 		for _, p := range res.Places[1:] {
-			wantNone(t, p, "unshare(CLONE_FS)", "a search can do without")
+			wantNone(t, p, "unshare(CLONE_FS)", "a search may find the path")
 			if !errors.Is(p.Err, unix.EPERM) {
 				t.Fatalf("error %v, want EPERM", p.Err)
 			}
@@ -85,7 +85,7 @@ func TestNothingToDecode(t *testing.T) {
 	o := locate.Options{Level: locate.Handles, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
 	wantPath(t, find(t, 0, w, o), path)
 	w.Handle = inotify.Handle{}
-	wantNone(t, find(t, 0, w, byHandles), "no handle")
+	wantNone(t, find(t, 0, w, byHandles), "no file handle")
 }
 
 // A mount may get the first descriptor number.

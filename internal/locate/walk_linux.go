@@ -63,7 +63,7 @@ func (w *walk) run(ctx context.Context, root int) error {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		w.skip(w.path, "it is not a directory")
+		w.skip(w.path, "not a directory")
 		return nil
 	}
 	w.res.Searched = append(w.res.Searched, w.path)
