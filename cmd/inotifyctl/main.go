@@ -94,6 +94,8 @@ executed has FD_CLOEXEC off.
 restore restores the snapshot in FILE ("-": standard input) and executes COMMAND
 in its own place with the instance as the descriptor that it was. That number
 must not be one that restore was started with; for 0 to 2, close it (0<&-).
+COMMAND gets the signals HUP, INT, TSTP, TTIN and TTOU ignored if restore did;
+to ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 Pending events, which a new queue cannot hold, are refused without one of
   -pending FILE
                 write them to FILE, as watch -json prints them; best in a folder
