@@ -44,6 +44,23 @@ func isNull(fd int) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(1, 3)
 }
 
+// checkWritable refuses a standard descriptor that keeps nothing of what is written to
+// it. Where it is closed at the start, the Go runtime opens /dev/null for reading and
+// writing in its place, which cannot be told from one that was inherited like that.
+// The usual >/dev/null is open for writing only, and means it.
+func checkWritable(fd int) error {
+	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	switch mode := status & unix.O_ACCMODE; {
+	case err != nil:
+		return fmt.Errorf("descriptor %d: %w", fd, os.NewSyscallError("fcntl F_GETFL", err))
+	case mode == unix.O_RDONLY:
+		return fmt.Errorf("descriptor %d is not open for writing", fd)
+	case mode == unix.O_RDWR && isNull(fd):
+		return fmt.Errorf("descriptor %d is closed, or /dev/null, and would keep nothing", fd)
+	}
+	return nil
+}
+
 // become executes the command in place of this process, with f as its descriptor
 // fd. It returns only if it fails.
 //
@@ -51,8 +68,10 @@ func isNull(fd int) bool {
 // say). So it is replaced in a descriptor table of this thread's own, which execve
 // makes the process's: nobody else ever sees that. Of the rest, syscall.Exec sees
 // that the command gets the soft limit of open files that this process got, and
-// execve that it gets default signal handlers. The signal mask is as it was, but
-// for signals that the Go runtime unblocked when it started.
+// execve that it gets default signal handlers. Of signals that were ignored, HUP, INT,
+// TSTP, TTIN, TTOU and CONT still are: for the others the Go runtime installed handlers
+// when it started, and nothing tells that they were ignored before (Go 1.26). The signal
+// mask is as it was, but for signals that end a Go program, which the runtime unblocked.
 func become(f *os.File, fd int, path string, argv []string) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -69,6 +70,16 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(err)
 		os.Exit(1)
+	}
+	// What nohup or a shell had the tests ignore, no child ignores.
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	// Descriptors that the tests were started with are no child's.
+	for fd := 3; fd < 1024; fd++ {
+		unix.CloseOnExec(fd)
 	}
 	os.Exit(kerneltest.Main(m))
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -25,7 +26,12 @@ type output struct {
 // or a pipe.
 func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, error) {
 	if name == "" {
-		return &output{w: stdout}, nil
+		return &output{w: stdout}, checkStdout(stdout)
+	}
+	if fd := standardDescriptor(name); fd >= 0 {
+		if err := checkWritable(fd); err != nil {
+			return nil, fmt.Errorf("open %s: %w: give another file", name, err)
+		}
 	}
 	is, err := os.Stat(name)
 	switch {
@@ -46,6 +52,35 @@ func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, er
 		return nil, adviseOutput(err)
 	}
 	return &output{w: f, file: f}, nil
+}
+
+// checkStdout refuses a file that would keep nothing.
+func checkStdout(stdout io.Writer) error {
+	f, ok := stdout.(*os.File)
+	if !ok {
+		return nil
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := conn.Control(func(fd uintptr) { err = checkWritable(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		return fmt.Errorf("standard output: %w: give -o FILE", err)
+	}
+	return nil
+}
+
+// standardDescriptor returns which of the descriptors 0 to 2 has the name, or -1.
+func standardDescriptor(name string) int {
+	for fd, std := range []string{"/dev/stdin", "/dev/stdout", "/dev/stderr"} {
+		if name == std || name == fmt.Sprint("/dev/fd/", fd) || name == fmt.Sprint("/proc/self/fd/", fd) {
+			return fd
+		}
+	}
+	return -1
 }
 
 // openReplacement opens a file that only its owner may read.
