@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -106,6 +107,15 @@ func (h *held) obey(words []string) (string, error) {
 	case "dup": // a further descriptor
 		fd, err := unix.Dup(h.fd())
 		return fmt.Sprint(fd), err
+	case "exit thread": // the main one, so that the process's state is Z
+		close(leave)
+		return "", nil
+	case "own table": // PATH: watched by a thread with descriptors of its own: returns TID FD
+		return ownTable(arg(0))
+	case "dup onto": // FD
+		return "", unix.Dup3(h.fd(), number(0), 0)
+	case "exchange": // NAME...: from now on exchanges the files on a descriptor, which is returned
+		return h.exchange(words[1:])
 	case "chroot": // DIR
 		if err := unix.Chroot(arg(0)); err != nil {
 			return "", err
@@ -155,6 +165,73 @@ func (h *held) tellInner(words []string) (string, error) {
 		err = errors.New(text)
 	}
 	return text, err
+}
+
+// exchange lets a descriptor be the instance and what the names say by turns, as fast as it
+// can: "/dev/null", or another instance with "PATH" watched for IN_DELETE twice and an event
+// pending.
+func (h *held) exchange(paths []string) (string, error) {
+	fd, err := unix.Dup(h.fd())
+	if err != nil {
+		return "", err
+	}
+	other := -1
+	if len(paths) == 0 {
+		other, err = unix.Open(os.DevNull, unix.O_RDWR, 0)
+	} else {
+		other, err = unix.InotifyInit1(unix.IN_NONBLOCK)
+	}
+	for _, path := range paths {
+		if err == nil {
+			_, err = unix.InotifyAddWatch(other, path, unix.IN_DELETE|unix.IN_ATTRIB)
+		}
+		if err == nil {
+			err = os.Chmod(path, 0o700)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for first := h.fd(); ; {
+			unix.Dup3(other, fd, 0)
+			pause()
+			unix.Dup3(first, fd, 0)
+			pause()
+		}
+	}()
+	return fmt.Sprint(fd), nil
+}
+
+// ownTable starts a thread that has an instance which only it has.
+func ownTable(path string) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	results := make(chan result)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_FILES)
+		fd := -1
+		if err == nil {
+			fd, err = unix.InotifyInit1(unix.IN_NONBLOCK)
+		}
+		if err == nil {
+			_, err = unix.InotifyAddWatch(fd, path, unix.IN_CREATE)
+		}
+		results <- result{fmt.Sprint(unix.Gettid(), " ", fd), err}
+		select {}
+	}()
+	r := <-results
+	return r.text, r.err
+}
+
+// pause takes some microseconds.
+func pause() {
+	for range 20 {
+		unix.Getppid()
+	}
 }
 
 func (h *held) fresh() (err error) {

@@ -28,19 +28,24 @@ type process struct {
 }
 
 // pin opens the process. It must be closed.
-func pin(pid int) (*process, error) {
+func pin(pid int) (*process, error) { return pinTask(pid, 0) }
+
+// pinTask opens a process or, with pidfdThread (Linux 6.9), a thread. Its /proc/TID has the
+// thread's own descriptors, root directory and the like, and all threads of the process. It
+// must be closed.
+func pinTask(pid, flags int) (*process, error) {
 	if pid <= 0 {
 		return nil, errors.New("a process's number is positive")
 	}
 	p := &process{pid: pid, pidfd: -1}
 	// The pidfd first: so long as it has a process, the pid is that one's.
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	pidfd, err := unix.PidfdOpen(pid, flags)
 	switch {
 	case err == nil:
 		p.pidfd = pidfd
 	case errors.Is(err, unix.ESRCH):
 		return nil, fmt.Errorf("there is no such process: %w", err)
-	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM):
+	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) && (flags == 0 || !errors.Is(err, unix.EINVAL)):
 		return nil, os.NewSyscallError("pidfd_open", err)
 	default:
 		p.none = os.NewSyscallError("pidfd_open", err)

@@ -477,7 +477,7 @@ func TestEditedByHand(t *testing.T) {
 		{"inode", `"inode": ` + inode, `"inode": 1`, differs},
 		{"handle", `"handle": "` + handle + `",`, ``, differs},
 		{"handle", `"handle": "` + handle, `"handle": "` + handle + `00`, differs},
-		{"pending", `"watches"`, `"pending": [{"wd": 9, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
+		{"pending", `"watches"`, `"pending": [{"wd": 2, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
 			if err != nil || len(r.Pending()) != 1 {
 				return "the event is missing"
 			}

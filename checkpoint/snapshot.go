@@ -49,9 +49,10 @@ type Snapshot struct {
 	Watches []Watch
 
 	// Pending are the events that were not read yet, taken by WithDrain; the
-	// instance has them no more. JSON: "pending", an array of objects of "wd",
-	// "mask", "cookie" and "name", or "name_bytes" in base64 for a name that is
-	// not UTF-8.
+	// instance has them no more. Each is of a watch in Watches or of one that has ended;
+	// where its IN_IGNORED is not among them, NotLearned lists the wd.
+	// JSON: "pending", an array of objects of "wd", "mask", "cookie" and "name", or
+	// "name_bytes" in base64 for a name that is not UTF-8.
 	Pending []inotify.Event
 
 	// PendingBytes is how many bytes of events were pending, also if they were
@@ -198,7 +199,7 @@ const (
 //
 // In JSON: "what" and "why", strings, and "wd", a number.
 type Gap struct {
-	What string     // the JSON name of the field: "next_wd", or "path" of a watch
+	What string     // the JSON name of the field: "next_wd", or "path" or "pending" of a watch
 	WD   inotify.WD // of the watch; 0 if it is about the instance, or about all watches
 	Why  string
 }
