@@ -268,6 +268,9 @@ func checkTaken(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	var events string
 	if r.s != nil {
 		events = lines(r.s.Pending)
+		if err := r.s.Validate(); err != nil {
+			a.Broke("what was taken: %v", err)
+		}
 		for _, g := range r.s.NotLearned {
 			a.Told = append(a.Told, g.String())
 		}

@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed10546c08/inotify"
@@ -149,11 +150,27 @@ type taker struct {
 
 // result returns the snapshot; with an error only if it has what is nowhere else.
 func (t *taker) result(err error) (*Snapshot, error) {
-	if err == nil || t.drained {
-		return t.s, err
+	if !t.drained {
+		if err != nil {
+			return nil, err
+		}
+		return t.s, nil
 	}
-	return nil, err
+	why := errUnexplained
+	if err != nil && t.s.Watches == nil {
+		why = err
+		t.s.gap("watches", 0, err)
+	}
+	for _, wd := range t.s.unexplained() {
+		t.s.gap("pending", wd, why)
+	}
+	return t.s, err
 }
+
+// errUnexplained is why an event's watch is not in the snapshot, nor its IN_IGNORED. This was
+// read before, or lost when the queue was full; an event that was being reported when the watch
+// ended comes after it.
+var errUnexplained = errors.New("the watch has ended, and its IN_IGNORED is not among the pending events")
 
 // The effects.
 const (

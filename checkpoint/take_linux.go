@@ -101,9 +101,6 @@ func (t *taker) empty(n *inotify.Inotify) error {
 		}
 	}
 	t.s.Watches = slices.DeleteFunc(t.s.Watches, func(w Watch) bool { return ended[w.WD] })
-	for _, wd := range t.s.unexplained() {
-		t.s.gap("pending", wd, errUnexplained)
-	}
 	return nil
 }
 
@@ -121,10 +118,6 @@ var (
 	errUntouched  = errors.New("not asked for: to learn it, the instance would have to be changed")
 	errReplaced   = errors.New("the process replaced the descriptor meanwhile: stop the process")
 	errSignals    = errors.New("to learn it would signal the owner: clear O_ASYNC first")
-
-	// The kernel can do so: the record was read before, or lost when the queue was full, and an
-	// event that was being reported when the watch ended comes after it.
-	errUnexplained = errors.New("the watch has ended, and its IN_IGNORED is not among them")
 )
 
 // next learns the next number and leaves it as it is. The watch that it takes
