@@ -649,3 +649,41 @@ func TestCompare(t *testing.T) {
 	want = slices.Delete(want, 1, 2)
 	check()
 }
+
+// An owner is the same process whether the instance was taken from it or from another that
+// has the instance, too; and it is the process's own before and after a restore.
+func TestCompareOwners(t *testing.T) {
+	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {
+		return &checkpoint.Snapshot{BootID: boot, Owner: checkpoint.Owner{Kind: kind, ID: id, Self: self}}
+	}
+	const process, thread, group = checkpoint.ProcessOwner, checkpoint.ThreadOwner, checkpoint.GroupOwner
+	for _, c := range []struct {
+		a, b *checkpoint.Snapshot
+		same bool
+	}{
+		{owned("a", process, 7, true), owned("a", process, 7, false), true},
+		{owned("a", process, 7, true), owned("a", process, 8, true), true},
+		{owned("a", process, 7, true), owned("a", process, 8, false), false},
+		{owned("a", process, 7, false), owned("a", process, 7, false), true},
+		{owned("a", process, 7, false), owned("a", process, 8, false), false},
+		{owned("a", process, 7, true), owned("b", process, 8, true), true},
+		{owned("a", process, 7, true), owned("b", process, 7, false), false}, // the numbers mean nothing
+		{owned("", process, 7, true), owned("", process, 7, false), false},
+		{owned("a", thread, 7, true), owned("a", thread, 7, false), true},
+		{owned("a", thread, 7, true), owned("a", thread, 8, true), false},
+		{owned("a", process, 7, true), owned("a", group, 7, false), false},
+		{owned("a", checkpoint.NoOwner, 0, false), owned("a", process, 7, true), false},
+	} {
+		for _, pair := range [][2]*checkpoint.Snapshot{{c.a, c.b}, {c.b, c.a}} {
+			diffs := pair[0].Compare(pair[1])
+			if len(diffs) != 0 == c.same {
+				t.Errorf("boot %q, %+v and boot %q, %+v: differences %v, want none: %v", pair[0].BootID, pair[0].Owner, pair[1].BootID, pair[1].Owner, diffs, c.same)
+			}
+			for _, d := range diffs {
+				if d.Want == d.Have {
+					t.Errorf("a difference of equal ones: %v", d)
+				}
+			}
+		}
+	}
+}

@@ -219,10 +219,16 @@ func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
 // Learned reports whether a field of the instance, named as in JSON, was learned:
 // whether NotLearned does not list it for the instance as a whole.
 func (s *Snapshot) Learned(what string) bool {
+	_, unknown := s.whyUnknown(what)
+	return !unknown
+}
+
+// whyUnknown returns the reason why a field of the instance is unknown, if it is.
+func (s *Snapshot) whyUnknown(what string) (why string, unknown bool) {
 	for _, g := range s.NotLearned {
 		if g.What == what && g.WD == 0 {
-			return false
+			return g.Why, true
 		}
 	}
-	return true
+	return "", false
 }

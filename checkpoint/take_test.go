@@ -420,6 +420,24 @@ func TestSearchBounds(t *testing.T) {
 	}
 }
 
+// Where every path was found, it does not matter what was not searched.
+func TestSearchThatFindsAllHasNoGaps(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	const path = "/proc/sys/kernel" // no handle leads there
+	if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
+		t.Skip("this needs /proc/sys: ", err)
+	}
+	kerneltest.KeepCached(t, path)
+	s := take(t, n, checkpoint.WithHints(filepath.Join(t.TempDir(), "missing"), "/proc/sys"))
+	if s.Watches[0].Path != path {
+		t.Skip("this needs a search that finds "+path+": ", s.NotLearned)
+	}
+	if g := gaps(s.NotLearned, "path"); len(g) != 0 {
+		t.Errorf("every path was found, and not learned is %v", g)
+	}
+}
+
 // What was searched is told, and what was not, because of the bound.
 func TestSearchIsTold(t *testing.T) {
 	needLists(t)
