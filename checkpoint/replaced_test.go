@@ -36,6 +36,9 @@ func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
 		fd, _ := strconv.Atoi(h.do(words...))
 		got := map[[2]int]int{} // by the number of watches and of pending bytes
 		replaced := 0
+		if hasKcmp() != nil {
+			replaced = 1 // it cannot be noticed
+		}
 		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
 			s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
 			if err != nil {
@@ -47,7 +50,7 @@ func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
 			taken++
 			got[[2]int{len(s.Watches), s.PendingBytes}]++
 		}
-		if replaced == 0 && hasKcmp() == nil {
+		if replaced == 0 {
 			t.Error("the flags of another descriptor were taken for those of the one that was dumped")
 		}
 		for shape, count := range got {
