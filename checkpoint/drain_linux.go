@@ -19,32 +19,44 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// drain takes the pending events and the next number of another process's
-// descriptor.
-func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
-	if p.pid == os.Getpid() {
+// drain takes another process's instance with its pending events and next wd. All processes
+// that have it are stopped from before it is duplicated until all is done.
+func (t *taker) drain(ctx context.Context, p *process, fd int) error {
+	if p.isSelf() {
 		return errors.New("this process cannot be stopped: drain an instance of one's own with Take")
 	}
-	holders, err := t.stopped(p, fd)
-	defer closeAll(holders)
-	if err != nil {
-		return err
+	if err := p.stopped(); err != nil {
+		return fmt.Errorf("the process is running, and may read events meanwhile: stop it first: %w", err)
 	}
 	dup, err := p.duplicate(fd)
 	if err != nil {
 		return err
 	}
 	defer dup.Close()
-	own := int(dup.Fd())
-	order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
-	if err != nil {
-		t.effect(fmt.Sprintf(effectHolders, err))
-	} else if order != 0 {
-		return errReplaced
-	}
-	if err := ctx.Err(); err != nil {
+	if err := t.duplicated(p, fd, dup); err != nil {
 		return err
 	}
+	holders, err := t.stopped(ctx, p, dup)
+	defer closeAll(holders)
+	if err != nil {
+		return err
+	}
+	err = t.drainDuplicate(dup)
+	if err == nil {
+		err = t.paths(ctx, p)
+	}
+	for _, h := range append(slices.Clone(holders), p) {
+		if serr := h.stopped(); serr != nil {
+			err = errors.Join(err, fmt.Errorf("a process ran while its instance was dumped, which may be torn: %w", serr))
+		}
+	}
+	return err
+}
+
+// drainDuplicate takes everything through a duplicate, which must not block meanwhile. To learn
+// the next wd, the library adds a watch of its own and takes its record out.
+func (t *taker) drainDuplicate(dup *os.File) (failed error) {
+	own := int(dup.Fd())
 	if t.s.Flags&NonBlock == 0 {
 		if err := setStatus(own, unix.O_NONBLOCK, true); err != nil {
 			return err
@@ -55,20 +67,6 @@ func (t *taker) drain(ctx context.Context, p *process, fd int) (failed error) {
 			}
 		}()
 	}
-	if err := t.empty(dup); err != nil {
-		return err
-	}
-	for _, h := range holders {
-		if err := h.stopped(); err != nil {
-			return fmt.Errorf("what was taken may be torn: %w", err)
-		}
-	}
-	return nil
-}
-
-// empty takes what is pending and learns the next number, which the library does
-// with a watch of its own and takes its record out.
-func (t *taker) empty(dup *os.File) error {
 	again, err := unix.FcntlInt(dup.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return fcntlError("F_DUPFD_CLOEXEC", err)
@@ -80,23 +78,12 @@ func (t *taker) empty(dup *os.File) error {
 		return err
 	}
 	defer n.Close()
-	if t.s.PendingBytes, err = n.Buffered(); err != nil {
-		return err
-	}
-	t.effect(effectDrained)
-	if err := t.take(n); err != nil {
-		return err
-	}
-	if err := t.next(n); err != nil {
-		return err
-	}
-	return t.take(n)
+	return t.empty(n)
 }
 
-// stopped returns the processes that have the instance, of those that can be
-// read, or an error if one of them runs. They must be closed. Without kcmp(2) they
-// cannot be told, and it is the one asked about.
-func (t *taker) stopped(p *process, fd int) ([]*process, error) {
+// stopped returns the other processes that have the instance, of those that can be read, or an
+// error if one of them runs. They must be closed. Without kcmp(2) they are unknown.
+func (t *taker) stopped(ctx context.Context, p *process, dup *os.File) ([]*process, error) {
 	var holders []*process
 	t.effect(effectProc)
 	pids, err := processes()
@@ -104,21 +91,26 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 		return nil, err
 	}
 	unread, why := 0, error(nil) // why of the first
+	group := p.group()
 	for _, pid := range pids {
-		h, err := holder(pid, Descriptor{PID: p.pid, FD: fd})
-		if err != nil && pid == p.pid {
+		if pid == group || pid == os.Getpid() {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
 			return holders, err
-		} else if err != nil && !ended(err) {
+		}
+		h, err := holder(pid, dup)
+		if err != nil && !ended(err) {
 			if unread++; unread == 1 {
 				why = &ProcessError{pid, err}
 			}
 		}
-		if h == nil || pid == os.Getpid() {
+		if h == nil {
 			continue
 		}
 		holders = append(holders, h)
 		if err := h.stopped(); err != nil {
-			return holders, fmt.Errorf("it is not stopped, and draining would tear what it sees: stop it first: %w", err)
+			return holders, fmt.Errorf("a process that has the instance is running, and may read events meanwhile: stop it first: %w", err)
 		}
 	}
 	if unread > 0 {
@@ -127,18 +119,15 @@ func (t *taker) stopped(p *process, fd int) ([]*process, error) {
 	return holders, nil
 }
 
-// holder returns process pid if it is d's, or has the same description.
-func holder(pid int, d Descriptor) (*process, error) {
+// holder returns process pid if one of its descriptors is the duplicate's instance.
+func holder(pid int, dup *os.File) (*process, error) {
 	h, err := pin(pid)
 	if err != nil {
 		return nil, err
 	}
-	if pid == d.PID {
-		return h, nil
-	}
 	fds, err := h.instances()
 	for _, fd := range fds {
-		order, cerr := compareFiles(Descriptor{PID: pid, FD: fd}, d)
+		order, cerr := compareFiles(Descriptor{PID: pid, FD: fd}, Descriptor{PID: os.Getpid(), FD: int(dup.Fd())})
 		if cerr == nil && order == 0 {
 			return h, nil
 		}
@@ -164,28 +153,37 @@ func (p *process) stopped() error {
 		return err
 	}
 	for _, thread := range threads {
-		stat, err := p.read("task/" + thread + "/stat")
+		state, err := p.state(thread)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		// PID (COMMAND) STATE ..., where COMMAND may have any character.
-		_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-		if len(state) == 0 {
-			return fmt.Errorf("process %d: its state cannot be read", p.pid)
-		}
-		switch state[0] {
+		switch state {
 		case 'T', 't', 'Z', 'X':
 			continue
 		}
 		if p.frozen(thread) {
 			continue
 		}
-		return fmt.Errorf("thread %s of process %d is in state %c", thread, p.pid, state[0])
+		return fmt.Errorf("thread %s of process %d is in state %c", thread, p.pid, state)
 	}
 	return p.alive()
+}
+
+// state returns the letter of a thread's state.
+func (p *process) state(thread string) (byte, error) {
+	stat, err := p.read("task/" + thread + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// PID (COMMAND) STATE ..., where COMMAND may have any character.
+	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	if len(state) == 0 {
+		return 0, fmt.Errorf("process %d: the state of thread %s cannot be read", p.pid, thread)
+	}
+	return state[0], nil
 }
 
 // frozen reports whether a thread is in a frozen cgroup, of version 2 or of version

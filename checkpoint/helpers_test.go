@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -39,11 +40,24 @@ var (
 	needLists  = kerneltest.NeedLists
 )
 
+// leave ends a holder's main thread.
+var leave = make(chan struct{})
+
+func init() {
+	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
+		runtime.LockOSThread() // TestMain stays on the main thread
+	}
+}
+
 // TestMain also is the program of the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
-		hold(os.Stdin, os.Stdout)
-		os.Exit(0)
+		go func() {
+			hold(os.Stdin, os.Stdout)
+			os.Exit(0)
+		}()
+		<-leave
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // ends this thread only
 	}
 	if os.Getenv("INOTIFY_TEST_FAULTS_CHILD") != "" {
 		if err := childFaults(); err != nil {

@@ -8,12 +8,15 @@ package checkpoint_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +59,9 @@ type held struct {
 	n       *inotify.Inotify
 	pending []inotify.Event // come before n's
 	open    []*os.File
+
+	innerIn  io.Writer // of the holder in a pid namespace below this one, once it was started
+	innerOut *bufio.Reader
 }
 
 func (h *held) obey(words []string) (string, error) {
@@ -101,6 +107,15 @@ func (h *held) obey(words []string) (string, error) {
 	case "dup": // a further descriptor
 		fd, err := unix.Dup(h.fd())
 		return fmt.Sprint(fd), err
+	case "exit thread": // the main one, so that the process's state is Z
+		close(leave)
+		return "", nil
+	case "own table": // PATH: watched by a thread with descriptors of its own: returns TID FD
+		return ownTable(arg(0))
+	case "dup onto": // FD
+		return "", unix.Dup3(h.fd(), number(0), 0)
+	case "exchange": // NAME...: from now on exchanges the files on a descriptor, which is returned
+		return h.exchange(words[1:])
 	case "chroot": // DIR
 		if err := unix.Chroot(arg(0)); err != nil {
 			return "", err
@@ -109,12 +124,114 @@ func (h *held) obey(words []string) (string, error) {
 	case "nextwd":
 		wd, err := h.n.NextWD()
 		return fmt.Sprint(wd), err
+	case "inner": // WORD...: has a holder in a pid namespace below this one obey
+		return h.tellInner(words[1:])
 	case "take": // PID FD LEVEL HINT FILE
 		return "", takeTo(number(0), number(1), arg(2), arg(3), arg(4))
+	case "take own": // FILE
+		s, err := checkpoint.Take(context.Background(), h.n, checkpoint.WithPaths(checkpoint.NoPaths))
+		if err != nil {
+			return "", err
+		}
+		return "", writeTo(arg(0), s)
 	case "restore": // FILE, and options
 		return "", h.restore(arg(0), words[2:])
 	}
 	return "", fmt.Errorf("%q is not understood", words[0])
+}
+
+// tellInner has the inner holder obey. It ends with this process, whose end of the pipe it
+// reads from.
+func (h *held) tellInner(words []string) (string, error) {
+	if h.innerIn == nil {
+		cmd := holderCommand("/proc/self/exe")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return "", err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return "", err
+		}
+		if err := cmd.Start(); err != nil {
+			return "", err
+		}
+		h.innerIn, h.innerOut = in, bufio.NewReader(out)
+	}
+	ok, text, err := say(h.innerIn, h.innerOut, words...)
+	if err == nil && !ok {
+		err = errors.New(text)
+	}
+	return text, err
+}
+
+// exchange lets a descriptor be the instance and what the names say by turns, as fast as it
+// can: "/dev/null", or another instance with "PATH" watched for IN_DELETE twice and an event
+// pending.
+func (h *held) exchange(paths []string) (string, error) {
+	fd, err := unix.Dup(h.fd())
+	if err != nil {
+		return "", err
+	}
+	other := -1
+	if len(paths) == 0 {
+		other, err = unix.Open(os.DevNull, unix.O_RDWR, 0)
+	} else {
+		other, err = unix.InotifyInit1(unix.IN_NONBLOCK)
+	}
+	for _, path := range paths {
+		if err == nil {
+			_, err = unix.InotifyAddWatch(other, path, unix.IN_DELETE|unix.IN_ATTRIB)
+		}
+		if err == nil {
+			err = os.Chmod(path, 0o700)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for first := h.fd(); ; {
+			unix.Dup3(other, fd, 0)
+			pause()
+			unix.Dup3(first, fd, 0)
+			pause()
+		}
+	}()
+	return fmt.Sprint(fd), nil
+}
+
+// ownTable starts a thread that has an instance which only it has.
+func ownTable(path string) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	results := make(chan result)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_FILES)
+		fd := -1
+		if err == nil {
+			fd, err = unix.InotifyInit1(unix.IN_NONBLOCK)
+		}
+		if err == nil {
+			_, err = unix.InotifyAddWatch(fd, path, unix.IN_CREATE)
+		}
+		results <- result{fmt.Sprint(unix.Gettid(), " ", fd), err}
+		select {}
+	}()
+	r := <-results
+	return r.text, r.err
+}
+
+// pause takes some microseconds.
+func pause() {
+	for range 20 {
+		unix.Getppid()
+	}
 }
 
 func (h *held) fresh() (err error) {
@@ -174,6 +291,10 @@ func takeTo(pid, fd int, level, hint, file string) error {
 	if err != nil {
 		return err
 	}
+	return writeTo(file, s)
+}
+
+func writeTo(file string, s *checkpoint.Snapshot) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return err

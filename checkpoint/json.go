@@ -260,7 +260,7 @@ func decode(r io.Reader) (*Snapshot, error) {
 	if err := s.validateInstance(); err != nil {
 		return nil, err
 	}
-	return s, s.validateNumbers()
+	return s, s.validateTogether()
 }
 
 // snapshot reads a snapshot's member.

@@ -435,7 +435,8 @@ func TestWriteRefuses(t *testing.T) {
 // What a kernel may say is written, and what none says is not.
 func TestValidateBounds(t *testing.T) {
 	named := func(length int) checkpoint.Snapshot {
-		return checkpoint.Snapshot{Pending: []inotify.Event{{WD: 1, Mask: inotify.Create, Name: strings.Repeat("n", length)}}}
+		return checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}},
+			Pending: []inotify.Event{{WD: 1, Mask: inotify.Create, Name: strings.Repeat("n", length)}}}
 	}
 	owned := func(id int) checkpoint.Snapshot {
 		return checkpoint.Snapshot{Owner: checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: id}}
@@ -470,6 +471,45 @@ func TestValidateBounds(t *testing.T) {
 		if read, err := checkpoint.Read(&b); err != nil || !reflect.DeepEqual(*read, c.s) {
 			t.Errorf("%s: Read: %v, %.100v", name, err, read)
 		}
+	}
+}
+
+// A pending event is of a watch that the snapshot has or that has ended. That it ended may be
+// unknown, which is then listed.
+func TestValidatePending(t *testing.T) {
+	create := func(wd inotify.WD) inotify.Event { return inotify.Event{WD: wd, Mask: inotify.Create, Name: "a"} }
+	ignored := inotify.Event{WD: 7, Mask: inotify.Ignored}
+	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+	listed := []checkpoint.Gap{{What: "pending", WD: 7, Why: "it has ended"}}
+	for name, c := range map[string]struct {
+		pending []inotify.Event
+		gaps    []checkpoint.Gap
+		refused string
+	}{
+		"of a watch":                        {pending: []inotify.Event{create(1), create(5)}},
+		"of none":                           {pending: []inotify.Event{create(1), create(7)}, refused: "watch 7"},
+		"of one that ended":                 {pending: []inotify.Event{create(7), ignored}},
+		"reported while it ended":           {pending: []inotify.Event{ignored, create(7)}},
+		"IN_IGNORED alone":                  {pending: []inotify.Event{ignored}},
+		"another's IN_IGNORED":              {pending: []inotify.Event{ignored, create(8)}, refused: "watch 8"},
+		"of a watch's earlier life":         {pending: []inotify.Event{create(1), {WD: 1, Mask: inotify.Ignored}, create(1)}},
+		"IN_IGNORED lost after an overflow": {pending: []inotify.Event{create(7), overflow}},
+		"an overflow that was queued":       {pending: []inotify.Event{overflow, create(7)}},
+		"listed":                            {pending: []inotify.Event{create(7)}, gaps: listed},
+		"another listed":                    {pending: []inotify.Event{create(7), create(8)}, gaps: listed, refused: "watch 8"},
+		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{What: "pending", Why: "not asked for"}},
+			refused: "watch 7"},
+	} {
+		s := checkpoint.Snapshot{Pending: c.pending, NotLearned: c.gaps, Watches: []checkpoint.Watch{
+			{Watch: inotify.Watch{WD: 5, Mask: inotify.Create}}, {Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}}}
+		err := s.Validate()
+		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: %v, want %q", name, err, c.refused)
+		}
+	}
+	text := `{"version": 1, "fd": 3, "flags": "0", "pending": [{"wd": 7, "mask": "IN_CREATE", "name": "a"}], "watches": []}`
+	if _, err := checkpoint.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "watch 7") {
+		t.Errorf("Read: %v", err)
 	}
 }
 
@@ -608,4 +648,42 @@ func TestCompare(t *testing.T) {
 	b.BootID = "another"
 	want = slices.Delete(want, 1, 2)
 	check()
+}
+
+// An owner is the same process whether the instance was taken from it or from another that
+// has the instance, too; and it is the process's own before and after a restore.
+func TestCompareOwners(t *testing.T) {
+	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {
+		return &checkpoint.Snapshot{BootID: boot, Owner: checkpoint.Owner{Kind: kind, ID: id, Self: self}}
+	}
+	const process, thread, group = checkpoint.ProcessOwner, checkpoint.ThreadOwner, checkpoint.GroupOwner
+	for _, c := range []struct {
+		a, b *checkpoint.Snapshot
+		same bool
+	}{
+		{owned("a", process, 7, true), owned("a", process, 7, false), true},
+		{owned("a", process, 7, true), owned("a", process, 8, true), true},
+		{owned("a", process, 7, true), owned("a", process, 8, false), false},
+		{owned("a", process, 7, false), owned("a", process, 7, false), true},
+		{owned("a", process, 7, false), owned("a", process, 8, false), false},
+		{owned("a", process, 7, true), owned("b", process, 8, true), true},
+		{owned("a", process, 7, true), owned("b", process, 7, false), false}, // the numbers mean nothing
+		{owned("", process, 7, true), owned("", process, 7, false), false},
+		{owned("a", thread, 7, true), owned("a", thread, 7, false), true},
+		{owned("a", thread, 7, true), owned("a", thread, 8, true), false},
+		{owned("a", process, 7, true), owned("a", group, 7, false), false},
+		{owned("a", checkpoint.NoOwner, 0, false), owned("a", process, 7, true), false},
+	} {
+		for _, pair := range [][2]*checkpoint.Snapshot{{c.a, c.b}, {c.b, c.a}} {
+			diffs := pair[0].Compare(pair[1])
+			if len(diffs) != 0 == c.same {
+				t.Errorf("boot %q, %+v and boot %q, %+v: differences %v, want none: %v", pair[0].BootID, pair[0].Owner, pair[1].BootID, pair[1].Owner, diffs, c.same)
+			}
+			for _, d := range diffs {
+				if d.Want == d.Have {
+					t.Errorf("a difference of equal ones: %v", d)
+				}
+			}
+		}
+	}
 }

@@ -20,7 +20,7 @@ type Proof int
 
 const (
 	// ProofDefault is ProofIdentity where the snapshot's BootID is this kernel's,
-	// and ProofNumbers elsewhere.
+	// and ProofNumbers elsewhere, which NotRestored then lists.
 	ProofDefault Proof = iota
 
 	// NoProof compares nothing.
@@ -85,7 +85,8 @@ type Restored struct {
 	// use Events.
 	Inotify *inotify.Inotify
 
-	// NotRestored lists what could not be restored, or was not asked for.
+	// NotRestored lists what could not be restored, or was not asked for. It has "inode"
+	// if it was not compared whether the very inodes are watched that were watched.
 	NotRestored []Gap
 
 	// Gone lists watches that were restored and have been destroyed since, by
@@ -275,7 +276,7 @@ func (e *TargetError) Unwrap() error { return e.Err }
 
 // ErrNoPath is the cause of a [*TargetError] for a watch whose path was not
 // learned and for which no file was supplied.
-var ErrNoPath = errors.New("its path was not learned: supply an open file for it, or tolerate missing targets")
+var ErrNoPath = errors.New("the path is unknown: supply an open file for the watch, or tolerate missing targets")
 
 // Restore makes a new instance with the snapshot's watches under their numbers
 // and with its next number, and proves that it is equal, as far as WithProof says:
@@ -313,18 +314,35 @@ func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	for _, w := range ascending(live.Watches) {
 		have = append(have, w.Watch)
 	}
-	diffs := compareWatches(ascending(s.Watches), have, s.BootID != "" && s.BootID == live.BootID)
-	for _, f := range []struct{ what, want, have string }{
-		{"next_wd", fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD)},
-		{"flags", s.Flags.String(), live.Flags.String()},
-		{"owner", s.Owner.String(), live.Owner.String()},
-		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal)},
+	boot := s.BootID != "" && s.BootID == live.BootID
+	diffs := compareWatches(ascending(s.Watches), have, boot)
+	for _, f := range []struct {
+		what, want, have string
+		same             bool
+	}{
+		{"next_wd", fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD), s.NextWD == live.NextWD},
+		{"flags", s.Flags.String(), live.Flags.String(), s.Flags == live.Flags},
+		{"owner", s.Owner.String(), live.Owner.String(), s.Owner.same(live.Owner, boot)},
+		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal), s.Signal == live.Signal},
 	} {
-		if f.want != f.have && s.Learned(f.what) && live.Learned(f.what) {
+		if !f.same && s.Learned(f.what) && live.Learned(f.what) {
 			diffs = append(diffs, Difference{What: f.what, Want: f.want, Have: f.have})
 		}
 	}
 	return diffs
+}
+
+// same reports whether o and p are the same owner. Within a boot an id says it, whichever
+// process the instance was taken from. Otherwise, a process's own instance signals it before
+// and after a restore.
+func (o Owner) same(p Owner, boot bool) bool {
+	switch {
+	case o.Kind != p.Kind:
+		return false
+	case o.Self && p.Self && o.Kind == ProcessOwner:
+		return true
+	}
+	return o.ID == p.ID && (boot || o.Self == p.Self)
 }
 
 // String returns "process 1234", and "itself" for a process's own.

@@ -21,10 +21,12 @@ type restorer struct {
 	s       *Snapshot
 	o       restoreOptions
 	proof   Proof
-	ws      []Watch         // those to restore, ascending
-	targets []inotify.Watch // what RestoreWatches gets for each
-	files   []int           // duplicates of files that the caller supplied
-	missed  []Gap           // watches that are not in ws any more
+	weaker  error                 // why identity is not compared; nil if it is
+	ws      []Watch               // those to restore, ascending
+	targets []inotify.Watch       // what RestoreWatches gets for each
+	files   []int                 // duplicates of files that the caller supplied
+	missed  []Gap                 // watches that are not in ws any more
+	noPath  map[inotify.WD]string // why the path is unknown, by wd
 	r       *Restored
 }
 
@@ -37,7 +39,7 @@ func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, er
 			return nil, err
 		}
 	}
-	r := restorer{s: s, o: o, ws: ascending(s.Watches)}
+	r := restorer{s: s, o: o, ws: ascending(s.Watches), noPath: s.pathReasons()}
 	defer r.close()
 	if err := r.chooseProof(); err != nil {
 		return nil, err
@@ -57,10 +59,14 @@ func (r *restorer) close() {
 func (r *restorer) chooseProof() error {
 	r.proof = r.o.proof
 	if r.proof != ProofDefault {
+		if r.proof != ProofIdentity {
+			r.weaker = notCompared("not asked for")
+		}
 		return nil
 	}
 	r.proof = ProofNumbers
 	if r.s.BootID == "" {
+		r.weaker = notCompared("the snapshot has no boot id")
 		return nil
 	}
 	id, err := bootID()
@@ -69,8 +75,14 @@ func (r *restorer) chooseProof() error {
 	}
 	if r.s.BootID == id {
 		r.proof = ProofIdentity
+		return nil
 	}
+	r.weaker = notCompared("the snapshot is from another boot or machine")
 	return nil
+}
+
+func notCompared(why string) error {
+	return fmt.Errorf("whether the same files are watched was not compared: %s", why)
 }
 
 // aim finds the target of each watch.
@@ -120,7 +132,7 @@ func (r *restorer) target(w *Watch) (inotify.Watch, error) {
 		}
 	}
 	if err := w.hasTarget(); err != nil {
-		return t, err
+		return t, fmt.Errorf("%w: %s", err, pathReason(r.noPath, w.WD))
 	}
 	t.Path = w.Path
 	t.Mask |= inotify.DontFollow
@@ -230,8 +242,9 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	if err := r.signals(n); err != nil {
 		return err
 	}
-	if !r.s.Learned("pending") {
-		r.gap("pending", 0, errNotInSnapshot)
+	r.unknown("pending")
+	if r.weaker != nil && len(r.ws) > 0 {
+		r.gap("inode", 0, r.weaker)
 	}
 	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
 	return nil
@@ -263,13 +276,25 @@ func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
 	return err
 }
 
-var errNotInSnapshot = errors.New("the snapshot does not have it")
+var errNotInSnapshot = errors.New("not in the snapshot")
+
+// unknown notes a field of the instance that the snapshot does not have, and the snapshot's
+// reason.
+func (r *restorer) unknown(what string) bool {
+	why, unknown := r.s.whyUnknown(what)
+	if unknown {
+		r.gap(what, 0, fmt.Errorf("%w: %s", errNotInSnapshot, why))
+	}
+	return unknown
+}
 
 // next restores the next number.
 func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	want := r.s.NextWD
 	if want == 0 {
-		r.gap("next_wd", 0, errNotInSnapshot)
+		if !r.unknown("next_wd") {
+			r.gap("next_wd", 0, errNotInSnapshot)
+		}
 		return nil
 	}
 	err := n.SetNextWD(want)
@@ -346,8 +371,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		{"flags", s.Flags&Async != 0},
 	} {
 		switch {
-		case !s.Learned(f.what):
-			r.gap(f.what, 0, errNotInSnapshot)
+		case r.unknown(f.what):
 		case f.set && r.o.owner == nil:
 			r.gap(f.what, 0, errNobodyNamed)
 		}

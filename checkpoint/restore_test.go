@@ -512,7 +512,7 @@ func TestEditedByHand(t *testing.T) {
 		{"inode", `"inode": ` + inode, `"inode": 1`, differs},
 		{"handle", `"handle": "` + handle + `",`, ``, differs},
 		{"handle", `"handle": "` + handle, `"handle": "` + handle + `00`, differs},
-		{"pending", `"watches"`, `"pending": [{"wd": 9, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
+		{"pending", `"watches"`, `"pending": [{"wd": 2, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
 			if err != nil || len(r.Pending()) != 1 {
 				return "the event is missing"
 			}
@@ -601,5 +601,66 @@ func TestEmptySnapshot(t *testing.T) {
 	r := restore(t, carry(t, s))
 	if wd, err := r.Inotify.AddWatch("/", inotify.DeleteSelf); wd != 1 || err != nil {
 		t.Errorf("the first watch got %d, %v", wd, err)
+	}
+}
+
+// Where it was not compared what is watched, that is listed: a file can have been replaced.
+func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
+	needLists(t)
+	path := files(t, 1)[0]
+	n := newInotify(t)
+	restoreWatch(t, n, 3, path, inotify.Attrib)
+	s := take(t, n)
+	for name, c := range map[string]struct {
+		boot string
+		opts []checkpoint.RestoreOption
+		why  string
+	}{
+		"this boot":       {boot: s.BootID},
+		"another boot":    {boot: "another", why: "another boot"},
+		"an unknown boot": {boot: "", why: "boot id"},
+		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.ProofNumbers)}, why: "not asked for"},
+		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.NoProof)}, why: "not asked for"},
+		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.ProofIdentity)}},
+	} {
+		s.BootID = c.boot
+		g := gaps(restore(t, s, c.opts...).NotRestored, "inode")
+		if c.why == "" && len(g) != 0 || c.why != "" && (len(g) != 1 || g[0].WD != 0 || !strings.Contains(g[0].Why, c.why)) {
+			t.Errorf("%s: not restored %v, want %q", name, g, c.why)
+		}
+	}
+	s.BootID, s.Watches = "another", nil
+	if g := gaps(restore(t, s).NotRestored, "inode"); len(g) != 0 {
+		t.Errorf("without watches: not restored %v", g)
+	}
+}
+
+// What the snapshot does not have is listed with the snapshot's own reason.
+func TestRestoreGivesTheSnapshotsReasons(t *testing.T) {
+	needIoctl(t)
+	path := files(t, 1)[0]
+	s := &checkpoint.Snapshot{Flags: checkpoint.NonBlock, Watches: []checkpoint.Watch{
+		{Watch: inotify.Watch{WD: 3, Mask: inotify.Attrib, Path: path}},
+		{Watch: inotify.Watch{WD: 4, Mask: inotify.Attrib}},
+		{Watch: inotify.Watch{WD: 5, Mask: inotify.Attrib}},
+	}}
+	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
+		s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: what, Why: "reason of " + what})
+	}
+	s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: "path", Why: "reason of all"}, checkpoint.Gap{What: "path", WD: 4, Why: "reason of 4"})
+	r := restore(t, s, checkpoint.WithMissing(), checkpoint.WithProof(checkpoint.NoProof))
+	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
+		if g := gaps(r.NotRestored, what); len(g) != 1 || !strings.Contains(g[0].Why, "reason of "+what) {
+			t.Errorf("%s: not restored %v", what, g)
+		}
+	}
+	g := gaps(r.NotRestored, "watch")
+	if len(g) != 2 || !strings.Contains(g[0].Why, "reason of 4") || !strings.Contains(g[1].Why, "reason of all") {
+		t.Errorf("watches: not restored %v", g)
+	}
+	_, err := s.Restore(t.Context())
+	wantError(t, err, checkpoint.ErrNoPath)
+	if !strings.Contains(err.Error(), "reason of 4") {
+		t.Errorf("error %v", err)
 	}
 }

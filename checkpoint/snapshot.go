@@ -49,7 +49,9 @@ type Snapshot struct {
 	Watches []Watch
 
 	// Pending are the events that were not read yet, taken by WithDrain; the
-	// instance has them no more. JSON: "pending", an array of objects; see Event.
+	// instance has them no more. Each is of a watch in Watches or of one that has ended;
+	// where its IN_IGNORED is not among them, NotLearned lists the wd.
+	// JSON: "pending", an array of objects; see Event.
 	Pending []inotify.Event
 
 	// PendingBytes is how many bytes of events were pending, also if they were
@@ -198,7 +200,7 @@ const (
 //
 // In JSON: "what" and "why", strings, and "wd", a number.
 type Gap struct {
-	What string     // the JSON name of the field: "next_wd", or "path" of a watch
+	What string     // the JSON name of the field: "next_wd", or "path" or "pending" of a watch
 	WD   inotify.WD // of the watch; 0 if it is about the instance, or about all watches
 	Why  string
 }
@@ -218,10 +220,16 @@ func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
 // Learned reports whether a field of the instance, named as in JSON, was learned:
 // whether NotLearned does not list it for the instance as a whole.
 func (s *Snapshot) Learned(what string) bool {
+	_, unknown := s.whyUnknown(what)
+	return !unknown
+}
+
+// whyUnknown returns the reason why a field of the instance is unknown, if it is.
+func (s *Snapshot) whyUnknown(what string) (why string, unknown bool) {
 	for _, g := range s.NotLearned {
 		if g.What == what && g.WD == 0 {
-			return false
+			return g.Why, true
 		}
 	}
-	return true
+	return "", false
 }

@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed10546c08/inotify"
@@ -77,16 +78,17 @@ func WithSearchProgress(f func(entries int)) TakeOption {
 	return func(o *takeOptions) { o.progress = f }
 }
 
-// WithDrain has the pending events taken, as the last step, and with them the next
-// number of another process's instance. The instance has the events no more.
+// WithDrain drains the pending events, and determines the next wd of another process's
+// instance. The instance does not have the events any more. They are drained before paths
+// are searched, so that the snapshot has no event that the search caused.
 //
 // Every process that has another process's instance must be stopped, by SIGSTOP, a
-// freezer or ptrace; this is checked for the one asked about and for all whose
-// descriptors can be read, for which /proc is read. For the length of the step the
-// instance does not block; if this program is killed just then, it stays so.
+// freezer or ptrace. This is checked first, and again at the end, for the process asked
+// about and for all others whose descriptors can be read, for which /proc is read. While
+// the events are drained and the watches listed, the instance does not block; if this
+// program is killed just then, it stays so.
 //
-// If it fails half-way, what was taken is in the snapshot, which is returned with
-// the error.
+// After an error the snapshot is returned with it if events were drained.
 func WithDrain() TakeOption { return func(o *takeOptions) { o.drain = true } }
 
 // Take takes an instance of one's own. It opens no directory for reading unless
@@ -112,17 +114,22 @@ func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapsho
 	return t.result(nil)
 }
 
-// TakeFD takes the instance that process pid has as descriptor fd. It leaves the
+// TakeFD takes the instance that process pid has as descriptor fd. If the main thread of the
+// process has exited, the descriptor is that of its other threads. For the descriptor of a
+// thread that has a table of its own, by unshare(CLONE_FILES), pid is the thread's id (Linux
+// 6.9; before it, as much as is known without a duplicate of the descriptor). It leaves the
 // instance as it was: it adds nothing to it and moves no counter, so that the next
 // number and the pending events are not learned unless [WithDrain] is given; the
 // number of their bytes is. Where it lacks a right, it does without and says so in
 // NotLearned. Effects lists what others may see of it.
 //
-// The process should be stopped: of one that runs, the snapshot may be torn, with
-// some of what it did meanwhile and not the rest.
+// Everything is read through one duplicate of the descriptor. The process should be stopped:
+// of one that is running, the snapshot may be torn, with some of what it did meanwhile and not
+// the rest; it is of one instance in any case.
 //
-// It fails where the descriptor is none of inotify, its fdinfo may not be read,
-// or the kernel lists no watches there (errors.Is [errors.ErrUnsupported]).
+// It fails where the descriptor is not an inotify descriptor or the process replaced it
+// meanwhile, its fdinfo may not be read, /proc is of another pid namespace, or the kernel lists
+// no watches there (errors.Is [errors.ErrUnsupported]).
 func TakeFD(ctx context.Context, pid, fd int, opts ...TakeOption) (*Snapshot, error) {
 	t := taker{s: new(Snapshot)}
 	for _, o := range opts {
@@ -143,11 +150,27 @@ type taker struct {
 
 // result returns the snapshot; with an error only if it has what is nowhere else.
 func (t *taker) result(err error) (*Snapshot, error) {
-	if err == nil || t.drained {
-		return t.s, err
+	if !t.drained {
+		if err != nil {
+			return nil, err
+		}
+		return t.s, nil
 	}
-	return nil, err
+	why := errUnexplained
+	if err != nil && t.s.Watches == nil {
+		why = err
+		t.s.gap("watches", 0, err)
+	}
+	for _, wd := range t.s.unexplained() {
+		t.s.gap("pending", wd, why)
+	}
+	return t.s, err
 }
+
+// errUnexplained is why an event's watch is not in the snapshot, nor its IN_IGNORED. This was
+// read before, or lost when the queue was full; an event that was being reported when the watch
+// ended comes after it.
+var errUnexplained = errors.New("the watch has ended, and its IN_IGNORED is not among the pending events")
 
 // The effects.
 const (

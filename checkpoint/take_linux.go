@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -19,15 +20,15 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// own takes an instance of one's own.
+// own takes an instance of this process's. What its own steps could add to the queue comes
+// after the pending events.
 func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
-	self, err := pin(os.Getpid())
+	self, err := pinSelf()
 	if err != nil {
 		return err
 	}
 	defer self.close()
-	ws, err := n.Watches()
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	conn, err := n.SyscallConn()
@@ -46,28 +47,77 @@ func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
 		return err
 	}
 	t.bootID()
-	if err := t.watches(ctx, self, ws); err != nil {
+	if t.o.drain {
+		err = t.empty(n)
+	} else {
+		err = t.look(n)
+	}
+	if err != nil {
 		return err
 	}
+	return t.paths(ctx, self)
+}
+
+// look lists the watches and learns the next wd, and leaves the pending events where they are.
+func (t *taker) look(n *inotify.Inotify) (err error) {
 	if t.s.PendingBytes, err = n.Buffered(); err != nil {
 		return err
 	}
-	if t.o.drain {
-		t.effect(effectDrained)
-		if err := t.take(n); err != nil {
-			return err
-		}
-	} else if t.s.PendingBytes > 0 {
+	if t.s.PendingBytes > 0 {
 		t.s.gap("pending", 0, errNotAsked)
 	}
+	ws, err := n.Watches()
+	if err != nil {
+		return err
+	}
+	t.s.Watches = withoutPaths(ws)
 	return t.next(n)
 }
 
+// empty takes the pending events, lists the watches and learns the next wd. Watches can end
+// meanwhile: events are taken before and after the list is made, and a watch that has ended
+// since is left out of it.
+func (t *taker) empty(n *inotify.Inotify) error {
+	t.effect(effectDrained)
+	if err := t.take(n); err != nil {
+		return err
+	}
+	ws, err := n.Watches()
+	if err != nil {
+		return err
+	}
+	t.s.Watches = withoutPaths(ws)
+	if err := t.next(n); err != nil {
+		return err
+	}
+	before := len(t.s.Pending)
+	if err := t.take(n); err != nil {
+		return err
+	}
+	ended := map[inotify.WD]bool{}
+	for _, ev := range t.s.Pending[before:] {
+		if ev.Mask.Has(inotify.Ignored) {
+			ended[ev.WD] = true
+		}
+	}
+	t.s.Watches = slices.DeleteFunc(t.s.Watches, func(w Watch) bool { return ended[w.WD] })
+	return nil
+}
+
+func withoutPaths(ws []inotify.Watch) []Watch {
+	all := make([]Watch, len(ws))
+	for i, w := range ws {
+		all[i].Watch = w
+	}
+	return all
+}
+
 var (
-	errNotAsked  = errors.New("not asked for")
-	errUntouched = errors.New("not asked for: to learn it, the instance would have to be changed")
-	errReplaced  = errors.New("the process replaced the descriptor meanwhile: stop the process")
-	errSignals   = errors.New("to learn it would signal the owner: clear O_ASYNC first")
+	errNotInotify = fmt.Errorf("not an inotify descriptor: %w", unix.EINVAL)
+	errNotAsked   = errors.New("not asked for")
+	errUntouched  = errors.New("not asked for: to learn it, the instance would have to be changed")
+	errReplaced   = errors.New("the process replaced the descriptor meanwhile: stop the process")
+	errSignals    = errors.New("to learn it would signal the owner: clear O_ASYNC first")
 )
 
 // next learns the next number and leaves it as it is. The watch that it takes
@@ -94,6 +144,11 @@ func (t *taker) next(n *inotify.Inotify) error {
 
 // take takes what is pending.
 func (t *taker) take(n *inotify.Inotify) error {
+	bytes, err := n.Buffered()
+	if err != nil {
+		return err
+	}
+	t.s.PendingBytes += bytes
 	t.drained = true
 	for {
 		ev, ok, err := n.TryReadEvent()
@@ -107,99 +162,166 @@ func (t *taker) take(n *inotify.Inotify) error {
 	}
 }
 
-// other takes another process's.
-func (t *taker) other(ctx context.Context, pid, fd int) error {
-	p, err := pin(pid)
+// other takes another process's. Everything is read through one duplicate of the
+// descriptor: the process may give its number to another file at any moment.
+func (t *taker) other(ctx context.Context, pid, fd int) (err error) {
+	p, err := pinTable(pid)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	ws, err := t.read(p, fd)
-	if err != nil {
+	if is, err := p.isInotify(fd); err != nil {
+		return err
+	} else if !is {
+		return errNotInotify
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
+	t.s.FD = fd
 	t.bootID()
-	if err := t.watches(ctx, p, ws); err != nil {
-		return err
-	}
 	if t.o.drain {
 		return t.drain(ctx, p, fd)
+	}
+	dup, err := p.duplicate(fd)
+	if err != nil {
+		err = t.withoutDuplicate(p, fd, err)
+	} else {
+		defer dup.Close()
+		err = t.read(p, fd, dup)
+	}
+	if err != nil {
+		return err
 	}
 	t.s.gap("next_wd", 0, errUntouched)
 	if t.s.PendingBytes > 0 || !t.s.Learned("pending_bytes") {
 		t.s.gap("pending", 0, errUntouched)
 	}
-	return nil
+	return t.paths(ctx, p)
 }
 
-// read learns what fdinfo and a duplicate of the descriptor tell.
-func (t *taker) read(p *process, fd int) ([]inotify.Watch, error) {
-	if is, err := p.isInotify(fd); err != nil {
-		return nil, err
-	} else if !is {
-		return nil, fmt.Errorf("it is no inotify descriptor: %w", unix.EINVAL)
+// read learns what leaves the instance as it is.
+func (t *taker) read(p *process, fd int, dup *os.File) error {
+	if err := t.duplicated(p, fd, dup); err != nil {
+		return err
 	}
-	t.s.FD = fd
-	dup, dupErr := p.duplicate(fd)
-	if dupErr == nil {
-		defer dup.Close()
+	own := int(dup.Fd())
+	var err error
+	if t.s.PendingBytes, err = queued(own); err != nil {
+		t.s.gap("pending_bytes", 0, err)
+	}
+	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(own))
+	if err != nil {
+		return err
+	}
+	return t.list(text)
+}
+
+// duplicated learns what a duplicate tells of the descriptor and its description. FD_CLOEXEC is
+// the descriptor's own: the process's fdinfo has it, so long as its number is still that
+// descriptor's.
+func (t *taker) duplicated(p *process, fd int, dup *os.File) error {
+	t.effect(effectDuplicate)
+	own := int(dup.Fd())
+	self, err := pinSelf()
+	if err != nil {
+		return err
+	}
+	defer self.close()
+	if is, err := self.isInotify(own); err != nil {
+		return err
+	} else if !is {
+		return errReplaced
+	}
+	if t.s.Flags, err = flags(own); err != nil {
+		return err
+	}
+	t.s.Flags &^= CloseOnExec
+	t.description(p, own)
+	text, err := p.read("fdinfo/" + strconv.Itoa(fd))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errReplaced
+	} else if err != nil {
+		return err
+	}
+	status, err := fdinfo.Flags(text)
+	if err != nil {
+		return err
+	}
+	order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
+	switch {
+	case err != nil && !t.o.drain: // if it is asked for, the process is known to be stopped
+		t.effect(fmt.Sprintf(effectUncompared, err))
+		t.s.gap("flags", 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", err))
+	case err == nil && order != 0:
+		return errReplaced
+	case status&unix.O_CLOEXEC != 0:
+		t.s.Flags |= CloseOnExec
+	}
+	return p.alive()
+}
+
+// withoutDuplicate learns what one text of fdinfo tells, which is of one file. That this is an
+// inotify instance is certain if it has watches, or if the process cannot have replaced it.
+func (t *taker) withoutDuplicate(p *process, fd int, why error) error {
+	for _, what := range []string{"owner", "signal", "pending_bytes"} {
+		t.s.gap(what, 0, why)
 	}
 	text, err := p.read("fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if dupErr != nil {
-		for _, what := range []string{"owner", "signal", "pending_bytes"} {
-			t.s.gap(what, 0, dupErr)
+	if err := t.list(text); err != nil {
+		return err
+	}
+	if len(t.s.Watches) == 0 {
+		if err := p.stopped(); err != nil {
+			return fmt.Errorf("whether it is an inotify descriptor all the time cannot be told without a duplicate of it (%w): stop the process first: %w", why, err)
 		}
-	} else {
-		t.effect(effectDuplicate)
-		own := int(dup.Fd())
-		order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
-		if err != nil {
-			t.effect(fmt.Sprintf(effectUncompared, err))
-		} else if order != 0 {
-			return nil, errReplaced
+		if is, err := p.isInotify(fd); err != nil {
+			return err
+		} else if !is {
+			return errReplaced
 		}
-		t.description(p, own)
-		if t.s.PendingBytes, err = queued(own); err != nil {
-			t.s.gap("pending_bytes", 0, err)
+		if text, err = p.read("fdinfo/" + strconv.Itoa(fd)); err != nil {
+			return err
+		}
+		if err := t.list(text); err != nil {
+			return err
 		}
 	}
-	if err := p.alive(); err != nil {
-		return nil, err
-	}
-	return t.parse(text)
-}
-
-// parse reads a text of fdinfo's.
-func (t *taker) parse(text []byte) ([]inotify.Watch, error) {
 	status, err := fdinfo.Flags(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.s.Flags = statusFlags(status)
 	if status&unix.O_CLOEXEC != 0 {
 		t.s.Flags |= CloseOnExec
 	}
-	var ws []inotify.Watch
+	return p.alive()
+}
+
+// list reads the watches in a text of fdinfo's.
+func (t *taker) list(text []byte) error {
+	var ws []Watch
 	for w, err := range fdinfo.Watches(bytes.NewReader(text)) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		ws = append(ws, inotify.Watch{
+		ws = append(ws, Watch{Watch: inotify.Watch{
 			WD:     inotify.WD(w.WD),
 			Mask:   inotify.Mask(w.Mask),
 			Device: inotify.Device{Major: w.Major, Minor: w.Minor},
 			Inode:  w.Inode,
 			Handle: inotify.Handle{Type: w.HandleType, Bytes: w.Handle},
-		})
+		}})
 	}
 	if len(ws) == 0 {
-		return nil, listed()
+		return listed()
 	}
-	slices.SortFunc(ws, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
-	return ws, nil
+	slices.SortFunc(ws, byWD)
+	t.s.Watches = ws
+	return nil
 }
 
 // listed returns an error if this kernel lists no watches in fdinfo, so that an
@@ -223,7 +345,7 @@ func (t *taker) description(p *process, fd int) {
 		t.s.gap("owner", 0, errUnseenOwner)
 	}
 	if o := &t.s.Owner; o.Kind == ProcessOwner || o.Kind == ThreadOwner {
-		o.Self = o.ID == p.pid || o.Kind == ThreadOwner && p.hasThread(o.ID)
+		o.Self = o.ID == p.group() || o.Kind == ThreadOwner && p.hasThread(o.ID)
 	}
 	if t.s.Signal, err = signal(fd); err != nil {
 		t.s.gap("signal", 0, err)
@@ -249,8 +371,12 @@ var levels = map[Paths]locate.Level{
 	PathsBySearch: locate.Search,
 }
 
-// watches finds the paths and types.
-func (t *taker) watches(ctx context.Context, p *process, ws []inotify.Watch) error {
+// paths finds the paths and types of the watches. With an error it notes what it did not find.
+func (t *taker) paths(ctx context.Context, p *process) error {
+	ws := make([]inotify.Watch, len(t.s.Watches))
+	for i, w := range t.s.Watches {
+		ws[i] = w.Watch
+	}
 	found, err := locate.Paths(ctx, p.dir, ws, locate.Options{
 		Level:          levels[t.o.paths],
 		Hints:          t.o.hints,
@@ -260,28 +386,36 @@ func (t *taker) watches(ctx context.Context, p *process, ws []inotify.Watch) err
 		Progress:       t.o.progress,
 	})
 	if err != nil {
-		return fmt.Errorf("finding the paths: %w", err)
+		err = fmt.Errorf("finding the paths: %w", err)
 	}
-	all := make([]Watch, len(ws))
-	for i, w := range ws {
-		place := &found.Places[i]
-		w.Path = place.Path
-		all[i] = Watch{Watch: w, Type: typeOf(place.Mode)}
-	}
-	t.s.Watches = all
-	if t.o.paths == NoPaths && t.o.resolve == nil {
-		if len(ws) > 0 {
-			t.s.gap("path", 0, errNotAsked)
-			t.s.gap("type", 0, errNotAsked)
+	if found == nil || t.o.paths == NoPaths && t.o.resolve == nil {
+		why := errNotAsked
+		if err != nil {
+			why = err
 		}
-		return nil
+		if len(ws) > 0 {
+			t.s.gap("path", 0, why)
+			t.s.gap("type", 0, why)
+		}
+		return err
 	}
-	for i, w := range ws {
-		if place := &found.Places[i]; place.Path == "" {
-			t.s.gap("path", w.WD, place.Err)
-			if place.Mode == 0 {
-				t.s.gap("type", w.WD, place.Err)
-			}
+	t.found(found)
+	return err
+}
+
+// found notes the places that were found, and why others were not.
+func (t *taker) found(found *locate.Result) {
+	missing := false
+	for i := range t.s.Watches {
+		w, place := &t.s.Watches[i], &found.Places[i]
+		w.Path, w.Type = place.Path, typeOf(place.Mode)
+		if place.Path != "" {
+			continue
+		}
+		missing = true
+		t.s.gap("path", w.WD, place.Err)
+		if place.Mode == 0 {
+			t.s.gap("type", w.WD, place.Err)
 		}
 	}
 	if found.Decoded {
@@ -291,7 +425,8 @@ func (t *taker) watches(ctx context.Context, p *process, ws []inotify.Watch) err
 		t.effect(fmt.Sprintf(effectSearched, tree))
 	}
 	for _, skipped := range found.Skipped {
-		t.s.gap("path", 0, fmt.Errorf("%s was not searched: %s", skipped.Path, skipped.Reason))
+		if missing {
+			t.s.gap("path", 0, fmt.Errorf("%s was not searched: %s", skipped.Path, skipped.Reason))
+		}
 	}
-	return nil
 }

@@ -420,6 +420,24 @@ func TestSearchBounds(t *testing.T) {
 	}
 }
 
+// Where every path was found, it does not matter what was not searched.
+func TestSearchThatFindsAllHasNoGaps(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	const path = "/proc/sys/kernel" // no handle leads there
+	if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
+		t.Skip("this needs /proc/sys: ", err)
+	}
+	kerneltest.KeepCached(t, path)
+	s := take(t, n, checkpoint.WithHints(filepath.Join(t.TempDir(), "missing"), "/proc/sys"))
+	if s.Watches[0].Path != path {
+		t.Skip("this needs a search that finds "+path+": ", s.NotLearned)
+	}
+	if g := gaps(s.NotLearned, "path"); len(g) != 0 {
+		t.Errorf("every path was found, and not learned is %v", g)
+	}
+}
+
 // What was searched is told, and what was not, because of the bound.
 func TestSearchIsTold(t *testing.T) {
 	needLists(t)
@@ -456,6 +474,23 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 	}
 }
 
+// Without a duplicate, a descriptor that shows no watches may have become another file. Only of a
+// stopped process is it known.
+func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
+	needLists(t)
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	fd := h.fd()
+	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
+	if s, err := checkpoint.TakeFD(t.Context(), h.pid, fd); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "stop the process first") {
+		t.Errorf("snapshot %+v, error %v", s, err)
+	}
+	h.stop()
+	if s, err := checkpoint.TakeFD(t.Context(), h.pid, fd); err != nil || len(s.Watches) != 0 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
+		t.Errorf("snapshot %+v, error %v", s, err)
+	}
+}
+
 // Where the duplicate cannot be compared with the descriptor, that is told.
 func TestTakeWithoutKcmp(t *testing.T) {
 	needLists(t)
@@ -464,7 +499,15 @@ func TestTakeWithoutKcmp(t *testing.T) {
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
 	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
-	wantEffect(t, h.take(checkpoint.WithPaths(checkpoint.NoPaths)), "replaced the descriptor meanwhile could not be learned: kcmp: operation not permitted", true)
+	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	wantEffect(t, s, "replaced the descriptor meanwhile could not be learned: kcmp: operation not permitted", true)
+	if g := gaps(s.NotLearned, "flags"); len(g) != 1 || !strings.Contains(g[0].Why, "FD_CLOEXEC") || s.Flags != checkpoint.NonBlock {
+		t.Errorf("flags %v, not learned %v", s.Flags, s.NotLearned)
+	}
+	h.stop() // a stopped process replaces nothing
+	if s, err := h.drain(h.fd()); err != nil || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec || !s.Learned("flags") {
+		t.Errorf("snapshot %+v, error %v", s, err)
+	}
 }
 
 // The progress of a search that takes long is shown.

@@ -3,7 +3,11 @@
 
 package checkpoint
 
-import "github.com/seed10546c08/inotify"
+import (
+	"cmp"
+
+	"github.com/seed10546c08/inotify"
+)
 
 // Unrestorable lists the watches that [Snapshot.Restore] refuses with [ErrNoPath],
 // each with the reason that the snapshot has: [WithFiles] can supply a file for it,
@@ -11,20 +15,12 @@ import "github.com/seed10546c08/inotify"
 // path by then.
 func (s *Snapshot) Unrestorable() []Gap {
 	var gaps []Gap
-	var reasons map[inotify.WD]string
+	reasons := s.pathReasons()
 	for i := range s.Watches {
 		w := &s.Watches[i]
-		if w.hasTarget() == nil {
-			continue
+		if w.hasTarget() != nil {
+			gaps = append(gaps, Gap{"path", w.WD, pathReason(reasons, w.WD)})
 		}
-		if reasons == nil {
-			reasons = s.pathReasons()
-		}
-		why := reasons[w.WD]
-		if why == "" {
-			why = reasons[0]
-		}
-		gaps = append(gaps, Gap{"path", w.WD, why})
 	}
 	return gaps
 }
@@ -46,8 +42,9 @@ func (s *Snapshot) pathReasons() map[inotify.WD]string {
 			reasons[g.WD] = g.Why
 		}
 	}
-	if reasons[0] == "" {
-		reasons[0] = "the snapshot does not say why"
-	}
 	return reasons
+}
+
+func pathReason(reasons map[inotify.WD]string, wd inotify.WD) string {
+	return cmp.Or(reasons[wd], reasons[0], "the snapshot does not say why")
 }

@@ -29,7 +29,8 @@ const (
 
 // Validate returns an error if s could not have been taken from a kernel:
 // numbers out of range or given twice, masks with bits that no watch keeps, paths
-// that do not begin at the root, event names with a slash in them, and the like.
+// that do not begin at the root, event names with a slash in them, pending events
+// that belong to no watch, and the like.
 // [Read], [Snapshot.WriteTo] and [Snapshot.Restore] call it; what [Take] and
 // [TakeFD] return passes it.
 func (s *Snapshot) Validate() error {
@@ -54,7 +55,50 @@ func (s *Snapshot) validate() error {
 			return fmt.Errorf("pending event %d: %w", i, err)
 		}
 	}
-	return s.validateNumbers()
+	return s.validateTogether()
+}
+
+// validateTogether refuses what does not fit together, of parts that are each valid.
+func (s *Snapshot) validateTogether() error {
+	if err := s.validateNumbers(); err != nil {
+		return err
+	}
+	if wds := s.unexplained(); len(wds) > 0 {
+		return fmt.Errorf("events of watch %d are pending, and the snapshot has neither this watch nor its IN_IGNORED", wds[0])
+	}
+	return nil
+}
+
+// unexplained returns the wds of pending events that belong to nothing in the snapshot, in
+// ascending order: the watch is not there, no IN_IGNORED says that it ended, no overflow that
+// this may be lost, and NotLearned does not list it.
+func (s *Snapshot) unexplained() []inotify.WD {
+	ws := ascending(s.Watches)
+	var unlisted, ended []inotify.WD
+	for _, ev := range s.Pending {
+		if ev.Mask.Has(inotify.QOverflow) {
+			return nil
+		}
+		if ev.Mask.Has(inotify.Ignored) {
+			ended = append(ended, ev.WD)
+		} else if _, ok := slices.BinarySearchFunc(ws, ev.WD, func(w Watch, wd inotify.WD) int { return cmp.Compare(w.WD, wd) }); !ok {
+			unlisted = append(unlisted, ev.WD)
+		}
+	}
+	if len(unlisted) == 0 {
+		return nil
+	}
+	for _, g := range s.NotLearned {
+		if g.What == "pending" && g.WD != 0 {
+			ended = append(ended, g.WD)
+		}
+	}
+	slices.Sort(ended)
+	slices.Sort(unlisted)
+	return slices.DeleteFunc(slices.Compact(unlisted), func(wd inotify.WD) bool {
+		_, ok := slices.BinarySearch(ended, wd)
+		return ok
+	})
 }
 
 // validateNumbers refuses a number given twice.

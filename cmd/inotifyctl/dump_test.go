@@ -197,10 +197,10 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
-		{"-fd 0 " + none.arg(), []string{"no inotify descriptor", "inotifyctl ls"}},
+		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "inotifyctl ls"}},
 		{"-fd 99 " + none.arg(), []string{"descriptor 99", "inotifyctl ls"}},
 		{"2147483647", []string{"process 2147483647", "inotifyctl ls"}},
-		{"-drain " + same.arg(), []string{"not stopped"}},
+		{"-drain " + same.arg(), []string{"running", "stop it first"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
 		if tt.want == nil {
@@ -285,7 +285,7 @@ func TestDumpToFile(t *testing.T) {
 	}
 	// A failure leaves everything as it was.
 	code, _, stderr := call("dump", "-drain", "-o", file, h.arg())
-	wantFailure(t, code, stderr, "not stopped")
+	wantFailure(t, code, stderr, "running", "stop it first")
 	wantText(t, content(t, file), "older")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("left are %v, %v", entries, err)

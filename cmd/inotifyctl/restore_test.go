@@ -261,6 +261,17 @@ func TestRestoreWithNewEvents(t *testing.T) {
 	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending events\n")
 }
 
+// A snapshot of another boot may restore watches on other files. The command says so.
+func TestRestoreOfAnotherBoot(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.BootID = "another" })
+	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
+	if code != 0 || stdout != "executed\n" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+	wantLine(t, stderr, "inotifyctl: not restored: inode: whether the same files are watched was not compared: the snapshot is from another boot or machine")
+}
+
 // Events that the snapshot counts and does not have.
 func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
@@ -278,7 +289,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
 	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the snapshot does not have")
-	wantLine(t, stderr, "inotifyctl: not restored: pending: the snapshot does not have it")
+	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not asked for")
 }
 
 // Without a place for the events, the command is not executed.
@@ -297,7 +308,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	ws := watchesOn(t, 1, 2, 3, 4)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[3].Path = "" })
 	code, _, stderr := result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "watch 4", "its path was not learned", "dump it with -paths search")
+	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump it with -paths search")
 	for _, w := range ws[1:3] {
 		if err := os.Remove(w.Path); err != nil {
 			t.Fatal(err)
@@ -379,7 +390,7 @@ func TestRestoreOnTerminal(t *testing.T) {
 	}
 	slave.Close()
 	got := readUntil(t, master, "\r\n")
-	if want := "100% 11 / 11 steps, 0s left" + clearLine + "inotifyctl: not restored: next_wd: the snapshot does not have it\r\n"; !strings.HasSuffix(got, want) {
+	if want := "100% 11 / 11 steps, 0s left" + clearLine + "inotifyctl: not restored: next_wd: not in the snapshot\r\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want %q at its end", got, want)
 	}
 }

@@ -1,0 +1,308 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// A snapshot of a descriptor that the process replaces all the time is of one instance, or
+// an error.
+func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
+	needLists(t)
+	const enough = 500 // snapshots without an error
+	for _, others := range []int{0, 2} {
+		h := startHolder(t, 0, os.Geteuid())
+		h.do("new")
+		h.do("watch", "1", "IN_CREATE", t.TempDir())
+		words := []string{"exchange"}
+		for range others {
+			words = append(words, t.TempDir())
+		}
+		fd, _ := strconv.Atoi(h.do(words...))
+		got := map[[2]int]int{} // by the number of watches and of pending bytes
+		replaced := 0
+		if hasKcmp() != nil {
+			replaced = 1 // it cannot be noticed
+		}
+		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
+			s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
+			if err != nil {
+				if strings.Contains(err.Error(), "replaced the descriptor") {
+					replaced++
+				}
+				continue
+			}
+			taken++
+			got[[2]int{len(s.Watches), s.PendingBytes}]++
+		}
+		if replaced == 0 {
+			t.Error("the flags of another descriptor were taken for those of the one that was dumped")
+		}
+		for shape, count := range got {
+			if shape != [2]int{1, 0} && (others == 0 || shape != [2]int{others, others * 16}) {
+				t.Errorf("%d snapshots have %d watches and %d pending bytes", count, shape[0], shape[1])
+			}
+		}
+	}
+}
+
+// replacing starts a holder whose descriptor fd is its instance, with wd 1 on a directory
+// that has an event pending. The function returned gives fd to another instance, with an event
+// of wd 2.
+func replacing(t testing.TB) (h *holder, fd int, replace func()) {
+	t.Helper()
+	needLists(t)
+	kerneltest.NeedDuplicates(t)
+	h = startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	first, second := t.TempDir(), t.TempDir()
+	h.do("watch", "1", "IN_CREATE", first)
+	touch(t, filepath.Join(first, "a"))
+	fd, _ = strconv.Atoi(h.do("dup"))
+	return h, fd, func() {
+		t.Helper()
+		h.do("new")
+		h.do("watch", "1", "IN_MOVE_SELF", first)
+		h.do("watch", "2", "IN_CREATE", second)
+		touch(t, filepath.Join(second, "b"))
+		h.do("dup onto", fmt.Sprint(fd))
+	}
+}
+
+// A process that runs when the dump begins is refused, though it has stopped when its events
+// would be drained: it may have replaced the descriptor since its watches were read.
+func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
+	h, fd, replace := replacing(t)
+	resolved := false
+	s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(),
+		checkpoint.WithResolver(func(inotify.Watch) (string, error) {
+			if !resolved {
+				resolved = true
+				replace()
+				h.stop()
+			}
+			return "", nil
+		}))
+	if err == nil || s != nil || resolved {
+		t.Errorf("paths were searched: %v; snapshot %+v, error %v", resolved, s, err)
+	}
+}
+
+// What a process does once its paths are searched does not change what was dumped. That it
+// ran is an error, and the events are in the snapshot.
+func TestDrainTakesEverythingFromOneInstance(t *testing.T) {
+	for _, stops := range []bool{true, false} {
+		h, fd, replace := replacing(t)
+		h.stop()
+		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(),
+			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
+				h.resume()
+				replace()
+				if stops {
+					h.stop()
+				}
+				return "", nil
+			}))
+		if (err == nil) != stops || s == nil {
+			t.Errorf("stopped again: %v; snapshot %+v, error %v", stops, s, err)
+			continue
+		}
+		wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
+		if len(s.Watches) != 1 || s.Watches[0].Mask != inotify.Create || hasIoctl(t) && s.NextWD != 2 {
+			t.Errorf("snapshot %+v", s)
+		}
+		if err := s.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A watch that ends while everything is stopped, as another process removes what it is on, is
+// in the snapshot or its last event is, and not both.
+func TestDrainWhileWatchesEnd(t *testing.T) {
+	needLists(t)
+	kerneltest.NeedDuplicates(t)
+	const watches = 400
+	root := t.TempDir()
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	dir := func(i int) string { return filepath.Join(root, fmt.Sprint(i)) }
+	for i := range watches {
+		if err := os.Mkdir(dir(i), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		h.do("watch", fmt.Sprint(i+1), "IN_ATTRIB|IN_DELETE_SELF", dir(i))
+		os.Chmod(dir(i), 0o755)
+	}
+	fd := h.fd()
+	h.stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range watches {
+			unix.Rmdir(dir(i))
+		}
+	}()
+	var all []inotify.Event
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s.Pending...)
+		live := map[inotify.WD]bool{}
+		for _, w := range s.Watches {
+			live[w.WD] = true
+		}
+		for _, ev := range all {
+			if ev.Mask.Has(inotify.Ignored) && live[ev.WD] {
+				t.Fatalf("watch %d is listed, and %v was drained", ev.WD, ev)
+			}
+		}
+	}
+	if len(all) != 3*watches {
+		t.Errorf("%d events, want %d", len(all), 3*watches)
+	}
+}
+
+// The dump's own reading of directories is no pending event.
+func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
+	needLists(t)
+	kerneltest.NeedDuplicates(t)
+	const mask = "IN_OPEN|IN_ACCESS|IN_CLOSE|IN_CREATE"
+	prepare := func(h interface{ do(...string) string }) (dir, file string) {
+		dir = t.TempDir()
+		file = filepath.Join(dir, "file")
+		touch(t, file)
+		h.do("new")
+		h.do("watch", "1", mask, dir)
+		h.do("watch", "2", mask, file)
+		h.do("create", filepath.Join(dir, "a"))
+		return dir, file
+	}
+	want := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "a"}, {WD: 1, Mask: inotify.Open, Name: "a"}}
+	h := startHolder(t, 0, os.Geteuid())
+	dir, file := prepare(h)
+	options := func(dir string) []checkpoint.TakeOption {
+		return []checkpoint.TakeOption{checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
+			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
+				_, err := os.ReadDir(dir) // as a search does, where handles cannot be opened
+				return "", err
+			})}
+	}
+	fd := h.fd()
+	h.stop()
+	s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, options(dir)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s.Pending, want...)
+	h.wantPaths(s, dir, file)
+
+	me := ownHeld{t: t}
+	dir, file = prepare(&me)
+	defer me.n.Close()
+	s, err = checkpoint.Take(t.Context(), me.n, options(dir)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s.Pending, want...)
+	if len(s.Watches) != 2 || s.Watches[0].Path != dir || s.Watches[1].Path != file {
+		t.Errorf("watches %+v", s.Watches)
+	}
+}
+
+// ownHeld is what this process holds.
+type ownHeld struct {
+	held
+	t testing.TB
+}
+
+func (h *ownHeld) do(words ...string) string {
+	h.t.Helper()
+	text, err := h.obey(words)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return text
+}
+
+// The kernel can leave an event of a watch without its IN_IGNORED, and without an overflow: the
+// queue was full when the watch ended, and the overflow before the event was read. The snapshot
+// is valid and says so.
+func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
+	needLists(t)
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err != nil {
+		t.Skip("this needs to know how long the queue is: ", err)
+	}
+	limit, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if limit > 100_000 {
+		t.Skipf("this needs a queue of at most 100,000 events, and it takes %d", limit)
+	}
+	n := newInotify(t)
+	paths := files(t, 3)
+	for i, path := range paths {
+		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
+	}
+	read := func(count int) {
+		buf := make([]byte, 16*count)
+		if got, err := unix.Read(fdOf(t, n), buf); got != len(buf) || err != nil {
+			t.Fatalf("read %d bytes, %v, want %d", got, err, len(buf))
+		}
+	}
+	fill := func(count int) {
+		for i := range count { // by turns, as equal neighbours are merged
+			os.Chmod(paths[i%2], 0o600)
+		}
+	}
+	fill(limit + 1)
+	read(10)
+	os.Chmod(paths[2], 0o600) // its event is behind the overflow
+	fill(10)
+	if err := n.RemoveWatch(3); err != nil {
+		t.Fatal(err)
+	}
+	read(limit - 10 + 1)
+	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Pending) == 0 || s.Pending[0] != (inotify.Event{WD: 3, Mask: inotify.Attrib}) || len(s.Watches) != 2 {
+		t.Fatalf("snapshot %+v", s)
+	}
+	for _, ev := range s.Pending {
+		if ev.Mask.Has(inotify.QOverflow) || ev.Mask.Has(inotify.Ignored) {
+			t.Fatalf("pending %v", s.Pending)
+		}
+	}
+	if g := gaps(s.NotLearned, "pending"); len(g) != 1 || g[0].WD != 3 {
+		t.Errorf("not learned %v", s.NotLearned)
+	}
+	if read := carry(t, s); len(read.Pending) != len(s.Pending) {
+		t.Errorf("read again: %+v", read)
+	}
+}
