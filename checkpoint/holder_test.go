@@ -8,12 +8,14 @@ package checkpoint_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +58,9 @@ type held struct {
 	n       *inotify.Inotify
 	pending []inotify.Event // come before n's
 	open    []*os.File
+
+	innerIn  io.Writer // of the holder in a pid namespace below this one, once it was started
+	innerOut *bufio.Reader
 }
 
 func (h *held) obey(words []string) (string, error) {
@@ -109,12 +114,47 @@ func (h *held) obey(words []string) (string, error) {
 	case "nextwd":
 		wd, err := h.n.NextWD()
 		return fmt.Sprint(wd), err
+	case "inner": // WORD...: has a holder in a pid namespace below this one obey
+		return h.tellInner(words[1:])
 	case "take": // PID FD LEVEL HINT FILE
 		return "", takeTo(number(0), number(1), arg(2), arg(3), arg(4))
+	case "take own": // FILE
+		s, err := checkpoint.Take(context.Background(), h.n, checkpoint.WithPaths(checkpoint.NoPaths))
+		if err != nil {
+			return "", err
+		}
+		return "", writeTo(arg(0), s)
 	case "restore": // FILE, and options
 		return "", h.restore(arg(0), words[2:])
 	}
 	return "", fmt.Errorf("%q is not understood", words[0])
+}
+
+// tellInner has the inner holder obey. It ends with this process, whose end of the pipe it
+// reads from.
+func (h *held) tellInner(words []string) (string, error) {
+	if h.innerIn == nil {
+		cmd := holderCommand("/proc/self/exe")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return "", err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return "", err
+		}
+		if err := cmd.Start(); err != nil {
+			return "", err
+		}
+		h.innerIn, h.innerOut = in, bufio.NewReader(out)
+	}
+	ok, text, err := say(h.innerIn, h.innerOut, words...)
+	if err == nil && !ok {
+		err = errors.New(text)
+	}
+	return text, err
 }
 
 func (h *held) fresh() (err error) {
@@ -174,6 +214,10 @@ func takeTo(pid, fd int, level, hint, file string) error {
 	if err != nil {
 		return err
 	}
+	return writeTo(file, s)
+}
+
+func writeTo(file string, s *checkpoint.Snapshot) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return err

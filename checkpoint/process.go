@@ -33,7 +33,7 @@ func pin(pid int) (*process, error) {
 		return nil, errors.New("a process's number is positive")
 	}
 	p := &process{pid: pid, pidfd: -1}
-	// The pidfd first: so long as it has a process, the number is that one's.
+	// The pidfd first: so long as it has a process, the pid is that one's.
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	switch {
 	case err == nil:
@@ -45,7 +45,10 @@ func pin(pid int) (*process, error) {
 	default:
 		p.none = os.NewSyscallError("pidfd_open", err)
 	}
-	if p.dir, err = openPath("/proc/" + strconv.Itoa(pid)); err == nil {
+	if err = p.checkNamespace(); err == nil {
+		p.dir, err = openPath("/proc/" + strconv.Itoa(pid))
+	}
+	if err == nil {
 		err = p.alive()
 	}
 	if err != nil {
@@ -53,6 +56,65 @@ func pin(pid int) (*process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// pinSelf opens this process, also where /proc is of another pid namespace. It must be
+// closed.
+func pinSelf() (*process, error) {
+	dir, err := openPath("/proc/self")
+	if err != nil {
+		return nil, err
+	}
+	return &process{pid: os.Getpid(), pidfd: -1, none: errors.ErrUnsupported, dir: dir}, nil
+}
+
+// errOtherNamespace is why a process is refused: /proc/PID is of the pid namespace that the
+// procfs was mounted for, whereas system calls take a pid of the caller's.
+var errOtherNamespace = errors.New("/proc is of another pid namespace than this program, which needs one of its own")
+
+// checkNamespace returns an error unless the process's pid is the same in /proc. Its pidfd's
+// fdinfo has the pid there, 0 for none, and -1 once the process was reaped (Linux 5.3).
+func (p *process) checkNamespace() error {
+	if p.pidfd < 0 {
+		return checkOwnNamespace()
+	}
+	pids, err := procPIDs("fdinfo/"+strconv.Itoa(p.pidfd), "Pid:")
+	switch {
+	case err != nil || len(pids) == 0:
+		return err
+	case pids[0] == strconv.Itoa(p.pid):
+		return nil
+	case pids[0] == "-1":
+		return fmt.Errorf("it has ended: %w", unix.ESRCH)
+	case pids[0] == "0":
+		return fmt.Errorf("%w: process %d is not in it", errOtherNamespace, p.pid)
+	}
+	return fmt.Errorf("%w: process %d is %s there", errOtherNamespace, p.pid, pids[0])
+}
+
+// checkOwnNamespace returns an error unless /proc is of this process's own pid namespace.
+// NSpid lists its pid in that of /proc and in each below, down to its own (Linux 4.1).
+func checkOwnNamespace() error {
+	pids, err := procPIDs("status", "NSpid:")
+	if err == nil && len(pids) > 1 {
+		return fmt.Errorf("%w: this process, %s, is %s there", errOtherNamespace, pids[len(pids)-1], pids[0])
+	}
+	return err
+}
+
+// procPIDs returns the pids in the line of a file of /proc/self that begins with key, none
+// if there is no such line.
+func procPIDs(name, key string) ([]string, error) {
+	text, err := os.ReadFile("/proc/self/" + name)
+	if err != nil {
+		if _, lerr := os.Readlink("/proc/self"); errors.Is(lerr, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: this process is not in it", errOtherNamespace)
+		}
+		return nil, err
+	}
+	_, rest, _ := strings.Cut("\n"+string(text), "\n"+key)
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.Fields(line), nil
 }
 
 func openPath(path string) (*os.File, error) {

@@ -21,7 +21,7 @@ import (
 
 // own takes an instance of one's own.
 func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
-	self, err := pin(os.Getpid())
+	self, err := pinSelf()
 	if err != nil {
 		return err
 	}
