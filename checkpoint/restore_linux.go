@@ -119,8 +119,8 @@ func (r *restorer) target(w *Watch) (inotify.Watch, error) {
 			return t, err
 		}
 	}
-	if w.Path == "" {
-		return t, ErrNoPath
+	if err := w.hasTarget(); err != nil {
+		return t, err
 	}
 	t.Path = w.Path
 	t.Mask |= inotify.DontFollow

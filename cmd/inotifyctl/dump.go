@@ -65,7 +65,8 @@ func dump(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer out.abandon()
-	defer outliveReaders()()
+	ctx, stop := surviveSignals(ctx)
+	defer stop()
 	s, err := a.take(ctx, stderr)
 	if s == nil {
 		return err
@@ -79,7 +80,7 @@ func dump(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	note(stderr, "not learned", summary(s.NotLearned)...)
 	note(stderr, "effect", s.Effects...)
-	return nil
+	return restorable(s, a.paths.advice())
 }
 
 // take returns a snapshot also with an error, if it has what is nowhere else.

@@ -7,8 +7,6 @@ package main
 
 // What needs these is Linux's.
 
-func outliveReaders() (end func()) { return func() {} }
-
 func isNoProcess(error) bool { return false }
 
 func isNoInstance(error) bool { return false }

@@ -70,6 +70,10 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	// Descriptors that the tests were started with are no child's.
+	for fd := 3; fd < 1024; fd++ {
+		unix.CloseOnExec(fd)
+	}
 	os.Exit(kerneltest.Main(m))
 }
 

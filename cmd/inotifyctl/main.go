@@ -14,9 +14,9 @@
 //	                   FILE -- COMMAND [ARG...]
 //	inotifyctl demo
 //
-// It exits with 0 after success and after an interrupt of watch, with 1 after
-// a failure, which one line on standard error explains, and with 2 if the
-// arguments are wrong. After restore the exit code is the command's.
+// Exit codes: 0 done, also if a signal ended watch; 1 failed, and one line on
+// standard error says why; 2 the arguments are wrong; 3 done, but restore refuses the
+// snapshot as it is. After restore the exit code is the command's.
 package main
 
 import (
@@ -27,7 +27,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +68,8 @@ users have in use: of all processes that can be read, or of those given.
 
 dump writes a snapshot of a process's instance, as JSON. What could not be
 learned, and what others may have noticed of it, it tells on standard error.
-Stop the process (kill -STOP) to have it all of one moment.
+Stop the process (kill -STOP) to have it all of one moment. The exit code is 3
+if restore refuses the snapshot as it is, and standard error says what to do.
   -fd N         its descriptor, where the process has more than one instance
   -paths LEVEL  how to find the paths of the watches: none; handles opens file
                 handles, which needs root (the default); search reads the
@@ -86,7 +86,8 @@ Stop the process (kill -STOP) to have it all of one moment.
                 you alone; best in a folder that is not watched
 
 verify compares a process's instance with the snapshot in FILE ("-": standard
-input), prints the differences, and exits with 1 if there are any. What restore
+input), prints the differences, and exits with 1 if there are any. The exit code
+is 3 if there are none, but restore refuses the snapshot as it is. What restore
 executed has FD_CLOEXEC off.
   -fd N         its descriptor, if not the same as in the snapshot
 
@@ -107,7 +108,7 @@ that it is the same.
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background(), endSignals)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -116,9 +117,13 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := dispatch(ctx, args, stdout, stderr)
 	var misuse *usageError
+	var incomplete *incompleteError
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &incomplete):
+		note(stderr, "incomplete", incomplete.reasons...)
+		return 3
 	case errors.As(err, &misuse):
 		fmt.Fprintf(stderr, "inotifyctl: %s\n%s", oneLine(misuse.Error()), usageText)
 		return 2
@@ -142,7 +147,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case "dump":
 		err = dump(ctx, args[1:], stdout, stderr)
 	case "verify":
-		err = verify(ctx, args[1:], stdout)
+		err = verify(ctx, args[1:], stdout, stderr)
 	case "restore":
 		err = restore(ctx, args[1:], stderr)
 	case "demo":
@@ -166,6 +171,12 @@ func (e *usageError) Error() string { return e.what }
 func misused(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
+
+// An incompleteError says that a command has done all it could, and what is missing
+// from the result.
+type incompleteError struct{ reasons []string }
+
+func (e *incompleteError) Error() string { return strings.Join(e.reasons, "; ") }
 
 // parseFlags parses args with flags, which print nothing themselves.
 func parseFlags(flags *flag.FlagSet, args []string) error {

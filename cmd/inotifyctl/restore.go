@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"syscall"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
@@ -86,8 +85,7 @@ func restore(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := a.placePending(ctx, s, pending, out, stderr); err != nil {
 		return err
 	}
-	// Where one was ignored when this process began, it is again.
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	signal.Reset(endSignals...) // or one that comes now would be lost
 	if err := ctx.Err(); err != nil {
 		return advised(err, "interrupted, and the command was not executed")
 	}

@@ -6,6 +6,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,45 @@ func (a *pathArgs) options(b *bar) []checkpoint.TakeOption {
 		opts = append(opts, checkpoint.WithAllFilesystems())
 	}
 	return opts
+}
+
+// advice says how another dump can find paths that this one did not; "" if this
+// cannot be told.
+func (a *pathArgs) advice() string {
+	root := os.Geteuid() == 0
+	switch {
+	case a.level == checkpoint.NoPaths && root:
+		return "dump it with -paths handles or -paths search"
+	case a.level == checkpoint.PathsBySearch && a.maxEntries > 0:
+		return "dump it with a greater -max-entries, or with -hint DIR"
+	case a.level == checkpoint.PathsBySearch && root:
+		return ""
+	case a.level == checkpoint.PathsBySearch:
+		return "dump it as root"
+	case root:
+		return "if a search can find it, dump it with -paths search"
+	}
+	return "dump it as root, or with -paths search"
+}
+
+// restorable returns an error that says why restore refuses the snapshot as it is,
+// and what to do; nil if it does not.
+func restorable(s *checkpoint.Snapshot, advice string) error {
+	var reasons []string
+	if gaps := s.Unrestorable(); len(gaps) > 0 {
+		if advice != "" {
+			advice += ", or "
+		}
+		reasons = append(reasons, fmt.Sprintf("restore refuses the snapshot, as the %s is unknown: %sleave such watches out with restore -missing",
+			strings.Join(subjects(gaps), ", "), advice))
+	}
+	if lost := lostBytes(s); lost > 0 {
+		reasons = append(reasons, fmt.Sprintf("restore refuses the snapshot, as it lacks %d bytes of pending events: stop the process and dump it with -drain, or drop them with restore -drop-pending", lost))
+	}
+	if reasons == nil {
+		return nil
+	}
+	return &incompleteError{reasons}
 }
 
 func positive(s string) (int, error) {

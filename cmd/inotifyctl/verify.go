@@ -15,7 +15,7 @@ import (
 )
 
 // verify compares a live instance with a snapshot.
-func verify(ctx context.Context, args []string, stdout io.Writer) error {
+func verify(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	var fd int
 	fdVar(flags, &fd)
@@ -40,7 +40,11 @@ func verify(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return adviseTake(err)
 	}
-	return report(stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid))
+	if err := report(stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid)); err != nil {
+		return err
+	}
+	note(stderr, "unknown", summary(want.Unrestorable())...)
+	return restorable(want, "dump it as root, or with -paths search")
 }
 
 // readSnapshot reads a snapshot from a file, or from standard input if its name

@@ -19,8 +19,9 @@ import (
 
 func TestVerify(t *testing.T) {
 	needsList(t)
-	h := holdAlone(t, instance(t, watchesOn(t, 1, 7)...), "move=3:12")
-	_, text, _ := call("dump", h.arg())
+	ws := watchesOn(t, 1, 7)
+	h := holdAlone(t, instance(t, ws...), "move=3:12")
+	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
 	file := writeSnapshot(t, read(t, text))
 	code, stdout, stderr := call("verify", file, h.arg())
 	wantSuccess(t, code, stderr)
@@ -62,8 +63,9 @@ func TestVerifyFindsDifferences(t *testing.T) {
 
 func TestVerifyOfOtherMachine(t *testing.T) {
 	needsList(t)
-	h := holdAlone(t, instance(t, watchesOn(t, 1)...))
-	_, text, _ := call("dump", h.arg())
+	ws := watchesOn(t, 1)
+	h := holdAlone(t, instance(t, ws...))
+	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
 	s := read(t, text)
 	s.BootID = "another"
 	s.Watches[0].Inode++

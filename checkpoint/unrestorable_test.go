@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// Unrestorable and Restore agree, whatever the snapshot lacks.
+func TestUnrestorable(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	const stale, unasked, unsaid = "stale", "not asked for", "the snapshot does not say why"
+	for _, tt := range []struct {
+		name  string
+		paths []string
+		gaps  []checkpoint.Gap
+		want  []checkpoint.Gap
+	}{
+		{"all known", dirs, nil, nil},
+		{"all known, another field unknown", dirs, []checkpoint.Gap{{What: "next_wd", Why: unasked}, {What: "type", WD: 2, Why: stale}}, nil},
+		{"one unknown", []string{dirs[0], ""},
+			[]checkpoint.Gap{{What: "path", Why: "/mnt was not searched"}, {What: "path", WD: 2, Why: stale}},
+			[]checkpoint.Gap{{What: "path", WD: 2, Why: stale}}},
+		{"none asked for", []string{"", ""}, []checkpoint.Gap{{What: "path", Why: unasked}},
+			[]checkpoint.Gap{{What: "path", WD: 1, Why: unasked}, {What: "path", WD: 2, Why: unasked}}},
+		{"no reason", []string{"", dirs[1]}, []checkpoint.Gap{{What: "type", WD: 1, Why: stale}},
+			[]checkpoint.Gap{{What: "path", WD: 1, Why: unsaid}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &checkpoint.Snapshot{NotLearned: tt.gaps}
+			for i, path := range tt.paths {
+				s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: inotify.WD(i + 1), Mask: inotify.Create, Path: path}})
+			}
+			if got := s.Unrestorable(); !slices.Equal(got, tt.want) {
+				t.Errorf("got  %v\nwant %v", got, tt.want)
+			}
+			r, err := s.Restore(context.Background(), checkpoint.WithProof(checkpoint.NoProof))
+			if errors.Is(err, checkpoint.ErrNoPath) != (tt.want != nil) {
+				t.Errorf("Restore's error is %v", err)
+			}
+			if err == nil {
+				r.Close()
+			} else if tt.want == nil {
+				t.Error(err)
+			}
+			if r, err = s.Restore(context.Background(), checkpoint.WithMissing(), checkpoint.WithProof(checkpoint.NoProof)); err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if len(r.NotRestored) < len(tt.want) {
+				t.Errorf("not restored: %v", r.NotRestored)
+			}
+		})
+	}
+}

@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// What restore refuses, dump and verify announce.
+func TestDumpThatRestoreRefuses(t *testing.T) {
+	needsList(t)
+	ws := watchesOn(t, 1, 7)
+	h := holdAlone(t, instance(t, ws...))
+	file := filepath.Join(t.TempDir(), "snapshot")
+	code, stdout, stderr := call("dump", "-paths", "none", "-o", file, h.arg())
+	want := "inotifyctl: incomplete: restore refuses the snapshot, as the path of 2 watches (1, 7) is unknown: "
+	if code != 3 || stdout != "" || !strings.Contains(stderr, want) || !strings.Contains(stderr, "-paths search") {
+		t.Errorf("dump: exit code %d, %q, %s", code, stdout, stderr)
+	}
+	code, stdout, stderr = call("verify", file, h.arg())
+	if code != 3 || !strings.Contains(stdout, "is equal to the snapshot") ||
+		!strings.HasPrefix(stderr, "inotifyctl: unknown: path of 2 watches (1, 7): not asked for\n"+want) {
+		t.Errorf("verify: exit code %d, %q, %s", code, stdout, stderr)
+	}
+	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
+	wantFailure(t, code, stderr, "watch 1")
+
+	code, _, stderr = call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), "-o", file, h.arg())
+	if code != 0 || strings.Contains(stderr, "incomplete") {
+		t.Errorf("dump: exit code %d, %s", code, stderr)
+	}
+	code, _, stderr = call("verify", file, h.arg())
+	wantSuccess(t, code, stderr)
+	if code, _, stderr = result(t, command(t, "restore", "-missing", file, "--", "true")); code != 0 {
+		t.Errorf("restore: exit code %d, %s", code, stderr)
+	}
+}
+
+// Events that stay in the queue are not in the snapshot.
+func TestDumpWithoutPendingEvents(t *testing.T) {
+	h := holdPending(t)
+	kerneltest.NeedDuplicates(t)
+	file := filepath.Join(t.TempDir(), "snapshot")
+	const want = "inotifyctl: incomplete: restore refuses the snapshot, as it lacks 96 bytes of pending events: stop the process and dump it with -drain, "
+	code, _, stderr := call("dump", "-o", file, h.arg())
+	if code != 3 || !strings.Contains(stderr, want) {
+		t.Errorf("dump: exit code %d, %s", code, stderr)
+	}
+	if code, _, stderr = call("verify", file, h.arg()); code != 3 || !strings.Contains(stderr, want) {
+		t.Errorf("verify: exit code %d, %s", code, stderr)
+	}
+	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
+	wantFailure(t, code, stderr, "96 bytes of events")
+}
+
+// The advice is right for the user, and for what was tried already.
+func TestPathAdvice(t *testing.T) {
+	root := os.Geteuid() == 0
+	for _, tt := range []struct {
+		args       pathArgs
+		root, user string
+	}{
+		{pathArgs{level: checkpoint.NoPaths}, "dump it with -paths handles or -paths search", "dump it as root, or with -paths search"},
+		{pathArgs{level: checkpoint.PathsByHandle}, "if a search can find it, dump it with -paths search", "dump it as root, or with -paths search"},
+		{pathArgs{level: checkpoint.PathsBySearch}, "", "dump it as root"},
+		{pathArgs{level: checkpoint.PathsBySearch, maxEntries: 9}, "dump it with a greater -max-entries, or with -hint DIR", "dump it with a greater -max-entries, or with -hint DIR"},
+	} {
+		want := tt.user
+		if root {
+			want = tt.root
+		}
+		wantText(t, tt.args.advice(), want)
+	}
+}
