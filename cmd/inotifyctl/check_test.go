@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -94,7 +95,7 @@ func TestUsageCountsThisProcess(t *testing.T) {
 
 func countOwn(t *testing.T) usage {
 	t.Helper()
-	list, err := checkpoint.Instances(os.Getpid())
+	list, err := checkpoint.Instances(context.Background(), os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
