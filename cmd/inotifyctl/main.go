@@ -141,7 +141,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case "watch":
 		err = watch(ctx, args[1:], stdout, stderr)
 	case "check":
-		err = check(args[1:], stdout)
+		err = check(ctx, args[1:], stdout)
 	case "ls":
 		err = ls(ctx, args[1:], stdout, stderr)
 	case "dump":
