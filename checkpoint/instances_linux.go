@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -282,70 +283,102 @@ func (l *lister) answering(ds []Descriptor) []Descriptor {
 }
 
 // group joins descriptors that are the same instance, and leaves out what has ended.
-func group(ds []Descriptor) []Instance {
-	var single []Instance // which cannot be compared
-	for retries := 10; ; retries-- {
-		joined, err := join(ds)
-		if err != nil && (retries == 0 || errors.Is(err, unix.ENOSYS)) {
-			joined = apart(ds, err)
-		} else if err != nil { // of one that has ended, cannot be compared, or neither any more
-			var incomparable []Instance
-			ds, incomparable = comparable(ds)
-			single = append(single, incomparable...)
-			continue
+// kcmp orders file descriptions, so that sorting brings equal ones together, unless a
+// descriptor changes meanwhile: that one, and what it might separate, is compared with
+// one descriptor of each instance instead.
+func group(ds []Descriptor) (joined []Instance) {
+	var each []Descriptor
+	for {
+		var odd map[Descriptor]bool
+		ds, odd = sortByFile(ds)
+		if len(odd) == 0 {
+			break
 		}
-		joined = append(joined, single...)
-		slices.SortFunc(joined, func(a, b Instance) int { return inOrder(a.Descriptors[0], b.Descriptors[0]) })
-		return joined
+		ds = slices.DeleteFunc(ds, func(d Descriptor) bool { return odd[d] })
+		each = slices.AppendSeq(each, maps.Keys(odd))
 	}
+	for i, d := range ds {
+		if order, _ := compareFiles(ds[max(i-1, 0)], d); i > 0 && order == 0 {
+			last := &joined[len(joined)-1]
+			last.Descriptors = append(last.Descriptors, d)
+		} else {
+			joined = append(joined, newInstance(d, nil))
+		}
+	}
+	joined = joinEach(joined, each)
+	for _, i := range joined {
+		slices.SortFunc(i.Descriptors, inOrder)
+	}
+	slices.SortFunc(joined, func(a, b Instance) int { return inOrder(a.Descriptors[0], b.Descriptors[0]) })
+	return joined
 }
 
 func inOrder(a, b Descriptor) int { return cmp.Or(a.PID-b.PID, a.TID-b.TID, a.FD-b.FD) }
 
-// join joins descriptors that are the same instance. kcmp orders file descriptions, so
-// that sorting brings equal ones together.
-func join(ds []Descriptor) ([]Instance, error) {
-	var failed error
-	compare := func(a, b Descriptor) int {
-		if failed != nil {
-			return 0
+// sortByFile sorts descriptors by their file descriptions. Odd are those that were not
+// always in the same order to a neighbour, or could not be compared.
+func sortByFile(ds []Descriptor) (sorted []Descriptor, odd map[Descriptor]bool) {
+	odd = make(map[Descriptor]bool)
+	for _, d := range ds {
+		if _, err := compareFiles(d, d); err != nil {
+			odd[d] = true
+		} else {
+			sorted = append(sorted, d)
 		}
+	}
+	compare := func(a, b Descriptor) int {
 		order, err := compareFiles(a, b)
-		failed = err
+		if err != nil {
+			odd[a], odd[b] = true, true
+		}
 		return order
 	}
-	byFile := slices.Clone(ds)
-	slices.SortStableFunc(byFile, compare)
-	var joined []Instance
-	for i, d := range byFile {
-		if i > 0 && compare(byFile[i-1], d) == 0 {
-			last := &joined[len(joined)-1]
-			last.Descriptors = append(last.Descriptors, d)
-		} else {
-			joined = append(joined, Instance{Descriptors: []Descriptor{d}, Watches: -1})
+	slices.SortStableFunc(sorted, compare)
+	orders := make([]int, len(sorted))
+	for round := range 8 { // as one that changes may look right
+		for i := 1; i < len(sorted); i++ {
+			order := compare(sorted[i-1], sorted[i])
+			if order > 0 || round > 0 && order != orders[i] {
+				odd[sorted[i-1]], odd[sorted[i]] = true, true
+			}
+			orders[i] = order
 		}
 	}
-	return joined, failed
+	return sorted, odd
 }
 
-// comparable returns the descriptors that can be compared, and an instance for each of
-// the others that has not ended.
-func comparable(ds []Descriptor) (can []Descriptor, not []Instance) {
+// joinEach adds descriptors to instances. What has ended is left out.
+func joinEach(joined []Instance, ds []Descriptor) []Instance {
+next:
 	for _, d := range ds {
-		if _, err := compareFiles(d, d); err == nil {
-			can = append(can, d)
-		} else if !ended(err) {
-			not = append(not, apart([]Descriptor{d}, err)...)
+		_, failed := compareFiles(d, d)
+		if ended(failed) {
+			continue
 		}
+		for i := 0; i < len(joined) && failed == nil; i++ {
+			order, err := compareFiles(joined[i].Descriptors[0], d)
+			if err == nil && order == 0 {
+				joined[i].Descriptors = append(joined[i].Descriptors, d)
+				continue next
+			}
+			if !ended(err) {
+				failed = err
+			}
+		}
+		joined = append(joined, newInstance(d, failed))
 	}
-	return can, not
+	return joined
+}
+
+func newInstance(d Descriptor, ungrouped error) Instance {
+	return Instance{Descriptors: []Descriptor{d}, Watches: -1, Ungrouped: ungrouped}
 }
 
 // apart returns an instance for each descriptor, where they cannot be compared.
 func apart(ds []Descriptor, why error) []Instance {
 	single := make([]Instance, len(ds))
 	for i, d := range ds {
-		single[i] = Instance{Descriptors: []Descriptor{d}, Watches: -1, Ungrouped: why}
+		single[i] = newInstance(d, why)
 	}
 	return single
 }

@@ -278,7 +278,8 @@ func TestInstancesWithoutProcOfThePIDNamespace(t *testing.T) {
 	n := newInotify(t)
 	want := func(what string) {
 		t.Helper()
-		if is, err := checkpoint.Instances(context.Background()); is != nil || err == nil || !strings.Contains(err.Error(), what) {
+		is, err := checkpoint.Instances(context.Background())
+		if is != nil || err == nil || !strings.Contains(err.Error(), what) || errors.As(err, new(*checkpoint.ProcessError)) {
 			t.Errorf("instances %v, error %v, want %q", is, err, what)
 		}
 	}
@@ -288,4 +289,54 @@ func TestInstancesWithoutProcOfThePIDNamespace(t *testing.T) {
 	kerneltest.Mount(t, "proc", "/proc", "proc", 0, "")
 	is, err := checkpoint.Instances(context.Background())
 	wantInstances(t, listed(t, is, err), []checkpoint.Descriptor{{PID: os.Getpid(), FD: fdOf(t, n)}})
+}
+
+// A descriptor that changes all the time does not separate others.
+func TestInstancesBesideOneThatChanges(t *testing.T) {
+	needKcmp(t)
+	var files []*os.File
+	for range 4 {
+		n := newInotify(t)
+		for range 3 {
+			f, err := n.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			files = append(files, f)
+		}
+	}
+	changing, err := unix.Dup(int(files[0].Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(changing)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	defer func() { close(stop); <-stopped }()
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				unix.Dup3(int(files[i%len(files)].Fd()), changing, unix.O_CLOEXEC)
+			}
+		}
+	}()
+	for range 10 {
+		is, err := checkpoint.Instances(context.Background(), os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range files {
+			with := slices.IndexFunc(is, func(in checkpoint.Instance) bool {
+				return slices.Contains(in.Descriptors, checkpoint.Descriptor{PID: os.Getpid(), FD: int(files[i].Fd())})
+			})
+			first := checkpoint.Descriptor{PID: os.Getpid(), FD: int(files[i-i%3].Fd())}
+			if with < 0 || !slices.Contains(is[with].Descriptors, first) {
+				t.Fatalf("descriptors %d and %d are separate in %+v", first.FD, files[i].Fd(), is)
+			}
+		}
+	}
 }
