@@ -76,7 +76,7 @@ func Example_carry() {
 // A checkpoint tool takes the instances of a stopped process, each once.
 func ExampleTakeFD() {
 	const pid = 1 // the process
-	instances, err := checkpoint.Instances(pid)
+	instances, err := checkpoint.Instances(context.Background(), pid)
 	if err != nil {
 		log.Print(err)
 		return

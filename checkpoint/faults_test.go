@@ -486,11 +486,11 @@ func releasing(change func(r *rig) error, opts ...checkpoint.RestoreOption) faul
 func listing(pids func(r *rig) []int) faultOp {
 	return faultOp{
 		ready: func(r *rig) (err error) {
-			r.known, err = checkpoint.Instances(pids(r)...)
+			r.known, err = checkpoint.Instances(context.Background(), pids(r)...)
 			return err
 		},
 		do: func(r *rig) (err error) {
-			r.instances, err = checkpoint.Instances(pids(r)...)
+			r.instances, err = checkpoint.Instances(context.Background(), pids(r)...)
 			return err
 		},
 		check: func(r *rig, failed error, a *kerneltest.FaultAnswer) {

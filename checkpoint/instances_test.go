@@ -6,10 +6,16 @@
 package checkpoint_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +81,7 @@ func TestInstancesAreGrouped(t *testing.T) {
 	heir := startHeir(t, dup)
 	me := os.Getpid()
 
-	is, err := checkpoint.Instances(me, h.pid, heir.pid, me)
+	is, err := checkpoint.Instances(context.Background(), me, h.pid, heir.pid, me)
 	mine := []checkpoint.Descriptor{{PID: me, FD: before}, {PID: me, FD: duplicate}, {PID: heir.pid, FD: 3}}
 	slices.SortFunc(mine, func(a, b checkpoint.Descriptor) int {
 		if a.PID != b.PID {
@@ -102,7 +108,7 @@ func TestInstancesAreGrouped(t *testing.T) {
 		}
 	}
 
-	all, _ := checkpoint.Instances() // others' processes may not be readable
+	all, _ := checkpoint.Instances(context.Background()) // others' processes may not be readable
 	for _, w := range want {
 		found := false
 		for _, i := range all {
@@ -125,37 +131,212 @@ func startHeir(t testing.TB, f *os.File) *holder {
 // Where they cannot be compared, each is listed, and says why.
 func TestInstancesWithoutKcmp(t *testing.T) {
 	needLists(t)
+	// A process that this thread starts lacks it on all threads.
+	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.ENOSYS)
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
 	n := newInotify(t)
 	dup, err := n.File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dup.Close()
-	kerneltest.FailCalls(t, unix.SYS_KCMP, 2, 0, false, unix.ENOSYS)
-	is, err := checkpoint.Instances(os.Getpid())
+	is, err := checkpoint.Instances(context.Background(), os.Getpid())
 	if err != nil || len(is) < 2 {
 		t.Fatalf("instances %v, %v", is, err)
 	}
-	if last := is[len(is)-1]; !errors.Is(last.Ungrouped, unix.ENOSYS) || len(last.Descriptors) != 1 {
-		t.Errorf("instance %+v", last)
+	for _, i := range is {
+		if !errors.Is(i.Ungrouped, unix.ENOSYS) || len(i.Descriptors) != 1 || i.Watches != 0 {
+			t.Errorf("instance %+v", i)
+		}
 	}
 }
 
 func TestInstancesOfNobody(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
-	if is, err := checkpoint.Instances(h.pid); err != nil || len(is) != 0 {
+	if is, err := checkpoint.Instances(context.Background(), h.pid); err != nil || len(is) != 0 {
 		t.Errorf("instances %v of a process that has none, %v", is, err)
 	}
 	h.end()
-	_, err := checkpoint.Instances(h.pid, os.Getpid())
+	_, err := checkpoint.Instances(context.Background(), h.pid, os.Getpid())
 	var e *checkpoint.ProcessError
 	if !errors.As(err, &e) || e.PID != h.pid || !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v of a process that has ended", err)
 	}
 	if os.Geteuid() != 0 {
-		_, err := checkpoint.Instances(1)
+		_, err := checkpoint.Instances(context.Background(), 1)
 		wantError(t, err, os.ErrPermission)
-		_, err = checkpoint.Instances() // one of them is somebody else's
+		_, err = checkpoint.Instances(context.Background()) // one of them is somebody else's
 		wantError(t, err, os.ErrPermission)
+	}
+}
+
+// exitMainThread leaves an instance to the other threads.
+func exitMainThread() {
+	fmt.Println(newInstance())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// takeOwnTable has a thread with a copy of the descriptors, which then makes another.
+func takeOwnTable() {
+	first := newInstance()
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println(first, newInstance(), unix.Gettid())
+		select {}
+	}()
+	io.Copy(io.Discard, os.Stdin)
+}
+
+func TestInstancesOfThreadsAfterTheMainOne(t *testing.T) {
+	needKcmp(t)
+	p, line := startRole(t, "main thread exits")
+	fd, _ := strconv.Atoi(line)
+	waitUntil(t, "the main thread has exited", func() bool { return state(p.pid) == 'Z' })
+	is, err := checkpoint.Instances(context.Background(), p.pid)
+	if err != nil || len(is) != 1 || len(is[0].Descriptors) != 1 || is[0].Watches == 0 {
+		t.Fatalf("instances %+v, %v", is, err)
+	}
+	d := is[0].Descriptors[0]
+	if _, err := os.Readlink(fmt.Sprintf("/proc/%d/task/%d/fd/%d", p.pid, d.TID, fd)); err != nil || d.PID != p.pid || d.FD != fd {
+		t.Errorf("%+v: %v", d, err)
+	}
+}
+
+func TestInstancesOfThreadWithItsOwnTable(t *testing.T) {
+	needKcmp(t)
+	p, line := startRole(t, "table of its own")
+	var first, second, tid int
+	if _, err := fmt.Sscan(line, &first, &second, &tid); err != nil {
+		t.Skip("this needs a thread to unshare its descriptors: ", line)
+	}
+	is, err := checkpoint.Instances(context.Background(), p.pid)
+	wantInstances(t, listed(t, is, err),
+		[]checkpoint.Descriptor{{PID: p.pid, FD: first}, {PID: p.pid, TID: tid, FD: first}},
+		[]checkpoint.Descriptor{{PID: p.pid, TID: tid, FD: second}})
+}
+
+// state returns the letter of a process's state.
+func state(pid int) byte {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return (rest + " ")[0]
+}
+
+// One that has ended and is not reaped has none, which everybody may know.
+func TestInstancesOfZombie(t *testing.T) {
+	h := startHolder(t, 0, os.Geteuid())
+	h.in.Close()
+	waitUntil(t, "the process has ended", func() bool { return state(h.pid) == 'Z' })
+	if is, err := checkpoint.Instances(context.Background(), h.pid); len(is) != 0 || err != nil {
+		t.Errorf("instances %v, %v", is, err)
+	}
+}
+
+// Each instance is read once, through whichever descriptor.
+func TestInstancesReadsEachOnce(t *testing.T) {
+	needKcmp(t)
+	needLists(t)
+	h := startHolder(t, 0, os.Geteuid())
+	h.do("new")
+	h.do("watch", "1", "IN_CREATE", t.TempDir())
+	for range 20 {
+		h.do("dup")
+	}
+	infos := fmt.Sprintf("/proc/%d/fdinfo", h.pid)
+	kerneltest.KeepCached(t, infos)
+	n := newInotify(t)
+	if _, err := n.AddWatch(infos, inotify.Open); err != nil {
+		t.Fatal(err)
+	}
+	os.ReadFile(fmt.Sprint(infos, "/", h.fd()))
+	if len(tryAll(t, n)) != 1 {
+		t.Skip("this needs a kernel that reports who reads fdinfo")
+	}
+	is, err := checkpoint.Instances(context.Background(), h.pid)
+	if err != nil || len(is) != 1 || len(is[0].Descriptors) != 21 || is[0].Watches != 1 {
+		t.Fatalf("instances %+v, %v", is, err)
+	}
+	if evs := tryAll(t, n); len(evs) != 1 {
+		t.Errorf("fdinfo was read %d times: %v", len(evs), evs)
+	}
+}
+
+func TestInstancesWithoutProcOfThePIDNamespace(t *testing.T) {
+	if !kerneltest.Again(t, kerneltest.OwnProc()) {
+		return
+	}
+	n := newInotify(t)
+	want := func(what string) {
+		t.Helper()
+		is, err := checkpoint.Instances(context.Background())
+		if is != nil || err == nil || !strings.Contains(err.Error(), what) || errors.As(err, new(*checkpoint.ProcessError)) {
+			t.Errorf("instances %v, error %v, want %q", is, err, what)
+		}
+	}
+	want("/proc is of another pid namespace")
+	kerneltest.Mount(t, "tmpfs", "/proc", "tmpfs", 0, "")
+	want("procfs is not mounted")
+	kerneltest.Mount(t, "proc", "/proc", "proc", 0, "")
+	is, err := checkpoint.Instances(context.Background())
+	wantInstances(t, listed(t, is, err), []checkpoint.Descriptor{{PID: os.Getpid(), FD: fdOf(t, n)}})
+}
+
+// A descriptor that changes all the time does not separate others.
+func TestInstancesBesideOneThatChanges(t *testing.T) {
+	needKcmp(t)
+	var files []*os.File
+	for range 4 {
+		n := newInotify(t)
+		for range 3 {
+			f, err := n.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			files = append(files, f)
+		}
+	}
+	changing, err := unix.Dup(int(files[0].Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(changing)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	defer func() { close(stop); <-stopped }()
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				unix.Dup3(int(files[i%len(files)].Fd()), changing, unix.O_CLOEXEC)
+			}
+		}
+	}()
+	for range 10 {
+		is, err := checkpoint.Instances(context.Background(), os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range files {
+			with := slices.IndexFunc(is, func(in checkpoint.Instance) bool {
+				return slices.Contains(in.Descriptors, checkpoint.Descriptor{PID: os.Getpid(), FD: int(files[i].Fd())})
+			})
+			first := checkpoint.Descriptor{PID: os.Getpid(), FD: int(files[i-i%3].Fd())}
+			if with < 0 || !slices.Contains(is[with].Descriptors, first) {
+				t.Fatalf("descriptors %d and %d are separate in %+v", first.FD, files[i].Fd(), is)
+			}
+		}
 	}
 }

@@ -6,6 +6,7 @@
 package checkpoint_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -106,7 +107,7 @@ func TestFewDescriptors(t *testing.T) {
 		return whole(t, s, paths)
 	})
 	fewFiles(t, "Instances", func() error {
-		found, err := checkpoint.Instances(pid)
+		found, err := checkpoint.Instances(context.Background(), pid)
 		if err == nil && (len(found) != 1 || found[0].Watches != 3) {
 			t.Errorf("instances %v", found)
 		}

@@ -19,7 +19,7 @@ func (t *taker) own(context.Context, *inotify.Inotify) error { return errors.Err
 
 func (t *taker) other(context.Context, int, int) error { return errors.ErrUnsupported }
 
-func instances([]int) ([]Instance, error) { return nil, errors.ErrUnsupported }
+func instances(context.Context, []int) ([]Instance, error) { return nil, errors.ErrUnsupported }
 
 func (s *Snapshot) restore(context.Context, restoreOptions) (*Restored, error) {
 	return nil, errors.ErrUnsupported

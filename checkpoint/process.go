@@ -6,6 +6,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -184,10 +185,14 @@ func (p *process) names(dir string) ([]string, error) {
 }
 
 // isInotify reports whether a descriptor of the process is an instance's.
-// gVisor's links are like "anon_inode:[inotifyfd:1]".
 func (p *process) isInotify(fd int) (bool, error) {
+	return p.isInotifyLink("fd/" + strconv.Itoa(fd))
+}
+
+// isInotifyLink reports whether a link of the process's, like fd/3, is an instance's.
+// gVisor's are like "anon_inode:[inotifyfd:1]".
+func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
-	name := "fd/" + strconv.Itoa(fd)
 	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf[:])
 	if err != nil {
 		return false, &fs.PathError{Op: "readlink", Path: p.path(name), Err: err}
@@ -223,13 +228,23 @@ const (
 	kcmpFiles = 2
 )
 
-// compareFiles orders two descriptors of two processes by their file
-// descriptions: 0 is the same one, 1 is less, 2 is greater. It is kcmp(2), of a
-// kernel with CONFIG_KCMP.
+// compareFiles orders two descriptors by their file descriptions: 0 if they are the same
+// one, else -1 or 1. It may never return: see abandonable.
 func compareFiles(a, b Descriptor) (int, error) {
-	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(a.PID), uintptr(b.PID), kcmpFile, uintptr(a.FD), uintptr(b.FD), 0)
-	if e != 0 {
+	return kcmp(kcmpFile, cmp.Or(a.TID, a.PID), cmp.Or(b.TID, b.PID), a.FD, b.FD)
+}
+
+// kcmp is kcmp(2) of two threads, of a kernel with CONFIG_KCMP. It returns 0 if both are
+// the same, else -1 or 1, by an order that holds until the next boot.
+func kcmp(kind, tid1, tid2, fd1, fd2 int) (int, error) {
+	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(tid1), uintptr(tid2), uintptr(kind), uintptr(fd1), uintptr(fd2), 0)
+	switch {
+	case e != 0:
 		return 0, os.NewSyscallError("kcmp", e)
+	case order == 1:
+		return -1, nil
+	case order == 0:
+		return 0, nil
 	}
-	return int(order), nil
+	return 1, nil
 }

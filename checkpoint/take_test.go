@@ -247,7 +247,7 @@ func TestTakeCProgram(t *testing.T) {
 	if line, err := h.out.ReadString('\n'); line != "ready\n" {
 		t.Fatal(line, err)
 	}
-	is, err := checkpoint.Instances(h.pid)
+	is, err := checkpoint.Instances(context.Background(), h.pid)
 	if err != nil || len(is) != 1 || is[0].Watches != 2 || !slices.Equal(is[0].Descriptors, []checkpoint.Descriptor{{PID: h.pid, FD: 9}}) {
 		t.Fatalf("instances %+v, %v", is, err)
 	}

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +15,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestCheck(t *testing.T) {
@@ -34,13 +37,15 @@ func TestCheck(t *testing.T) {
 		`^fs\.inotify\.max_user_instances: ` + inUse,
 		`^fs\.inotify\.max_user_watches: ` + inUse,
 		`^fs\.inotify\.max_queued_events: (not known|\d+); for each instance`,
+		`^user\.max_inotify_instances: (not known|\d+) \(of this user namespace\); `,
+		`^user\.max_inotify_watches: (not known|\d+) \(of this user namespace\); `,
 	} {
 		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Fatalf("line %d of %q does not match %q", i, stdout, want)
 		}
 	}
-	if len(lines) != 6 {
-		t.Errorf("%d lines, want 6: %q", len(lines), stdout)
+	if len(lines) != 8 {
+		t.Errorf("%d lines, want 8: %q", len(lines), stdout)
 	}
 	if got, want := strings.HasSuffix(lines[0], ": yes"), hasIoctl(t); got != want {
 		t.Errorf("%q, while the kernel has it: %v", lines[0], want)
@@ -55,15 +60,71 @@ func TestCheckWithoutIoctl(t *testing.T) {
 	}
 }
 
-// Where a limit is reached, the limits are what one wants to see.
+// At a limit, the limits and who has most are what one wants to see, whichever limit it is.
 func TestCheckAtTheLimit(t *testing.T) {
-	cmd := command(t, "check")
-	cmd.Env = append(cmd.Env, "INOTIFYCTL_TEST_CHILD=without instances")
-	code, stdout, stderr := result(t, cmd)
-	wantFailure(t, code, stderr, "raise fs.inotify.max_user_instances")
-	for _, want := range []string{"INOTIFY_IOC_SETNEXTWD: not known: ", "\nfs.inotify.max_user_instances: ", "\nfs.inotify.max_queued_events: "} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("got %q, want %q in it", stdout, want)
+	if !kerneltest.Again(t, ownProc(t)) {
+		return
+	}
+	needsList(t)
+	kerneltest.Mount(t, "proc", "/proc", "proc", 0, "")
+	h := holdAlone(t, instance(t, watchesOn(t, 1, 2)...), "comm=holder")
+	for _, tt := range []struct {
+		limit   string
+		value   int
+		uses    string
+		most    string
+		known   string
+		unknown string
+	}{
+		{"max_inotify_watches", 2, "2 in use by the processes of user 0", "watches of user 0: 2", "watches in fdinfo: yes", "IN_MASK_CREATE"},
+		{"max_inotify_instances", 1, "1 in use by the processes of user 0", "instances of user 0: 1", "watches in fdinfo: yes", "INOTIFY_IOC_SETNEXTWD"},
+	} {
+		kerneltest.OwnLimit(t, tt.limit, tt.value)
+		code, stdout, stderr := result(t, command(t, "check"))
+		if code != 3 || !strings.HasPrefix(stderr, "inotifyctl: incomplete: ") || !strings.Contains(stderr, fmt.Sprintf("user.%s (now %d)", tt.limit, tt.value)) {
+			t.Errorf("exit code %d, want 3; standard error %q", code, stderr)
+		}
+		wantLine(t, stdout, "user.%s: %d (of this user namespace); %s; it is exhausted", tt.limit, tt.value, tt.uses)
+		wantLine(t, stdout, "most %s in process %d (holder)", tt.most, h.pid)
+		wantLine(t, stdout, "%s", tt.known)
+		wantLine(t, stdout, "%s: not known, as a limit is reached", tt.unknown)
+	}
+}
+
+// ownProc has a command start as root of a user namespace and first process of a pid
+// namespace, where it may mount the /proc of that.
+func ownProc(t *testing.T) *syscall.SysProcAttr {
+	t.Helper()
+	attr := kerneltest.OwnUsers(t)
+	attr.Cloneflags |= unix.CLONE_NEWPID
+	attr.Unshareflags = unix.CLONE_NEWNS
+	return attr
+}
+
+// Where /proc does not show the processes of this pid namespace, "0 in use" would be wrong.
+func TestProcOfAnotherPIDNamespace(t *testing.T) {
+	for _, without := range []string{"", "without proc"} {
+		run := func(args ...string) (code int, stdout, stderr string) {
+			cmd := command(t, args...)
+			cmd.SysProcAttr = ownProc(t)
+			if without != "" {
+				cmd.Env = append(cmd.Env, "INOTIFYCTL_TEST_CHILD="+without)
+			}
+			return result(t, cmd)
+		}
+		code, stdout, stderr := run("ls")
+		want := "/proc is of another pid namespace"
+		if without != "" {
+			want = "mount procfs: mount -t proc proc /proc"
+		}
+		wantFailure(t, code, stderr, want)
+		wantText(t, stdout, "")
+		code, stdout, stderr = run("check")
+		if code != 3 || !strings.HasPrefix(stderr, "inotifyctl: incomplete: what is in use could not be counted: ") || !strings.Contains(stderr, want) {
+			t.Errorf("check: exit code %d and %q", code, stderr)
+		}
+		if strings.Contains(stdout, "0 in use") || !strings.Contains(stdout, "how many are in use could not be counted") || !strings.Contains(stdout, "INOTIFY_IOC_SETNEXTWD: ") {
+			t.Errorf("check printed %q", stdout)
 		}
 	}
 }
@@ -94,7 +155,7 @@ func TestUsageCountsThisProcess(t *testing.T) {
 
 func countOwn(t *testing.T) usage {
 	t.Helper()
-	list, err := checkpoint.Instances(os.Getpid())
+	list, err := checkpoint.Instances(context.Background(), os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +198,7 @@ func TestCensus(t *testing.T) {
 			t.Errorf("user %d: %+v, want %+v", uid, got, want)
 		}
 	}
-	if len(c.unreadable) != 3 { // 70 is a zombie or has ended
+	if len(c.unreadable) != 3 { // 70 has ended
 		t.Errorf("unreadable are %v, want three", c.unreadable)
 	}
 }
@@ -186,7 +247,7 @@ func TestUserOf(t *testing.T) {
 		unknown bool
 	}{
 		10: {1000, false},
-		20: {noUser, false},
+		20: {1000, false}, // other threads may run
 		30: {noUser, true},
 		40: {noUser, true},
 		50: {noUser, false}, // there is none
@@ -208,24 +269,32 @@ func TestLimitLines(t *testing.T) {
 	p := newFakeProc(t)
 	p.write("128\n", "sys/fs/inotify/max_user_instances")
 	p.write("8192\n", "sys/fs/inotify/max_user_watches")
-	const counted = " in use by the processes of user 1000"
+	p.write("18\n", "sys/user/max_inotify_watches")
+	counted := func(u usage) *census { return &census{users: map[int]*usage{1000: &u}} }
+	const (
+		used      = " in use by the processes of user 1000"
+		uncertain = " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4"
+		uncounted = "how many are in use could not be counted"
+	)
 	for _, tt := range []struct {
-		u                  usage
-		listed             error
-		instances, watches string
+		c                        *census
+		listed, reached          error
+		instances, watches, full string
 	}{
-		{usage{instances: 3, watches: 18}, nil, "3" + counted, "18" + counted},
-		{usage{instances: 3}, errors.ErrUnsupported, "3" + counted, "how many are in use cannot be counted, as fdinfo does not list them"},
-		{
-			usage{instances: 3, watches: 18, unsure: true, unreadable: 4}, nil,
-			"at most 3" + counted + " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4",
-			"at most 18" + counted + " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4",
-		},
+		{counted(usage{instances: 3, watches: 18}), nil, nil, "3" + used, "18" + used, ""},
+		{counted(usage{instances: 3, watches: 18}), nil, syscall.ENOSPC, "3" + used, "18" + used, "; it is exhausted"},
+		{counted(usage{instances: 3, watches: 18}), nil, syscall.EMFILE, "3" + used, "18" + used, ""},
+		{counted(usage{instances: 3, watches: 17}), nil, syscall.ENOSPC, "3" + used, "17" + used, ""},
+		{counted(usage{instances: 3}), errors.ErrUnsupported, nil, "3" + used, "how many are in use cannot be counted, as fdinfo does not list them", ""},
+		{counted(usage{instances: 3, watches: 18, unsure: true, unreadable: 4}), nil, nil, "at most 3" + used + uncertain, "at most 18" + used + uncertain, ""},
+		{nil, nil, nil, uncounted, uncounted, ""},
 	} {
-		wantText(t, strings.Join(limitLines(p.dir, 1000, tt.u, tt.listed), "\n"),
+		wantText(t, strings.Join(limitLines(p.dir, 1000, tt.c, tt.listed, tt.reached), "\n"),
 			"fs.inotify.max_user_instances: 128; "+tt.instances+"\n"+
 				"fs.inotify.max_user_watches: 8192; "+tt.watches+"\n"+
-				"fs.inotify.max_queued_events: not known; for each instance, not for the user")
+				"fs.inotify.max_queued_events: not known; for each instance, not for the user\n"+
+				"user.max_inotify_instances: not known (of this user namespace); "+tt.instances+"\n"+
+				"user.max_inotify_watches: 18 (of this user namespace); "+tt.watches+tt.full)
 	}
 }
 

@@ -56,7 +56,7 @@ func dump(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if a.fd < 0 {
-		if a.fd, err = onlyInstance(a.pid); err != nil {
+		if a.fd, err = onlyInstance(ctx, a.pid); err != nil {
 			return err
 		}
 	}
@@ -112,8 +112,8 @@ func adviseTake(err error) error {
 
 // onlyInstance returns the first descriptor of the only instance that the
 // process has.
-func onlyInstance(pid int) (fd int, err error) {
-	list, err := checkpoint.Instances(pid)
+func onlyInstance(ctx context.Context, pid int) (fd int, err error) {
+	list, err := checkpoint.Instances(ctx, pid)
 	switch {
 	case err != nil:
 		return 0, adviseTake(err)

@@ -46,6 +46,11 @@ func TestMain(m *testing.M) {
 			os.Exit(exitNotTaken)
 		}
 		main()
+	case "without proc":
+		if unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") != nil || unix.Mount("tmpfs", "/proc", "tmpfs", 0, "") != nil {
+			os.Exit(exitNotTaken)
+		}
+		main()
 	case "without unshare":
 		failCalls(unix.SYS_UNSHARE, 0, 0, unix.EPERM)
 		if unix.Unshare(0) == nil {

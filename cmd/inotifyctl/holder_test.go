@@ -107,7 +107,7 @@ type held struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	pid int
-	end io.Closer
+	end io.WriteCloser
 }
 
 // hold starts a process that has the files as its descriptors 3 and so on, and
@@ -160,8 +160,10 @@ func (h *held) kill() {
 func (h *held) arg() string { return strconv.Itoa(h.pid) }
 
 // holdOn is what the process does. Its steps are "move=3:7" and "dup=3:7", of
-// descriptors, and "comm=NAME".
+// descriptors, "comm=NAME", and "hang=FILE", which executes the program anew after a
+// byte was read, and so closes the file.
 func holdOn() {
+	file := ""
 	for _, step := range os.Args[1:] {
 		name, value, _ := strings.Cut(step, "=")
 		var err error
@@ -175,6 +177,8 @@ func holdOn() {
 			if name == "move" {
 				unix.Close(from)
 			}
+		case "hang":
+			file = value
 		default:
 			err = errors.New("unknown step")
 		}
@@ -184,12 +188,18 @@ func holdOn() {
 		}
 	}
 	fmt.Println("ready")
+	if file != "" {
+		os.Stdin.Read(make([]byte, 1))
+		unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		unix.Exec("/proc/self/exe", os.Args[:1], os.Environ())
+	}
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }
 
 // inC starts a program in C that has an instance as descriptor fd and the name,
-// and watches the paths.
+// and watches the paths. If the name is "exit main", the main thread exits, and another
+// goes on.
 func inC(t *testing.T, fd int, name string, paths ...string) *held {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
@@ -201,18 +211,28 @@ func inC(t *testing.T, fd int, name string, paths ...string) *held {
 	if err := os.WriteFile(source, []byte(holderInC), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(cc, "-o", program, source).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cc, "-pthread", "-o", program, source).CombinedOutput(); err != nil {
 		t.Skipf("this needs a C compiler that works: %v: %s", err, out)
 	}
 	return start(t, exec.Command(program, append([]string{strconv.Itoa(fd), name}, paths...)...))
 }
 
 const holderInC = `
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static void *wait_for_end(void *buffer)
+{
+	while (read(0, buffer, 1) > 0)
+		;
+	exit(0);
+}
 
 int main(int argc, char **argv)
 {
@@ -228,9 +248,12 @@ int main(int argc, char **argv)
 		}
 	puts("ready");
 	fflush(stdout);
-	while (read(0, argv[0], 1) > 0)
-		;
-	return 0;
+	if (!strcmp(argv[2], "exit main")) {
+		pthread_t other;
+		pthread_create(&other, NULL, wait_for_end, argv[0]);
+		syscall(SYS_exit, 0);
+	}
+	wait_for_end(argv[0]);
 }
 `
 

@@ -4,12 +4,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,12 +62,15 @@ func ls(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := takeCensus("/proc")
+	c, err := takeCensus(ctx, "/proc")
 	if err != nil {
 		return err
 	}
 	l := lister{lsArgs: a, stderr: stderr, commands: make(map[int]string)}
-	failed := l.choose(c)
+	failed := l.choose(ctx, c)
+	if ctx.Err() != nil {
+		return advised(ctx.Err(), "interrupted")
+	}
 	for _, i := range l.chosen {
 		if err := l.list(ctx, i); err != nil {
 			return err
@@ -77,7 +83,21 @@ func ls(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := print(stdout, c); err != nil {
 		return err
 	}
-	return advised(failed, "give the number of a process that runs, and that you may read: your own, or any as root")
+	if reasons := c.unanswered(); failed == nil && len(reasons) > 0 && len(l.pids) == 0 {
+		return &incompleteError{reasons}
+	}
+	return adviseFailed(failed)
+}
+
+// adviseFailed says what to do where a process that was asked for could not be read.
+func adviseFailed(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return advised(err, "run it as that process's user, or as root")
+	case isNoProcess(err), errors.Is(err, fs.ErrNotExist):
+		return advised(err, "give the number of a process that runs")
+	}
+	return advised(err, "")
 }
 
 // A lister lists instances.
@@ -98,7 +118,7 @@ type listed struct {
 
 // choose chooses the instances to list: all, or those of the processes that were
 // asked for. It returns which of those could not be read.
-func (l *lister) choose(c *census) error {
+func (l *lister) choose(ctx context.Context, c *census) error {
 	if len(l.pids) == 0 {
 		l.chosen = c.instances
 		return nil
@@ -108,12 +128,7 @@ func (l *lister) choose(c *census) error {
 			l.chosen = append(l.chosen, i)
 		}
 	}
-	_, err := checkpoint.Instances(l.pids...)
-	failed, err := processErrors(err)
-	for _, f := range failed {
-		first, _, _ := strings.Cut(f.Error(), "\n") // of one for each descriptor
-		err = errors.Join(err, errors.New(first))
-	}
+	_, err := checkpoint.Instances(ctx, l.pids...)
 	return err
 }
 
@@ -146,7 +161,7 @@ func (l *lister) take(ctx context.Context, i checkpoint.Instance) (s *checkpoint
 	b := newBar(l.stderr)
 	defer b.clear()
 	for _, d := range i.Descriptors {
-		s, err = checkpoint.TakeFD(ctx, d.PID, d.FD, l.paths.options(b)...)
+		s, err = checkpoint.TakeFD(ctx, cmp.Or(d.TID, d.PID), d.FD, l.paths.options(b)...)
 		if err == nil {
 			break
 		}
@@ -154,23 +169,31 @@ func (l *lister) take(ctx context.Context, i checkpoint.Instance) (s *checkpoint
 	return s, err
 }
 
-// A holding is one process's part of an instance.
+// A holding is one process's part of an instance, or one of its threads'.
 type holding struct {
-	pid int
-	fds []int
+	pid, tid int
+	fds      []int
 }
 
-// holdings returns who has an instance, in ascending order of pid.
+// holdings returns who has an instance, in ascending order of pid and tid.
 func holdings(i checkpoint.Instance) []holding {
 	var hs []holding
 	for _, d := range i.Descriptors {
-		if k := len(hs); k > 0 && hs[k-1].pid == d.PID {
+		if k := len(hs); k > 0 && hs[k-1].pid == d.PID && hs[k-1].tid == d.TID {
 			hs[k-1].fds = append(hs[k-1].fds, d.FD)
 		} else {
-			hs = append(hs, holding{d.PID, []int{d.FD}})
+			hs = append(hs, holding{d.PID, d.TID, []int{d.FD}})
 		}
 	}
 	return hs
+}
+
+// descriptors returns "3, 5", or "3, 5 of thread 12".
+func (h holding) descriptors() string {
+	if h.tid != 0 {
+		return fmt.Sprintf("%s of thread %d", list(h.fds), h.tid)
+	}
+	return list(h.fds)
 }
 
 // printTable prints a line for each process that has an instance, and with -w
@@ -201,7 +224,7 @@ func (l *lister) addRows(t *table, i listed) {
 	}
 	hs := holdings(i.Instance)
 	for _, h := range hs {
-		t.add(strconv.Itoa(h.pid), quote(l.commands[h.pid]), list(h.fds), watches, i.sharedWith(hs, h.pid))
+		t.add(strconv.Itoa(h.pid), quote(l.commands[h.pid]), h.descriptors(), watches, i.sharedWith(hs, h.pid))
 	}
 }
 
@@ -212,7 +235,7 @@ func (i listed) sharedWith(hs []holding, pid int) string {
 	}
 	var others []int
 	for _, h := range hs {
-		if h.pid != pid {
+		if h.pid != pid && !slices.Contains(others, h.pid) {
 			others = append(others, h.pid)
 		}
 	}
@@ -248,7 +271,7 @@ func maskText(m inotify.Mask) string {
 
 // lines are those below the table.
 func (l *lister) lines(c *census) (lines []string) {
-	instances, watches := limitOf("/proc", "max_user_instances"), limitOf("/proc", "max_user_watches")
+	instances, watches := limitOf("/proc", "fs/inotify/max_user_instances"), limitOf("/proc", "fs/inotify/max_user_watches")
 	for _, uid := range l.users() {
 		u, who := c.of(uid), "user "+strconv.Itoa(uid)
 		if uid == noUser {
@@ -270,6 +293,9 @@ func (l *lister) lines(c *census) (lines []string) {
 	if n := len(c.unreadable); n > 0 {
 		lines = append(lines, unreadableLine(n))
 	}
+	if hidden("/proc") {
+		lines = append(lines, hiddenLine)
+	}
 	return lines
 }
 
@@ -279,6 +305,14 @@ func unreadableLine(n int) string {
 		hint = " (run it as root)"
 	}
 	return fmt.Sprintf("processes that could not be read and may have more: %d%s\n", n, hint)
+}
+
+const hiddenLine = "processes of other users are hidden: /proc is mounted with hidepid\n"
+
+// hidden reports whether proc shows only some of the processes. The first one always runs.
+func hidden(proc string) bool {
+	_, err := os.Lstat(filepath.Join(proc, "1"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // users returns those to whom the instances are charged.
@@ -304,6 +338,7 @@ type instanceObject struct {
 
 type processObject struct {
 	PID          int    `json:"pid"`
+	TID          int    `json:"tid,omitempty"` // the thread whose descriptors they are, if not all threads'
 	Command      string `json:"command"`
 	CommandBytes []byte `json:"commandBytes,omitempty"`
 	FDs          []int  `json:"fds"`
@@ -327,14 +362,17 @@ func (l *lister) printObjects(w io.Writer, c *census) error {
 		u := c.of(uid)
 		if err := writeObject(w, userObject{
 			UID: uid, Instances: u.instances, Watches: u.watches,
-			MaxInstances: known(limitOf("/proc", "max_user_instances")),
-			MaxWatches:   known(limitOf("/proc", "max_user_watches")),
+			MaxInstances: known(limitOf("/proc", "fs/inotify/max_user_instances")),
+			MaxWatches:   known(limitOf("/proc", "fs/inotify/max_user_watches")),
 		}); err != nil {
 			return err
 		}
 	}
 	if n := len(c.unreadable); n > 0 {
 		fmt.Fprint(l.stderr, "inotifyctl: "+unreadableLine(n))
+	}
+	if hidden("/proc") {
+		fmt.Fprint(l.stderr, "inotifyctl: "+hiddenLine)
 	}
 	return nil
 }
@@ -346,7 +384,7 @@ func (l *lister) object(i listed) instanceObject {
 	}
 	for _, h := range holdings(i.Instance) {
 		name := l.commands[h.pid]
-		o.Processes = append(o.Processes, processObject{PID: h.pid, Command: name, CommandBytes: invalid(name), FDs: h.fds})
+		o.Processes = append(o.Processes, processObject{PID: h.pid, TID: h.tid, Command: name, CommandBytes: invalid(name), FDs: h.fds})
 	}
 	return o
 }

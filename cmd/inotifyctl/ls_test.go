@@ -9,17 +9,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // lines returns the lines of a text, their blanks made one.
@@ -264,4 +269,98 @@ func TestLsOfProgramInC(t *testing.T) {
 	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, `%s "c\x1bc" 200 2 -`, strconv.Itoa(h.pid))
+}
+
+// A process whose execve waits for a FUSE server is reported, and keeps nobody waiting.
+func TestProcessThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	needsList(t)
+	kerneltest.OwnMounts(t)
+	h := holdAlone(t, instance(t), "comm=holder")
+	dir := t.TempDir()
+	hung := holdAlone(t, instance(t), "hang="+filepath.Join(dir, "file"))
+	fuse := kerneltest.MountFUSE(t, dir, func(opcode uint32) bool { return opcode == kerneltest.FUSEFlush })
+	io.WriteString(hung.end, "\n")
+	for !slices.Contains(fuse.Requests(), kerneltest.FUSEFlush) {
+		time.Sleep(time.Millisecond)
+	}
+	why := fmt.Sprintf("process %d: no answer within 1s", hung.pid)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, tt := range []struct {
+		args string
+		code int
+		line string // on standard output
+	}{
+		{"ls", 3, fmt.Sprintf("%d holder 3 0 -", h.pid)},
+		{"ls " + hung.arg(), 1, "no inotify instance was found"},
+		{"ls " + hung.arg() + " " + h.arg(), 1, fmt.Sprintf("%d holder 3 0 -", h.pid)},
+		{"check", 3, ""},
+		{"dump " + hung.arg(), 1, ""},
+	} {
+		cmd := command(t, strings.Fields(tt.args)...)
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			var out, errs strings.Builder
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			cmd.Run()
+			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(errs.String(), why) {
+				t.Errorf("%s: exit code %d, want %d; standard error %q, want %q in it", tt.args, code, tt.code, &errs, why)
+			}
+			if tt.line != "" {
+				wantLine(t, out.String(), "%s", tt.line)
+			}
+		}()
+	}
+	for _, args := range []string{"ls", "check", "dump " + hung.arg()} {
+		cmd := command(t, strings.Fields(args)...)
+		var errs strings.Builder
+		cmd.Stderr = &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for !waits(cmd.Process.Pid) {
+			time.Sleep(time.Millisecond)
+		}
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "interrupted") {
+			t.Errorf("%s at the first Ctrl-C: exit code %d and %q", args, code, &errs)
+		}
+	}
+}
+
+// waits reports whether a thread of the process waits for what no signal ends, or all
+// have ended.
+func waits(pid int) bool {
+	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range names {
+		if stat, err := os.ReadFile(name); err == nil && (strings.Contains(string(stat), ") D ") || strings.Contains(string(stat), ") Z ")) {
+			return true
+		}
+	}
+	return false
+}
+
+// The descriptors of threads are listed after the main thread has exited.
+func TestLsOfThreads(t *testing.T) {
+	needsKcmp(t)
+	h := inC(t, 200, "exit main", t.TempDir())
+	for range 1000 {
+		stat, _ := os.ReadFile("/proc/" + h.arg() + "/stat")
+		if strings.Contains(string(stat), ") Z ") {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	code, stdout, stderr := call("ls", h.arg())
+	wantSuccess(t, code, stderr)
+	if !regexp.MustCompile(`(?m)^ *` + h.arg() + ` +exit main +200 of thread \d+ +[1?] `).MatchString(stdout) {
+		t.Errorf("ls printed %q", stdout)
+	}
+	_, stdout, _ = call("ls", "-json", h.arg())
+	if !regexp.MustCompile(`^{"processes":\[{"pid":` + h.arg() + `,"tid":\d+,"command":"exit main","fds":\[200\]}\]`).MatchString(stdout) {
+		t.Errorf("ls -json printed %q", stdout)
+	}
 }

@@ -16,7 +16,7 @@
 //
 // Exit codes: 0 done, also if a signal ended watch; 1 failed, and one line on
 // standard error says why; 2 the arguments are wrong; 3 done, but restore refuses the
-// snapshot as it is. After restore the exit code is the command's.
+// snapshot as it is, ls or check could not read all, or check found a limit exhausted. After restore the exit code is the command's.
 package main
 
 import (
@@ -58,10 +58,12 @@ events, one a line, until it is interrupted.
                 (default 1048576)
 
 check tells what this kernel's inotify can do, and how much of its limits you
-have in use.
+have in use. The exit code is 3 if a limit is exhausted, which is printed with the
+processes that have most, or if not all could be counted.
 
 ls lists the instances that processes have, and how much of the limits their
-users have in use: of all processes that can be read, or of those given.
+users have in use: of all processes that you may read, or of those given. The exit
+code is 3 if one of all did not answer, and 1 if one of those given cannot be read.
   -w            list the watches of each: number, mask and, if found, path
   -json         print a JSON object for each instance, then one for each user
   -paths LEVEL  as for dump
@@ -143,7 +145,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case "watch":
 		err = watch(ctx, args[1:], stdout, stderr)
 	case "check":
-		err = check(args[1:], stdout)
+		err = check(ctx, args[1:], stdout)
 	case "ls":
 		err = ls(ctx, args[1:], stdout, stderr)
 	case "dump":

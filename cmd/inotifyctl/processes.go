@@ -4,19 +4,19 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// noUser is the user of what has ended, and of a zombie, which has no
-// descriptors left and whose fd directory only root may read.
+// noUser is the user of a process that has ended.
 const noUser = -1
 
 // userOf returns the effective user of a process under proc: the one to whom
@@ -30,7 +30,7 @@ func userOf(proc string, pid int) (int, error) {
 	if err != nil {
 		return noUser, err
 	}
-	return holder(status)
+	return effectiveUser(status)
 }
 
 // commandOf returns the name of a process's command, which the process itself
@@ -53,19 +53,15 @@ func gone(dir string, err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// holder returns the effective user that a process's status shows:
+// effectiveUser returns the effective user that a process's status shows:
 //
-//	State:	S (sleeping)
 //	Uid:	1000	1000	1000	1000
-func holder(status []byte) (int, error) {
+func effectiveUser(status []byte) (int, error) {
 	for line := range strings.Lines(string(status)) {
-		key, value, _ := strings.Cut(line, ":")
-		fields := strings.Fields(value)
-		switch {
-		case key == "State" && len(fields) > 0 && fields[0] == "Z":
-			return noUser, nil
-		case key == "Uid" && len(fields) > 1:
-			return strconv.Atoi(fields[1])
+		if value, ok := strings.CutPrefix(line, "Uid:"); ok {
+			if fields := strings.Fields(value); len(fields) > 1 {
+				return strconv.Atoi(fields[1])
+			}
 		}
 	}
 	return noUser, errors.New("its status shows no user")
@@ -74,8 +70,9 @@ func holder(status []byte) (int, error) {
 // A census is who has which instances.
 type census struct {
 	instances  []checkpoint.Instance
+	owners     []int // of each instance
 	users      map[int]*usage
-	unreadable []*checkpoint.ProcessError // zombies left out
+	unreadable []*checkpoint.ProcessError
 }
 
 // A usage is what the processes of one user have open, as far as they could be
@@ -89,14 +86,19 @@ type usage struct {
 }
 
 // takeCensus reads all processes.
-func takeCensus(proc string) (*census, error) {
-	list, err := checkpoint.Instances()
-	failed, err := processErrors(err)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, err
+func takeCensus(ctx context.Context, proc string) (*census, error) {
+	list, err := checkpoint.Instances(ctx)
+	if ctx.Err() != nil {
+		return nil, advised(err, "interrupted")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the processes: mount proc at /proc: %v", err)
+	failed, err := processErrors(err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, advised(err, "mount procfs: mount -t proc proc /proc")
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil, err
+	case err != nil:
+		return nil, advised(err, "run it where /proc is of its own pid namespace: nsenter -t PID -m -p, or mount procfs anew")
 	}
 	return newCensus(list, failed, func(pid int) (int, error) { return userOf(proc, pid) }), nil
 }
@@ -105,6 +107,7 @@ func newCensus(list []checkpoint.Instance, failed []*checkpoint.ProcessError, us
 	c := &census{instances: list, users: make(map[int]*usage)}
 	for _, i := range list {
 		uid, _ := userOf(i.Descriptors[0].PID)
+		c.owners = append(c.owners, uid)
 		u := c.user(uid)
 		u.instances++
 		u.watches += max(i.Watches, 0)
@@ -115,7 +118,7 @@ func newCensus(list []checkpoint.Instance, failed []*checkpoint.ProcessError, us
 		switch {
 		case err != nil: // of any user
 			c.user(noUser).unreadable++
-		case uid == noUser:
+		case uid == noUser: // it has ended
 			continue
 		default:
 			c.user(uid).unreadable++
@@ -142,6 +145,38 @@ func (c *census) of(uid int) usage {
 	return u
 }
 
+// unanswered returns why processes could not be read, but for those that the user may
+// not read, which is as usual.
+func (c *census) unanswered() (reasons []string) {
+	for _, f := range c.unreadable {
+		if !errors.Is(f, fs.ErrPermission) {
+			first, _, _ := strings.Cut(f.Error(), "\n") // of one for each descriptor
+			reasons = append(reasons, first)
+		}
+	}
+	return reasons
+}
+
+// A share is how much of a limit a process has in use.
+type share struct{ pid, count int }
+
+// largest returns up to five processes of a user that have most, in descending order.
+func (c *census) largest(uid int, count func(checkpoint.Instance) int) []share {
+	var shares []share
+	for k, i := range c.instances {
+		pid := i.Descriptors[0].PID
+		if c.owners[k] != uid || count(i) == 0 {
+			continue
+		}
+		if n := len(shares); n == 0 || shares[n-1].pid != pid {
+			shares = append(shares, share{pid: pid})
+		}
+		shares[len(shares)-1].count += count(i)
+	}
+	slices.SortStableFunc(shares, func(a, b share) int { return b.count - a.count })
+	return shares[:min(len(shares), 5)]
+}
+
 // processErrors takes an error of checkpoint.Instances apart: into those of
 // single processes, and what else there is.
 func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
@@ -158,9 +193,10 @@ func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
 	return nil, err
 }
 
-// limitOf returns a setting of fs.inotify, or -1 if it cannot be read.
+// limitOf returns a setting of inotify under proc/sys, like "fs/inotify/max_user_watches",
+// or -1 if it cannot be read.
 func limitOf(proc, name string) int {
-	text, err := os.ReadFile(filepath.Join(proc, "sys/fs/inotify", name))
+	text, err := os.ReadFile(filepath.Join(proc, "sys", name))
 	if err != nil {
 		return -1
 	}
