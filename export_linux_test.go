@@ -27,3 +27,9 @@ const MaxPutBy = maxPutBy
 
 // ScratchPaths are the directories that a climb uses.
 func ScratchPaths() []string { return slices.Clone(scratchPaths[:]) }
+
+// LocalDirs returns those of ScratchPaths that can be used by a mountinfo.
+func LocalDirs(text string) []string {
+	dirs, _ := localDirs([]byte(text), scratchPaths[:])
+	return dirs
+}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
 var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
@@ -158,7 +159,7 @@ func (p *process) readMounts() error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.mounts, p.byID = nil, make(map[int32]*Mount)
-	for m, err := range Mounts(p.file) {
+	for m, err := range mountinfo.Parse(p.file) {
 		if err != nil {
 			return fmt.Errorf("locate: %w", err)
 		}
@@ -171,7 +172,7 @@ func (p *process) readMounts() error {
 	for i := range p.mounts {
 		m := &p.mounts[i]
 		p.byID[m.ID] = m
-		if !p.all && m.remote() != "" {
+		if !p.all && remote(m) != "" {
 			waiting = append(waiting, m)
 		}
 	}
@@ -204,7 +205,7 @@ func (p *process) addRootMount() error {
 func (p *process) strangeMount(id int32) Mount {
 	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
 		defer f.Close()
-		for m := range Mounts(f) {
+		for m := range mountinfo.Parse(f) {
 			if m.ID == id {
 				m.Root = "" // it is not what lies at the process's root
 				return m
@@ -267,30 +268,12 @@ func (p *process) farLocked(path string) *Mount {
 	return firstFar(p.mounts, p.rootID, path)
 }
 
-// firstFar goes a path's way from mount to mount, beginning at the root.
+// firstFar returns the first mount on a path's way that may wait, or nil.
 func firstFar(ms []Mount, root int32, path string) *Mount {
-	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == root })
-	if i < 0 {
-		return nil
-	}
-	at := &ms[i]
-	for range ms { // or less: mounts are a tree
-		var next *Mount
-		for i := range ms {
-			m := &ms[i]
-			onRoot := at.ID == root && m.Point == "/" // a lookup begins below it
-			if m.Parent == at.ID && m != at && !onRoot && within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
-				next = m
-			}
+	for m := range mountinfo.Passed(ms, root, path) {
+		if remote(m) != "" {
+			return m
 		}
-		covered := next != nil && next.Point == at.Point
-		if at.remote() != "" && !covered {
-			return at
-		}
-		if next == nil {
-			return nil
-		}
-		at = next
 	}
 	return nil
 }
