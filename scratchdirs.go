@@ -22,7 +22,7 @@ import (
 var scratchPaths = [...]string{
 	"/", "/proc", "/dev", "/run", "/etc", "/tmp", "/usr", "/var", "/opt", "/media", "/boot",
 	"/sys", "/dev/shm", "/dev/pts", "/proc/tty", "/proc/irq",
-	"/proc/fs", "/proc/bus", "/proc/sys", "/sys/fs", "/sys/bus", "/sys/class", "/sys/kernel", "/sys/devices",
+	"/proc/fs", "/proc/bus", "/proc/sys", "/sys/fs", "/sys/bus", "/sys/class", "/sys/kernel", "/sys/devices", "/sys/module", "/sys/dev",
 }
 
 // scratchTypes are the filesystems on which a scratch watch may be: a lookup in them
@@ -66,16 +66,31 @@ func localDirs(text []byte, paths []string) ([]string, error) {
 	return local, nil
 }
 
-// scratchDirs returns those of scratchPaths that can be used, and the mountinfo by which
-// they were chosen. Without mountinfo they are the root directory, since every absolute
-// path begins there, and what is on the same filesystem.
-func scratchDirs() (dirs []string, mounts []byte) {
+// scratchDirs returns the first so many of scratchPaths that can be used, which inodes
+// they are, and the mountinfo by which they were chosen.
+func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
 	mounts, err := sysMountinfo()
+	var local []string
 	if err == nil {
-		if dirs, err = localDirs(mounts, scratchPaths[:]); err == nil {
-			return dirs, mounts
+		local, err = localDirs(mounts, scratchPaths[:])
+	}
+	if err != nil {
+		local = rootDirs()
+	}
+	for _, dir := range local {
+		if len(dirs) == count {
+			break
+		}
+		if i, err := sysInode(dir, true); err == nil && i.dir && !slices.Contains(inodes, i) {
+			dirs, inodes = append(dirs, dir), append(inodes, i)
 		}
 	}
+	return dirs, inodes, mounts
+}
+
+// rootDirs returns those of scratchPaths that can be used without mountinfo: the root
+// directory, since every absolute path begins there, and what is on the same filesystem.
+func rootDirs() (dirs []string) {
 	root, err := sysInode("/", true)
 	for _, p := range scratchPaths {
 		if path.Dir(p) != "/" {
@@ -85,27 +100,17 @@ func scratchDirs() (dirs []string, mounts []byte) {
 			dirs = append(dirs, p)
 		}
 	}
-	return dirs, mounts
+	return dirs
 }
 
 // choose finds directories for scratch watches that no watch of the batch is for, and
 // starts a second thread if that helps.
 func (c *climb) choose(ctx context.Context) error {
-	dirs, mounts := scratchDirs()
 	wanted := 2 * groupSteps
 	if c.stepsInAll() < worthAMate {
 		wanted = groupSteps
 	}
-	var found []inode
-	var paths []*byte
-	for _, dir := range dirs {
-		if len(found) == wanted {
-			break
-		}
-		if i, err := sysInode(dir, true); err == nil && i.dir && !slices.Contains(found, i) {
-			found, paths = append(found, i), append(paths, ownPath(dir))
-		}
-	}
+	dirs, inodes, mounts := scratchDirs(wanted)
 	for i := range c.b.ws {
 		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
 			return c.stopped(cmp.Or(ctx.Err(), os.ErrClosed))
@@ -117,14 +122,12 @@ func (c *climb) choose(ctx context.Context) error {
 			c.b.failed = i
 			return err
 		}
-		if at := slices.Index(found, target); at >= 0 {
-			paths[at] = nil
+		if at := slices.Index(inodes, target); at >= 0 {
+			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
 		}
 	}
-	for _, path := range paths {
-		if path != nil {
-			c.own.paths = append(c.own.paths, path)
-		}
+	for _, dir := range dirs {
+		c.own.paths = append(c.own.paths, ownPath(dir))
 	}
 	c.mask |= DontFollow
 	c.startMate(mounts)
