@@ -34,11 +34,14 @@ func TestCalls(t *testing.T) {
 // what each asks about the queue.
 func foldClimb(calls []string) (folded []string) {
 	const add, remove = "inotify_add_watch " + scratchKind, "inotify_rm_watch watch #"
-	if !slices.Contains(calls, "fstatat "+scratchKind) {
+	if !slices.Contains(calls, "statx "+scratchKind) {
 		return calls
 	}
 	calls = slices.DeleteFunc(calls, func(c string) bool {
 		return c == "ioctl FIONREAD anon_inode:inotify" || c == "read anon_inode:inotify"
+	})
+	calls = slices.CompactFunc(calls, func(a, b string) bool { // more mounts take more reads
+		return a == b && strings.HasPrefix(a, "read /proc/") && strings.HasSuffix(a, "/mountinfo")
 	})
 	for i := 0; i < len(calls); i++ {
 		if calls[i] != add {

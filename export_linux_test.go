@@ -25,5 +25,17 @@ func DecodeEvent(b []byte) (Event, int, error) {
 // MaxPutBy is how many bytes a climb puts by.
 const MaxPutBy = maxPutBy
 
-// ScratchPaths are the directories that a climb uses.
+// ScratchPaths are the directories that a climb may use.
 func ScratchPaths() []string { return slices.Clone(scratchPaths[:]) }
+
+// ScratchDirs are those that a long one uses here.
+func ScratchDirs() []string {
+	dirs, _, _ := scratchDirs(2 * groupSteps)
+	return dirs
+}
+
+// LocalDirs returns those of ScratchPaths that can be used by a mountinfo.
+func LocalDirs(text string) []string {
+	dirs, _ := localDirs([]byte(text), scratchPaths[:])
+	return dirs
+}

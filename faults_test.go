@@ -392,7 +392,7 @@ var faultOps = []faultOp{
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
 	{name: "a long RestoreWatch", ways: []string{"without the ioctl", slowSteps}, do: restoreOne(1200)},
 	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{slowSteps}, ready: func(r *rig) error {
-		for i, path := range inotify.ScratchPaths() {
+		for i, path := range inotify.ScratchDirs() {
 			if i%2 == 0 {
 				if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
 					return err
@@ -488,9 +488,10 @@ func takeNumber(r *rig) error {
 func lose(r *rig) error { return os.Remove(r.path("f3")) }
 
 const (
-	anotherWillDo = "another directory will do"
-	notTold       = "the error does not tell which watch it is"
-	osKeeps       = "package os keeps the errno; the error tells that the runtime cannot wait"
+	anotherWillDo    = "another directory will do"
+	notTold          = "the error does not tell which watch it is"
+	withoutMountinfo = "the root directory and what is beside it will do"
+	osKeeps          = "package os keeps the errno; the error tells that the runtime cannot wait"
 )
 
 var over = kerneltest.Over
@@ -518,8 +519,12 @@ var tolerances = []kerneltest.Tolerance{
 	over("Watches of none", "fcntl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
 	over("Watches of none", "epoll_ctl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
 	over("", "inotify_add_watch", "/", nil, anotherWillDo),
-	over("", "fstatat", "/", nil, anotherWillDo),
-	over("", "stat", "/", nil, anotherWillDo),
+	over("", "statx", "/", nil, anotherWillDo),
+	over("", "statx", "", []unix.Errno{unix.EINTR}, "it is made again"),
+	over("", "statx", "", []unix.Errno{unix.ENOSYS, unix.EPERM}, "stat does, too"),
+	over("", "openat", "/proc/thread-self/mountinfo", nil, withoutMountinfo),
+	over("", "read", "/mountinfo", nil, withoutMountinfo),
+	over("", "ppoll", "", nil, withoutMountinfo),
 	over("to a watched inode", "openat", "/proc/self/fdinfo", nil, notTold),
 	over("to a watched inode", "read", "/proc", nil, notTold),
 	over("to a watched inode", "inotify_add_watch", "/live", nil, notTold),

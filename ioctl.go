@@ -70,9 +70,9 @@ func (n *Inotify) probeNext() (wd WD, err error) {
 	}
 	c := b.newClimb()
 	defer c.release()
-	for _, name := range scratchPaths {
-		c.own.paths = append(c.own.paths, ownPath(name))
-	}
+	// Every absolute path begins there, so no other inode waits for less. To learn which
+	// of scratchPaths can be used takes longer than all the rest.
+	c.own.paths = append(c.own.paths, ownPath("/"))
 	err = n.stage(func(fd int) (err error) {
 		if e := sysSetNext(fd, 0); e != eINVAL {
 			return setNextError(e)
@@ -91,11 +91,19 @@ func (n *Inotify) probeNext() (wd WD, err error) {
 // probe adds and removes one scratch watch and sets the counter back to its
 // number. It is run by stage.
 func (c *climb) probe(fd int) (WD, error) {
+	var none error
 	for len(c.own.given) == 0 {
-		if len(c.own.paths) == 0 {
-			if err := c.lastResort(); err != nil {
-				return NoWD, err
+		if len(c.own.paths) == 0 && none == nil {
+			if none = c.lastResort(); none != nil {
+				dirs, _, _ := scratchDirs(2 * groupSteps)
+				for _, dir := range dirs {
+					c.own.paths = append(c.own.paths, ownPath(dir))
+				}
+				c.mask |= DontFollow
 			}
+		}
+		if len(c.own.paths) == 0 {
+			return NoWD, none
 		}
 		if c.own.add(fd, 1, time.Now()); c.own.full != nil {
 			return NoWD, c.own.full

@@ -1216,7 +1216,7 @@ func TestCycleWithHalfTheDirectories(t *testing.T) {
 		failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
 		for range 10 {
 			n := newInotify(t)
-			for i, dir := range inotify.ScratchPaths() {
+			for i, dir := range inotify.ScratchDirs() {
 				if i%2 == 0 {
 					n.AddWatch(dir, inotify.MoveSelf)
 				}

@@ -4,12 +4,6 @@
 package inotify
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -21,19 +15,11 @@ import (
 // fails on a watched inode.
 const scratchMask = MaskAdd
 
-// scratchPaths are directories to climb on: those that exist nearly everywhere and
-// whose lookup waits for no disk and no network, the fastest first. A second
-// component of a path costs a tenth of a step.
-var scratchPaths = [...]string{
-	"/", "/proc", "/dev", "/run", "/etc", "/tmp", "/usr", "/var", "/opt", "/media", "/boot",
-	"/sys", "/dev/shm", "/dev/pts", "/proc/tty", "/proc/irq",
-}
-
 // groupSteps is how many scratch watches each of two threads adds, each on an
 // inode of its own, before it removes them again. One thread alone uses all inodes
 // for a group. In groups a step takes two thirds of the time (measured on Linux
 // 6.18), and there it takes less the larger they are, though not by much.
-const groupSteps = len(scratchPaths) / 2
+const groupSteps = 8
 
 // A scratch is the inodes on which one thread adds watches only to remove them.
 // While it runs it works on a copy, as the other thread reads what lies beside it
@@ -85,7 +71,7 @@ func (s *scratch) add(fd, last int, until time.Time) {
 				s.full = callError(callAdd, addError(e, s.c.mask))
 			}
 			return
-		case e != success || s.c.mask == scratchMask && s.c.b.existing(wd):
+		case e != success || s.c.mask&MaskCreate == 0 && s.c.b.existing(wd):
 			// The instance watches it, or it may not be read.
 			if e != success && e != eEXIST {
 				s.no = e
@@ -110,80 +96,6 @@ func (c *climb) span(fd int, wd WD) span {
 	}
 	return s
 }
-
-// choose finds inodes to climb on that no watch of the batch is for, and starts
-// a second thread if that helps.
-func (c *climb) choose(ctx context.Context) error {
-	var found []fs.FileInfo
-	var paths []*byte
-	known := func(info fs.FileInfo) int {
-		for i := range found {
-			if os.SameFile(found[i], info) {
-				return i
-			}
-		}
-		return -1
-	}
-	names := scratchPaths[:]
-	if c.stepsInAll() < worthAMate {
-		names = names[:groupSteps]
-	}
-	for _, name := range names {
-		info, err := os.Stat(name)
-		if err != nil || !info.IsDir() || known(info) >= 0 {
-			continue
-		}
-		found, paths = append(found, info), append(paths, ownPath(name))
-	}
-	for i := range c.b.ws {
-		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
-			return c.stopped(cmp.Or(ctx.Err(), os.ErrClosed))
-		}
-		// Also finds what is missing before a climb that may be long.
-		info, err := os.Stat(c.b.ws[i].Path)
-		if err != nil {
-			if c.b.ws[i].Mask.Has(DontFollow) {
-				continue
-			}
-			c.b.failed = i
-			var pe *fs.PathError
-			if errors.As(err, &pe) { // the caller names the path
-				err = callError(pe.Op, pe.Err)
-			}
-			return err
-		}
-		if at := known(info); info.IsDir() && at >= 0 {
-			paths[at] = nil
-		}
-	}
-	for _, path := range paths {
-		if path != nil {
-			c.own.paths = append(c.own.paths, path)
-		}
-	}
-	c.startMate()
-	return nil
-}
-
-// lastResort finds an inode where no directory will do: one that nobody else has.
-func (c *climb) lastResort() (err error) {
-	if c.memfd >= 0 {
-		if c.own.no == success {
-			return errNoInode
-		}
-		return fmt.Errorf("%w: %w", errNoInode, callError(callAdd, c.own.no))
-	}
-	if c.memfd, err = sysMemfd(); err != nil {
-		return fmt.Errorf("no inode to climb on: %w", callError("memfd_create", err))
-	}
-	c.own.paths = append(c.own.paths, ownPath(procFD(c.memfd)))
-	return nil
-}
-
-// ownPath is cString for the library's own paths, which have no NUL inside.
-func ownPath(path string) *byte { return &append([]byte(path), 0)[0] }
-
-var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")
 
 // A mate is a second thread that makes steps, on inodes of its own. Both threads
 // take groups of a slice's steps until none is left; those that the mate does not
@@ -239,9 +151,9 @@ func (m *mate) work() {
 const worthAMate = 1024
 
 // startMate starts the second thread, if there is a processor for it.
-func (c *climb) startMate() {
+func (c *climb) startMate(mounts []byte) {
 	paths := c.own.paths
-	if runtime.GOMAXPROCS(0) < 2 || len(paths) < 2 || c.stepsInAll() < worthAMate || c.room < sliceSteps-1 {
+	if runtime.GOMAXPROCS(0) < 2 || len(paths) < 2 || c.stepsInAll() < worthAMate || c.room < sliceSteps-1 || !sameElsewhere(mounts) {
 		return
 	}
 	m := &mate{scratch: scratch{c: c}, ended: make(chan struct{})}

@@ -56,6 +56,10 @@ func sysDup(int) (int, error) { return -1, errors.ErrUnsupported }
 
 func sysOpenPath(string, bool) (int, error) { return -1, errors.ErrUnsupported }
 
+func sysInode(string, bool) (inode, error) { return inode{}, errors.ErrUnsupported }
+
+func sysMountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }
+
 func sysClose(int) {}
 
 func sysMemfd() (int, error) { return -1, errors.ErrUnsupported }

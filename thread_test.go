@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -89,19 +88,7 @@ func TestSecondThread(t *testing.T) {
 // allBut makes watches on the directories that a climb uses, but for some.
 func allBut(t *testing.T, left int) (ws []inotify.Watch) {
 	t.Helper()
-	var found []os.FileInfo
-next:
-	for _, path := range inotify.ScratchPaths() {
-		info, err := os.Stat(path)
-		if err != nil || !info.IsDir() {
-			continue
-		}
-		for _, f := range found {
-			if os.SameFile(f, info) {
-				continue next
-			}
-		}
-		found = append(found, info)
+	for _, path := range inotify.ScratchDirs() {
 		ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
 	}
 	return ws[:len(ws)-left] // the last are left, as the first is easily overlooked

@@ -39,6 +39,7 @@ var shapes = map[uintptr]shape{
 	unix.SYS_CHDIR:             {"chdir", -1, 0},
 	unix.SYS_FCHDIR:            {"fchdir", 0, -1},
 	unix.SYS_LSEEK:             {"lseek", 0, -1},
+	unix.SYS_PPOLL:             {"ppoll", -1, -1},
 }
 
 // runtimeCalls are let through unseen: those of the Go runtime, and the one by which

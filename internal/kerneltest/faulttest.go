@@ -206,6 +206,7 @@ var faultTable = []faultRow{
 	{"pidfd_getfd", "", all(ofOpen, unix.ENOSYS, unix.EPERM, unix.EBADF), "pidfd_getfd"}, // EBADF: it was closed
 	{"pidfd_send_signal", "", []unix.Errno{unix.ENOSYS, unix.EPERM}, "pidfd_send_signal"},
 	{"kcmp", "", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EBADF}, "kcmp"},
+	{"ppoll", "", []unix.Errno{unix.EINTR, unix.ENOMEM}, "poll"},
 	{"memfd_create", "", all(ofOpen, unix.ENOSYS, unix.EPERM), "memfd_create"},
 	{"prlimit64", "", []unix.Errno{unix.EPERM}, "RLIMIT_NOFILE"},
 	{"getrlimit", "", []unix.Errno{unix.EPERM}, "RLIMIT_NOFILE"},

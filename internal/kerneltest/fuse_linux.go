@@ -49,7 +49,8 @@ type FUSE struct {
 
 // MountFUSE mounts a FUSE filesystem on dir until the test ends. Its server never answers
 // a request for which hang returns true. The mount is in the mount namespace of the
-// calling thread, which had better be the test's own: see OwnMounts and Again.
+// calling thread, which had better be the test's own: see OwnMounts and Again. As it has
+// default_permissions, the lookup of the mount point itself asks for FUSEGetattr.
 //
 // At the end of the test, or of the process by whatever signal, all calls that wait for
 // an answer fail with ECONNABORTED or ENOTCONN.
@@ -61,7 +62,7 @@ func MountFUSE(t testing.TB, dir string, hang func(opcode uint32) bool) *FUSE {
 		t.Skip("this needs /dev/fuse: ", err)
 	}
 	defer unix.Close(f.fd)
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", f.fd, os.Getuid(), os.Getgid())
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,default_permissions", f.fd, os.Getuid(), os.Getgid())
 	if err := unix.Mount("test", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		t.Skipf("this needs to mount FUSE on %s: %v", dir, err)
 	}

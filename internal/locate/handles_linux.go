@@ -374,7 +374,7 @@ func (t *decodeThread) believe(i int, b *base, text []byte) (string, reason) {
 	unconnected := full == "/" && !t.isDir()
 	isRoot := b.Point == "/" && t.p.rootPath == "/" // what is mounted, where the text is "/"
 	switch {
-	case t.st.Nlink == 0 && (removed || unconnected && b.remote() == ""): // FUSE may show 0 always
+	case t.st.Nlink == 0 && (removed || unconnected && remote(&b.Mount) == ""): // FUSE may show 0 always
 		return "", reason{rank: final, err: ErrUnlinked}
 	case unconnected, !isRoot && (full == "/" || full == "/"+deleted):
 		return "", t.notBelow(i, b)

@@ -20,6 +20,7 @@ import (
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 	"github.com/seed10546c08/inotify/internal/locate"
+	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
 // eachLevel is handles alone, and the search beginning with a hint.
@@ -273,7 +274,7 @@ func mountedAt(t testing.TB, dev inotify.Device) (points []string) {
 	f, err := os.Open("/proc/self/mountinfo")
 	try(t, err)
 	defer f.Close()
-	for m, err := range locate.Mounts(f) {
+	for m, err := range mountinfo.Parse(f) {
 		if try(t, err); m.Device == dev {
 			points = append(points, m.Point)
 		}

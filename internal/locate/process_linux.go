@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
 var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
@@ -158,7 +159,7 @@ func (p *process) readMounts() error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.mounts, p.byID = nil, make(map[int32]*Mount)
-	for m, err := range Mounts(p.file) {
+	for m, err := range mountinfo.Parse(p.file) {
 		if err != nil {
 			return fmt.Errorf("locate: %w", err)
 		}
@@ -171,7 +172,7 @@ func (p *process) readMounts() error {
 	for i := range p.mounts {
 		m := &p.mounts[i]
 		p.byID[m.ID] = m
-		if !p.all && m.remote() != "" {
+		if !p.all && remote(m) != "" {
 			waiting = append(waiting, m)
 		}
 	}
@@ -204,7 +205,7 @@ func (p *process) addRootMount() error {
 func (p *process) strangeMount(id int32) Mount {
 	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
 		defer f.Close()
-		for m := range Mounts(f) {
+		for m := range mountinfo.Parse(f) {
 			if m.ID == id {
 				m.Root = "" // it is not what lies at the process's root
 				return m
@@ -269,10 +270,8 @@ func (p *process) farLocked(path string) *Mount {
 
 // firstFar returns the first mount on a path's way that may wait, or nil.
 func firstFar(ms []Mount, root int32, path string) *Mount {
-	way := mountsOnPath(ms, root, root, path)
-	for i, m := range way {
-		coveredAtOnce := i+1 < len(way) && way[i+1].Point == m.Point
-		if m.remote() != "" && !coveredAtOnce {
+	for m := range mountinfo.Passed(ms, root, path) {
+		if remote(m) != "" {
 			return m
 		}
 	}
@@ -287,23 +286,10 @@ func mountsOnPath(ms []Mount, root, from int32, path string) (way []*Mount) {
 	if i < 0 {
 		return nil
 	}
-	for at := &ms[i]; at != nil && len(way) <= len(ms); at = nextMount(ms, root, at, path) { // mounts are a tree, or the text is hostile
+	for at := &ms[i]; at != nil && len(way) <= len(ms); at = mountinfo.Next(ms, root, at.ID, path) { // mounts are a tree, or the text is hostile
 		way = append(way, at)
 	}
 	return way
-}
-
-// nextMount returns the mount on another that a lookup of a path comes to first, or
-// nil.
-func nextMount(ms []Mount, root int32, at *Mount, path string) (next *Mount) {
-	for i := range ms {
-		m := &ms[i]
-		onRoot := at.ID == root && m.Point == "/"
-		if m.Parent == at.ID && m != at && !onRoot && within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
-			next = m
-		}
-	}
-	return next
 }
 
 func mayWait(m *Mount) error {

@@ -14,11 +14,11 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// remote are the filesystems behind which there is a program or a network: a
+// remoteTypes are the filesystems behind which there is a program or a network: a
 // lookup there may be slow, hang for good, or mount something. virtiofs is not
 // among them, though it is FUSE inside: it is a virtual machine's own root often
 // enough, and answers from the host's memory.
-var remote = map[string]string{
+var remoteTypes = map[string]string{
 	"autofs": "a lookup in it mounts something",
 	"fuse":   "a program answers for it", "fuseblk": "a program answers for it",
 	"nfs": "it is on the network", "nfs4": "it is on the network", "cifs": "it is on the network",
@@ -30,9 +30,9 @@ var remote = map[string]string{
 }
 
 // remote says what waits for a program or a network, or "" if nothing does.
-func (m *Mount) remote() string {
+func remote(m *Mount) string {
 	kind, _, _ := strings.Cut(m.Type, ".")
-	return remote[kind]
+	return remoteTypes[kind]
 }
 
 // exact are the filesystems whose directories hold the inode numbers that fdinfo
@@ -152,7 +152,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	}
 	path = "/" + strings.Trim(path, "/")
 	if far := s.p.far(path); want != 0 && far != nil { // a hint is the caller's own business
-		s.skip(path, fmt.Sprintf("%q is %s: %s", far.Point, far.Type, far.remote()))
+		s.skip(path, fmt.Sprintf("%q is %s: %s", far.Point, far.Type, remote(far)))
 		return nil
 	}
 	root, e := s.p.lookup(cstring(path), 0)
@@ -173,7 +173,7 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	if !known {
 		m = Mount{ID: id, Type: typeOf(root)}
 	}
-	if why := m.remote(); why != "" && !s.o.AllFilesystems {
+	if why := remote(&m); why != "" && !s.o.AllFilesystems {
 		s.skip(path, fmt.Sprintf("%s filesystem: %s", m.Type, why))
 		return nil
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-package locate_test
+package mountinfo_test
 
 import (
 	"bytes"
@@ -15,14 +15,13 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
-	"github.com/seed10546c08/inotify/internal/locate"
+	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
-func mounts(r io.Reader) ([]locate.Mount, error) {
-	var ms []locate.Mount
-	for m, err := range locate.Mounts(r) {
+func mounts(r io.Reader) ([]mountinfo.Mount, error) {
+	var ms []mountinfo.Mount
+	for m, err := range mountinfo.Parse(r) {
 		if err != nil {
 			return ms, err
 		}
@@ -31,14 +30,18 @@ func mounts(r io.Reader) ([]locate.Mount, error) {
 	return ms, nil
 }
 
+func device(major, minor uint32) struct{ Major, Minor uint32 } {
+	return struct{ Major, Minor uint32 }{major, minor}
+}
+
 const mountLine = `36 35 98:1 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 
 func TestMountLines(t *testing.T) {
-	plain := locate.Mount{
-		ID: 36, Parent: 35, Device: inotify.Device{Major: 98, Minor: 1}, Root: "/mnt1", Point: "/mnt2",
+	plain := mountinfo.Mount{
+		ID: 36, Parent: 35, Device: device(98, 1), Root: "/mnt1", Point: "/mnt2",
 		Type: "ext3", Source: "/dev/root", Super: "rw,errors=continue",
 	}
-	change := func(f func(*locate.Mount)) locate.Mount {
+	change := func(f func(*mountinfo.Mount)) mountinfo.Mount {
 		m := plain
 		f(&m)
 		return m
@@ -47,31 +50,31 @@ func TestMountLines(t *testing.T) {
 	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
 	for name, test := range map[string]struct {
 		text string
-		want locate.Mount
+		want mountinfo.Mount
 	}{
 		"plain":               {mountLine, plain},
 		"no optional field":   {replace(" master:1", ""), plain},
 		"many optional":       {replace("master:1", "shared:1 master:2 propagate_from:3 unbindable new-one"), plain},
-		"escapes in the root": {replace("/mnt1", `/a\040b\011c\012d\134040`), change(func(m *locate.Mount) { m.Root = "/a b\tc\nd\\040" })},
-		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *locate.Mount) { m.Point = "/ " })},
-		"and the source":      {replace("/dev/root", `\043x`), change(func(m *locate.Mount) { m.Source = "#x" })},
-		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *locate.Mount) { m.Point = `/\9\77\8888\` })},
-		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *locate.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
-		"all octal digits":    {replace("/mnt2", `/\067\000\377`), change(func(m *locate.Mount) { m.Point = "/7\x00\xff" })},
-		"no byte":             {replace("/mnt2", `/\777`), change(func(m *locate.Mount) { m.Point = `/\777` })},
-		"one more":            {replace("/mnt2", `/\400`), change(func(m *locate.Mount) { m.Point = `/\400` })},
-		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *locate.Mount) { m.Point = "/\xff\x01" })},
-		"empty source":        {replace("/dev/root", ""), change(func(m *locate.Mount) { m.Source = "" })},
-		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *locate.Mount) { m.Super = "rw,lowerdir=a b" })},
-		"many layers":         {replace("errors=continue", long), change(func(m *locate.Mount) { m.Super = "rw," + long })},
-		"carriage return":     {replace("errors=continue", "upperdir=a\r"), change(func(m *locate.Mount) { m.Super = "rw,upperdir=a\r" })},
-		"dash in the options": {replace("errors=continue", "x - y"), change(func(m *locate.Mount) { m.Super = "rw,x - y" })},
-		"largest": {replace("36 35 98:1", "2147483647 2147483647 4095:1048575"), change(func(m *locate.Mount) {
-			m.ID, m.Parent, m.Device = 1<<31-1, 1<<31-1, inotify.Device{Major: 1<<12 - 1, Minor: 1<<20 - 1}
+		"escapes in the root": {replace("/mnt1", `/a\040b\011c\012d\134040`), change(func(m *mountinfo.Mount) { m.Root = "/a b\tc\nd\\040" })},
+		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *mountinfo.Mount) { m.Point = "/ " })},
+		"and the source":      {replace("/dev/root", `\043x`), change(func(m *mountinfo.Mount) { m.Source = "#x" })},
+		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *mountinfo.Mount) { m.Point = `/\9\77\8888\` })},
+		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *mountinfo.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
+		"all octal digits":    {replace("/mnt2", `/\067\000\377`), change(func(m *mountinfo.Mount) { m.Point = "/7\x00\xff" })},
+		"no byte":             {replace("/mnt2", `/\777`), change(func(m *mountinfo.Mount) { m.Point = `/\777` })},
+		"one more":            {replace("/mnt2", `/\400`), change(func(m *mountinfo.Mount) { m.Point = `/\400` })},
+		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *mountinfo.Mount) { m.Point = "/\xff\x01" })},
+		"empty source":        {replace("/dev/root", ""), change(func(m *mountinfo.Mount) { m.Source = "" })},
+		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *mountinfo.Mount) { m.Super = "rw,lowerdir=a b" })},
+		"many layers":         {replace("errors=continue", long), change(func(m *mountinfo.Mount) { m.Super = "rw," + long })},
+		"carriage return":     {replace("errors=continue", "upperdir=a\r"), change(func(m *mountinfo.Mount) { m.Super = "rw,upperdir=a\r" })},
+		"dash in the options": {replace("errors=continue", "x - y"), change(func(m *mountinfo.Mount) { m.Super = "rw,x - y" })},
+		"largest": {replace("36 35 98:1", "2147483647 2147483647 4095:1048575"), change(func(m *mountinfo.Mount) {
+			m.ID, m.Parent, m.Device = 1<<31-1, 1<<31-1, device(1<<12-1, 1<<20-1)
 		})},
 	} {
 		got, err := mounts(strings.NewReader(test.text + "\n"))
-		if err != nil || !reflect.DeepEqual(got, []locate.Mount{test.want}) {
+		if err != nil || !reflect.DeepEqual(got, []mountinfo.Mount{test.want}) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, test.want)
 		}
 	}
@@ -183,11 +186,11 @@ func TestRealMountinfos(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		found := make(map[string]locate.Mount)
+		found := make(map[string]mountinfo.Mount)
 		for _, m := range ms {
 			found[m.Point] = m
 		}
-		for point, want := range map[string]locate.Mount{
+		for point, want := range map[string]mountinfo.Mount{
 			"/proc":               {Root: "/", Type: "proc"},
 			"/mnt/two words":      {Root: "/", Type: "tmpfs"},
 			"/mnt/new\nline\ttab": {Root: "/", Type: "tmpfs"},
@@ -220,11 +223,11 @@ func FuzzMountinfo(f *testing.F) {
 		return special.Replace(field)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var ms []locate.Mount
+		var ms []mountinfo.Mount
 		kerneltest.WantLittleMemory(t, len(text), 30, func() { ms, _ = mounts(bytes.NewReader(text)) })
 		var again strings.Builder
 		for _, m := range ms {
-			fmt.Fprintf(&again, "%d %d %v %s %s rw - %s %s %s\n", m.ID, m.Parent, m.Device,
+			fmt.Fprintf(&again, "%d %d %d:%d %s %s rw - %s %s %s\n", m.ID, m.Parent, m.Device.Major, m.Device.Minor,
 				escape(m.Root), escape(m.Point), escape(m.Type), escape(m.Source), m.Super)
 		}
 		got, err := mounts(strings.NewReader(again.String()))

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-package locate
+// Package mountinfo parses /proc/PID/mountinfo.
+package mountinfo
 
 import (
 	"bufio"
@@ -11,20 +12,19 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/seed10546c08/inotify"
 )
 
 // A Mount is one line of mountinfo.
 type Mount struct {
-	ID     int32 // unique on the machine while the mount lasts
-	Parent int32
-	Device inotify.Device // the superblock's
-	Root   string         // what of the filesystem is mounted; "" if not known
-	Point  string         // where, as the process sees it
-	Type   string         // of the filesystem, with its subtype: "fuse.sshfs"
+	ID     int32                         // unique on the machine while the mount lasts
+	Parent int32                         // may be that of a mount that is not listed, which the process cannot reach
+	Device struct{ Major, Minor uint32 } // the superblock's
+	Root   string                        // what of the filesystem is mounted; "" if not known
+	Point  string                        // where, relative to the process's root directory
+	Type   string                        // of the filesystem, with its subtype: "fuse.sshfs"
 	Source string
 	Super  string // the superblock's options
 }
@@ -33,7 +33,7 @@ type Mount struct {
 // with 500 layers.
 const maxMountLine = 1 << 20
 
-// Mounts yields the mounts in the text that r yields, in its order. An error,
+// Parse yields the mounts in the text that r yields, in its order. An error,
 // of r or of a malformed line, ends it.
 //
 // A line, written by show_mountinfo in fs/proc_namespace.c:
@@ -46,7 +46,7 @@ const maxMountLine = 1 << 20
 // There may be any number of optional fields; they are passed over. In root,
 // mount point, type and source the kernel writes space, tab, newline and
 // backslash (and in some '#') as \ and three octal digits.
-func Mounts(r io.Reader) iter.Seq2[Mount, error] {
+func Parse(r io.Reader) iter.Seq2[Mount, error] {
 	return func(yield func(Mount, error) bool) {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(make([]byte, 0, 4096), maxMountLine)
@@ -141,7 +141,65 @@ func octal(s []byte) int {
 	return v
 }
 
-// within reports whether the path, or the fs root, is dir or lies below it.
-func within(path, dir string) bool {
+// Within reports whether the path, or the root of a mount, is dir or lies below it.
+func Within(path, dir string) bool {
 	return dir == "/" || strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
+}
+
+// Root returns the id of the mount that the root directory is on, or -1 if that cannot
+// be told. mountinfo lists the mounts that can be reached from the root directory. It
+// leaves out the root directory's own if that directory is not the mount's root, as
+// chroot(2) can make it. A mount on top of the root directory is taken for the root
+// directory's own then, although no lookup enters it.
+func Root(ms []Mount) int32 {
+	listed := make(map[int32]bool, len(ms))
+	for i := range ms {
+		listed[ms[i].ID] = true
+	}
+	root := int32(-1)
+	for i := range ms {
+		if m := &ms[i]; !listed[m.Parent] || m.Parent == m.ID {
+			if m.Point == "/" {
+				return m.ID
+			}
+			root = m.Parent
+		}
+	}
+	return root
+}
+
+// Passed yields the mounts that the lookup of an absolute path passes, the last of which
+// is the one it leads to, if no component of the path is a symbolic link. root is the id
+// of the mount that the root directory is on, which is not yielded if ms lacks it.
+// Mounts that others hide are left out.
+func Passed(ms []Mount, root int32, path string) iter.Seq[*Mount] {
+	return func(yield func(*Mount) bool) {
+		var at *Mount
+		if i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == root }); i >= 0 {
+			at = &ms[i]
+		}
+		id := root
+		for range len(ms) + 1 { // mounts are a tree
+			next := Next(ms, root, id, path)
+			covered := at != nil && next != nil && next.Point == at.Point
+			if at != nil && !covered && !yield(at) || next == nil {
+				return
+			}
+			at, id = next, next.ID
+		}
+	}
+}
+
+// Next returns the mount on the one with an id that the lookup of an absolute path
+// enters first, or nil. root is the id of the mount that the root directory is on: a
+// lookup begins there, and not in what is mounted on it.
+func Next(ms []Mount, root, id int32, path string) (next *Mount) {
+	for i := range ms {
+		m := &ms[i]
+		onRoot := id == root && m.Point == "/"
+		if m.Parent == id && m.ID != id && !onRoot && Within(path, m.Point) && (next == nil || len(m.Point) < len(next.Point)) {
+			next = m
+		}
+	}
+	return next
 }

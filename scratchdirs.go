@@ -1,0 +1,174 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package inotify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/seed10546c08/inotify/internal/mountinfo"
+)
+
+// scratchPaths are directories for scratch watches: those that exist nearly everywhere,
+// the fastest first. A second component of a path costs a tenth of a step. The last
+// ones are for containers, where those before /proc are on an overlay.
+var scratchPaths = [...]string{
+	"/", "/proc", "/dev", "/run", "/etc", "/tmp", "/usr", "/var", "/opt", "/media", "/boot",
+	"/sys", "/dev/shm", "/dev/pts", "/proc/tty", "/proc/irq",
+	"/proc/fs", "/proc/bus", "/proc/sys", "/sys/fs", "/sys/bus", "/sys/class", "/sys/kernel", "/sys/devices", "/sys/module", "/sys/dev",
+}
+
+// scratchTypes are the filesystems on which a scratch watch may be: a lookup in them
+// waits for no program, no network and, with what is looked up all the time, no disk.
+// Not so overlayfs: a layer may be on any filesystem, and is asked at each lookup.
+var scratchTypes = []string{
+	"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "devtmpfs", "devpts", "proc", "sysfs",
+}
+
+// localDirs returns the paths, of those given, that are on one of scratchTypes by the
+// mounts in the text of a mountinfo. It touches none of them.
+//
+// So that no symbolic link leads elsewhere, the path's last component must be looked up
+// with IN_DONT_FOLLOW, and one before it must be a mount point, which is none. All but the
+// root directory, at which every absolute path begins, is checked on the way.
+//
+// What is mounted later is not known. A lookup that ends at the root of a FUSE mount asks its
+// server only if that is mounted with default_permissions (Linux 6.18), and automounts are not
+// triggered without IN_ONLYDIR.
+func localDirs(text []byte, paths []string) ([]string, error) {
+	var ms []mountinfo.Mount
+	for m, err := range mountinfo.Parse(bytes.NewReader(text)) {
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, m)
+	}
+	root := mountinfo.Root(ms)
+	var local []string
+	for _, p := range paths {
+		var last *mountinfo.Mount
+		waits := false
+		for m := range mountinfo.Passed(ms, root, p) {
+			waits = waits || m.Point != "/" && !slices.Contains(scratchTypes, m.Type)
+			last = m
+		}
+		if last != nil && !waits && slices.Contains(scratchTypes, last.Type) && (last.Point == p || last.Point == path.Dir(p)) {
+			local = append(local, p)
+		}
+	}
+	return local, nil
+}
+
+// scratchDirs returns the first so many of scratchPaths that can be used, which inodes
+// they are, and the mountinfo by which they were chosen.
+func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
+	mounts, err := sysMountinfo()
+	var local []string
+	if err == nil {
+		local, err = localDirs(mounts, scratchPaths[:])
+	}
+	if err != nil {
+		local = rootDirs()
+	}
+	for _, dir := range local {
+		if len(dirs) == count {
+			break
+		}
+		if i, err := sysInode(dir, true); err == nil && i.dir && !slices.Contains(inodes, i) {
+			dirs, inodes = append(dirs, dir), append(inodes, i)
+		}
+	}
+	return dirs, inodes, mounts
+}
+
+// rootDirs returns those of scratchPaths that can be used without mountinfo: the root
+// directory, since every absolute path begins there, and what is on the same filesystem.
+func rootDirs() (dirs []string) {
+	root, err := sysInode("/", true)
+	for _, p := range scratchPaths {
+		if path.Dir(p) != "/" {
+			continue // what is on the way may wait
+		}
+		if i, e := sysInode(p, true); err == nil && e == nil && i.major == root.major && i.minor == root.minor {
+			dirs = append(dirs, p)
+		}
+	}
+	return dirs
+}
+
+// choose finds directories for scratch watches that no watch of the batch is for, and
+// starts a second thread if that helps.
+func (c *climb) choose(ctx context.Context) error {
+	wanted := 2 * groupSteps
+	if c.stepsInAll() < worthAMate {
+		wanted = groupSteps
+	}
+	dirs, inodes, mounts := scratchDirs(wanted)
+	for i := range c.b.ws {
+		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
+			return c.stopped(cmp.Or(ctx.Err(), os.ErrClosed))
+		}
+		// Also finds what is missing before a cycle that may be long.
+		w := &c.b.ws[i]
+		target, err := sysInode(w.Path, w.Mask&DontFollow != 0)
+		if err != nil {
+			c.b.failed = i
+			return err
+		}
+		if at := slices.Index(inodes, target); at >= 0 {
+			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
+		}
+	}
+	for _, dir := range dirs {
+		c.own.paths = append(c.own.paths, ownPath(dir))
+	}
+	c.mask |= DontFollow
+	c.startMate(mounts)
+	return nil
+}
+
+// sameElsewhere reports whether other threads have the mounts of this one. A caller may
+// have moved its thread into another mount namespace or root directory.
+func sameElsewhere(mounts []byte) bool {
+	result := make(chan bool)
+	go func() {
+		theirs, err := sysMountinfo()
+		result <- err == nil && bytes.Equal(theirs, mounts)
+	}()
+	return <-result
+}
+
+// An inode is what tells one from another, and whether it is a directory.
+type inode struct {
+	major, minor uint32
+	number       uint64
+	dir          bool
+}
+
+// lastResort finds an inode where no directory will do: one that nobody else has.
+func (c *climb) lastResort() (err error) {
+	if c.memfd >= 0 {
+		if c.own.no == success {
+			return errNoInode
+		}
+		return fmt.Errorf("%w: %w", errNoInode, callError(callAdd, c.own.no))
+	}
+	if c.memfd, err = sysMemfd(); err != nil {
+		return fmt.Errorf("no inode to climb on: %w", callError("memfd_create", err))
+	}
+	c.mask &^= DontFollow // its path is a symbolic link
+	c.own.paths = append(c.own.paths, ownPath(procFD(c.memfd)))
+	return nil
+}
+
+// ownPath is cString for the library's own paths, which have no NUL inside.
+func ownPath(path string) *byte { return &append([]byte(path), 0)[0] }
+
+var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")

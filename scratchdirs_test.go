@@ -1,0 +1,278 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// A jail is a root directory in a mount namespace of the test's process. It is on a
+// tmpfs, and has the directories that the cycle likes to use, and no mounts.
+type jail string
+
+// inJail runs the rest of the test in a process of its own, and returns false in this one.
+func inJail(t *testing.T) (jail, bool) {
+	t.Helper()
+	attr := &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // and its mounts are private
+	if os.Getuid() != 0 {
+		attr = kerneltest.OwnUsers(t)
+		attr.Unshareflags = unix.CLONE_NEWNS
+	}
+	// This process makes the directory and removes it, as it sees no mounts in it.
+	const variable = "INOTIFY_TEST_JAIL"
+	if os.Getenv(variable) == "" {
+		t.Setenv(variable, t.TempDir())
+	}
+	if !kerneltest.Again(t, attr) {
+		return "", false
+	}
+	late := time.AfterFunc(20*time.Second, func() {
+		fmt.Println("it hangs")
+		os.Exit(1)
+	})
+	t.Cleanup(func() { late.Stop() })
+	root := os.Getenv(variable)
+	if err := unix.Mount("jail", root, "tmpfs", 0, "mode=755"); err != nil {
+		t.Skip("this needs to mount a tmpfs: ", err)
+	}
+	j := jail(root)
+	for _, dir := range inotify.ScratchPaths() {
+		if strings.Count(dir, "/") == 1 {
+			j.mkdir(t, dir)
+		}
+	}
+	j.mkdir(t, "/work")
+	return j, true
+}
+
+func (j jail) path(dir string) string { return string(j) + dir }
+
+func (j jail) mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(j.path(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (j jail) mount(t *testing.T, dir, kind string) {
+	t.Helper()
+	kerneltest.Mount(t, "jail", j.path(dir), kind, 0, "")
+}
+
+// proc shows the machine's own /proc in the jail.
+func (j jail) proc(t *testing.T) {
+	t.Helper()
+	kerneltest.Mount(t, "/proc", j.path("/proc"), "", unix.MS_BIND|unix.MS_REC, "")
+}
+
+// silent mounts a FUSE filesystem whose server answers nothing.
+func (j jail) silent(t *testing.T, dir string) *kerneltest.FUSE {
+	t.Helper()
+	return kerneltest.MountFUSE(t, j.path(dir), func(opcode uint32) bool { return opcode != kerneltest.FUSEInit })
+}
+
+// enter makes the jail the process's root directory.
+func (j jail) enter(t *testing.T) {
+	t.Helper()
+	if err := unix.Chroot(string(j)); err != nil {
+		t.Skip("this needs chroot: ", err)
+	}
+	os.Chdir("/")
+}
+
+// cycles restores watches without the ioctl, by one thread and by two.
+func cycles(t *testing.T) {
+	t.Helper()
+	n := newInotify(t)
+	for i, wd := range []inotify.WD{100, 5000} {
+		path := fmt.Sprint("/work/f", i)
+		touch(t, path)
+		restore(t, n, wd, path, inotify.Attrib)
+	}
+	wantEvents(t, pending(t, n))
+}
+
+// The cycle touches nothing that a FUSE server answers for: not what it is mounted on,
+// be that below or above other mounts, and nothing that a symbolic link leads to.
+func TestCycleTouchesNoFUSE(t *testing.T) {
+	j, inside := inJail(t)
+	if !inside {
+		return
+	}
+	j.proc(t)
+	j.mount(t, "/var", "tmpfs") // hidden
+	fuses := map[string]*kerneltest.FUSE{}
+	for _, dir := range []string{"/media", "/opt", "/var", "/boot"} {
+		fuses[dir] = j.silent(t, dir)
+	}
+	j.mount(t, "/boot", "tmpfs") // hides
+	for link, target := range map[string]string{"/etc": "/media", "/usr": "/opt/dir", "/dev": "/opt"} {
+		if err := os.Remove(j.path(link)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, j.path(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.enter(t)
+	if hasIoctl(t) {
+		n := newInotify(t)
+		nextWD(t, n)
+		add(t, n, "/", inotify.MoveSelf)
+		nextWD(t, n)
+	}
+	withoutIoctl(t)
+	cycles(t)
+	for dir, f := range fuses {
+		if requests := f.Requests(); len(requests) > 0 {
+			t.Errorf("%s: operations %v were asked for", dir, requests)
+		}
+	}
+}
+
+// A target that is missing is found before the cycle on a FUSE filesystem, too.
+func TestCycleFindsWhatIsMissingOnFUSE(t *testing.T) {
+	j, inside := inJail(t)
+	if !inside {
+		return
+	}
+	j.proc(t)
+	kerneltest.MountFUSE(t, j.path("/media"), func(opcode uint32) bool { return false })
+	j.enter(t)
+	withoutIoctl(t)
+	ws := []inotify.Watch{
+		{WD: 100, Path: "/media/file", Mask: inotify.Attrib},
+		{WD: far, Path: "/media/missing", Mask: inotify.Attrib},
+	}
+	wantError(t, newInotify(t).RestoreWatches(context.Background(), ws, inotify.WithMaxSteps(far)), os.ErrNotExist)
+}
+
+// The second thread makes steps only where it sees the mounts that the first one chose by.
+func TestCycleInAThreadsOwnMounts(t *testing.T) {
+	j, inside := inJail(t)
+	if !inside {
+		return
+	}
+	j.proc(t)
+	var fuses []*kerneltest.FUSE
+	for _, dir := range []string{"/etc", "/media", "/opt", "/var", "/boot"} {
+		fuses = append(fuses, j.silent(t, dir))
+	}
+	j.enter(t)
+	kerneltest.OnOwnThread(t)
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		t.Skip("this needs a thread with mounts of its own: ", err)
+	}
+	for _, dir := range []string{"/etc", "/media", "/opt", "/var", "/boot"} {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withoutIoctl(t)
+	cycles(t)
+	for i, f := range fuses {
+		if requests := f.Requests(); len(requests) > 0 {
+			t.Errorf("%d: operations %v were asked for", i, requests)
+		}
+	}
+}
+
+// Without /proc nothing is known about mounts but what is on the root directory's own.
+func TestNextWDWithoutProc(t *testing.T) {
+	j, inside := inJail(t)
+	if !inside {
+		return
+	}
+	needIoctl(t)
+	f := j.silent(t, "/media")
+	j.enter(t)
+	n := newInotify(t)
+	for i, dir := range []string{"/", "/run", "/opt", "/work"} {
+		if got := nextWD(t, n); got != inotify.WD(i+1) {
+			t.Errorf("NextWD is %d, want %d", got, i+1)
+		}
+		add(t, n, dir, inotify.MoveSelf)
+	}
+	if requests := f.Requests(); len(requests) > 0 {
+		t.Errorf("operations %v were asked for", requests)
+	}
+}
+
+// As in a container, whose root directory is on an overlay; its layer is on FUSE here.
+func TestCycleOnAnOverlay(t *testing.T) {
+	j, inside := inJail(t)
+	if !inside {
+		return
+	}
+	f := kerneltest.MountFUSE(t, j.path("/media"), func(opcode uint32) bool { return false })
+	for _, dir := range []string{"/run/upper/proc", "/run/upper/work", "/run/upper/opt", "/run/work", "/srv"} {
+		j.mkdir(t, dir)
+	}
+	kerneltest.Mount(t, "jail", j.path("/srv"), "overlay", 0, "lowerdir="+j.path("/media")+",upperdir="+j.path("/run/upper")+",workdir="+j.path("/run/work"))
+	container := jail(j.path("/srv"))
+	container.proc(t)
+	container.mount(t, "/work", "tmpfs")
+	container.enter(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	touch(t, "/work/f")
+	before := len(f.Requests())
+	restore(t, n, 2000, "/work/f", inotify.Attrib)
+	if requests := f.Requests()[before:]; len(requests) > 0 {
+		t.Errorf("operations %v were asked for", requests)
+	}
+}
+
+func TestScratchDirs(t *testing.T) {
+	line := func(id, parent int, point, kind string) string {
+		return fmt.Sprintf("%d %d 0:%d / %s rw - %s none rw\n", id, parent, id, point, kind)
+	}
+	const inRoot = "/ /run /etc /tmp /usr /var /opt /media /boot"
+	proc := line(2, 1, "/proc", "proc")
+	const inProc = " /proc /proc/tty /proc/irq /proc/fs /proc/bus /proc/sys"
+	for name, test := range map[string]struct{ text, want string }{
+		"plain":                 {line(1, 0, "/", "ext4") + proc, inRoot + " /dev /sys" + inProc},
+		"root of itself":        {line(1, 1, "/", "ext4"), "/proc /dev /sys " + inRoot},
+		"overlay":               {line(1, 0, "/", "overlay") + proc, inProc},
+		"NFS":                   {line(1, 0, "/", "nfs4") + proc, inProc},
+		"FUSE":                  {line(1, 0, "/", "fuse.sshfs") + proc, inProc},
+		"unknown":               {line(1, 0, "/", "newfs") + proc, inProc},
+		"chroot":                {proc, inProc},
+		"nothing":               {"", ""},
+		"malformed":             {line(1, 0, "/", "ext4") + "x\n", ""},
+		"FUSE below":            {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "tmpfs") + line(4, 3, "/dev/shm", "fuse"), "/dev /dev/pts"},
+		"FUSE on the way":       {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "fuse") + line(4, 3, "/dev/shm", "tmpfs"), ""},
+		"mount point below":     {line(1, 0, "/", "overlay") + line(4, 1, "/dev/shm", "tmpfs"), "/dev/shm"},
+		"no mount point":        {line(1, 0, "/", "tmpfs") + line(3, 1, "/x", "fuse"), "/proc /dev /sys " + inRoot},
+		"hidden":                {line(1, 0, "/", "overlay") + line(3, 1, "/run", "fuse") + line(4, 3, "/run", "tmpfs"), "/run"},
+		"hides":                 {line(1, 0, "/", "overlay") + line(3, 1, "/run", "tmpfs") + line(4, 3, "/run", "fuse"), ""},
+		"another order":         {line(4, 3, "/run", "fuse") + line(3, 1, "/run", "tmpfs") + line(1, 0, "/", "overlay"), ""},
+		"hidden with parent":    {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "tmpfs") + line(4, 3, "/dev/shm", "tmpfs") + line(5, 3, "/dev", "fuse"), ""},
+		"on the root":           {line(1, 0, "/", "overlay") + line(3, 1, "/", "ext4") + line(4, 3, "/run", "tmpfs") + line(5, 1, "/opt", "tmpfs"), "/opt"},
+		"mounts in a circle":    {line(1, 0, "/", "overlay") + line(3, 4, "/run", "tmpfs") + line(4, 3, "/run", "tmpfs"), ""},
+		"a name that begins so": {line(1, 0, "/", "overlay") + line(3, 1, "/optional", "tmpfs"), ""},
+	} {
+		got := slices.Sorted(slices.Values(inotify.LocalDirs(test.text)))
+		if want := slices.Sorted(slices.Values(strings.Fields(test.want))); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	if dirs := inotify.LocalDirs(line(1, 0, "/", "ext4") + proc); len(dirs) < 2 || dirs[0] != "/" || dirs[1] != "/proc" {
+		t.Errorf("%v is not in the order of ScratchPaths", dirs)
+	}
+}
