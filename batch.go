@@ -331,8 +331,8 @@ func (n *Inotify) unlockNumbers() {
 
 // stage runs f with the descriptor and holds queue.mu meanwhile.
 func (n *Inotify) stage(f func(fd int) error) error {
-	n.queue.mu.Lock()
-	defer n.queue.mu.Unlock()
+	n.lockQueue()
+	defer n.unlockQueue()
 	var err error
 	if cerr := n.control(func(fd int) { err = f(fd) }); cerr != nil {
 		return cerr

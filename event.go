@@ -64,7 +64,8 @@ func decode(b []byte) (rec record, size int, err error) {
 // [Inotify.SetReadDeadline]), and an error for [os.ErrClosed] after Close.
 //
 // An overflow and the end of a watch are events, not errors ([QOverflow],
-// [Ignored]). Of several goroutines that read, each event goes to one.
+// [Ignored]). Of several goroutines that read, each event goes to one, and none
+// of them waits while there is an event.
 //
 // See [Inotify.Events] for a loop that a context ends, and
 // [Inotify.TryReadEvent] for a caller that waits by other means.
@@ -80,78 +81,93 @@ func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
 	if n.closed.Load() {
 		return Event{}, false, callError("read", os.ErrClosed)
 	}
-	n.queue.mu.Lock()
-	defer n.queue.mu.Unlock()
+	n.lockQueue()
+	defer n.unlockQueue()
 	if ev, ok, err = n.queue.next(); ok || err != nil {
 		return ev, ok, err
 	}
 	if n.unreadable != nil {
 		return Event{}, false, callError("read", n.unreadable)
 	}
-	if cerr := n.control(func(fd int) { ev, ok, err = n.queue.fetch(fd) }); cerr != nil {
-		err = callError("read", cerr)
+	if n.conn.Control(n.fillQueue) != nil {
+		return Event{}, false, callError("read", os.ErrClosed)
 	}
-	return ev, ok, err
+	if n.filled != nil {
+		return Event{}, false, n.filled
+	}
+	return n.queue.next()
 }
 
-// Events returns the events as they come. The loop ends, with no error, when
-// ctx ends and when the Inotify is closed, at once in both cases; with any
-// other error it yields that error, for the last time. Breaking out of the loop
-// loses no event.
+// Events returns the events as they come, each with a nil error. The loop ends
+// with an error, unless it breaks: its last pair has the cause of ctx's end
+// ([context.Cause]), or an error that is [os.ErrClosed] after Close or
+// [os.ErrDeadlineExceeded] after the deadline, or the error of a read that failed.
+// The end of ctx and Close end a wait at once, and no event comes after them.
+//
+// Breaking out of the loop loses no event, and Events may be called again.
 func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		stop := context.AfterFunc(ctx, n.kick)
 		defer stop()
-		for ctx.Err() == nil {
+		for {
 			ev, err := n.readEvent(ctx)
-			switch {
-			case err == nil:
-				if !yield(ev, nil) {
-					return
-				}
-			case errors.Is(err, os.ErrClosed), ctx.Err() != nil:
-				return
-			default:
-				yield(Event{}, err)
+			if !yield(ev, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// readEvent is ReadEvent until ctx ends. Whoever passes a context that can end
-// has it call n.kick then.
+// readEvent is ReadEvent until ctx ends; the error is then its cause. Whoever
+// passes a context that can end has it call n.kick then.
 func (n *Inotify) readEvent(ctx context.Context) (ev Event, err error) {
 	if n.closed.Load() {
 		return Event{}, callError("read", os.ErrClosed)
 	}
-	n.queue.mu.Lock()
+	if ctx.Err() != nil {
+		return Event{}, context.Cause(ctx)
+	}
+	n.lockQueue()
 	ev, ok, err := n.queue.next()
-	n.queue.mu.Unlock()
+	n.unlockQueue()
 	if ok || err != nil {
 		return ev, err
 	}
 	if n.unreadable != nil {
 		return Event{}, callError("read", n.unreadable)
 	}
-	perr := n.poll(ctx, func(fd uintptr) bool {
-		n.queue.mu.Lock()
-		defer n.queue.mu.Unlock()
-		ev, ok, err = n.queue.fetch(int(fd))
+	return n.waitEvent(ctx)
+}
+
+// waitEvent is readEvent when nothing is buffered.
+func (n *Inotify) waitEvent(ctx context.Context) (ev Event, err error) {
+	look := func() bool {
+		var ok bool
+		ev, ok, err = n.TryReadEvent()
 		return ok || err != nil
-	})
-	switch {
-	case errors.Is(perr, os.ErrDeadlineExceeded):
-		// The poller does not ask when the deadline has passed; what is there counts.
-		if ev, ok, err = n.TryReadEvent(); !ok && err == nil {
-			err = perr
-		}
-	case errors.Is(perr, os.ErrClosed):
-		err = callError("read", perr)
-	case perr != nil:
-		err = perr
 	}
-	return ev, err
+	done, failed := n.takeTurn(ctx, look)
+	if done {
+		return ev, err
+	}
+	if failed == nil {
+		failed = n.poll(ctx, n.readPolled)
+		ev, err = n.polled.ev, n.polled.err
+		n.polled.ev, n.polled.err = Event{}, nil
+		n.endTurn()
+	}
+	switch {
+	case failed == nil:
+		return ev, err
+	case ctx.Err() != nil:
+		return Event{}, context.Cause(ctx)
+	case errors.Is(failed, os.ErrDeadlineExceeded) && look():
+		// The poller does not ask when the deadline has passed; what is there counts.
+		return ev, err
+	case errors.Is(failed, os.ErrClosed):
+		return Event{}, callError("read", failed)
+	}
+	return Event{}, failed
 }
 
 // SetReadDeadline sets the time after which ReadEvent, Events and the Read of
@@ -178,9 +194,111 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
+// How a reader waits, and what wakes it
+//
+// One reader at a time, which has the turn (Inotify.turn), sleeps in the file's
+// poller. The others wait for the turn. The runtime wakes the one in the poller
+// when the kernel's queue becomes readable, and it alone: records that another
+// goroutine has read into the buffer (a TryReadEvent, a restore, NextWD) are
+// nothing to the runtime, and it even forgets that the queue was readable if
+// somebody empties it first. So all who wait are woken when the buffer gets
+// records, in one place: unlockQueue, the only way to release the queue.
+//
+// No reader sleeps while there are records in the buffer:
+//
+//   - The buffer gets records only in queue.read, which advances queue.pos and is
+//     called with the queue locked. So unlockQueue sees each time that pos has
+//     changed since the last unlock (queue.told).
+//   - The reader in the poller looks at the buffer and then at the kernel's queue,
+//     finds both empty and sets queue.asleep, all under one lock. A read before that
+//     was seen; one after that finds asleep set, and unlockQueue kicks the reader.
+//     A kick between the look and the sleep is not lost: it is a deadline in the
+//     past, at which the runtime looks again when the sleep begins, and which stays
+//     until the reader itself takes it back (leavePoller). Then the reader looks
+//     again. Only a kick takes asleep away, or the reader that found a record.
+//   - The function of a SyscallConn().Read may look at the buffer at any time while
+//     it runs, so asleep is set before it is called.
+//   - A reader that waits for the turn gets the channel queue.changed first, and then
+//     looks. A read before the look was seen; one after that closes the channel.
+//     Getting the turn or seeing the channel closed, it looks again.
+//   - A reader that leaves, with an event or an error or because its context ended,
+//     owes nobody anything: each of the others looks for itself.
+//
+// Nor does a reader that waits for the turn miss what is in the kernel's queue. It
+// looked there too. For what comes after that the runtime wakes the reader in the
+// poller, which takes it and gives up the turn; or, in the function of a Read, leaves
+// it, and then the others are woken. They are not while that function runs.
+
+// lockQueue locks the queue. No other place does.
+func (n *Inotify) lockQueue() { n.queue.mu.Lock() }
+
+// unlockQueue unlocks the queue, and wakes all readers that wait if it got records
+// that are still there. See above.
+func (n *Inotify) unlockQueue() {
+	if n.queue.pos != n.queue.told {
+		n.wakeReaders()
+	}
+	n.queue.mu.Unlock()
+}
+
+// wakeReaders is unlockQueue's, when the kernel's queue was read.
+func (n *Inotify) wakeReaders() {
+	q := &n.queue
+	q.told = q.pos
+	if q.buffered() == 0 {
+		return
+	}
+	q.wakeWaiting()
+	if q.asleep {
+		q.asleep = false
+		n.kick()
+	}
+}
+
+// takeTurn waits until the caller is the reader that may enter the poller, and calls
+// look whenever there may be records meanwhile. It returns true if look did, and ctx's
+// error when ctx ends; otherwise the caller calls endTurn.
+func (n *Inotify) takeTurn(ctx context.Context, look func() bool) (done bool, err error) {
+	select {
+	case n.turn <- struct{}{}:
+		return false, nil
+	default:
+	}
+	for {
+		n.lockQueue()
+		changed := n.queue.change()
+		n.unlockQueue()
+		if look() {
+			return true, nil
+		}
+		select {
+		case n.turn <- struct{}{}:
+			return false, nil
+		case <-changed:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+func (n *Inotify) endTurn() { <-n.turn }
+
+// pollRead is what ReadEvent does in the poller, as n.readPolled.
+func (n *Inotify) pollRead(fd uintptr) (done bool) {
+	n.lockQueue()
+	defer n.unlockQueue()
+	ev, ok, err := n.queue.fetch(int(fd))
+	done = ok || err != nil
+	n.queue.asleep = !done
+	if done {
+		n.polled.ev, n.polled.err = ev, err
+	}
+	return done
+}
+
 // A poller wakes one waiting reader and no other. The file's poller has only a
 // deadline to wake with, which wakes all who wait there, so one reader is let
-// in at a time (Inotify.reading). Once woken it puts the caller's deadline back.
+// in at a time (Inotify.turn). Once woken it puts the caller's deadline back.
 type poller struct {
 	mu       sync.Mutex
 	deadline time.Time // the caller's
@@ -188,7 +306,7 @@ type poller struct {
 	kicked   bool      // the file's deadline is in the past, to wake it
 }
 
-// kick makes the reader in the poller look at its context.
+// kick makes the reader in the poller look at its context and at the queue.
 func (n *Inotify) kick() {
 	p := &n.poller
 	p.mu.Lock()
@@ -220,23 +338,17 @@ func (n *Inotify) leavePoller() (kicked bool) {
 	return kicked
 }
 
-// poll calls f whenever the descriptor may have become readable, until f
-// returns true. It returns ctx's error, os.ErrDeadlineExceeded or os.ErrClosed.
+// poll calls f whenever the descriptor may have become readable, and after a kick,
+// until f returns true. It returns ctx's error, os.ErrDeadlineExceeded or
+// os.ErrClosed. The caller has the turn.
 func (n *Inotify) poll(ctx context.Context, f func(fd uintptr) bool) error {
-	if err := acquire(ctx, n.reading); err != nil {
-		return err
-	}
-	defer func() { <-n.reading }()
 	for {
 		n.enterPoller()
 		if err := ctx.Err(); err != nil {
 			n.leavePoller()
 			return err
 		}
-		conn, err := n.file.SyscallConn()
-		if err == nil {
-			err = conn.Read(f)
-		}
+		err := n.conn.Read(f)
 		kicked := n.leavePoller()
 		switch {
 		case err == nil:

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,9 +183,7 @@ func TestReadDeadline(t *testing.T) {
 		deadline(time.Now().Add(5 * time.Millisecond))
 		_, err := n.ReadEvent()
 		wantError(t, err, os.ErrDeadlineExceeded)
-		for _, err := range n.Events(t.Context()) {
-			wantError(t, err, os.ErrDeadlineExceeded)
-		}
+		wantEnd(t, n.Events(t.Context()), os.ErrDeadlineExceeded)
 	})
 	t.Run("past, with an event there", func(t *testing.T) {
 		deadline(time.Unix(1, 0))
@@ -229,9 +228,7 @@ func TestContextEndsOneReader(t *testing.T) {
 			ended := make(chan struct{})
 			got := make(chan inotify.Event)
 			loser := func() {
-				for ev, err := range n.Events(ctx) {
-					t.Errorf("the reader whose context ends got %v, %v", ev, err)
-				}
+				wantEnd(t, n.Events(ctx), context.Canceled)
 				close(ended)
 			}
 			winner := func() {
@@ -281,9 +278,7 @@ func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
 	})
 	for range 300 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Microsecond)
-		for ev, err := range n.Events(ctx) {
-			t.Errorf("yielded %v, %v", ev, err)
-		}
+		wantEnd(t, n.Events(ctx), context.DeadlineExceeded)
 		cancel()
 	}
 	close(stop)
@@ -298,45 +293,80 @@ func TestContextLeavesTheDeadline(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	for ev, err := range n.Events(ctx) {
-		t.Errorf("yielded %v, %v", ev, err)
-	}
+	wantEnd(t, n.Events(ctx), context.DeadlineExceeded)
 	_, err := n.ReadEvent()
 	wantError(t, err, os.ErrDeadlineExceeded)
 }
 
-func TestEventsEnds(t *testing.T) {
-	run := func(t *testing.T, n *inotify.Inotify, ctx context.Context) chan struct{} {
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			for ev, err := range n.Events(ctx) {
-				t.Errorf("yielded %v, %v", ev, err)
-			}
-		}()
-		time.Sleep(10 * time.Millisecond)
-		return ended
+// wantEnd checks that a loop has one pair only, which is its last, with the error want.
+func wantEnd(t *testing.T, events iter.Seq2[inotify.Event, error], want error) {
+	t.Helper()
+	pairs := 0
+	for ev, err := range events {
+		if pairs++; ev != (inotify.Event{}) {
+			t.Errorf("event %v", ev)
+		}
+		wantError(t, err, want)
 	}
-	t.Run("by Close", func(t *testing.T) {
-		n := newInotify(t)
-		ended := run(t, n, t.Context())
-		n.Close()
-		<-ended
-	})
-	t.Run("by its context", func(t *testing.T) {
-		n := newInotify(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := run(t, n, ctx)
-		cancel()
-		<-ended
-	})
+	if pairs != 1 {
+		t.Errorf("the loop had %d pairs, want its error", pairs)
+	}
+}
+
+// Events ends with an error, and never without, so that no loop around it can spin.
+func TestEventsEnds(t *testing.T) {
+	cause := errors.New("the cause")
+	for _, test := range []struct {
+		name string
+		end  func(t *testing.T, n *inotify.Inotify) (ctx context.Context, end func())
+		want error
+	}{
+		{"by Close", func(t *testing.T, n *inotify.Inotify) (context.Context, func()) {
+			return t.Context(), func() { n.Close() }
+		}, os.ErrClosed},
+		{"by its context", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+			return context.WithCancel(t.Context())
+		}, context.Canceled},
+		{"by its context's time", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			t.Cleanup(cancel)
+			return ctx, func() { <-ctx.Done() }
+		}, context.DeadlineExceeded},
+		{"by its context, for a cause", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			return ctx, func() { cancel(cause) }
+		}, cause},
+		{"by its context, which says that it is the deadline", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			return ctx, func() { cancel(os.ErrDeadlineExceeded) }
+		}, os.ErrDeadlineExceeded},
+		{"by the deadline", func(t *testing.T, n *inotify.Inotify) (context.Context, func()) {
+			return t.Context(), func() { n.SetReadDeadline(time.Now()) }
+		}, os.ErrDeadlineExceeded},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := newInotify(t)
+			ctx, end := test.end(t, n)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				wantEnd(t, n.Events(ctx), test.want)
+			}()
+			time.Sleep(2 * time.Millisecond)
+			end()
+			<-ended
+			for range 3 { // and each one after that
+				wantEnd(t, n.Events(ctx), test.want)
+			}
+		})
+	}
 	t.Run("by a context that has ended, with events there", func(t *testing.T) {
 		n := newInotify(t)
 		add(t, n, files(t, 1)[0], inotify.Attrib)
 		n.RemoveWatch(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		<-run(t, n, ctx)
+		wantEnd(t, n.Events(ctx), context.Canceled)
 		wantEvents(t, pending(t, n), inotify.Event{WD: 1, Mask: inotify.Ignored})
 	})
 	t.Run("within the loop", func(t *testing.T) {
@@ -347,21 +377,28 @@ func TestEventsEnds(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		count := 0
-		for range n.Events(ctx) {
-			count++
+		var errs []error
+		for _, err := range n.Events(ctx) {
+			errs = append(errs, err)
 			cancel()
 		}
-		if count != 1 {
-			t.Errorf("%d events after the context's end", count-1)
+		if len(errs) != 2 || errs[0] != nil || errs[1] != context.Canceled {
+			t.Errorf("errors %v, want none and the context's", errs)
 		}
-		count = 0
+		count := 0
 		for range n.Events(t.Context()) {
 			count++
 			break
 		}
 		if evs := pending(t, n); count != 1 || len(evs) != 1 {
 			t.Errorf("break lost an event: %d and %v", count, evs)
+		}
+	})
+	t.Run("by a break at its error", func(t *testing.T) {
+		n := newInotify(t)
+		n.Close()
+		for range n.Events(t.Context()) {
+			break
 		}
 	})
 }
@@ -381,7 +418,7 @@ func TestSeveralReaders(t *testing.T) {
 		readers.Go(func() {
 			for ev, err := range n.Events(ctx) {
 				if err != nil {
-					t.Error(err)
+					wantError(t, err, context.Canceled)
 					return
 				}
 				mu.Lock()

@@ -80,19 +80,22 @@ func ExampleInotify_Events() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for ev, err := range n.Events(ctx) {
+		if err != nil {
+			fmt.Println(err) // of the last pair: ctx ended, n was closed, or a read failed
+			break
+		}
 		switch {
-		case err != nil:
-			log.Fatal(err)
 		case ev.Mask.Has(inotify.QOverflow):
 			fmt.Println("events were lost: look at the directory again")
 		case ev.Mask.Has(inotify.Delete):
-			cancel() // the loop ends
+			cancel()
 		}
 		fmt.Println(ev.Mask, ev.Name)
 	}
 	// Output:
 	// IN_CREATE|IN_ISDIR hello
 	// IN_DELETE|IN_ISDIR hello
+	// context canceled
 }
 
 func ExampleInotify_SetNextWD() {

@@ -19,7 +19,8 @@ import (
 // of goroutines at once. After [Inotify.Close] every method returns an error
 // for which errors.Is(err, [os.ErrClosed]) holds.
 type Inotify struct {
-	file   *os.File // owns the descriptor; every system call on it runs inside control or poll
+	file   *os.File        // owns the descriptor; every system call on it runs inside control or conn
+	conn   syscall.RawConn // file's
 	closed atomic.Bool
 
 	// unreadable says why nothing may be read, or is nil. Set by FromFile.
@@ -33,9 +34,19 @@ type Inotify struct {
 	highest   atomic.Int32 // the highest number given to a watch added here
 	create    atomic.Int32 // what the kernel makes of IN_MASK_CREATE, once it is known
 
-	queue   queue
-	reading chan struct{} // held by the one reader that is in the poller
-	poller  poller
+	queue  queue
+	turn   chan struct{} // held by the one reader that is in the poller
+	poller poller
+
+	// What conn calls to read, made once: a function that is made where it is passed
+	// to conn would be allocated each time.
+	fillQueue  func(fd uintptr)
+	filled     error // what fillQueue returned; guarded by queue.mu
+	readPolled func(fd uintptr) bool
+	polled     struct { // what readPolled returned; whoever has the turn uses it
+		ev  Event
+		err error
+	}
 }
 
 var (
@@ -56,7 +67,11 @@ func New() (*Inotify, error) {
 		f.Close()
 		return nil, fmt.Errorf("inotify: the runtime cannot wait for the descriptor (see fs.epoll.max_user_watches): %w", err)
 	}
-	return newInotify(f), nil
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return newInotify(f, conn), nil
 }
 
 // FromFile adopts an inotify descriptor, for example one that was inherited or
@@ -86,7 +101,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: adopt %q: %w", f.Name(), err)
 	}
-	n := newInotify(f)
+	n := newInotify(f, conn)
 	n.foreign.Store(true)
 	switch {
 	case !nonblock:
@@ -102,12 +117,16 @@ var (
 	errNotPolled = errors.New("the adopted descriptor was in blocking mode when os.NewFile made its file, so the runtime does not wait for it: set O_NONBLOCK before os.NewFile (or it could not wait: see fs.epoll.max_user_watches)")
 )
 
-func newInotify(f *os.File) *Inotify {
-	return &Inotify{
+func newInotify(f *os.File, conn syscall.RawConn) *Inotify {
+	n := &Inotify{
 		file:      f,
+		conn:      conn,
 		restoring: make(chan struct{}, 1),
-		reading:   make(chan struct{}, 1),
+		turn:      make(chan struct{}, 1),
 	}
+	n.fillQueue = func(fd uintptr) { n.filled = n.queue.fill(int(fd)) }
+	n.readPolled = n.pollRead
+	return n
 }
 
 // checkInotify asks the kernel to watch the empty path, which it refuses in
@@ -158,8 +177,9 @@ func (n *Inotify) File() (*os.File, error) {
 
 // SyscallConn returns a raw connection to the descriptor, for calls that this
 // package does not wrap, such as epoll_ctl(2). Its Read waits among this
-// Inotify's readers; a function that reads there takes events from them. Watches
-// are added by the methods here only: a restore that fails, and on gVisor each
+// Inotify's readers; a function that reads there takes events from them. It may call
+// TryReadEvent, but nothing that waits. It is also called when events were read
+// ahead, and maybe in vain. Watches are added by the methods here only: a restore that fails, and on gVisor each
 // restore, relies on knowing the highest number that was given.
 func (n *Inotify) SyscallConn() (syscall.RawConn, error) {
 	if n.closed.Load() {
@@ -175,18 +195,35 @@ func (c rawConn) Control(f func(fd uintptr)) error {
 }
 
 func (c rawConn) Read(f func(fd uintptr) bool) error {
-	if c.n.unreadable != nil && !c.n.closed.Load() {
-		return c.n.unreadable
+	n := c.n
+	if n.unreadable != nil && !n.closed.Load() {
+		return n.unreadable
 	}
-	return c.n.poll(context.Background(), f)
+	var err error
+	done, _ := n.takeTurn(context.Background(), func() (done bool) {
+		err = n.control(func(fd int) { done = f(uintptr(fd)) })
+		return done || err != nil
+	})
+	if done {
+		return err
+	}
+	defer n.endTurn()
+	return n.poll(context.Background(), func(fd uintptr) bool {
+		n.lockQueue()
+		n.queue.asleep = true // see event.go
+		n.unlockQueue()
+		if f(fd) {
+			return true
+		}
+		n.lockQueue()
+		n.queue.wakeWaiting() // as f may have left something in the kernel's queue
+		n.unlockQueue()
+		return false
+	})
 }
 
 func (c rawConn) Write(f func(fd uintptr) bool) error {
-	conn, err := c.n.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if err := conn.Write(f); err != nil {
+	if err := c.n.conn.Write(f); err != nil {
 		return os.ErrClosed
 	}
 	return nil
@@ -195,8 +232,9 @@ func (c rawConn) Write(f func(fd uintptr) bool) error {
 // control runs f with the descriptor, which stays open meanwhile. The only
 // error is os.ErrClosed.
 //
-// The connection is taken anew each time: kept in the struct, it would make
-// every f escape to the heap.
+// The connection is made anew each time: since Go 1.26 f then stays on the stack,
+// while what is passed to n.conn is always allocated. Calls that must not allocate
+// on any version use n.conn and a function that is made once.
 func (n *Inotify) control(f func(fd int)) error {
 	conn, err := n.file.SyscallConn()
 	if err == nil {

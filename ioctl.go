@@ -136,8 +136,8 @@ func (n *Inotify) SupportsSetNextWD() bool {
 // bytes that no reader will see can be counted too, until what is before them was
 // read.
 func (n *Inotify) Buffered() (int, error) {
-	n.queue.mu.Lock()
-	defer n.queue.mu.Unlock()
+	n.lockQueue()
+	defer n.unlockQueue()
 	var queued int
 	var e errno
 	if err := n.control(func(fd int) { queued, e = sysQueued(fd) }); err != nil {

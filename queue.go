@@ -44,6 +44,26 @@ type queue struct {
 	guess   int    // where in own the next record's may be
 
 	names *nameCache
+
+	told    uint64        // pos when readers were last told of records
+	asleep  bool          // the reader in the poller found none and is to be woken for more
+	changed chan struct{} // closed to wake those that wait for their turn, or nil
+}
+
+// change returns a channel that is closed when the buffer has got records.
+func (q *queue) change() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
+	return q.changed
+}
+
+// wakeWaiting has the readers that wait for their turn look again.
+func (q *queue) wakeWaiting() {
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
 }
 
 // A span is where in the stream of records those of an own watch lie.
@@ -293,16 +313,22 @@ func (q *queue) next() (ev Event, ok bool, err error) {
 	return Event{WD: rec.wd, Mask: rec.mask, Cookie: rec.cookie, Name: q.names.get(rec.name)}, true, nil
 }
 
-// fetch takes the next event, from the kernel if none is held here.
-func (q *queue) fetch(fd int) (Event, bool, error) {
-	for {
-		if ev, ok, err := q.next(); ok || err != nil {
-			return ev, ok, err
-		}
+// fill reads from the kernel, without waiting, until there is a record for readers.
+func (q *queue) fill(fd int) error {
+	for q.r == q.w {
 		if n, err := q.read(fd, readSize); n == 0 || err != nil {
-			return Event{}, false, err
+			return err
 		}
 	}
+	return nil
+}
+
+// fetch takes the next event, from the kernel if none is held here.
+func (q *queue) fetch(fd int) (Event, bool, error) {
+	if err := q.fill(fd); err != nil {
+		return Event{}, false, err
+	}
+	return q.next()
 }
 
 // A nameCache holds recently seen names, so that a name that comes again costs

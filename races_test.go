@@ -158,9 +158,9 @@ func (c *crowd) calls() map[string]func(i int) error {
 			ctx, cancel := context.WithTimeout(c.ctx, time.Millisecond)
 			defer cancel()
 			for _, err := range n.Events(ctx) {
-				return unless(err, os.ErrDeadlineExceeded)
+				return unless(err, os.ErrDeadlineExceeded, context.DeadlineExceeded)
 			}
-			return nil
+			return errors.New("Events ended without an error")
 		},
 		"SetReadDeadline": func(i int) error {
 			return n.SetReadDeadline(time.Now().Add(time.Duration(i%3) * time.Millisecond))

@@ -944,7 +944,10 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 		defer cancel()
 		var group sync.WaitGroup
 		group.Go(func() {
-			for ev := range n.Events(ctx) {
+			for ev, err := range n.Events(ctx) {
+				if err != nil {
+					break
+				}
 				mu.Lock()
 				seen = append(seen, ev)
 				mu.Unlock()
@@ -1317,7 +1320,10 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	group.Go(func() {
-		for ev := range n.Events(ctx) {
+		for ev, err := range n.Events(ctx) {
+			if err != nil {
+				break
+			}
 			seen[0] = append(seen[0], ev)
 		}
 	})

@@ -267,14 +267,12 @@ func (e *epoch) readEvents() {
 	for e.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(e.ctx, time.Duration(rand.IntN(5000))*time.Microsecond)
 		for ev, err := range e.n.Events(ctx) {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
+			switch {
+			case err == nil:
+				e.count(ev)
+			case ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded):
 				e.t.Error(err)
-				break
 			}
-			e.count(ev)
 		}
 		cancel()
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 )
@@ -129,18 +130,18 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	if err != nil {
 		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", err))
 	}
-	wd, e := NoWD, eINTR
+	c := addCalls.Get().(*addCall)
+	c.path, c.mask, c.e = p, mask, eINTR
 	n.numbers.RLock()
 	defer n.numbers.RUnlock()
-	for e == eINTR {
-		// Not through control, which is a call more; see addOnce.
-		conn, err := n.file.SyscallConn()
-		if err == nil {
-			err = conn.Control(func(fd uintptr) { wd, e = addOnce(int(fd), p, mask) })
-		}
-		if err != nil {
-			return NoWD, pathError(path, os.ErrClosed)
-		}
+	for c.e == eINTR && err == nil {
+		err = n.conn.Control(c.run)
+	}
+	wd, e := c.wd, c.e
+	c.path = nil
+	addCalls.Put(c)
+	if err != nil {
+		return NoWD, pathError(path, os.ErrClosed)
 	}
 	if e != success {
 		return NoWD, pathError(path, addError(e, mask))
@@ -148,6 +149,23 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	n.given(wd)
 	return wd, nil
 }
+
+// An addCall is one call of inotify_add_watch: its arguments, its results and the
+// function that makes it. They are used again, so that AddWatch allocates no more
+// than the bare call.
+type addCall struct {
+	path *byte
+	mask Mask
+	wd   WD
+	e    errno
+	run  func(fd uintptr)
+}
+
+var addCalls = sync.Pool{New: func() any {
+	c := new(addCall)
+	c.run = func(fd uintptr) { c.wd, c.e = addOnce(int(fd), c.path, c.mask) }
+	return c
+}}
 
 // AddWatchFile is [Inotify.AddWatch] for an open file: it watches exactly the
 // inode that f is open on, whatever has become of its name, through
@@ -181,8 +199,8 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 func (n *Inotify) RemoveWatch(wd WD) error {
 	// Under the queue's lock, so that no IN_IGNORED comes between a restore's
 	// look at the queue and its add.
-	n.queue.mu.Lock()
-	defer n.queue.mu.Unlock()
+	n.lockQueue()
+	defer n.unlockQueue()
 	var e errno
 	if err := n.control(func(fd int) { e = sysRemove(fd, wd) }); err != nil {
 		return callError(callRemove, err)

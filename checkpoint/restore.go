@@ -114,8 +114,9 @@ func (r *Restored) Pending() []inotify.Event {
 	return append([]inotify.Event(nil), r.pending...)
 }
 
-// Events yields the pending events and then, as [inotify.Inotify.Events] does, the
-// new ones. It can be called again and goes on where it was left.
+// Events returns the pending events and then the new ones, as [inotify.Inotify.Events]
+// does: its last pair has an error, unless the loop breaks. It can be called again and
+// goes on where it was left.
 func (r *Restored) Events(ctx context.Context) iter.Seq2[inotify.Event, error] {
 	return func(yield func(inotify.Event, error) bool) {
 		for r.read(ctx, yield) {
@@ -133,7 +134,7 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 		return yield(ev, err)
 	}
 	interrupted, _ := r.interruption()
-	for {
+	for ctx.Err() == nil {
 		ev, ok := r.pop()
 		if !ok {
 			break
@@ -142,16 +143,22 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 			return false
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(interrupted, cancel)()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(interrupted, func() { cancel(errInterrupted) })()
 	for ev, err := range r.Inotify.Events(ctx) {
-		if !outside(ev, err) || err != nil {
+		if err == errInterrupted {
+			return true
+		}
+		if !outside(ev, err) {
 			return false
 		}
 	}
-	return interrupted.Err() != nil
+	return false
 }
+
+// errInterrupted is the cause of a context that a Release ends.
+var errInterrupted = errors.New("interrupted by Release")
 
 // interruption returns the context that the next Release ends, and what ends it.
 func (r *Restored) interruption() (context.Context, context.CancelFunc) {
@@ -181,8 +188,8 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 // be read before anything that the file will deliver is returned with it, since a
 // queue cannot be filled again; the kernel's own is empty at that moment.
 //
-// Release may be called while others use Events, which ends then; each event goes to
-// one side. While an Inotify owns it, the description does not block. After an error r
+// Release may be called while others use Events, which ends then with an error for
+// [os.ErrClosed]; each event goes to one side. While an Inotify owns it, the description does not block. After an error r
 // is as it was, but that events may have moved to Pending; unless the instance was taken
 // out already, and a flag could not be set: then the file and the events are returned with
 // the error.

@@ -281,7 +281,8 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 			readers.Go(func() {
 				for ev, err := range r.Events(t.Context()) {
 					if err != nil {
-						t.Error(err)
+						wantError(t, err, os.ErrClosed)
+						break
 					}
 					count(ev)
 				}
@@ -334,6 +335,47 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 	}
 }
 
+// Events ends with an error, as that of an Inotify does, and the pending events stay for
+// the next.
+func TestEventsEnds(t *testing.T) {
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	s := take(t, n, checkpoint.WithDrain())
+	n.Close()
+	r := restore(t, s)
+	end := func(ctx context.Context, want error) {
+		t.Helper()
+		pairs := 0
+		for ev, err := range r.Events(ctx) {
+			if pairs++; ev != (inotify.Event{}) {
+				t.Errorf("event %v", ev)
+			}
+			wantError(t, err, want)
+		}
+		if pairs != 1 {
+			t.Errorf("%d pairs, want the error", pairs)
+		}
+	}
+	cause := errors.New("the cause")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	end(ctx, cause)
+	wantEvents(t, queued(t, r), s.Pending...)
+	end(t.Context(), os.ErrDeadlineExceeded)
+	if err := r.Inotify.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithCancelCause(t.Context())
+	time.AfterFunc(2*time.Millisecond, func() { cancel(cause) })
+	end(ctx, cause)
+	time.AfterFunc(2*time.Millisecond, func() { r.Close() })
+	end(t.Context(), os.ErrClosed)
+	end(t.Context(), os.ErrClosed)
+}
+
 // A Release that fails, for want of a descriptor, leaves all as it was, also for
 // those who read.
 func TestReleaseFails(t *testing.T) {
@@ -345,7 +387,11 @@ func TestReleaseFails(t *testing.T) {
 	seen := make(chan inotify.Event)
 	go func() {
 		defer close(seen)
-		for ev := range r.Events(context.Background()) {
+		for ev, err := range r.Events(context.Background()) {
+			if err != nil {
+				wantError(t, err, os.ErrClosed)
+				break
+			}
 			seen <- ev
 		}
 	}()

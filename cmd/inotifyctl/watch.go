@@ -115,6 +115,9 @@ func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int)
 		return nil
 	}
 	for ev, err := range n.Events(ctx) {
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
