@@ -94,7 +94,7 @@ func (c *climb) probe(fd int) (WD, error) {
 	var none error
 	for len(c.own.given) == 0 {
 		if len(c.own.paths) == 0 && none == nil {
-			if none = c.lastResort(); none != nil {
+			if none = c.lastResort(); none != nil { // as without /proc
 				dirs, _, _ := scratchDirs(2 * groupSteps)
 				for _, dir := range dirs {
 					c.own.paths = append(c.own.paths, ownPath(dir))

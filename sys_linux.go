@@ -136,7 +136,7 @@ func sysInode(path string, nofollow bool) (inode, error) {
 		case nil:
 			return inode{st.Dev_major, st.Dev_minor, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
 		case unix.EINTR:
-		case unix.ENOSYS, unix.EPERM: // before Linux 4.11; a seccomp profile that is older
+		case unix.ENOSYS, unix.EPERM, unix.EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 			return sysInodeByStat(path, flags)
 		default:
 			return inode{}, callError("statx", err)
@@ -147,7 +147,7 @@ func sysInode(path string, nofollow bool) (inode, error) {
 func sysInodeByStat(path string, flags int) (inode, error) {
 	for {
 		var st unix.Stat_t
-		err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags|unix.AT_NO_AUTOMOUNT)
+		err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags)
 		if err == nil {
 			dev := uint64(st.Dev)
 			return inode{unix.Major(dev), unix.Minor(dev), st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
