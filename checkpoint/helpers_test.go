@@ -38,6 +38,8 @@ var (
 	hasIoctl   = kerneltest.HasIoctl
 	needIoctl  = kerneltest.NeedIoctl
 	needLists  = kerneltest.NeedLists
+
+	needHandles = kerneltest.NeedHandles
 )
 
 // leave ends a holder's main thread.
@@ -74,26 +76,6 @@ func needRoot(t testing.TB) {
 	if os.Geteuid() != 0 {
 		t.Skip("this needs root")
 	}
-}
-
-// needHandles skips where a file's handle cannot be opened.
-func needHandles(t testing.TB) {
-	t.Helper()
-	handle, mount, err := unix.NameToHandleAt(unix.AT_FDCWD, t.TempDir(), 0)
-	if err != nil {
-		t.Skip("this needs file handles: ", err)
-	}
-	_ = mount
-	dir, err := os.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	fd, err := unix.OpenByHandleAt(int(dir.Fd()), handle, unix.O_PATH)
-	if err != nil {
-		t.Skip("this needs to open file handles: ", err)
-	}
-	unix.Close(fd)
 }
 
 // numbers are those that CRIU was seen to restore, or, where each is to be climbed

@@ -263,6 +263,11 @@ func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	if os.Geteuid() == 0 {
 		cmd.Path = kerneltest.AnyonesExecutable()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		probe := exec.Command("/bin/true")
+		probe.SysProcAttr = cmd.SysProcAttr
+		if err := probe.Run(); err != nil {
+			t.Skip("this needs to become another user: ", err)
+		}
 	}
 	return cmd
 }

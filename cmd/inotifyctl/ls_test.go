@@ -61,7 +61,7 @@ func TestLs(t *testing.T) {
 	wantLine(t, stdout, "%d one 3, 9 2 %d", one.pid, two.pid)
 	wantLine(t, stdout, "%d two 3 2 %d", two.pid, one.pid)
 	wantLine(t, stdout, "%d alone 3 0 -", alone.pid)
-	users := regexp.MustCompile(fmt.Sprintf(`(?m)^user %d: \d+ of \d+ instances, \d+ of \d+ watches$`, os.Geteuid()))
+	users := regexp.MustCompile(fmt.Sprintf(`(?m)^user %d: \d+ of (\d+|an unknown number) instances, \d+ of (\d+|an unknown number) watches$`, os.Geteuid()))
 	if !users.MatchString(stdout) {
 		t.Errorf("no line %q in\n%s", users, stdout)
 	}
@@ -115,14 +115,19 @@ func TestLsJSON(t *testing.T) {
 		t.Fatalf("%q: %v", rest, err)
 	}
 	for _, name := range []string{"uid", "instances", "maxInstances", "watches", "maxWatches"} {
-		if _, is := user[name].(float64); !is {
+		_, is := user[name].(float64)
+		if _, err := os.Stat("/proc/sys/fs/inotify"); err != nil && strings.HasPrefix(name, "max") {
+			_, present := user[name]
+			is = present && user[name] == nil
+		}
+		if !is {
 			t.Errorf("%q lacks %s", rest, name)
 		}
 	}
 }
 
 func TestLsWatches(t *testing.T) {
-	needsRoot(t)
+	kerneltest.NeedHandles(t)
 	needsList(t)
 	dir := filepath.Join(t.TempDir(), "a\x1b[31m\nb")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -220,7 +225,7 @@ func TestLsWhereNothingIsListed(t *testing.T) {
 
 // On a terminal long things are shortened in the middle, and else never.
 func TestLsOnTerminal(t *testing.T) {
-	needsRoot(t)
+	kerneltest.NeedHandles(t)
 	needsList(t)
 	path := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	if err := os.Mkdir(path, 0o755); err != nil {

@@ -82,8 +82,10 @@ if restore refuses the snapshot as it is, and standard error says what to do.
   -all-filesystems
                 do not stay off FUSE, autofs and network filesystems, which can
                 make it wait for ever
-  -drain        take the pending events, too, and the next number: the process
-                must be stopped, and does not get the events any more
+  -drain        take the pending events, too, and the next wd: the process must
+                be stopped, and does not get the events any more. If they cannot
+                be written, or a signal ends dump first, they are saved in a file
+                in $TMPDIR; kill -9 loses them
   -o FILE       write to FILE, which is replaced at the end, and readable for
                 you alone; best in a folder that is not watched
 

@@ -329,6 +329,7 @@ func TestRestoreWithMissing(t *testing.T) {
 // Another file under the path is not what was watched.
 func TestRestoreOfAnotherFile(t *testing.T) {
 	needsList(t)
+	needsBootID(t)
 	ws := watchesOn(t, 1)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[0].Inode++ })
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))

@@ -85,9 +85,12 @@ func report(w io.Writer, want, have *checkpoint.Snapshot, who string) error {
 // comparable tells what Compare compares, and what not.
 func comparable(a, b *checkpoint.Snapshot) (compared, not []string) {
 	compared = append(compared, fmt.Sprintf("%d watches with their numbers and masks", len(a.Watches)))
-	if a.BootID != "" && a.BootID == b.BootID {
+	switch {
+	case a.BootID == "" || b.BootID == "":
+		not = append(not, "inodes (the boot id is unknown)")
+	case a.BootID == b.BootID:
 		compared = append(compared, "inodes")
-	} else {
+	default:
 		not = append(not, "inodes (the snapshot is of another machine or boot)")
 	}
 	for _, what := range []string{"next_wd", "flags", "owner", "signal"} {

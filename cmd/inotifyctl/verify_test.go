@@ -19,6 +19,7 @@ import (
 
 func TestVerify(t *testing.T) {
 	needsList(t)
+	needsBootID(t)
 	ws := watchesOn(t, 1, 7)
 	h := holdAlone(t, instance(t, ws...), "move=3:12")
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
@@ -36,6 +37,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyFindsDifferences(t *testing.T) {
 	needsList(t)
+	needsBootID(t)
 	kerneltest.NeedFlags(t)
 	h := holdAlone(t, instance(t, watchesOn(t, 1, 7, 9)...), "move=3:12")
 	_, text, _ := call("dump", h.arg())
@@ -63,16 +65,22 @@ func TestVerifyFindsDifferences(t *testing.T) {
 
 func TestVerifyOfOtherMachine(t *testing.T) {
 	needsList(t)
+	needsBootID(t)
 	ws := watchesOn(t, 1)
 	h := holdAlone(t, instance(t, ws...))
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
 	s := read(t, text)
-	s.BootID = "another"
 	s.Watches[0].Inode++
-	code, stdout, stderr := call("verify", writeSnapshot(t, s), h.arg())
-	wantSuccess(t, code, stderr)
-	if !strings.Contains(stdout, "not compared: inodes (the snapshot is of another machine or boot)") {
-		t.Errorf("got %q", stdout)
+	for id, want := range map[string]string{
+		"another": "not compared: inodes (the snapshot is of another machine or boot)",
+		"":        "not compared: inodes (the boot id is unknown)",
+	} {
+		s.BootID = id
+		code, stdout, stderr := call("verify", writeSnapshot(t, s), h.arg())
+		wantSuccess(t, code, stderr)
+		if !strings.Contains(stdout, want) {
+			t.Errorf("boot id %q: got %q, want %q in it", id, stdout, want)
+		}
 	}
 }
 

@@ -240,10 +240,10 @@ func (p *process) hiddenMount(m Mount) error {
 	defer p.mu.Unlock()
 	way := mountsOnPath(p.mounts, p.rootID, p.rootID, m.Point)
 	if len(way) == 0 || way[len(way)-1].ID == m.ID {
-		return fmt.Errorf("no path leads to the mount of device %v on %q", m.Device, m.Point)
+		return fmt.Errorf("no path leads to the mount of device %v on %q", inotify.Device(m.Device), m.Point)
 	}
 	hider := way[len(way)-1]
-	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", m.Device, m.Point, hider.Type, hider.Point)
+	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", inotify.Device(m.Device), m.Point, hider.Type, hider.Point)
 }
 
 // mountsOf returns the mounts of a device, those with the most of the filesystem
