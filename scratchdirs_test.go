@@ -93,6 +93,7 @@ func (j jail) enter(t *testing.T) {
 		t.Skip("this needs chroot: ", err)
 	}
 	os.Chdir("/")
+	t.Setenv("TMPDIR", "/work")
 }
 
 // cycles restores watches without the ioctl, by one thread and by two.
