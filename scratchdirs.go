@@ -81,7 +81,7 @@ func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
 		if len(dirs) == count {
 			break
 		}
-		if i, err := sysInode(dir, true); err == nil && i.dir && !slices.Contains(inodes, i) {
+		if i, err := sysPathInode(dir, true); err == nil && i.dir && !slices.Contains(inodes, i) {
 			dirs, inodes = append(dirs, dir), append(inodes, i)
 		}
 	}
@@ -91,12 +91,12 @@ func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
 // rootDirs returns those of scratchPaths that can be used without mountinfo: the root
 // directory, since every absolute path begins there, and what is on the same filesystem.
 func rootDirs() (dirs []string) {
-	root, err := sysInode("/", true)
+	root, err := sysPathInode("/", true)
 	for _, p := range scratchPaths {
 		if path.Dir(p) != "/" {
 			continue // what is on the way may wait
 		}
-		if i, e := sysInode(p, true); err == nil && e == nil && i.major == root.major && i.minor == root.minor {
+		if i, e := sysPathInode(p, true); err == nil && e == nil && i.major == root.major && i.minor == root.minor {
 			dirs = append(dirs, p)
 		}
 	}
@@ -117,7 +117,7 @@ func (c *climb) choose(ctx context.Context) error {
 		}
 		// Also finds what is missing before a cycle that may be long.
 		w := &c.b.ws[i]
-		target, err := sysInode(w.Path, w.Mask&DontFollow != 0)
+		target, err := sysPathInode(w.Path, w.Mask&DontFollow != 0)
 		if err != nil {
 			c.b.failed = i
 			return err

@@ -56,10 +56,6 @@ func sysDup(int) (int, error) { return -1, errors.ErrUnsupported }
 
 func sysOpenPath(string, bool) (int, error) { return -1, errors.ErrUnsupported }
 
-func sysInode(string, bool) (inode, error) { return inode{}, errors.ErrUnsupported }
-
-func sysMountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }
-
 func sysClose(int) {}
 
 func sysMemfd() (int, error) { return -1, errors.ErrUnsupported }
@@ -71,3 +67,7 @@ func procFD(int) string { return "" }
 func openFDInfo(int) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func cString(string) (*byte, error) { return nil, errors.ErrUnsupported }
+
+func sysPathInode(string, bool) (inode, error) { return inode{}, errors.ErrUnsupported }
+
+func sysMountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }

@@ -72,8 +72,7 @@ func hangs(f *kerneltest.FUSE, root *os.File) <-chan error {
 // A process that waits for an answer that never comes can be killed.
 func TestFUSEServerEndsWithItsProcess(t *testing.T) {
 	const name = "INOTIFY_TEST_VICTIM"
-	if os.Getenv(name) != "" {
-		dir := t.TempDir()
+	if dir := os.Getenv(name); dir != "" {
 		kerneltest.OwnMounts(t)
 		f := kerneltest.MountFUSE(t, dir, func(opcode uint32) bool { return opcode == kerneltest.FUSEStatfs })
 		root, err := os.Open(dir)
@@ -85,7 +84,7 @@ func TestFUSEServerEndsWithItsProcess(t *testing.T) {
 		t.Fatal(<-answered)
 	}
 	cmd := exec.Command(kerneltest.Executable(t), "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), name+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), name+"="+t.TempDir(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
