@@ -65,5 +65,3 @@ func sysFileLimit() int64 { return -1 }
 func procFD(int) string { return "" }
 
 func openFDInfo(int) (*os.File, error) { return nil, errors.ErrUnsupported }
-
-func cString(string) (*byte, error) { return nil, errors.ErrUnsupported }
