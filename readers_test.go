@@ -309,7 +309,7 @@ func TestEveryReaderIsWoken(t *testing.T) {
 				oneProcessor(t)
 			}
 			r := newReaderTest(t)
-			for round := range rounds(60, 6000) {
+			for round := range rounds(30, 6000) {
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan int)
 				go func() {
