@@ -55,7 +55,7 @@
 //	        |          |              scratch.go   the watches that are only removed again
 //	      queue  <-----+              queue.go     keeps what is the readers', drops the rest
 //	        |
-//	ReadEvent, TryReadEvent, Events   event.go
+//	ReadEvent, Events and others      event.go
 //
 // First it takes the numbers: one restore at a time, and no [Inotify.AddWatch]
 // meanwhile, so that nobody else gets the number that was just set. Then it works in

@@ -73,6 +73,27 @@ func (n *Inotify) ReadEvent() (Event, error) {
 	return n.readEvent(context.Background())
 }
 
+// ReadEvents is [Inotify.ReadEvent] for several events: it waits until there is one,
+// and returns how many it has put into buf: that one, and those that are buffered
+// behind it. Either there is at least one event, or an error; but for a buf without
+// room it returns 0 and no error, at once.
+func (n *Inotify) ReadEvents(buf []Event) (int, error) {
+	if len(buf) == 0 {
+		if n.closed.Load() {
+			return 0, callError("read", os.ErrClosed)
+		}
+		return 0, nil
+	}
+	ev, err := n.ReadEvent()
+	if err != nil {
+		return 0, err
+	}
+	buf[0] = ev
+	n.lockQueue()
+	defer n.unlockQueue()
+	return 1 + n.queue.take(buf[1:]), nil
+}
+
 // TryReadEvent returns the next event if there is one, and does not wait. It is
 // for a caller with an event loop of its own: when the descriptor becomes
 // readable, call it until ok is false. After a restore too the descriptor is
@@ -170,7 +191,7 @@ func (n *Inotify) waitEvent(ctx context.Context) (ev Event, err error) {
 	return Event{}, failed
 }
 
-// SetReadDeadline sets the time after which ReadEvent, Events and the Read of
+// SetReadDeadline sets the time after which ReadEvent, ReadEvents, Events and the Read of
 // SyscallConn no longer wait but return [os.ErrDeadlineExceeded], those that
 // wait already included. Events that are there are still returned. The zero
 // time means no deadline.

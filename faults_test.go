@@ -423,6 +423,17 @@ var faultOps = []faultOp{
 		}
 		return err
 	}},
+	{name: "ReadEvents", do: func(r *rig) error {
+		if err := r.n.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			return err
+		}
+		buf := make([]inotify.Event, 1)
+		_, err := r.n.ReadEvents(buf)
+		if err == nil {
+			r.event = &buf[0]
+		}
+		return err
+	}},
 	{name: "TryReadEvent", do: func(r *rig) error {
 		ev, ok, err := r.n.TryReadEvent()
 		if ok {

@@ -80,7 +80,7 @@ func New() (*Inotify, error) {
 // f stays the caller's.
 //
 // FromFile changes nothing about f. If its description is in blocking mode, or
-// was when [os.NewFile] made f, all works but what reads: ReadEvent,
+// was when [os.NewFile] made f, all works but what reads: ReadEvent, ReadEvents,
 // TryReadEvent, Events, SetReadDeadline and the climb to a number without the
 // ioctl return an error that says so. Whoever has the right to change the mode
 // calls [syscall.SetNonblock] before os.NewFile.

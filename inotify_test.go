@@ -320,6 +320,7 @@ func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.F
 		"NextWD":          func() error { return noNumber(n.NextWD()) },
 		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, f.Name(), inotify.Open) },
 		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
+		"ReadEvents":      func() error { _, err := n.ReadEvents(make([]inotify.Event, 2)); return err },
 		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
 		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
 		"Buffered":        func() error { _, err := n.Buffered(); return err },
@@ -345,7 +346,7 @@ func TestEveryMethodWhileClosing(t *testing.T) {
 	defer f.Close()
 	file.Close()
 	calls := everyMethod(t, n, conn, f)
-	for _, name := range []string{"SyscallConn", "Read", "ReadEvent"} { // which call nothing, or look again
+	for _, name := range []string{"SyscallConn", "Read", "ReadEvent", "ReadEvents"} { // which call nothing, or look again
 		delete(calls, name)
 	}
 	for name, call := range calls {

@@ -309,8 +309,27 @@ func (q *queue) next() (ev Event, ok bool, err error) {
 		q.r = q.w // nothing behind it can be told apart
 		return Event{}, false, err
 	}
+	return q.consume(rec, size), true, nil
+}
+
+// consume returns the event of the record at the front, which is taken.
+func (q *queue) consume(rec record, size int) Event {
 	q.r += size
-	return Event{WD: rec.wd, Mask: rec.mask, Cookie: rec.cookie, Name: q.names.get(rec.name)}, true, nil
+	return Event{WD: rec.wd, Mask: rec.mask, Cookie: rec.cookie, Name: q.names.get(rec.name)}
+}
+
+// take takes events, as many as are held here and fit into evs. A record that cannot
+// be decoded is left for next, which says so.
+func (q *queue) take(evs []Event) (count int) {
+	for count < len(evs) && q.r < q.w {
+		rec, size, err := decode(q.buf[q.r:q.w])
+		if err != nil {
+			break
+		}
+		evs[count] = q.consume(rec, size)
+		count++
+	}
+	return count
 }
 
 // fill reads from the kernel, without waiting, until there is a record for readers.

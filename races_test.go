@@ -150,6 +150,10 @@ func (c *crowd) calls() map[string]func(i int) error {
 			_, err := n.ReadEvent()
 			return unless(err, os.ErrDeadlineExceeded)
 		},
+		"ReadEvents": func(i int) error {
+			_, err := n.ReadEvents(make([]inotify.Event, i%4))
+			return unless(err, os.ErrDeadlineExceeded)
+		},
 		"TryReadEvent": func(int) error {
 			_, _, err := n.TryReadEvent()
 			return err

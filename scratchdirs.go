@@ -168,7 +168,7 @@ func (c *climb) lastResort() (err error) {
 	return nil
 }
 
-// ownPath is cString for the library's own paths, which have no NUL inside.
+// ownPath returns a path of the library's own, which has no NUL inside, for a system call.
 func ownPath(path string) *byte { return &append([]byte(path), 0)[0] }
 
 var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")

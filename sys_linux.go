@@ -141,5 +141,3 @@ func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 func openFDInfo(fd int) (*os.File, error) {
 	return os.Open("/proc/self/fdinfo/" + strconv.Itoa(fd))
 }
-
-func cString(path string) (*byte, error) { return unix.BytePtrFromString(path) }

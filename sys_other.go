@@ -66,8 +66,6 @@ func procFD(int) string { return "" }
 
 func openFDInfo(int) (*os.File, error) { return nil, errors.ErrUnsupported }
 
-func cString(string) (*byte, error) { return nil, errors.ErrUnsupported }
-
 func sysPathInode(string, bool) (inode, error) { return inode{}, errors.ErrUnsupported }
 
 func sysMountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }

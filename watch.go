@@ -126,20 +126,22 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	if n.closed.Load() {
 		return NoWD, pathError(path, os.ErrClosed)
 	}
-	p, err := cString(path)
-	if err != nil {
-		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", err))
+	if strings.IndexByte(path, 0) >= 0 {
+		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", eINVAL))
 	}
 	c := addCalls.Get().(*addCall)
-	c.path, c.mask, c.e = p, mask, eINTR
+	c.path = append(append(c.path[:0], path...), 0)
+	c.mask, c.e = mask, eINTR
 	n.numbers.RLock()
 	defer n.numbers.RUnlock()
+	var err error
 	for c.e == eINTR && err == nil {
 		err = n.conn.Control(c.run)
 	}
 	wd, e := c.wd, c.e
-	c.path = nil
-	addCalls.Put(c)
+	if cap(c.path) <= maxPath {
+		addCalls.Put(c)
+	}
 	if err != nil {
 		return NoWD, pathError(path, os.ErrClosed)
 	}
@@ -151,10 +153,9 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 }
 
 // An addCall is one call of inotify_add_watch: its arguments, its results and the
-// function that makes it. They are used again, so that AddWatch allocates no more
-// than the bare call.
+// function that makes it. They are used again, so that AddWatch allocates nothing.
 type addCall struct {
-	path *byte
+	path []byte // with a final NUL
 	mask Mask
 	wd   WD
 	e    errno
@@ -163,9 +164,11 @@ type addCall struct {
 
 var addCalls = sync.Pool{New: func() any {
 	c := new(addCall)
-	c.run = func(fd uintptr) { c.wd, c.e = addOnce(int(fd), c.path, c.mask) }
+	c.run = func(fd uintptr) { c.wd, c.e = addOnce(int(fd), &c.path[0], c.mask) }
 	return c
 }}
+
+const maxPath = 4096 // PATH_MAX, with the NUL
 
 // AddWatchFile is [Inotify.AddWatch] for an open file: it watches exactly the
 // inode that f is open on, whatever has become of its name, through
