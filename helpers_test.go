@@ -60,6 +60,7 @@ var children = map[string]func() error{
 	"slices":          childSlices,
 	"closing":         childClosing,
 	"closed rollback": childClosedRollback,
+	"endings":         childEndings,
 }
 
 // child prepares this program to run as a child process. Its input and output
