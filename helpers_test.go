@@ -54,6 +54,7 @@ var children = map[string]func() error{
 	"touch":           childTouch,
 	"rename":          childRename,
 	"feed":            childFeed,
+	"rmdir":           childRmdir,
 	"limit files":     childLimitFiles,
 	"limit watches":   childLimitWatches,
 	"faults":          childFaults,
