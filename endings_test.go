@@ -163,7 +163,7 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 			case ownDir:
 				err = os.Remove(filepath.Join(dir, "a"))
 			}
-			err = errors.Join(err, os.WriteFile(filepath.Join(dir, "ended"), nil, 0o600))
+			err = errors.Join(err, os.Mkdir(filepath.Join(dir, "live", "ended"), 0o700))
 		}
 		calls++
 		return false
@@ -258,7 +258,7 @@ func (r *endingRig) run() error {
 	defer func() { go r.n.Close() }() // which waits some milliseconds
 	var failed error
 	kerneltest.Watched(func() { failed = r.do(r) })
-	if _, err := os.Stat(r.path("ended")); err != nil { // it was made behind all calls
+	if _, err := os.Stat(r.path("live/ended")); err != nil { // it was made behind all calls
 		switch r.how {
 		case watchRemoved:
 			err = r.n.RemoveWatch(victim)
@@ -267,7 +267,7 @@ func (r *endingRig) run() error {
 		case ownRemoved, ownDir:
 			err = nil
 		}
-		if err != nil {
+		if err = errors.Join(err, os.Mkdir(r.path("live/ended"), 0o700)); err != nil {
 			return err
 		}
 	}
@@ -280,6 +280,7 @@ func (r *endingRig) run() error {
 	case ownRemoved, ownDir:
 		left = append(left, victim)
 	}
+	next := inotify.Event{WD: 1, Mask: inotify.Create | inotify.IsDir, Name: "ended"}
 	if failed == nil {
 		left = append(left, r.made...)
 		slices.Sort(left)
@@ -289,6 +290,7 @@ func (r *endingRig) run() error {
 		left = slices.DeleteFunc(left, func(wd inotify.WD) bool { return wd == r.first })
 		r.want = append(r.want, inotify.Event{WD: r.first, Mask: inotify.Ignored})
 	}
+	r.want = append(r.want, next)
 	if !slices.EqualFunc(ws, left, func(w inotify.Watch, wd inotify.WD) bool { return w.WD == wd && w.Mask != 0 }) {
 		return fmt.Errorf("watches %v, %v; want %d; the operation: %v", ws, err, left, failed)
 	}
