@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 )
 
@@ -115,13 +114,32 @@ func (b *batch) survey() (err error) {
 	return nil
 }
 
-// existing reports whether a watch with the number wd was there before the one
-// that is being added.
-func (b *batch) existing(wd WD) bool { return b.census.existing(wd) || b.has(wd) }
+// existing reports whether wd, which an add returned on a kernel that ignores
+// IN_MASK_CREATE, is the number of a watch that was there before. By the census alone
+// that is not certain: that watch may have ended, and the number have been given anew.
+// closely says to look at that.
+func (b *batch) existing(wd WD, closely bool) (bool, error) {
+	if b.has(wd) {
+		return true, nil // the counter is beyond it
+	}
+	if !b.census.listed {
+		return wd <= b.census.highest, nil // gVisor gives no number twice
+	}
+	i, existed := find(b.census.live, wd)
+	if !existed || !closely {
+		return existed, nil
+	}
+	ws, err := b.n.watches()
+	if err != nil {
+		return true, fmt.Errorf("whether it is a new watch, which is left then, was not learned: %w", err)
+	}
+	j, exists := find(ws, wd)
+	return !exists || ws[j] == b.census.live[i], nil // a new one is on another inode, or has no mask yet
+}
 
 // has reports whether this restore has added the watch wd.
 func (b *batch) has(wd WD) bool {
-	_, found := slices.BinarySearchFunc(b.ws[:b.done], wd, func(w Watch, wd WD) int { return int(w.WD) - int(wd) })
+	_, found := find(b.ws[:b.done], wd)
 	return found
 }
 
@@ -230,7 +248,7 @@ func (b *batch) judge(fd int, got WD, e errno) error {
 	if got != b.t.wd {
 		err = join(&WDError{Want: b.t.wd, Got: got}, err)
 	}
-	return join(err, b.abort(fd, got))
+	return join(err, b.abort(fd, b.stray(got, b.t.pinned)))
 }
 
 // place adds the target's watch and returns the number that it got, or NoWD.
@@ -244,31 +262,39 @@ func (b *batch) place(fd int) (got WD, err error) {
 // placed is place when the watch was added.
 func (b *batch) placed(fd int, got WD, e errno) (WD, error) {
 	err := b.t.check(got, e, b.existing)
-	if err != nil {
-		return NoWD, err
-	}
-	if got == b.t.wd {
-		if err = b.t.finish(fd); err == nil {
-			b.n.given(got)
-			b.done++
-			b.unpin(fd)
+	if err != nil || got != b.t.wd {
+		if err != nil {
+			got = NoWD
 		}
+		return got, err
+	}
+	other, err := b.t.finish(fd)
+	switch {
+	case other != NoWD:
+		// The watch went meanwhile, by somebody else's hand, and this is another.
+		err = fmt.Errorf("setting the mask of watch %d reached watch %d", got, other)
+		return NoWD, join(err, b.abort(fd, b.stray(other, false), b.stray(got, true)))
+	case err == nil:
+		b.n.given(got)
+		b.done++
+		b.unpin(fd)
 	}
 	return got, err
 }
 
 // unpin closes the descriptor of a target whose watch has been made. Linux reports
-// no closing of an O_PATH descriptor, but gVisor does, to the new watch; that record,
-// as long as an IN_IGNORED, is taken out.
+// no closing of an O_PATH descriptor, but gVisor, which lists no watches, does, to the
+// new watch; that record, as long as an IN_IGNORED, is taken out.
 func (b *batch) unpin(fd int) {
-	if !b.t.pinned {
+	if !b.t.pinned || b.honoured || b.census.listed {
+		b.t.release()
 		return
 	}
 	q := &b.n.queue
 	from, err := q.end(fd)
 	b.t.release()
 	if until, e := q.end(fd); err == nil && e == nil && until > from && b.n.unreadable == nil {
-		q.expect(span{wd: b.t.wd, from: from, until: until})
+		q.expect(span{wd: b.t.wd, from: from, until: until, only: CloseNoWrite})
 	}
 }
 
@@ -278,37 +304,23 @@ func (b *batch) named(err error) error {
 	if err != errWatched || len(b.ws) == 1 {
 		return err
 	}
-	census, cerr := b.n.takeCensus()
-	if cerr != nil {
+	w := &b.ws[b.failed]
+	fd, oerr := sysOpenPath(w.Path, w.Mask.Has(DontFollow))
+	if oerr != nil {
 		return err
 	}
-	w := &b.ws[b.failed]
-	b.t.set(w) // its path may have become the one of a pinned inode
-	besides := b.n.stage(func(fd int) error {
-		// Asks for the number of the inode's watch and changes nothing about it.
-		wd, e := sysAdd(fd, &b.t.path[0], scratchMask|w.Mask&(DontFollow|OnlyDir))
-		switch {
-		case e != success:
-		case census.taken(wd) || b.has(wd):
-			err = watchedAs(wd)
-		default: // that watch has gone meanwhile, and this is a new one
-			return b.remove(fd, wd)
-		}
-		return nil
-	})
-	return join(err, besides)
-}
-
-// remove removes a quiet watch that nobody asked for, and takes its record out. It
-// is run by stage.
-func (b *batch) remove(fd int, wd WD) error {
-	from, err := b.n.queue.end(fd)
-	if err != nil {
-		return join(b.n.removeOwn(fd, []span{{wd: wd}}), mayFollow(err))
+	defer sysClose(fd) // the inode keeps its number until then
+	device, inode, ierr := sysInode(fd)
+	ws, werr := b.n.watches()
+	if ierr != nil || werr != nil {
+		return err
 	}
-	own := []span{{wd: wd, from: from, until: unsettled, quiet: true}}
-	b.n.expect(own...)
-	return join(b.n.removeOwn(fd, own), b.n.queue.sweep(fd))
+	for _, other := range ws {
+		if other.Device == device && other.Inode == inode {
+			return watchedAs(other.WD)
+		}
+	}
+	return err
 }
 
 // lockNumbers takes the sole right to give out numbers. It waits for the

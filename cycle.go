@@ -269,6 +269,7 @@ func (c *climb) makeRoom(fd int, until time.Time) (steps int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	q.settleAt(end) // the scratch watches have been removed
 	steps = c.room
 	if c.mate != nil {
 		steps -= groupSteps // it may make these before the queue is empty
@@ -301,14 +302,15 @@ func (c *climb) arrive(fd int) error {
 	if got == b.t.wd && err == nil {
 		return nil
 	}
+	stray := b.stray(got, b.t.pinned)
 	if err == nil && (got < b.t.wd || b.done == 0 && b.t.pinned) {
 		c.strayed = true
-		s := b.stray(fd, got)
-		s.quiet = b.t.pinned
-		b.n.queue.expect(s)
-		err = b.n.removeOwn(fd, []span{s})
+		var left []span
+		if left, err = b.n.claim(fd, []span{stray}); len(left) > 0 {
+			err = join(err, b.n.removeOwn(fd, left))
+		}
 	} else {
-		err = join(err, b.abort(fd, got))
+		err = join(err, b.abort(fd, stray))
 	}
 	if err == nil && got > b.t.wd {
 		return errPassed
@@ -327,7 +329,7 @@ func (c *climb) explain(err error) error {
 	if errors.Is(err, errPassed) {
 		return c.overshot()
 	}
-	if err == errWatched || errors.As(err, new(*WDError)) {
+	if errors.Is(err, eEXIST) || errors.As(err, new(*WDError)) {
 		return err
 	}
 	return c.stopped(err)

@@ -54,12 +54,14 @@ var children = map[string]func() error{
 	"touch":           childTouch,
 	"rename":          childRename,
 	"feed":            childFeed,
+	"rmdir":           childRmdir,
 	"limit files":     childLimitFiles,
 	"limit watches":   childLimitWatches,
 	"faults":          childFaults,
 	"slices":          childSlices,
 	"closing":         childClosing,
 	"closed rollback": childClosedRollback,
+	"endings":         childEndings,
 }
 
 // child prepares this program to run as a child process. Its input and output

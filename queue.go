@@ -30,9 +30,10 @@ var errPutBy = errors.New("the event buffer is full (16 MiB): read events while 
 // A restore adds watches that nobody asked for: scratch watches, and strays
 // that came under the wrong number. Their records must not reach a reader, but
 // those of the same number's former and next life must. The three lie apart:
-// what the kernel had queued before the add is the former life's, and as long
-// as the restore holds the numbers no next life begins. So the queue counts the
-// bytes that it reads, and an own watch's records lie between two positions.
+// the kernel gives a number out again only after it has queued the former life's
+// IN_IGNORED, and as long as the restore holds the numbers no next life begins. So
+// the queue counts the bytes that it reads, and an own watch's records lie between
+// two positions, of which claim finds the first where it was not known at the add.
 type queue struct {
 	mu      sync.Mutex
 	buf     []byte
@@ -66,12 +67,14 @@ func (q *queue) wakeWaiting() {
 	}
 }
 
-// A span is where in the stream of records those of an own watch lie.
+// A span is where in the stream of records those of an own watch lie. What another
+// life of the number queues there is told apart: a life has one IN_IGNORED.
 type span struct {
 	wd          WD
 	from, until uint64
-	quiet       bool // the watch reports nothing, so that its IN_IGNORED is all there is
-	ignored     bool // its IN_IGNORED was seen
+	only        Mask // the bit of the only record, which has no name; 0 if there may be any before the IN_IGNORED, and late ones
+	seen        bool // its last record was seen
+	awaited     bool // that is still to come, as far as is known
 }
 
 const unsettled = math.MaxUint64 // the until of a watch that may still report
@@ -95,12 +98,27 @@ func (q *queue) end(fd int) (uint64, error) {
 // expect makes watches own watches.
 func (q *queue) expect(own ...span) {
 	for _, s := range own {
+		s.awaited = true
+		q.own = append(q.own, s)
 		q.ending = min(q.ending, s.until)
-		if !s.ignored {
-			q.awaited++
-		}
 	}
-	q.own = append(q.own, own...)
+	q.awaited += len(own)
+	q.sortOwn()
+}
+
+// expectHeld is expect for watches whose records may be among those held here, too.
+func (q *queue) expectHeld(own ...span) error {
+	others := q.own // which these positions do not hold for
+	q.own = nil
+	q.expect(own...)
+	kept, err := q.takeOut(q.buf[q.r:q.w], q.heldAt())
+	q.w = q.r + kept
+	q.own = append(q.own, others...)
+	q.sortOwn()
+	return err
+}
+
+func (q *queue) sortOwn() {
 	byWD := func(a, b span) int { return int(a.wd) - int(b.wd) }
 	if !slices.IsSortedFunc(q.own, byWD) {
 		slices.SortStableFunc(q.own, byWD)
@@ -112,10 +130,16 @@ func (q *queue) expect(own ...span) {
 // queued or was read.
 func (q *queue) gone(wd WD) {
 	for i := q.firstOwn(wd); i < len(q.own) && q.own[i].wd == wd; i++ {
-		if s := &q.own[i]; s.until == unsettled && !s.ignored {
-			s.ignored = true
-			q.awaited--
+		if s := &q.own[i]; s.until == unsettled {
+			q.stopAwaiting(s)
 		}
+	}
+}
+
+func (q *queue) stopAwaiting(s *span) {
+	if s.awaited {
+		s.awaited = false
+		q.awaited--
 	}
 }
 
@@ -135,6 +159,12 @@ func (q *queue) settle(fd int) error {
 	if err != nil && q.awaited > 0 {
 		err = mayFollow(err)
 	}
+	q.settleAt(end)
+	return err
+}
+
+// settleAt ends the own watches' spans at end.
+func (q *queue) settleAt(end uint64) {
 	for i := range q.own {
 		if q.own[i].until == unsettled {
 			q.own[i].until = end
@@ -142,7 +172,6 @@ func (q *queue) settle(fd int) error {
 		q.ending = min(q.ending, q.own[i].until)
 	}
 	q.forget()
-	return err
 }
 
 // forget forgets the spans that have been read.
@@ -156,9 +185,7 @@ func (q *queue) forget() {
 			q.ending = min(q.ending, s.until)
 			return false
 		}
-		if !s.ignored {
-			q.awaited-- // lost in an overflow
-		}
+		q.stopAwaiting(&s) // it was lost in an overflow
 		return true
 	})
 	if len(q.own) == 0 && cap(q.own) > 4*sliceSteps {
@@ -213,6 +240,58 @@ func (q *queue) sweep(fd int) error {
 // read reads at most size bytes of records once, without waiting, and returns
 // how many bytes it read; 0 if there are none. It keeps what is for readers.
 func (q *queue) read(fd int, size int) (int, error) {
+	free := q.room(size)
+	n, e := sysRead(fd, free)
+	switch e {
+	case success:
+	case eAGAIN:
+		return 0, nil
+	default:
+		return 0, callError("read", e)
+	}
+	return n, q.accept(free[:n])
+}
+
+// load reads what the kernel's queue holds when it is called, and appends it to raw.
+// The caller hands all of raw to accept before anything else is read.
+func (q *queue) load(fd int, raw []byte) ([]byte, error) {
+	queued, e := sysQueued(fd)
+	if e != success {
+		return raw, callError(callQueued, e)
+	}
+	end := len(raw) + queued
+	raw = slices.Grow(raw, queued)
+	for len(raw) < end {
+		n, e := sysRead(fd, raw[len(raw):end])
+		if e == eAGAIN { // it was read elsewhere
+			break
+		}
+		if e != success {
+			return raw, callError("read", e)
+		}
+		raw = raw[:len(raw)+n]
+	}
+	return raw, nil
+}
+
+// accept takes in the records that were read last, and keeps those for readers. They lie
+// where room said, or else are copied there.
+func (q *queue) accept(raw []byte) error {
+	kept, err := len(raw), error(nil)
+	if len(q.own) > 0 {
+		kept, err = q.takeOut(raw, q.pos)
+	}
+	if kept > 0 {
+		copy(q.room(kept), raw[:kept])
+	}
+	q.w += kept
+	q.pos += uint64(len(raw))
+	q.forget()
+	return err
+}
+
+// room returns where so many bytes of records for readers can be put.
+func (q *queue) room(size int) []byte {
 	if q.r == q.w {
 		q.r, q.w = 0, 0
 		if len(q.buf) > readSize {
@@ -222,23 +301,7 @@ func (q *queue) read(fd int, size int) (int, error) {
 	if len(q.buf)-q.w < size {
 		q.grow(size)
 	}
-	free := q.buf[q.w : q.w+size]
-	n, e := sysRead(fd, free)
-	switch e {
-	case success:
-	case eAGAIN:
-		return 0, nil
-	default:
-		return 0, callError("read", e)
-	}
-	kept, err := n, error(nil)
-	if len(q.own) > 0 {
-		kept, err = q.takeOut(free[:n])
-	}
-	q.w += kept
-	q.pos += uint64(n)
-	q.forget()
-	return n, err
+	return q.buf[q.w : q.w+size]
 }
 
 func (q *queue) grow(size int) {
@@ -256,21 +319,46 @@ func (q *queue) grow(size int) {
 	q.r, q.w = 0, len(held)
 }
 
-// takeOut removes the own watches' records from b, which was read at q.pos, and
+// takeOut removes the own watches' records from b, which lay at a position, and
 // returns how many bytes are left at b's front.
-func (q *queue) takeOut(b []byte) (int, error) {
+func (q *queue) takeOut(b []byte, at uint64) (int, error) {
 	kept := 0
 	for off := 0; off < len(b); {
 		rec, size, err := decode(b[off:])
 		if err != nil {
 			return kept, err
 		}
-		if !q.isOwn(rec, q.pos+uint64(off)) {
+		if !q.isOwn(rec, at+uint64(off)) {
 			kept += copy(b[kept:], b[off:off+size])
 		}
 		off += size
 	}
 	return kept, nil
+}
+
+// heldAt returns a position for the first of the records that are held here. Where others
+// were taken out from among them, it is not the one that it had but a later one.
+func (q *queue) heldAt() uint64 { return q.pos - uint64(q.buffered()) }
+
+// ignoredIn returns where each IN_IGNORED ends in the records that are held here, and in
+// those that load returned.
+func (q *queue) ignoredIn(raw []byte) map[WD][]uint64 {
+	ends := make(map[WD][]uint64)
+	at := q.heldAt()
+	for _, b := range [][]byte{q.buf[q.r:q.w], raw} {
+		for len(b) > 0 {
+			rec, size, err := decode(b)
+			if err != nil {
+				break // who reads them is told
+			}
+			b = b[size:]
+			at += uint64(size)
+			if rec.mask&Ignored != 0 {
+				ends[rec.wd] = append(ends[rec.wd], at)
+			}
+		}
+	}
+	return ends
 }
 
 // isOwn reports whether a record at a position is an own watch's.
@@ -284,14 +372,20 @@ func (q *queue) isOwn(rec record, at uint64) bool {
 		if at < s.from || at >= s.until {
 			continue
 		}
-		if rec.mask.Has(Ignored) {
-			if !s.ignored {
-				s.ignored = true
-				q.awaited--
+		last := s.only
+		if last == 0 {
+			last = Ignored
+		}
+		switch {
+		case rec.mask&last == 0 || len(rec.name) > 0:
+			if s.only != 0 {
+				continue
 			}
-			if s.quiet { // that was all
-				s.until, q.ending = 0, 0
-			}
+		case s.seen: // another life's
+			continue
+		default:
+			s.seen = true
+			q.stopAwaiting(s)
 			q.guess = i + 1
 		}
 		return true

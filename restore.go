@@ -114,8 +114,8 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 // [WithMaxSteps] counts all of that.
 //
 // Events of watches that are added already may be read while others are still
-// to come. If the restore then fails, the events that were not read from the
-// kernel by then are dropped, and no [Ignored] tells of the removal; who reads the
+// to come. If the restore then fails, the events that were not read by then are
+// dropped, and no [Ignored] tells of the removal; who reads the
 // instance elsewhere is told, when this Inotify was closed or cannot read. All else
 // is as for RestoreWatch.
 func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {

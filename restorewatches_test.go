@@ -458,9 +458,9 @@ func toldOf(err error) (count int) {
 	return count
 }
 
-// An inode that is said to be watched, but is not when it is asked as what: the watch
-// that asking makes is removed, and nobody hears of it.
-func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
+// An inode that is said to be watched, but is not any more when it is looked for which watch
+// that is: no watch is added to find out.
+func TestRestoreWatchesLooksInVainForTheWatch(t *testing.T) {
 	for name, way := range map[string]func(t testing.TB){"ioctl": needIoctl, "cycle": withoutIoctl} {
 		t.Run(name, func(t *testing.T) {
 			if !hasMaskCreate(t) {
@@ -473,22 +473,12 @@ func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
 			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.OneShot), true, unix.EEXIST)
 			err := l.n.RestoreWatches(t.Context(), ws)
 			wantRestoreError(t, err, 20, ws[1].Path, 1, unix.EEXIST)
-			if err == nil || strings.Contains(err.Error(), "may be read") {
+			if err == nil || strings.Contains(err.Error(), "may be read") || strings.Contains(err.Error(), "as wd") {
 				t.Errorf("error %v", err)
 			}
 			l.check()
 			if readable(t, l.n) {
 				t.Error("readable when all is read")
-			}
-			// Nor is it kept secret if that cannot be removed.
-			failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
-			n := newInotify(t)
-			ws[0].WD = 1 // without a step of a climb
-			ws[1].WD = 2
-			err = n.RestoreWatches(t.Context(), ws)
-			wantError(t, err, unix.EEXIST)
-			if left := watches(t, n); left != nil && len(left) != 2 || toldOf(err) != 2 {
-				t.Errorf("watches %v are left, and %d are told of: %v", left, toldOf(err), err)
 			}
 		})
 	}

@@ -34,17 +34,12 @@ func (b *batch) mark(fd int) error {
 	return err
 }
 
-// stray returns the span of a watch that got a wrong number.
-//
-// A one-shot watch that ended by itself since the mark, and whose number the
-// stray got, is not told apart.
-func (b *batch) stray(fd int, wd WD) span {
+// stray returns the span of a watch that got a wrong number, or the right one and not
+// its mask. blank says that it reports nothing.
+func (b *batch) stray(wd WD, blank bool) span {
 	s := span{wd: wd, from: b.from(b.done), until: unsettled}
-	if b.t.pinned {
-		// Blank, it has reported nothing yet: all that is queued is older.
-		if end, err := b.n.queue.end(fd); err == nil {
-			s.from = end
-		}
+	if blank {
+		s.only = Ignored
 	}
 	return s
 }
@@ -59,24 +54,87 @@ func (b *batch) from(i int) uint64 {
 	return 0
 }
 
-// abort has the records of all watches that were added, and of a stray if there
-// is one, taken out from now on, and removes the stray. The others are left for
-// rollBack. It is run by stage.
-func (b *batch) abort(fd int, stray WD) error {
-	b.reached, b.undo = b.done, make([]span, 0, b.done+1)
+// abort has the records of all watches that were added, and of strays, taken out from
+// now on, and removes the strays. The others are left for rollBack. It is run by stage.
+func (b *batch) abort(fd int, strays ...span) error {
+	b.reached = b.done
+	own := make([]span, 0, len(strays)+b.done)
+	own = append(own, strays...)
 	marks, from := b.marks, uint64(0)
 	for i, w := range b.ws[:b.done] {
 		for len(marks) > 0 && marks[0].first == i {
 			from, marks = marks[0].from, marks[1:]
 		}
-		b.undo = append(b.undo, span{wd: w.WD, from: from, until: unsettled})
+		own = append(own, span{wd: w.WD, from: from, until: unsettled})
 	}
-	own := b.undo
-	if stray != NoWD {
-		own = append(own, b.stray(fd, stray))
+	left, err := b.n.claim(fd, own)
+	first := 0
+	for first < len(left) && !b.has(left[first].wd) {
+		first++
 	}
-	b.n.expect(own...)
-	return b.n.removeOwn(fd, own[len(b.undo):])
+	b.undo = left[first:]
+	return join(err, b.n.removeOwn(fd, left[:first]))
+}
+
+// claim makes watches own watches, and returns those that are still to be removed.
+//
+// The number of each may have had a former life, whose records are queued and are not
+// told apart from the own ones by where they lie: it ended just before the number was
+// given anew. But each life has one IN_IGNORED. So all that no reader has read is looked
+// through, and a watch with an IN_IGNORED there is removed: if the kernel knew it, the IN_IGNORED
+// was of a former life, and else the last one is its own.
+//
+// It is run by stage.
+func (n *Inotify) claim(fd int, own []span) (left []span, err error) {
+	q := &n.queue
+	if n.unreadable != nil || len(own) == 0 {
+		return own, nil
+	}
+	raw, err := q.load(fd, nil)
+	before := q.pos + uint64(len(raw))
+	ends := q.ignoredIn(raw)
+	left = own[:0:0]
+	var removed []int // in own
+	gone := make(map[WD]bool)
+	var kept kept
+	for i, s := range own {
+		if !slices.ContainsFunc(ends[s.wd], func(end uint64) bool { return end > s.from }) {
+			continue
+		}
+		removed = append(removed, i)
+		switch e := sysRemove(fd, s.wd); e {
+		case success:
+		case eINVAL:
+			gone[s.wd] = true
+		default:
+			kept.add(s.wd, e)
+		}
+	}
+	if len(gone) > 0 { // just now, perhaps
+		var more error
+		raw, more = q.load(fd, raw)
+		err = join(err, more)
+		ends = q.ignoredIn(raw)
+	}
+	for _, i := range removed {
+		s := &own[i]
+		former := ends[s.wd]
+		if gone[s.wd] {
+			former = former[:len(former)-1]
+		}
+		for _, end := range former {
+			if end <= before {
+				s.from = max(s.from, end)
+			}
+		}
+	}
+	err = join(err, q.expectHeld(own...))
+	for i, s := range own {
+		if _, found := slices.BinarySearch(removed, i); !found {
+			left = append(left, s)
+		}
+	}
+	return left, join(join(err, q.accept(raw)), kept.error())
 }
 
 // rollBack removes all that was added and takes its records out.
@@ -104,7 +162,7 @@ func (b *batch) rollBack() error {
 // what it has not come to then.
 func (b *batch) removeAll() (err error) {
 	if b.undo == nil && b.done > 0 {
-		err = b.n.stage(func(fd int) error { return b.abort(fd, NoWD) })
+		err = b.n.stage(func(fd int) error { return b.abort(fd) })
 	}
 	if b.undo == nil {
 		return err

@@ -71,7 +71,7 @@ func (s *scratch) add(fd, last int, until time.Time) {
 				s.full = callError(callAdd, addError(e, s.c.mask))
 			}
 			return
-		case e != success || s.c.mask&MaskCreate == 0 && s.c.b.existing(wd):
+		case e != success || s.c.mask&MaskCreate == 0 && s.c.existing(wd):
 			// The instance watches it, or it may not be read.
 			if e != success && e != eEXIST {
 				s.no = e
@@ -84,11 +84,19 @@ func (s *scratch) add(fd, last int, until time.Time) {
 	}
 }
 
+// existing is batch.existing for a scratch watch. A number that was given before
+// needs no closer look.
+func (c *climb) existing(wd WD) bool {
+	existing, _ := c.b.existing(wd, wd > c.last)
+	return existing // also if that could not be told: then it is left alone
+}
+
 // span returns the span of a scratch watch. What was queued when the numbers were
 // locked is a former life's. If the number was taken then, that life ended since;
-// the scratch watch itself has queued nothing yet.
+// the scratch watch itself has queued nothing yet. If that life was just ending then,
+// its IN_IGNORED can still come, and is read in place of the scratch watch's.
 func (c *climb) span(fd int, wd WD) span {
-	s := span{wd: wd, from: c.from, until: unsettled, quiet: true}
+	s := span{wd: wd, from: c.from, until: unsettled, only: Ignored}
 	if c.b.census == nil || c.b.census.taken(wd) {
 		if end, err := c.b.n.queue.end(fd); err == nil {
 			s.from = end
@@ -188,10 +196,10 @@ func (c *climb) endMate() {
 // goAhead has the second thread make its first steps while this one empties the
 // queue. It is run by stage.
 func (c *climb) goAhead(fd int, until time.Time) {
-	// Not where numbers were taken: of one that is free again the end of the queue
-	// must be learned, which moves meanwhile.
+	// Not where numbers were taken, or can have been by others: of one that is free
+	// again the end of the queue must be learned, which moves meanwhile.
 	far := c.last + min(sliceSteps, maxWD-c.last)
-	if m := c.mate; m != nil && c.free() >= sliceSteps && c.b.census.between(c.last, far) == sliceSteps-1 {
+	if m := c.mate; m != nil && !c.b.n.foreign.Load() && c.free() >= sliceSteps && c.b.census.between(c.last, far) == sliceSteps-1 {
 		m.fd, m.until, m.ahead = fd, until, groupSteps
 		m.left.Store(int32(groupSteps))
 	}

@@ -120,6 +120,13 @@ func sysOpenPath(path string, nofollow bool) (int, error) {
 	}
 }
 
+// sysInode returns which inode fd stands for, as stat(2) tells.
+func sysInode(fd int) (Device, uint64, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	return Device{Major: unix.Major(uint64(st.Dev)), Minor: unix.Minor(uint64(st.Dev))}, st.Ino, err
+}
+
 func sysClose(fd int) { unix.Close(fd) }
 
 // sysMemfd returns a descriptor of an inode that nobody else has.

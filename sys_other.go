@@ -56,6 +56,8 @@ func sysDup(int) (int, error) { return -1, errors.ErrUnsupported }
 
 func sysOpenPath(string, bool) (int, error) { return -1, errors.ErrUnsupported }
 
+func sysInode(int) (Device, uint64, error) { return Device{}, 0, errors.ErrUnsupported }
+
 func sysClose(int) {}
 
 func sysMemfd() (int, error) { return -1, errors.ErrUnsupported }

@@ -94,32 +94,35 @@ func (t *target) firstMask() Mask {
 // check tells what is wrong with what that call returned, which may be any number,
 // but not that of a watch that was there: existing tells which were, which matters
 // where IN_MASK_CREATE does not work.
-func (t *target) check(wd WD, e errno, existing func(WD) bool) error {
+func (t *target) check(wd WD, e errno, existing func(wd WD, closely bool) (bool, error)) error {
 	switch {
 	case e == eEXIST:
 		return errWatched
 	case e != success:
 		return callError(callAdd, addError(e, t.firstMask()))
-	case !t.firstMask().Has(MaskCreate) && existing(wd):
-		return watchedAs(wd)
+	case t.firstMask().Has(MaskCreate):
+		return nil
+	}
+	if existed, err := existing(wd, true); existed {
+		return join(watchedAs(wd), err)
 	}
 	return nil
 }
 
-// finish gives a pinned target's watch, which has t's number, its mask.
-func (t *target) finish(fd int) error {
+// finish gives a pinned target's watch, which has t's number, its mask. It returns
+// the number of another watch if it has made that instead.
+func (t *target) finish(fd int) (other WD, err error) {
 	if !t.pinned || t.mask == 0 {
-		return nil
+		return NoWD, nil
 	}
 	wd, e := sysAdd(fd, &t.path[0], t.mask)
-	if e != success {
-		return callError(callAdd, addError(e, t.mask))
+	switch {
+	case e != success:
+		return NoWD, callError(callAdd, addError(e, t.mask))
+	case wd != t.wd:
+		return wd, nil
 	}
-	if wd != t.wd { // it went meanwhile, by somebody else's hand, and this is another
-		sysRemove(fd, wd)
-		return fmt.Errorf("set the mask of wd %d: the inode now has wd %d", t.wd, wd)
-	}
-	return nil
+	return NoWD, nil
 }
 
 var errWatched = callError(callAdd, fmt.Errorf("the instance already watches this inode: %w", eEXIST))
@@ -165,9 +168,9 @@ func (n *Inotify) honoursCreate() (bool, error) {
 // A census is what can be known of the numbers that are in use. It counts as
 // long as the numbers are held.
 type census struct {
-	listed  bool // the kernel lists its watches; gVisor does not
-	live    []WD // ascending
-	highest WD   // of the watches added here
+	listed  bool    // the kernel lists its watches; gVisor does not
+	live    []Watch // ascending
+	highest WD      // of the watches added here
 }
 
 func (n *Inotify) takeCensus() (*census, error) {
@@ -182,16 +185,17 @@ func (n *Inotify) takeCensus() (*census, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, needsProc("listing watches", err)
 	}
-	c := &census{listed: err == nil, highest: WD(n.highest.Load())}
-	for _, w := range ws {
-		c.live = append(c.live, w.WD)
-	}
-	return c, nil
+	return &census{listed: err == nil, live: ws, highest: WD(n.highest.Load())}, nil
+}
+
+// find returns the place in ws, which ascend, of the watch wd or of the next.
+func find(ws []Watch, wd WD) (int, bool) {
+	return slices.BinarySearchFunc(ws, wd, func(w Watch, wd WD) int { return int(w.WD) - int(wd) })
 }
 
 // taken reports whether a watch is known to have the number wd.
 func (c *census) taken(wd WD) bool {
-	_, found := slices.BinarySearch(c.live, wd)
+	_, found := find(c.live, wd)
 	return found
 }
 
@@ -202,18 +206,7 @@ func (c *census) between(low, high WD) int64 {
 	if free <= 0 || len(c.live) == 0 {
 		return max(0, free)
 	}
-	i, _ := slices.BinarySearch(c.live, low+1)
-	j, _ := slices.BinarySearch(c.live, high)
+	i, _ := find(c.live, low+1)
+	j, _ := find(c.live, high)
 	return free - int64(j-i)
-}
-
-// existing reports whether wd, which an add returned on a kernel that ignores
-// IN_MASK_CREATE, is the number of a watch that was there at the census. A
-// kernel that lists none is gVisor, which gives no number twice: what is higher
-// than all that were given is new.
-func (c *census) existing(wd WD) bool {
-	if c.listed {
-		return c.taken(wd)
-	}
-	return wd <= c.highest
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,25 +28,38 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-var soakTime = flag.Duration("soak", 0, "how long TestSoak goes on (some seconds unless given)")
+var conservationTime = flag.Duration("conservation", 0, "how long TestConservation goes on (1s unless given, or 30s with INOTIFY_TEST_LONG)")
 
-// TestSoak uses instances for long as many goroutines would, and keeps accounts: of
-// each event that other processes cause, and of each watch that is removed, exactly
-// one record is read; no record is read of what restores do by themselves; and in
-// the end the process has no more descriptors and no more memory than before.
-func TestSoak(t *testing.T) {
-	s := &soak{t: t, hide: withoutIoctlElsewhere(t), climbs: hasMaskCreate(t), ioctl: hasIoctl(t)}
-	s.epoch(time.Second) // what the process then has once, it has before the count begins
-	s.total = accounts{}
+// TestConservation uses instances as many goroutines would, and keeps accounts: each event
+// that another process causes is read once, and by one reader alone in order; of each watch
+// that is removed, or whose directory another process removes, the last records are read once;
+// nothing is read of what restores do by themselves, whether they succeed or fail; and in the
+// end the process has no more descriptors and no more memory than before. Every third instance
+// is closed in the middle of all that, and then what was read so far is right.
+func TestConservation(t *testing.T) {
+	length, epoch := *conservationTime, 200*time.Millisecond
+	if length == 0 {
+		length = time.Second
+		if kerneltest.LongTests() {
+			length = 30 * time.Second
+		}
+	}
+	if length > time.Second {
+		epoch = 2 * time.Second
+	}
+	s := &conservation{t: t, hide: withoutIoctlElsewhere(t), cycles: hasMaskCreate(t), ioctl: hasIoctl(t), total: new(accounts)}
+	s.epoch(50*time.Millisecond, false, true) // what the process then has once, it has before the count begins
+	s.total = new(accounts)
 	heap, open := memory(), len(kerneltest.OpenDescriptors())
 	t.Logf("start: %d descriptors, %d KiB of heap", open, heap>>10)
 
 	unrelated := startBystanders(t)
-	epoch := min(10*time.Second, max(*soakTime, 2*time.Second))
 	for begin := time.Now(); ; {
-		s.epoch(epoch)
-		t.Logf("%v: %v", time.Since(begin).Round(time.Second), &s.total)
-		if t.Failed() || time.Since(begin) >= *soakTime && (s.all() || s.total.epochs > 10) {
+		s.epoch(epoch, false, false)
+		s.epoch(epoch, true, false)
+		s.epoch(epoch/2, true, true)
+		t.Logf("%v: %v", time.Since(begin).Round(time.Second), s.total)
+		if t.Failed() || time.Since(begin) >= length && (s.all() || s.total.epochs > 20) {
 			break
 		}
 	}
@@ -60,14 +74,14 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d bytes of heap, %d before", heapAfter, heap)
 	}
 	if !s.all() {
-		t.Errorf("something was never done: %v", &s.total)
+		t.Errorf("something was never done: %v", s.total)
 	}
 }
 
 // all reports whether each thing was done that can be done here.
-func (s *soak) all() bool {
-	a := &s.total
-	return a.restored.Load() > 0 && a.refused.Load() > 0 && (!s.climbs || a.climbed.Load() > 0) && (!s.ioctl || a.probed.Load() > 0)
+func (s *conservation) all() bool {
+	a := s.total
+	return a.restored.Load() > 0 && a.refused.Load() > 0 && a.ended.Load() > 0 && (!s.cycles || a.cycled.Load() > 0) && (!s.ioctl || a.probed.Load() > 0)
 }
 
 // memory returns how many bytes of heap are in use after what is garbage was
@@ -84,32 +98,37 @@ type accounts struct {
 	epochs           int
 	written, read    int64 // events of what other processes did
 	removed, ignored atomic.Int64
-	restored         atomic.Int64 // watches, by the ioctl or by a climb
-	climbed          atomic.Int64 // restores by a climb
+	ended, deleted   atomic.Int64 // watches whose directory was removed, and IN_DELETE_SELF
+	restored         atomic.Int64 // watches, by the ioctl or by the cycle
+	cycled           atomic.Int64 // restores by the cycle
 	refused          atomic.Int64 // restores that were to fail and did
 	probed           atomic.Int64 // NextWD
 }
 
 func (a *accounts) String() string {
-	return fmt.Sprintf("%d instances; events written %d, read %d; watches removed %d, IN_IGNORED read %d; watches restored %d, restores by a climb %d, failed as they should %d, next numbers probed %d",
-		a.epochs, a.written, a.read, a.removed.Load(), a.ignored.Load(), a.restored.Load(), a.climbed.Load(), a.refused.Load(), a.probed.Load())
+	return fmt.Sprintf("%d instances; events written %d, read %d; watches removed %d, and with their directories %d; IN_IGNORED read %d, IN_DELETE_SELF %d; watches restored %d, restores by the cycle %d, failed as they should %d, next wds probed %d",
+		a.epochs, a.written, a.read, a.removed.Load(), a.ended.Load(), a.ignored.Load(), a.deleted.Load(), a.restored.Load(), a.cycled.Load(), a.refused.Load(), a.probed.Load())
 }
 
-type soak struct {
+type conservation struct {
 	t      *testing.T
 	hide   func() // makes the calling goroutine's thread one without the ioctl
-	climbs bool   // others may add watches to an instance that climbs
+	cycles bool   // others may add watches to an instance while the cycle runs
 	ioctl  bool   // for the threads that have not hidden it
-	total  accounts
+	total  *accounts
 }
 
 // An epoch is one instance's life.
 type epoch struct {
-	*soak
+	*conservation
+	*accounts
 	n      *inotify.Inotify
+	alone  bool    // there is one reader, so that the order shows
 	feeds  []*feed // by other processes
 	ctx    context.Context
-	ended  atomic.Bool
+	above  atomic.Int32 // a number just above watches that are being removed
+	over   atomic.Bool
+	closed atomic.Bool // before it is over
 	users  sync.WaitGroup
 	readMu sync.Mutex // of what the feeds have seen
 }
@@ -120,34 +139,44 @@ type feed struct {
 	wd   inotify.WD
 	proc *toucher
 	seen []byte // per file: how many of its two events were read
+	last int    // the file of the last event
 	made int
 }
 
 const feedStep = 200 // files
 
-func (s *soak) epoch(length time.Duration) {
+// epoch uses an instance for a while: with one reader or several, and closed in the middle
+// or not.
+func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	t := s.t
 	n, err := kerneltest.NewWhenPossible()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &epoch{soak: s, n: n}
+	e := &epoch{conservation: s, accounts: s.total, n: n, alone: alone}
+	if closed {
+		e.accounts = new(accounts)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	e.ctx = ctx
 	for range 2 {
 		dir := t.TempDir()
 		e.feeds = append(e.feeds, &feed{wd: add(t, n, dir, inotify.Create|inotify.Delete), proc: startChild(t, child(t, "feed", dir))})
 	}
+	remover := startChild(t, child(t, "rmdir"))
+	read := []func(){e.readEvents, e.readEvent, e.readEvent, e.tryReadEvent}
+	if alone {
+		read = read[:1]
+	}
 	var readers sync.WaitGroup
-	for _, read := range []func(){e.readEvents, e.readEvent, e.readEvent, e.tryReadEvent} {
+	for _, read := range read {
 		readers.Go(read)
 	}
-	for range 6 {
-		e.users.Go(e.addAndRemove)
-		e.users.Go(e.restoreAndRemove)
-		e.users.Go(e.restoreInVain)
-	}
-	for _, use := range []func(){e.climb, e.probe, e.list, e.lend, e.setDeadlines} {
+	e.users.Go(func() { e.addAndRemoveDirectory(remover) })
+	for _, use := range []func(){
+		e.addAndRemove, e.addAndRemove, e.restoreAndRemove, e.restoreAndRemove, e.restoreInVain,
+		e.cycle, e.cycle, e.probe, e.list, e.lend, e.setDeadlines,
+	} {
 		e.users.Go(use)
 	}
 	for begin := time.Now(); time.Since(begin) < length; {
@@ -156,37 +185,70 @@ func (s *soak) epoch(length time.Duration) {
 		}
 		e.settle(16 << 10)
 	}
-	e.ended.Store(true)
-	e.users.Wait()
-	if err := n.SetReadDeadline(time.Time{}); err != nil {
-		t.Error(err)
-	}
-	e.settle(0)
-	cancel()
-	if err := n.Close(); err != nil {
-		t.Error(err)
-	}
-	readers.Wait()
-	for _, f := range e.feeds {
-		f.proc.in.Close()
-		if err := f.proc.cmd.Wait(); err != nil {
+	if closed {
+		e.closed.Store(true)
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
-		s.total.written += 2 * int64(f.made)
+	}
+	e.over.Store(true)
+	e.users.Wait()
+	if !closed {
+		if err := n.SetReadDeadline(time.Time{}); err != nil {
+			t.Error(err)
+		}
+		e.settle(0)
+		e.closed.Store(true)
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	readers.Wait()
+	for _, proc := range []*toucher{e.feeds[0].proc, e.feeds[1].proc, remover} {
+		proc.in.Close()
+		if err := proc.cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	e.check(!closed)
+	s.total.epochs++
+}
+
+// check compares what was read with what was done, which are equal at the end.
+func (e *epoch) check(end bool) {
+	t, a := e.t, e.accounts
+	for _, f := range e.feeds {
+		a.written += 2 * int64(f.made)
 		for i, seen := range f.seen {
-			s.total.read += int64(seen)
-			if seen != 2 {
+			a.read += int64(seen)
+			if seen > 2 || seen < 2 && end {
 				t.Errorf("file %d of watch %d: %d events, want 2", i, f.wd, seen)
 			}
 		}
-		if len(f.seen) != f.made {
+		if len(f.seen) != f.made && end || len(f.seen) > f.made {
 			t.Errorf("watch %d: events of %d files, want %d", f.wd, len(f.seen), f.made)
 		}
 	}
-	if removed, ignored := s.total.removed.Load(), s.total.ignored.Load(); removed != ignored {
-		t.Errorf("%d watches removed, and %d IN_IGNORED read", removed, ignored)
+	removed, ended := a.removed.Load(), a.ended.Load()
+	if ignored := a.ignored.Load(); end && removed+ended != ignored {
+		t.Errorf("%d watches removed, %d with their directories, and %d IN_IGNORED read", removed, ended, ignored)
 	}
-	s.total.epochs++
+	if deleted := a.deleted.Load(); end && ended != deleted {
+		t.Errorf("%d watches removed with their directories, and %d IN_DELETE_SELF read", ended, deleted)
+	}
+}
+
+// childRmdir removes the directories that its input names.
+func childRmdir() error {
+	dirs := bufio.NewScanner(os.Stdin)
+	for dirs.Scan() {
+		if err := unix.Rmdir(dirs.Text()); err != nil {
+			return err
+		}
+		fmt.Println(dirs.Text())
+	}
+	return dirs.Err()
 }
 
 // childFeed makes and removes files, as many as each line of its input says, and
@@ -243,7 +305,10 @@ func (e *epoch) settle(most int) {
 func (e *epoch) count(ev inotify.Event) {
 	switch {
 	case ev.Mask.Has(inotify.Ignored):
-		e.total.ignored.Add(1)
+		e.ignored.Add(1)
+		return
+	case ev.Mask == inotify.DeleteSelf:
+		e.deleted.Add(1)
 		return
 	case ev.Mask == inotify.Create, ev.Mask == inotify.Delete:
 		e.readMu.Lock()
@@ -253,7 +318,10 @@ func (e *epoch) count(ev inotify.Event) {
 				for len(f.seen) <= i {
 					f.seen = append(f.seen, 0)
 				}
-				f.seen[i]++
+				if f.seen[i]++; e.alone && (i < f.last || i > f.last+1 || (ev.Mask == inotify.Create) != (f.seen[i] == 1)) {
+					e.t.Errorf("watch %d: %v of file %d after one of file %d", ev.WD, ev.Mask, i, f.last)
+				}
+				f.last = i
 				return
 			}
 		}
@@ -310,23 +378,30 @@ func (e *epoch) tryReadEvent() {
 
 // The users go on until the epoch has ended.
 
-// pause gives way for a random time.
+// wrong reports an error, unless it tells that the instance was closed.
+func (e *epoch) wrong(err error) {
+	if !errors.Is(err, os.ErrClosed) || !e.closed.Load() {
+		e.t.Error(err)
+	}
+}
+
+// pause yields for a random time.
 func pause() { time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond) }
 
 func (e *epoch) remove(wd inotify.WD) {
 	if err := e.n.RemoveWatch(wd); err != nil {
-		e.t.Error(err)
+		e.wrong(err)
 		return
 	}
-	e.total.removed.Add(1)
+	e.removed.Add(1)
 }
 
 func (e *epoch) addAndRemove() {
 	path := files(e.t, 1)[0]
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		wd, err := e.n.AddWatch(path, inotify.AllEvents)
 		if err != nil {
-			e.t.Error(err)
+			e.wrong(err)
 			return
 		}
 		e.remove(wd)
@@ -337,16 +412,15 @@ func (e *epoch) addAndRemove() {
 // others had the number, or were beyond it where the counter only goes up.
 func (e *epoch) restored(err error) bool {
 	if err != nil && !errors.As(err, new(*inotify.WDError)) && !errors.Is(err, errors.ErrUnsupported) {
-		e.t.Error(err)
+		e.wrong(err)
 	}
 	return err == nil
 }
 
-// number chooses one to restore at. Without the ioctl it is not far up, as each
-// restore climbs there, one after the other.
+// number chooses one to restore at, where many others are chosen, too.
 func (e *epoch) number(path string) inotify.WD {
 	if e.ioctl {
-		return inotify.WD(100 + rand.IntN(10_000))
+		return inotify.WD(100 + rand.IntN(300))
 	}
 	return e.next(path) + inotify.WD(rand.IntN(300))
 }
@@ -355,7 +429,7 @@ func (e *epoch) number(path string) inotify.WD {
 func (e *epoch) next(path string) inotify.WD {
 	wd, err := e.n.AddWatch(path, inotify.Attrib)
 	if err != nil {
-		e.t.Error(err)
+		e.wrong(err)
 		return 1
 	}
 	e.remove(wd)
@@ -364,10 +438,10 @@ func (e *epoch) next(path string) inotify.WD {
 
 func (e *epoch) restoreAndRemove() {
 	paths := files(e.t, 10)
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		first := e.number(paths[0])
 		if e.restored(e.n.RestoreWatch(e.ctx, first, paths[0], inotify.AllEvents)) {
-			e.total.restored.Add(1)
+			e.accounts.restored.Add(1)
 			e.remove(first)
 		}
 		var ws []inotify.Watch
@@ -375,8 +449,15 @@ func (e *epoch) restoreAndRemove() {
 			ws = append(ws, inotify.Watch{WD: first + inotify.WD(i), Path: path, Mask: inotify.AllEvents})
 		}
 		if e.restored(e.n.RestoreWatches(e.ctx, ws)) {
-			e.total.restored.Add(int64(len(ws)))
-			for _, w := range ws {
+			e.accounts.restored.Add(int64(len(ws)))
+			if e.ioctl { // the cycle then passes them while they are removed
+				e.setNext(first - 40)
+				e.above.Store(int32(first) + int32(len(ws)))
+			}
+			for _, w := range slices.Backward(ws) {
+				for begin, wait := time.Now(), time.Duration(rand.IntN(100))*time.Microsecond; time.Since(begin) < wait; {
+					runtime.Gosched()
+				}
 				e.remove(w.WD)
 			}
 		}
@@ -387,7 +468,7 @@ func (e *epoch) restoreAndRemove() {
 // removed again, which no reader sees.
 func (e *epoch) restoreInVain() {
 	paths := files(e.t, 10)
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		first := e.number(paths[0])
 		var ws []inotify.Watch
 		for i, path := range paths {
@@ -398,60 +479,100 @@ func (e *epoch) restoreInVain() {
 		if !errors.Is(err, os.ErrNotExist) && e.restored(err) {
 			e.t.Error("restored a watch on a missing file")
 		}
-		e.total.refused.Add(1)
+		e.refused.Add(1)
 	}
 }
 
-// climb restores without the ioctl, on a fresh part of the numbers.
-func (e *epoch) climb() {
-	if !e.climbs {
+// cycle restores without the ioctl.
+func (e *epoch) cycle() {
+	if !e.cycles {
 		return
 	}
 	e.hide()
 	path := files(e.t, 1)[0]
-	for ; !e.ended.Load(); pause() {
-		wd := e.next(path) + inotify.WD(rand.IntN(3000))
+	for ; !e.over.Load(); pause() {
+		wd := inotify.WD(e.above.Swap(0))
+		switch {
+		case !e.ioctl: // only upwards
+			wd = e.next(path) + inotify.WD(rand.IntN(1000))
+		case wd == 0:
+			wd = inotify.WD(100 + rand.IntN(300))
+		}
 		if e.restored(e.n.RestoreWatch(e.ctx, wd, path, inotify.AllEvents)) {
-			e.total.climbed.Add(1)
+			e.cycled.Add(1)
 			e.remove(wd)
 		}
 	}
 }
 
-func (e *epoch) probe() {
-	for ; !e.ended.Load(); pause() {
-		if _, err := e.n.NextWD(); err == nil {
-			e.total.probed.Add(1)
-		} else if !errors.Is(err, errors.ErrUnsupported) {
+// addAndRemoveDirectory has another process remove directories that are watched.
+func (e *epoch) addAndRemoveDirectory(remover *toucher) {
+	parent := e.t.TempDir()
+	for i := 0; !e.over.Load(); i++ {
+		dir := filepath.Join(parent, strconv.Itoa(i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			e.t.Error(err)
+			return
+		}
+		watched := true
+		if wd := e.number(parent); i%2 == 0 {
+			watched = e.restored(e.n.RestoreWatch(e.ctx, wd, dir, inotify.DeleteSelf))
+		} else if _, err := e.n.AddWatch(dir, inotify.DeleteSelf); err != nil {
+			e.wrong(err)
+			watched = false
+		}
+		if watched {
+			e.ended.Add(1)
+		}
+		var done string
+		if _, err := fmt.Fprintln(remover.in, dir); err != nil {
 			e.t.Error(err)
 		}
-		if err := e.n.SetNextWD(inotify.WD(1 + rand.IntN(20_000))); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if _, err := fmt.Fscan(remover.out, &done); err != nil {
 			e.t.Error(err)
+			return
 		}
 	}
 }
 
+func (e *epoch) probe() {
+	for ; !e.over.Load(); pause() {
+		if _, err := e.n.NextWD(); err == nil {
+			e.probed.Add(1)
+		} else if !errors.Is(err, errors.ErrUnsupported) {
+			e.wrong(err)
+		}
+		e.setNext(inotify.WD(1 + rand.IntN(200)))
+	}
+}
+
+func (e *epoch) setNext(wd inotify.WD) {
+	if err := e.n.SetNextWD(wd); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		e.wrong(err)
+	}
+}
+
 func (e *epoch) list() {
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		ws, err := e.n.Watches()
 		if err == nil && len(ws) < len(e.feeds) {
 			err = fmt.Errorf("%d watches", len(ws))
 		}
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			e.t.Error(err)
+			e.wrong(err)
 		}
 	}
 }
 
 // lend hands out duplicates.
 func (e *epoch) lend() {
-	if !e.climbs {
+	if !e.cycles {
 		return
 	}
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		f, err := e.n.File()
 		if err != nil {
-			e.t.Error(err)
+			e.wrong(err)
 			return
 		}
 		f.Close()
@@ -459,9 +580,9 @@ func (e *epoch) lend() {
 }
 
 func (e *epoch) setDeadlines() {
-	for ; !e.ended.Load(); pause() {
+	for ; !e.over.Load(); pause() {
 		if err := e.n.SetReadDeadline(time.Now().Add(time.Duration(rand.IntN(2000)) * time.Microsecond)); err != nil {
-			e.t.Error(err)
+			e.wrong(err)
 		}
 	}
 }
