@@ -338,6 +338,9 @@ func (e *epoch) readEvents() {
 			switch {
 			case err == nil:
 				e.count(ev)
+			case errors.Is(err, os.ErrClosed):
+				cancel()
+				return
 			case ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded):
 				e.t.Error(err)
 			}
