@@ -157,7 +157,7 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	if closed {
 		e.accounts = new(accounts)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	e.ctx = ctx
 	for range 2 {
 		dir := t.TempDir()
@@ -170,14 +170,14 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	}
 	var readers sync.WaitGroup
 	for _, read := range read {
-		readers.Go(read)
+		kerneltest.Go(&readers, read)
 	}
-	e.users.Go(func() { e.addAndRemoveDirectory(remover) })
+	kerneltest.Go(&e.users, func() { e.addAndRemoveDirectory(remover) })
 	for _, use := range []func(){
 		e.addAndRemove, e.addAndRemove, e.restoreAndRemove, e.restoreAndRemove, e.restoreInVain,
 		e.cycle, e.cycle, e.probe, e.list, e.lend, e.setDeadlines,
 	} {
-		e.users.Go(use)
+		kerneltest.Go(&e.users, use)
 	}
 	for begin := time.Now(); time.Since(begin) < length; {
 		for _, f := range e.feeds {

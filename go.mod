@@ -1,5 +1,5 @@
 module github.com/seed10546c08/inotify
 
-go 1.25.0
+go 1.23.0
 
-require golang.org/x/sys v0.47.0
+require golang.org/x/sys v0.18.0

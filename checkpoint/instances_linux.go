@@ -298,7 +298,7 @@ func group(ds []Descriptor) (joined []Instance) {
 		each = slices.AppendSeq(each, maps.Keys(odd))
 	}
 	for i, d := range ds {
-		if order, _ := compareFiles(ds[max(i-1, 0)], d); i > 0 && order == 0 {
+		if order, err := compareFiles(ds[max(i-1, 0)], d); i > 0 && err == nil && order == 0 { // else one has ended
 			last := &joined[len(joined)-1]
 			last.Descriptors = append(last.Descriptors, d)
 		} else {

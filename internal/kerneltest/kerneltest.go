@@ -8,11 +8,13 @@
 package kerneltest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -198,4 +200,20 @@ func WithoutIoctl(t testing.TB) {
 	if n.SupportsSetNextWD() {
 		t.Fatal("the ioctl is still there")
 	}
+}
+
+// Context returns a context that ends with the test.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Go calls f in a goroutine of the group.
+func Go(group *sync.WaitGroup, f func()) {
+	group.Add(1)
+	go func() {
+		defer group.Done()
+		f()
+	}()
 }
