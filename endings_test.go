@@ -85,12 +85,14 @@ func endingWatched(r *endingRig) error {
 
 const endingMask = inotify.Create | inotify.DeleteSelf
 
-// How a watch ends: the caller's by the first two, and the first that is restored by the others.
+// How a watch ends: the caller's by the first two, and the first that is restored by the next
+// two. By the last another process adds a watch, removes it and sets the counter back.
 const (
 	watchRemoved = "watch removed"
 	dirRemoved   = "directory removed"
 	ownRemoved   = "restored watch removed"
 	ownDir       = "restored directory removed"
+	otherLife    = "another's watch added and removed"
 )
 
 // canEnd reports whether an operation is to be tried so.
@@ -113,7 +115,7 @@ func TestWatchEndsBeforeEachCall(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	for _, e := range endings {
-		for _, how := range []string{watchRemoved, dirRemoved, ownRemoved, ownDir} {
+		for _, how := range []string{watchRemoved, dirRemoved, ownRemoved, ownDir, otherLife} {
 			name := strings.TrimSuffix(e.name+" "+e.way, " ") + ", " + how
 			if e.long && !kerneltest.LongTests() || !e.canEnd(how) {
 				continue
@@ -149,7 +151,7 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 		t.Skip("this needs to take another process's descriptor: ", err)
 	}
 	defer unix.Close(held)
-	calls, next := 0, ""
+	calls, next, other := 0, "", 0
 	end := kerneltest.Rule{For: func(c *kerneltest.Call) bool {
 		if calls == at {
 			next = c.String()
@@ -162,8 +164,10 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 				unix.InotifyRmWatch(held, uint32(e.first)) // if it is there
 			case ownDir:
 				err = os.Remove(filepath.Join(dir, "a"))
+			case otherLife:
+				other, err = liveAndEnd(held, filepath.Join(dir, "other"))
 			}
-			err = errors.Join(err, os.Mkdir(filepath.Join(dir, "live", "ended"), 0o700))
+			err = errors.Join(err, os.Mkdir(filepath.Join(dir, "live", fmt.Sprint("ended", other)), 0o700))
 		}
 		calls++
 		return false
@@ -176,6 +180,17 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 		t.Errorf("%s before call %d of %d, which is %v: %s", how, at, len(r.Calls), next, r.Answer)
 	}
 	return r.Calls
+}
+
+// liveAndEnd adds a watch, has it report, removes it, and has the kernel give its number, which
+// it returns, again.
+func liveAndEnd(fd int, dir string) (wd int, err error) {
+	if wd, err = unix.InotifyAddWatch(fd, dir, uint32(endingMask)); err != nil {
+		return wd, err
+	}
+	err = os.Mkdir(dir+"/x", 0o700)
+	_, rerr := unix.InotifyRmWatch(fd, uint32(wd))
+	return wd, errors.Join(err, rerr, unix.IoctlSetInt(fd, uint(inotify.SetNextWDRequest()), wd))
 }
 
 func takeDescriptor(pid, fd int) (int, error) {
@@ -223,7 +238,7 @@ func newEndingRig(request string) (r *endingRig, fd int, err error) {
 	args := strings.Split(request, "|")
 	i := slices.IndexFunc(endings, func(e ending) bool { return e.name == args[0] && e.way == args[1] })
 	r = &endingRig{ending: &endings[i], how: args[2], dir: args[3]}
-	for _, name := range []string{"live", "victim", "a", "b"} {
+	for _, name := range []string{"live", "victim", "a", "b", "other"} {
 		err = errors.Join(err, os.Mkdir(r.path(name), 0o700))
 	}
 	if err = errors.Join(err, mknod(r.path("file"))); err != nil {
@@ -258,16 +273,19 @@ func (r *endingRig) run() error {
 	defer func() { go r.n.Close() }() // which waits some milliseconds
 	var failed error
 	kerneltest.Watched(func() { failed = r.do(r) })
-	if _, err := os.Stat(r.path("live/ended")); err != nil { // it was made behind all calls
+	ended, err := filepath.Glob(r.path("live/ended*"))
+	if err != nil {
+		return err
+	}
+	if len(ended) == 0 { // it was made behind all calls
 		switch r.how {
 		case watchRemoved:
 			err = r.n.RemoveWatch(victim)
 		case dirRemoved:
 			err = os.Remove(r.path("victim"))
-		case ownRemoved, ownDir:
-			err = nil
 		}
-		if err = errors.Join(err, os.Mkdir(r.path("live/ended"), 0o700)); err != nil {
+		ended = []string{r.path("live/ended0")}
+		if err = errors.Join(err, os.Mkdir(ended[0], 0o700)); err != nil {
 			return err
 		}
 	}
@@ -277,10 +295,17 @@ func (r *endingRig) run() error {
 		r.want = append(r.want, inotify.Event{WD: victim, Mask: inotify.Ignored})
 	case dirRemoved:
 		r.want = append(r.want, inotify.Event{WD: victim, Mask: inotify.DeleteSelf}, inotify.Event{WD: victim, Mask: inotify.Ignored})
-	case ownRemoved, ownDir:
+	default:
 		left = append(left, victim)
 	}
-	next := inotify.Event{WD: 1, Mask: inotify.Create | inotify.IsDir, Name: "ended"}
+	next := inotify.Event{WD: 1, Mask: inotify.Create | inotify.IsDir, Name: filepath.Base(ended[0])}
+	var other inotify.WD
+	if _, err := fmt.Sscanf(next.Name, "ended%d", &other); err != nil {
+		return err
+	}
+	if other != 0 {
+		r.want = append(r.want, inotify.Event{WD: other, Mask: inotify.Create | inotify.IsDir, Name: "x"}, inotify.Event{WD: other, Mask: inotify.Ignored})
+	}
 	if failed == nil {
 		left = append(left, r.made...)
 		slices.Sort(left)
@@ -304,6 +329,11 @@ func (r *endingRig) run() error {
 			break
 		}
 		got = append(got, ev)
+	}
+	if i := len(r.want) - 1; other != 0 && len(got) > 0 && got[len(got)-1].WD == other {
+		// Then the number was nobody's when the wds were looked at, and its IN_IGNORED comes in
+		// place of the scratch watch's.
+		r.want[i-1], r.want[i] = r.want[i], r.want[i-1]
 	}
 	if b, err := r.n.Buffered(); !slices.Equal(got, r.want) || err != nil || b != 0 {
 		return fmt.Errorf("events %v; want %v; then Buffered %d, %v; the operation: %v", got, r.want, b, err, failed)
