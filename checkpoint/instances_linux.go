@@ -287,11 +287,18 @@ func group(ds []Descriptor) (joined []Instance) {
 		ds = slices.DeleteFunc(ds, func(d Descriptor) bool { return odd[d] })
 		each = slices.AppendSeq(each, maps.Keys(odd))
 	}
-	for i, d := range ds {
-		if order, _ := compareFiles(ds[max(i-1, 0)], d); i > 0 && order == 0 {
+	for _, d := range ds {
+		order, err := 1, error(nil)
+		if len(joined) > 0 {
+			order, err = compareFiles(joined[len(joined)-1].Descriptors[0], d)
+		}
+		switch {
+		case err != nil:
+			each = append(each, d)
+		case order == 0:
 			last := &joined[len(joined)-1]
 			last.Descriptors = append(last.Descriptors, d)
-		} else {
+		default:
 			joined = append(joined, newInstance(d, nil))
 		}
 	}
