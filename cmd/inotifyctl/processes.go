@@ -57,7 +57,7 @@ func gone(dir string, err error) bool {
 //
 //	Uid:	1000	1000	1000	1000
 func effectiveUser(status []byte) (int, error) {
-	for line := range strings.Lines(string(status)) {
+	for _, line := range strings.Split(string(status), "\n") {
 		if value, ok := strings.CutPrefix(line, "Uid:"); ok {
 			if fields := strings.Fields(value); len(fields) > 1 {
 				return strconv.Atoi(fields[1])
