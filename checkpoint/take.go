@@ -84,7 +84,8 @@ func WithSearchProgress(f func(entries int)) TakeOption {
 //
 // Every process that has another process's instance must be stopped, by SIGSTOP, a
 // freezer or ptrace. This is checked first, and again at the end, for the process asked
-// about and for all others whose descriptors can be read, for which /proc is read. While
+// about and for all others whose descriptors can be read, for which /proc is read. Those that
+// cannot be read, or do not answer for a second, are listed in Effects. While
 // the events are drained and the watches listed, the instance does not block; if this
 // program is killed just then, it stays so.
 //
@@ -130,6 +131,10 @@ func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapsho
 // It fails where the descriptor is not an inotify descriptor or the process replaced it
 // meanwhile, its fdinfo may not be read, /proc is of another pid namespace, or the kernel lists
 // no watches there (errors.Is [errors.ErrUnsupported]).
+//
+// A process that does not answer for a second is an error that matches
+// [os.ErrDeadlineExceeded]; if ctx ends first, the error is the context's cause. Calls on
+// processes are made on threads of TakeFD's own, as by [Instances].
 func TakeFD(ctx context.Context, pid, fd int, opts ...TakeOption) (*Snapshot, error) {
 	t := taker{s: new(Snapshot)}
 	for _, o := range opts {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -457,11 +458,15 @@ func TestSearchIsTold(t *testing.T) {
 // Where the descriptor cannot be duplicated, the rest is learned.
 func TestTakeWithoutADuplicate(t *testing.T) {
 	needLists(t)
+	// A process that this thread starts lacks it on all threads.
+	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
-	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
 	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
 	wantGaps(t, s.NotLearned, "owner", "signal", "pending_bytes", "pending", "next_wd", "path", "type")
 	wantEffect(t, s, "a duplicate", false)
@@ -478,10 +483,14 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 // stopped process is it known.
 func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
 	needLists(t)
+	// A process that this thread starts lacks it on all threads.
+	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	fd := h.fd()
-	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
 	if s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "stop the process first") {
 		t.Errorf("snapshot %+v, error %v", s, err)
 	}
@@ -494,11 +503,15 @@ func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
 // Where the duplicate cannot be compared with the descriptor, that is told.
 func TestTakeWithoutKcmp(t *testing.T) {
 	needLists(t)
+	// A process that this thread starts lacks it on all threads.
+	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
+	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
+		return
+	}
 	dir := t.TempDir()
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
-	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
 	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
 	wantEffect(t, s, "replaced the descriptor meanwhile could not be learned: kcmp: operation not permitted", true)
 	if g := gaps(s.NotLearned, "flags"); len(g) != 1 || !strings.Contains(g[0].Why, "FD_CLOEXEC") || s.Flags != checkpoint.NonBlock {

@@ -118,6 +118,35 @@ func TestTakeFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	}
 }
 
+// A process has the instance also if only one of its threads has it.
+func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
+	needThreads(t)
+	needKcmp(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h, heir := startHeir(t, f), startHeir(t, f)
+	heir.do("new")
+	heir.do("own table", dir)
+	heir.do("dup onto", "3")
+	h.stop()
+	if s, err := h.drain(3); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
+		t.Errorf("drained while a thread that has it runs: %v, %v", s, err)
+	}
+	heir.stop()
+	s, err := h.drain(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
+}
+
 // A process that has ended, and was not waited for, has nothing.
 func TestTakeFDOfAZombie(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())

@@ -292,6 +292,14 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 	for !slices.Contains(fuse.Requests(), kerneltest.FUSEFlush) {
 		time.Sleep(time.Millisecond)
 	}
+	snapshot := filepath.Join(t.TempDir(), "snapshot")
+	code, text, errs := call("dump", "-fd", "3", h.arg())
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	if err := os.WriteFile(snapshot, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	why := fmt.Sprintf("process %d: no answer within 1s", hung.pid)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -305,6 +313,9 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		{"ls " + hung.arg() + " " + h.arg(), 1, fmt.Sprintf("%d holder 3 0 -", h.pid)},
 		{"check", 3, ""},
 		{"dump " + hung.arg(), 1, ""},
+		{"dump -fd 3 " + hung.arg(), 1, ""},
+		{"dump -drain -fd 3 " + hung.arg(), 1, ""},
+		{"verify " + snapshot + " " + hung.arg(), 1, ""},
 	} {
 		cmd := command(t, strings.Fields(tt.args)...)
 		all.Add(1)
@@ -321,7 +332,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 			}
 		}()
 	}
-	for _, args := range []string{"ls", "check", "dump " + hung.arg()} {
+	for _, args := range []string{"ls", "check", "dump " + hung.arg(), "dump -fd 3 " + hung.arg(), "verify " + snapshot + " " + hung.arg()} {
 		cmd := command(t, strings.Fields(args)...)
 		var errs strings.Builder
 		cmd.Stderr = &errs
