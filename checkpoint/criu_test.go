@@ -271,6 +271,7 @@ func TestSymlinkItself(t *testing.T) {
 
 // A path that is another file's by now is refused.
 func TestReplacedPathIsRefused(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	for _, proof := range []checkpoint.Proof{checkpoint.ProofDefault, checkpoint.ProofIdentity} {
 		n := newInotify(t)

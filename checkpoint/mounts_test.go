@@ -151,6 +151,7 @@ func TestOverlayWithNFSExport(t *testing.T) {
 
 // CRIU fails. A path under a mount is told so; through a file it is restored.
 func TestMountedOver(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
 	h.sh("cd " + dir + "; mkdir -p d/e; touch f g")
 	h.watchAll(dir+"/d", dir+"/d/e", dir+"/f")
@@ -267,6 +268,7 @@ func TestChroot(t *testing.T) {
 
 // A snapshot crosses to a mount namespace that has the same names on other inodes.
 func TestOtherMountNamespace(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
 	make := "cd " + dir + "; mkdir -p d/e; touch d/f"
 	h.sh(make)

@@ -156,6 +156,7 @@ func TestMissingMeanwhile(t *testing.T) {
 
 // Where a handle is just an inode number, the identity is told to be no more.
 func TestWeakIdentityIsTold(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	n := newInotify(t)
 	restoreWatch(t, n, 1, files(t, 1)[0], inotify.Attrib)
@@ -485,6 +486,7 @@ func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 // A snapshot that was edited by hand, each field to what another could be, is
 // refused or restored as edited.
 func TestEditedByHand(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
@@ -652,6 +654,7 @@ func TestEmptySnapshot(t *testing.T) {
 
 // Where it was not compared what is watched, that is listed: a file can have been replaced.
 func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	path := files(t, 1)[0]
 	n := newInotify(t)

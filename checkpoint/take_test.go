@@ -47,6 +47,7 @@ func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 }
 
 func TestTakeOwn(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	n := newInotify(t)
 	file := files(t, 1)[0]
@@ -457,6 +458,7 @@ func TestSearchIsTold(t *testing.T) {
 
 // Where the descriptor cannot be duplicated, the rest is learned.
 func TestTakeWithoutADuplicate(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	// A process that this thread starts lacks it on all threads.
 	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // wantSteps wants the demonstration's lines.
@@ -30,6 +32,7 @@ func wantSteps(t *testing.T, stdout string, steps ...string) {
 }
 
 func TestDemo(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	if !hasIoctl(t) {
 		t.Skip("this needs a kernel with the ioctl")
 	}

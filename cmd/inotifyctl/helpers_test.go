@@ -125,15 +125,6 @@ func hasIoctl(t *testing.T) bool {
 	return n.SupportsSetNextWD()
 }
 
-// needsBootID skips where the snapshots of one boot cannot be told from others, so that
-// inodes are not compared.
-func needsBootID(t *testing.T) {
-	t.Helper()
-	if _, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err != nil {
-		t.Skip("this needs the kernel's boot id: ", err)
-	}
-}
-
 // command prepares the command as a process of its own.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()

@@ -202,6 +202,7 @@ func TestRestoreWithoutCommand(t *testing.T) {
 
 // What turns out only then fails with a message, too.
 func TestRestoreOfBrokenCommand(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(broken, []byte("\x7fELF"), 0o700); err != nil {
@@ -263,6 +264,7 @@ func TestRestoreWithNewEvents(t *testing.T) {
 
 // A snapshot of another boot may restore watches on other files. The command says so.
 func TestRestoreOfAnotherBoot(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.BootID = "another" })
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
@@ -294,6 +296,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 
 // Without a place for the events, the command is not executed.
 func TestRestoreWithFullDevice(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
 	for name, want := range map[string]string{"/dev/full": "no space left on device", t.TempDir() + "/none/events": "/none/events"} {
@@ -329,7 +332,7 @@ func TestRestoreWithMissing(t *testing.T) {
 // Another file under the path is not what was watched.
 func TestRestoreOfAnotherFile(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[0].Inode++ })
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
@@ -472,6 +475,7 @@ func TestRestoreWhereNothingIsListed(t *testing.T) {
 // A profile that forbids unshare does not forbid the other way, and one that
 // forbids both is told.
 func TestRestoreWithoutUnshare(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 4, watchesOn(t, 1), nil)
 	for _, tt := range []struct{ child, want string }{

@@ -19,7 +19,7 @@ import (
 
 func TestVerify(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1, 7)
 	h := holdAlone(t, instance(t, ws...), "move=3:12")
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
@@ -37,7 +37,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyFindsDifferences(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	kerneltest.NeedFlags(t)
 	h := holdAlone(t, instance(t, watchesOn(t, 1, 7, 9)...), "move=3:12")
 	_, text, _ := call("dump", h.arg())
@@ -65,7 +65,7 @@ func TestVerifyFindsDifferences(t *testing.T) {
 
 func TestVerifyOfOtherMachine(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1)
 	h := holdAlone(t, instance(t, ws...))
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
