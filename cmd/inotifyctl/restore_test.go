@@ -97,7 +97,7 @@ func TestRestoreOnStandardDescriptors(t *testing.T) {
 		number := strconv.Itoa(fd)
 		file := snapshotFile(t, fd, ws, nil)
 		_, _, stderr, _ := shell(t, nil, `exec "$0" "$@" </etc/passwd`, kerneltest.Executable(t), "restore", file, "--", "true")
-		if !strings.Contains(stderr, "started with and COMMAND would lose") || !strings.Contains(stderr, number+"<&-") {
+		if !strings.Contains(stderr, "which is in use: COMMAND would inherit it") || !strings.Contains(stderr, number+"<&-") {
 			t.Errorf("%d: %q, want a refusal", fd, stderr)
 		}
 		out := filepath.Join(t.TempDir(), "out")
@@ -141,7 +141,7 @@ func TestRestoreRefusesInheritedNumber(t *testing.T) {
 	cmd := command(t, "restore", snapshotFile(t, 3, ws, nil), "--", "true")
 	cmd.ExtraFiles = []*os.File{r}
 	code, _, stderr := result(t, cmd)
-	wantFailure(t, code, stderr, "descriptor 3, which this command was started with", "3<&-")
+	wantFailure(t, code, stderr, "file descriptor 3, which is in use", "3<&-")
 	cmd = command(t, "restore", snapshotFile(t, 4, ws, nil), "--", "sh", "-c", `readlink /proc/$$/fd/3 /proc/$$/fd/4`)
 	cmd.ExtraFiles = []*os.File{r}
 	code, stdout, stderr := result(t, cmd)
@@ -246,19 +246,29 @@ func TestRestoreWithPendingEvents(t *testing.T) {
 		`{"wd":1,"mask":"IN_CREATE","name":"<1>\n"}`+"\n")
 }
 
+func TestRestorePendingToStandardOutput(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(1))
+	code, stdout, stderr := result(t, command(t, "restore", file, "-pending", "-", "--", "echo", "-n", "-pending"))
+	if code != 0 {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	wantText(t, stdout, `{"wd":1,"mask":"IN_CREATE","name":"<0>\n"}`+"\n-pending") // echo's own -n
+}
+
 // Events that came while it was restored are refused as well.
 func TestRestoreWithNewEvents(t *testing.T) {
 	events := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "x"}}
 	var stderr strings.Builder
-	a := restoreArgs{}
-	if err := a.placePending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
+	r := restore{}
+	if err := r.putPending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
 		t.Errorf("error %v", err)
 	}
-	a.drop = true
-	if err := a.placePending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
+	r.drop = true
+	if err := r.putPending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
 		t.Error(err)
 	}
-	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending events\n")
+	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending event\n")
 }
 
 // A snapshot of another boot may restore watches on other files. The command says so.
@@ -281,14 +291,14 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	})
 	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
 		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
-		wantFailure(t, code, stderr, "64 bytes of events", "-drain", "-drop-pending")
+		wantFailure(t, code, stderr, "64 bytes of pending events", "-drain", "-drop-pending")
 		wantText(t, stdout, "")
 	}
 	code, stdout, stderr := result(t, command(t, "restore", "-drop-pending", file, "--", "echo", "executed"))
 	if code != 0 || stdout != "executed\n" {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
-	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the snapshot does not have")
+	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the dump lacks")
 	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not asked for")
 }
 
@@ -308,7 +318,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	ws := watchesOn(t, 1, 2, 3, 4)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[3].Path = "" })
 	code, _, stderr := result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump it with -paths search")
+	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump again with -paths search")
 	for _, w := range ws[1:3] {
 		if err := os.Remove(w.Path); err != nil {
 			t.Fatal(err)
@@ -397,11 +407,11 @@ func TestRestoreOnTerminal(t *testing.T) {
 }
 
 // Where the number is the right one by chance, execve must leave it open.
-func TestPlaceOnItself(t *testing.T) {
+func TestDupToItself(t *testing.T) {
 	f := instance(t)
 	fd := int(f.Fd())
 	unix.CloseOnExec(fd)
-	if err := place(fd, fd); err != nil {
+	if err := dupTo(fd, fd); err != nil {
 		t.Fatal(err)
 	}
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags != 0 {
@@ -435,7 +445,7 @@ func TestInterruptEndsRestore(t *testing.T) {
 	if n, _ := out.Read(printed[:]); n > 0 {
 		t.Error("the command was executed")
 	}
-	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "run it again")
+	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "interrupted")
 }
 
 func TestRestoreAsNobody(t *testing.T) {

@@ -5,8 +5,10 @@
 
 package main
 
-// What needs these is Linux's.
+// Used on Linux only.
 
 func isNoProcess(error) bool { return false }
 
 func isNoInstance(error) bool { return false }
+
+func kernelRelease() string { return "" }

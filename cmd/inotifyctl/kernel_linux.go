@@ -12,3 +12,12 @@ import (
 func isNoProcess(err error) bool { return errors.Is(err, unix.ESRCH) }
 
 func isNoInstance(err error) bool { return errors.Is(err, unix.EINVAL) }
+
+// kernelRelease returns what uname -r prints, or "".
+func kernelRelease() string {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(name.Release[:])
+}
