@@ -36,7 +36,7 @@ func overview() string {
 	}
 	b.WriteString(`
 Exit codes: 0 done, 1 failed, 2 usage error, 3 done but incomplete.
-Run 'inotifyctl help COMMAND' for one command, or see the man page inotifyctl(1).
+Run 'inotifyctl help COMMAND' for its flags, or see man inotifyctl.
 `)
 	return b.String()
 }
