@@ -153,7 +153,7 @@ func TestDumpOfProgramInC(t *testing.T) {
 func TestDumpWithoutRights(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1, 7)
-	if os.Geteuid() == 0 { // let him in
+	if os.Geteuid() == 0 { // let that user in
 		for dir := ws[0].Path; dir != os.TempDir(); dir = filepath.Dir(dir) {
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -324,7 +324,7 @@ func TestDumpToFile(t *testing.T) {
 	}
 }
 
-// The output is opened first: nothing is taken if that fails.
+// The output is opened first: nothing is drained if that fails.
 func TestDumpOpensFirst(t *testing.T) {
 	h := holdPending(t)
 	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {

@@ -23,7 +23,7 @@ func checkFDFree(fd int) error {
 		return os.NewSyscallError("getrlimit", err)
 	}
 	if uint64(fd) >= uint64(limit.Cur) {
-		return fmt.Errorf("the dump is of file descriptor %d, and the hard limit of open files is %d: raise it (ulimit -Hn)", fd, limit.Cur)
+		return fmt.Errorf("file descriptor %d of the dump is beyond the hard limit of open files, %d: raise it (ulimit -Hn)", fd, limit.Cur)
 	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if errors.Is(err, unix.EBADF) {
@@ -35,7 +35,7 @@ func checkFDFree(fd int) error {
 	if flags&unix.FD_CLOEXEC != 0 || fd <= 2 && isNull(fd) {
 		return nil
 	}
-	return fmt.Errorf("the dump is of file descriptor %d, which is in use: COMMAND would inherit it; close it (in a shell: %[1]d<&-)", fd)
+	return fmt.Errorf("file descriptor %d of the dump is in use here: close it (in a shell: %[1]d<&-)", fd)
 }
 
 func isNull(fd int) bool {

@@ -54,7 +54,7 @@ func numberVar(flags *flag.FlagSet, n *int64, name string, least int64, usage st
 	flags.Func(name, usage, func(s string) error {
 		v, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || v < least {
-			return fmt.Errorf("want a number not less than %d", least)
+			return fmt.Errorf("want a number, %d or more", least)
 		}
 		*n = v
 		return nil

@@ -54,7 +54,7 @@ func TestLs(t *testing.T) {
 	two := hold(t, []*os.File{f}, "comm=two")
 	alone := holdAlone(t, instance(t), "comm=alone")
 	f.Close()
-	// The processes that share it are told also if they were not asked for.
+	// Processes that share it are listed even if they were not asked for.
 	code, stdout, stderr := call("ls", one.arg(), alone.arg())
 	wantSuccess(t, code, stderr)
 	wantText(t, lines(stdout)[0], "PID COMMAND FD WATCHES SHARED WITH")
@@ -80,7 +80,7 @@ func TestLsOfAll(t *testing.T) {
 	f := instance(t, watchesOn(t, 1)...)
 	h := holdAlone(t, f, "comm=the holder")
 	code, stdout, stderr := call("ls")
-	wantSuccess(t, code, stderr)
+	wantListed(t, code, stderr)
 	wantLine(t, stdout, "%d the holder 3 1 -", h.pid)
 }
 
@@ -145,14 +145,14 @@ func TestLsWatches(t *testing.T) {
 	}
 }
 
-// Without the right to open handles, the reason is told once.
+// Without the right to open handles, the reason is printed once.
 func TestLsWithoutRights(t *testing.T) {
 	needsList(t)
 	f := instance(t, watchesOn(t, 1, 2, 3)...)
 	h := holdAlone(t, f)
 	cmd := asNobody(t, command(t, "ls", "-w"))
 	if os.Geteuid() == 0 {
-		// nobody's own instances are what he may read.
+		// The user nobody may read only its own instances.
 		f := instance(t, watchesOn(t, 1, 2, 3)...)
 		holder := asNobody(t, command(t))
 		holder.Env = append(holder.Env, "INOTIFYCTL_TEST_CHILD=hold")
@@ -167,7 +167,7 @@ func TestLsWithoutRights(t *testing.T) {
 		wantLine(t, stdout, "%s IN_CREATE|IN_DELETE ?", wd)
 	}
 	if n := strings.Count(stdout, "unknown: path of 3 watches (1, 2, 3): "); n != 1 || strings.Count(stdout, "unknown:") != 1 {
-		t.Errorf("the reason is not told once in\n%s", stdout)
+		t.Errorf("the reason is not printed once in\n%s", stdout)
 	}
 	if os.Geteuid() == 0 { // whose processes nobody cannot read
 		all := lines(stdout)
@@ -189,7 +189,7 @@ func TestLsUnreadableInJSON(t *testing.T) {
 	}
 }
 
-// A process that fails is told after the others were printed.
+// A process that cannot be read is reported after the others were printed.
 func TestLsFailures(t *testing.T) {
 	needsList(t)
 	f := instance(t)

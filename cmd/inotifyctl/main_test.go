@@ -45,7 +45,7 @@ func TestUsageErrors(t *testing.T) {
 		{"watch -mask CREATE /", "IN_CREATE"},
 		{"watch -mask IN_CREATE,, /", "-mask"},
 		{"watch -mask IN_CREATE,IN_NOTHING /", "IN_NOTHING"},
-		{"watch -n many /", `watch: -n: invalid value "many" (want a number not less than 0)`},
+		{"watch -n many /", `watch: -n: invalid value "many" (want a number, 0 or more)`},
 		{"watch -n -1 /", `watch: -n: invalid value "-1"`},
 		{"watch -max-steps -1 /", `watch: -max-steps: invalid value "-1"`},
 		{"check /", `check: unexpected operand "/"`},
@@ -54,7 +54,7 @@ func TestUsageErrors(t *testing.T) {
 		{"ls 0", `ls: invalid PID "0"`},
 		{"ls -- -w", `ls: invalid PID "-w"`},
 		{"ls -paths all", `ls: -paths: invalid value "all" (want none, handles or search)`},
-		{"ls -max-entries 0", "not less than 1"},
+		{"ls -max-entries 0", "want a number, 1 or more"},
 		{"ls -hint /", "ls: -hint needs -paths search"},
 		{"dump", "dump: PID is missing"},
 		{"dump 1 2", `dump: unexpected operand "2"`},
@@ -176,7 +176,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func TestAdvice(t *testing.T) {
+func TestHints(t *testing.T) {
 	restore := func(err error) error {
 		return &inotify.RestoreError{Watch: inotify.Watch{WD: 7, Path: "/proc"}, Err: err}
 	}
@@ -195,7 +195,7 @@ func TestAdvice(t *testing.T) {
 		{"other", io.ErrClosedPipe, ""},
 		{"no inotify in this kernel", os.NewSyscallError("inotify_init1", syscall.ENOSYS), "; this system has no inotify: run it on Linux"},
 		{"no other call", os.NewSyscallError("kcmp", syscall.ENOSYS), ""},
-		{"what is needed is told", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
+		{"the text says what is needed", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
 		{"no such process", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.ENOENT}, ""},
 		{"process not readable", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.EACCES}, ""},
 		{"no such file", &fs.PathError{Op: "open", Path: "/tmp/snapshot", Err: syscall.ENOENT}, "; give a path that exists"},
@@ -209,8 +209,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// Where the kernel refuses, and where /proc is missing, nothing is said of paths.
-func TestAdviceOnWhatIsMissing(t *testing.T) {
+// Where the kernel refuses, or /proc is missing, the hint is not about paths.
+func TestHintsOnWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	try := func(t *testing.T, want string, args ...string) {
 		t.Helper()

@@ -97,7 +97,7 @@ func TestRestoreOnStandardDescriptors(t *testing.T) {
 		number := strconv.Itoa(fd)
 		file := snapshotFile(t, fd, ws, nil)
 		_, _, stderr, _ := shell(t, nil, `exec "$0" "$@" </etc/passwd`, kerneltest.Executable(t), "restore", file, "--", "true")
-		if !strings.Contains(stderr, "which is in use: COMMAND would inherit it") || !strings.Contains(stderr, number+"<&-") {
+		if !strings.Contains(stderr, "of the dump is in use here") || !strings.Contains(stderr, number+"<&-") {
 			t.Errorf("%d: %q, want a refusal", fd, stderr)
 		}
 		out := filepath.Join(t.TempDir(), "out")
@@ -141,7 +141,7 @@ func TestRestoreRefusesInheritedNumber(t *testing.T) {
 	cmd := command(t, "restore", snapshotFile(t, 3, ws, nil), "--", "true")
 	cmd.ExtraFiles = []*os.File{r}
 	code, _, stderr := result(t, cmd)
-	wantFailure(t, code, stderr, "file descriptor 3, which is in use", "3<&-")
+	wantFailure(t, code, stderr, "file descriptor 3 of the dump is in use", "3<&-")
 	cmd = command(t, "restore", snapshotFile(t, 4, ws, nil), "--", "sh", "-c", `readlink /proc/$$/fd/3 /proc/$$/fd/4`)
 	cmd.ExtraFiles = []*os.File{r}
 	code, stdout, stderr := result(t, cmd)
@@ -157,8 +157,7 @@ func TestRestoreRefusesNumberBeyondLimit(t *testing.T) {
 	wantFailure(t, code, stderr, "descriptor 100", "raise it (ulimit -Hn)")
 }
 
-// The next number and the events are those of an instance that was never
-// anywhere else.
+// The next wd and the events are those of an instance that was never dumped.
 func TestRestoredInstanceWorks(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -174,10 +173,10 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	code, stdout, stderr := call("dump", "-drain", h.arg())
 	s := wantDumped(t, code, stdout, stderr)
 	if !hasIoctl(t) {
-		next = 0 // it cannot be learned
+		next = 0 // it could not be determined
 	}
 	if s.FD != 9 || s.NextWD != next || len(s.Pending) != 1 || s.Pending[0] != (inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"}) {
-		t.Errorf("got %+v, want next number %d and one event", s, next)
+		t.Errorf("got %+v, want next wd %d and one event", s, next)
 	}
 	code, stdout, stderr = call("verify", file, h.arg())
 	if code != 0 {
@@ -185,8 +184,7 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	}
 }
 
-// A command that cannot be executed changes nothing: not the file for events
-// either.
+// A command that cannot be executed changes nothing, nor the file for events.
 func TestRestoreWithoutCommand(t *testing.T) {
 	dir := t.TempDir()
 	file := touch(t, dir, "no snapshot")
@@ -347,7 +345,7 @@ func TestRestoreOfAnotherFile(t *testing.T) {
 	wantText(t, stdout, "")
 }
 
-// Whom events signal is nobody's whom the snapshot names.
+// Events signal no process that the dump names.
 func TestRestoreSignalsNobody(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
@@ -406,7 +404,7 @@ func TestRestoreOnTerminal(t *testing.T) {
 	}
 }
 
-// Where the number is the right one by chance, execve must leave it open.
+// If the descriptor is the right one by chance, execve must leave it open.
 func TestDupToItself(t *testing.T) {
 	f := instance(t)
 	fd := int(f.Fd())
@@ -465,7 +463,7 @@ func TestRestoreAsNobody(t *testing.T) {
 	}
 }
 
-// Where nothing is listed, nothing can be proved.
+// Without the list of watches, a restored instance cannot be verified.
 func TestRestoreWhereNothingIsListed(t *testing.T) {
 	if listsWatches(t) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
@@ -479,8 +477,8 @@ func TestRestoreWhereNothingIsListed(t *testing.T) {
 	wantText(t, stdout, "")
 }
 
-// A profile that forbids unshare does not forbid the other way, and one that
-// forbids both is told.
+// A profile that forbids unshare does not forbid the other way. If one forbids both, this
+// is an error.
 func TestRestoreWithoutUnshare(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 4, watchesOn(t, 1), nil)
@@ -516,7 +514,7 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 		t.Fatal(err)
 	}
 	s.FD = fd
-	if s.NextWD == 0 && len(ws) > 0 { // the kernel cannot tell
+	if s.NextWD == 0 && len(ws) > 0 { // the kernel does not report it
 		s.NextWD = ws[len(ws)-1].WD + 1
 		s.NotLearned = slices.DeleteFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
 	}

@@ -37,7 +37,7 @@ func TestDumpWithoutStandardOutput(t *testing.T) {
 		}
 		wantFailure(t, code, stderr, tt.want)
 	}
-	// What is thrown away on purpose is taken for that; so is what goes into a file.
+	// What is dropped on purpose is accepted, and so is a file.
 	file := filepath.Join(t.TempDir(), "snapshot")
 	_, _, stderr, _ := shell(t, nil, `"$0" "$@" >&- 2>&- 0<&-`, kerneltest.Executable(t), "dump", "-drain", "-o", file, h.arg())
 	wantPending(t, read(t, content(t, file)))
