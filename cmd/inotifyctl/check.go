@@ -181,30 +181,30 @@ func limitLines(proc string, uid int, c *usageByUser, watchList, reached error) 
 	if watchList != nil {
 		watches = uncounted + ": fdinfo does not list watches"
 	}
-	line := func(name, scope, what string, count int, errno error) string {
+	line := func(name, scope, what string, count int, reached bool) string {
 		limit, value := limitOf(proc, strings.ReplaceAll(name, ".", "/")), "unknown"
 		if limit >= 0 {
 			value = strconv.Itoa(limit)
 		}
-		if errors.Is(reached, errno) && limit >= 0 && count >= limit {
+		if reached && limit >= 0 && count >= limit {
 			what += "; exhausted"
 		}
 		return name + ": " + value + scope + "; " + what
 	}
 	const own = " (of this user namespace)"
 	return []string{
-		line("fs.inotify.max_user_instances", "", instances, u.instances, syscall.EMFILE),
-		line("fs.inotify.max_user_watches", "", watches, u.watches, syscall.ENOSPC),
-		line("fs.inotify.max_queued_events", "", "for each instance", -1, nil),
-		line("user.max_inotify_instances", own, instances, u.instances, syscall.EMFILE),
-		line("user.max_inotify_watches", own, watches, u.watches, syscall.ENOSPC),
+		line("fs.inotify.max_user_instances", "", instances, u.instances, isInstanceLimit(reached)),
+		line("fs.inotify.max_user_watches", "", watches, u.watches, isWatchLimit(reached)),
+		line("fs.inotify.max_queued_events", "", "for each instance", -1, false),
+		line("user.max_inotify_instances", own, instances, u.instances, isInstanceLimit(reached)),
+		line("user.max_inotify_watches", own, watches, u.watches, isWatchLimit(reached)),
 	}
 }
 
 // largestLine says which processes of a user use most of the limit that was reached.
 func (c *usageByUser) largestLine(uid int, reached error) string {
 	what, use := "watches", func(i checkpoint.Instance) int { return max(i.Watches, 0) }
-	if errors.Is(reached, syscall.EMFILE) {
+	if isInstanceLimit(reached) {
 		what, use = "instances", func(checkpoint.Instance) int { return 1 }
 	}
 	var each []string

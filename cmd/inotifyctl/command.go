@@ -56,6 +56,9 @@ func (c *subcommand) execute(ctx context.Context, args []string, stdout, stderr 
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	do := c.define(flags)
 	operands, rest, err := parse(flags, args)
+	if c.executes && len(operands) > 1 {
+		err = usageErrorf("unexpected operand %q: put -- before COMMAND", operands[1])
+	}
 	if errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(stdout, c.help())
 		return err
@@ -75,7 +78,8 @@ func (c *subcommand) execute(ctx context.Context, args []string, stdout, stderr 
 }
 
 // parse sets flags from args. Unlike [flag.FlagSet.Parse] it accepts flags before,
-// between and after operands, up to an argument "--"; rest is what follows that.
+// between and after operands, up to an argument "--"; rest is what follows that. With an
+// error it returns the operands before the fault.
 func parse(flags *flag.FlagSet, args []string) (operands, rest []string, err error) {
 	for len(args) > 0 {
 		arg := args[0]
@@ -87,7 +91,7 @@ func parse(flags *flag.FlagSet, args []string) (operands, rest []string, err err
 			operands = append(operands, arg)
 		default:
 			if args, err = parseFlag(flags, arg, args); err != nil {
-				return nil, nil, err
+				return operands, nil, err
 			}
 		}
 	}

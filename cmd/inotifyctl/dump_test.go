@@ -197,9 +197,9 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
-		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "inotifyctl ls"}},
-		{"-fd 99 " + none.arg(), []string{"descriptor 99", "inotifyctl ls"}},
-		{"2147483647", []string{"process 2147483647", "inotifyctl ls"}},
+		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls'"}},
+		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls'"}},
+		{"2147483647", []string{"process 2147483647", "'inotifyctl ls'"}},
 		{"-drain " + same.arg(), []string{"running", "stop it first"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)

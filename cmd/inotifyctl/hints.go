@@ -137,7 +137,7 @@ func withDumpHint(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, "run it as the user of that process, or as root")
 	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), isNoInstance(err):
-		return withHint(err, "inotifyctl ls lists processes and their inotify descriptors")
+		return withHint(err, "'inotifyctl ls' lists processes and their inotify descriptors")
 	}
 	return withHint(err, "")
 }

@@ -11,4 +11,8 @@ func isNoProcess(error) bool { return false }
 
 func isNoInstance(error) bool { return false }
 
+func isInstanceLimit(error) bool { return false }
+
+func isWatchLimit(error) bool { return false }
+
 func kernelRelease() string { return "" }

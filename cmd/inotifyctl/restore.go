@@ -106,11 +106,8 @@ func (r *restore) run(ctx context.Context, in *invocation) error {
 }
 
 func (r *restore) check(in *invocation) error {
-	switch {
-	case r.pending != "" && r.drop:
+	if r.pending != "" && r.drop {
 		return usageErrorf("-pending and -drop-pending exclude each other")
-	case len(in.operands) > 1 && len(in.execute) == 0:
-		return usageErrorf("unexpected operand %q: put -- before COMMAND", in.operands[1])
 	}
 	if err := checkOperands(in.operands, "FILE"); err != nil {
 		return err
