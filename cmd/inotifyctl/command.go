@@ -14,7 +14,7 @@ import (
 
 // commands are the commands in the order of the help.
 func commands() []*subcommand {
-	return []*subcommand{lsCommand, checkCommand, watchCommand, dumpCommand, verifyCommand, restoreCommand, demoCommand, versionCommand}
+	return []*subcommand{lsCommand, whoCommand, checkCommand, watchCommand, dumpCommand, verifyCommand, restoreCommand, demoCommand, versionCommand}
 }
 
 func lookup(name string) *subcommand {

@@ -241,12 +241,14 @@ func TestDumpDrains(t *testing.T) {
 func TestSideEffects(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
-	h := holdAlone(t, instance(t, watchesOn(t, 1)...))
+	ws := watchesOn(t, 1)
+	h := holdAlone(t, instance(t, ws...))
 	file := filepath.Join(t.TempDir(), "dump")
 	for _, args := range [][]string{
 		{"dump", "-o", file, h.arg()},
 		{"verify", file, h.arg()},
 		{"ls", "-w", h.arg()},
+		{"who", ws[0].Path},
 	} {
 		_, stdout, stderr := call(args...)
 		if strings.Contains(stdout+stderr, "side effect") || strings.Contains(stdout+stderr, "duplicate") {

@@ -30,7 +30,7 @@ func help(args []string, stdout io.Writer) error {
 // overview is the help without a command.
 func overview() string {
 	var b strings.Builder
-	b.WriteString("Inotifyctl lists, watches, dumps and restores inotify instances.\n\nusage: inotifyctl COMMAND [flags] [operands]\n\n")
+	b.WriteString("usage: inotifyctl COMMAND [flags] [operands]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-9s%s\n", c.name, c.summary)
 	}

@@ -4,15 +4,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,11 +39,11 @@ With -json, there is an object for each instance, and then one for each user.
 		{"3", "incomplete: a process did not answer, or could not be read although you may"},
 	},
 	define: func(flags *flag.FlagSet) action {
-		l := &ls{commands: make(map[int]string), sideEffects: make(map[string]bool)}
+		l := new(ls)
 		flags.BoolVar(&l.watches, "w", false, "list the watches of each instance: watch descriptor, mask, path")
 		flags.BoolVar(&l.json, "json", false, "print JSON, one object a line")
 		l.paths.define(flags)
-		verboseVar(flags, &l.verbose)
+		verboseVar(flags, &l.effects.verbose)
 		return l.run
 	},
 }
@@ -58,13 +53,11 @@ type ls struct {
 	watches bool
 	json    bool
 	paths   pathFlags
-	verbose bool
+	effects sideEffects
 	pids    []int // none is all
 
-	stderr      io.Writer
-	instances   []listedInstance
-	commands    map[int]string  // by pid
-	sideEffects map[string]bool // already printed
+	stderr    io.Writer
+	instances []listedInstance
 }
 
 // A listedInstance is an instance with its watches.
@@ -132,7 +125,9 @@ func (l *ls) choose(ctx context.Context, c *usageByUser) ([]checkpoint.Instance,
 func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
 	one := listedInstance{Instance: i}
 	if l.watches {
-		s, err := l.take(ctx, i)
+		b := newBar(l.stderr)
+		s, err := takeInstance(ctx, i, l.paths.options(b)...)
+		b.clear()
 		switch {
 		case ctx.Err() != nil:
 			return errInterrupted
@@ -141,67 +136,11 @@ func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
 		default:
 			one.watches = s.Watches
 			one.gaps = slices.DeleteFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What != "path" })
-			l.noteSideEffects(s)
-		}
-	}
-	for _, d := range i.Descriptors {
-		if _, known := l.commands[d.PID]; !known {
-			l.commands[d.PID] = commandOf("/proc", d.PID)
+			l.effects.print(l.stderr, s)
 		}
 	}
 	l.instances = append(l.instances, one)
 	return nil
-}
-
-// noteSideEffects prints those that other instances did not have.
-func (l *ls) noteSideEffects(s *checkpoint.Snapshot) {
-	for _, e := range s.Effects {
-		if l.verbose && !l.sideEffects[e] {
-			l.sideEffects[e] = true
-			note(l.stderr, "side effect", e)
-		}
-	}
-}
-
-// take takes an instance by the first of its descriptors that can be read.
-func (l *ls) take(ctx context.Context, i checkpoint.Instance) (s *checkpoint.Snapshot, err error) {
-	b := newBar(l.stderr)
-	defer b.clear()
-	for _, d := range i.Descriptors {
-		s, err = checkpoint.TakeFD(ctx, cmp.Or(d.TID, d.PID), d.FD, l.paths.options(b)...)
-		if err == nil {
-			break
-		}
-	}
-	return s, err
-}
-
-// A holding is the descriptors by which a process, or one of its threads, has an
-// instance.
-type holding struct {
-	pid, tid int
-	fds      []int
-}
-
-// holdings returns who has an instance, in ascending order of pid and tid.
-func holdings(i checkpoint.Instance) []holding {
-	var hs []holding
-	for _, d := range i.Descriptors {
-		if k := len(hs); k > 0 && hs[k-1].pid == d.PID && hs[k-1].tid == d.TID {
-			hs[k-1].fds = append(hs[k-1].fds, d.FD)
-		} else {
-			hs = append(hs, holding{d.PID, d.TID, []int{d.FD}})
-		}
-	}
-	return hs
-}
-
-// descriptors returns "3, 5", or "3, 5 of thread 12".
-func (h holding) descriptors() string {
-	if h.tid != 0 {
-		return fmt.Sprintf("%s of thread %d", list(h.fds), h.tid)
-	}
-	return list(h.fds)
 }
 
 // printTable prints a line for each process that has an instance, and with -w
@@ -232,7 +171,7 @@ func (l *ls) addRows(t *table, i listedInstance) {
 	}
 	hs := holdings(i.Instance)
 	for _, h := range hs {
-		t.add(strconv.Itoa(h.pid), quote(l.commands[h.pid]), h.descriptors(), watches, i.sharedWith(hs, h.pid))
+		t.add(strconv.Itoa(h.pid), quote(commandOf("/proc", h.pid)), h.descriptors(), watches, i.sharedWith(hs, h.pid))
 	}
 }
 
@@ -298,29 +237,10 @@ func (l *ls) lines(c *usageByUser) (lines []string) {
 	for _, s := range summary(gaps) {
 		lines = append(lines, "unknown: "+s+"\n")
 	}
-	if n := len(c.unreadable); n > 0 {
-		lines = append(lines, unreadableLine(n))
-	}
-	if hidden("/proc") {
-		lines = append(lines, hiddenLine)
+	for _, line := range hiddenLines(c) {
+		lines = append(lines, line+"\n")
 	}
 	return lines
-}
-
-func unreadableLine(n int) string {
-	hint := ""
-	if os.Geteuid() != 0 {
-		hint = " (run it as root)"
-	}
-	return count(n, "process", "processes") + " could not be read and may have more" + hint + "\n"
-}
-
-const hiddenLine = "processes of other users are hidden: /proc is mounted with hidepid\n"
-
-// hidden reports whether proc shows only some of the processes: process 1 always runs.
-func hidden(proc string) bool {
-	_, err := os.Lstat(filepath.Join(proc, "1"))
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 // users returns the users whom the instances are charged to.
@@ -342,14 +262,6 @@ type instanceObject struct {
 	WatchCount *int               `json:"watch_count"` // null if unknown
 	Watches    []checkpoint.Watch `json:"watches,omitempty"`
 	Unknown    []gapObject        `json:"unknown,omitempty"`
-}
-
-type processObject struct {
-	PID          int    `json:"pid"`
-	TID          int    `json:"tid,omitempty"` // the thread that has the descriptors, if not all threads do
-	Command      string `json:"command"`
-	CommandBytes []byte `json:"command_bytes,omitempty"`
-	FDs          []int  `json:"fds"`
 }
 
 type gapObject struct {
@@ -382,26 +294,19 @@ func (l *ls) printObjects(w io.Writer, c *usageByUser) error {
 			return err
 		}
 	}
-	if n := len(c.unreadable); n > 0 {
-		fmt.Fprint(l.stderr, "inotifyctl: "+unreadableLine(n))
-	}
-	if hidden("/proc") {
-		fmt.Fprint(l.stderr, "inotifyctl: "+hiddenLine)
+	for _, line := range hiddenLines(c) {
+		fmt.Fprintf(l.stderr, "inotifyctl: %s\n", line)
 	}
 	return nil
 }
 
 func (l *ls) object(i listedInstance) instanceObject {
-	o := instanceObject{WatchCount: known(i.Watches), Watches: i.watches}
+	o := instanceObject{Processes: processObjects(i.Instance), WatchCount: known(i.Watches), Watches: i.watches}
 	for _, g := range i.gaps {
 		o.Unknown = append(o.Unknown, gapObject(g))
 	}
 	if shared := len(i.Descriptors) > 1; i.Ungrouped == nil {
 		o.Shared = &shared
-	}
-	for _, h := range holdings(i.Instance) {
-		name := l.commands[h.pid]
-		o.Processes = append(o.Processes, processObject{PID: h.pid, TID: h.tid, Command: name, CommandBytes: invalidUTF8(name), FDs: h.fds})
 	}
 	return o
 }
