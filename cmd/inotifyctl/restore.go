@@ -20,7 +20,7 @@ import (
 var restoreCommand = &subcommand{
 	name:     "restore",
 	operands: "FILE -- COMMAND [ARG...]",
-	summary:  "restore an inotify instance from a dump, for a command",
+	summary:  "restore a dumped instance and execute a command with it",
 	about: `
 Restore the inotify instance that was dumped to FILE ("-": standard input) and
 execute COMMAND with it. COMMAND replaces inotifyctl in its process, and gets the
