@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // The benchmarks measure both sides of a ratio in turn, a batch of each at a
@@ -27,7 +28,8 @@ import (
 func alternate(b *testing.B, ours, bare func() time.Duration) {
 	b.Helper()
 	var ratios []float64
-	for b.Loop() {
+	b.ResetTimer()
+	for range b.N {
 		var one, two time.Duration
 		if len(ratios)%2 == 0 {
 			one, two = ours(), bare()
@@ -136,7 +138,7 @@ func BenchmarkRestoreWatch(b *testing.B) {
 	paths := files(b, 5000)
 	request := uint(inotify.SetNextWDRequest())
 	alternate(b, onNew(b, paths, func(n *inotify.Inotify, i int, path string) error {
-		return n.RestoreWatch(b.Context(), inotify.WD(1000+3*i), path, inotify.Attrib)
+		return n.RestoreWatch(kerneltest.Context(b), inotify.WD(1000+3*i), path, inotify.Attrib)
 	}), onBare(b, paths, func(fd, i int, path string) error {
 		if err := unix.IoctlSetInt(fd, request, 1000+3*i); err != nil {
 			return err
@@ -166,7 +168,8 @@ func BenchmarkReadEvent(b *testing.B) {
 	}
 	b.ReportAllocs()
 	left := 0
-	for b.Loop() {
+	b.ResetTimer()
+	for range b.N {
 		if left == 0 {
 			b.StopTimer()
 			fill()
@@ -186,7 +189,7 @@ func BenchmarkCycleStep(b *testing.B) {
 	n := newInotify(b)
 	path := files(b, 1)[0]
 	b.ResetTimer()
-	if err := n.RestoreWatch(b.Context(), inotify.WD(1+b.N), path, inotify.Attrib, inotify.WithMaxSteps(int64(b.N))); err != nil {
+	if err := n.RestoreWatch(kerneltest.Context(b), inotify.WD(1+b.N), path, inotify.Attrib, inotify.WithMaxSteps(int64(b.N))); err != nil {
 		b.Fatal(err)
 	}
 	if b.N > 1 {

@@ -52,7 +52,7 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 		before := watches(t, n)
 		refused := func(wd inotify.WD, opts ...inotify.RestoreOption) *inotify.CycleError {
 			t.Helper()
-			err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.AllEvents, opts...)
+			err := n.RestoreWatch(kerneltest.Context(t), wd, paths[1], inotify.AllEvents, opts...)
 			wantPathError(t, err, paths[1], errors.ErrUnsupported)
 			var cycle *inotify.CycleError
 			if !errors.As(err, &cycle) {
@@ -75,11 +75,11 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 			t.Errorf("%q does not say what to do", e)
 		}
 		// A limit below none is none.
-		if err := newInotify(t).RestoreWatch(t.Context(), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
+		if err := newInotify(t).RestoreWatch(kerneltest.Context(t), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
 			t.Error(err)
 		}
 		// It is one step less from here.
-		if err := n.RestoreWatch(t.Context(), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
+		if err := n.RestoreWatch(kerneltest.Context(t), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
 			t.Error(err)
 		}
 		if got := add(t, n, paths[2], inotify.Attrib); got != 21 {
@@ -181,7 +181,7 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	}
 	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
 	other := t.TempDir()
-	wantPathError(t, n.RestoreWatch(t.Context(), 90, other, inotify.Create), other, unix.EMFILE)
+	wantPathError(t, n.RestoreWatch(kerneltest.Context(t), 90, other, inotify.Create), other, unix.EMFILE)
 }
 
 // The path to restore may be what the cycle climbs on.
@@ -239,7 +239,7 @@ func TestCycleKnowsTakenNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	withoutIoctl(t)
-	err := n.RestoreWatch(t.Context(), 900_000, paths[1], inotify.Attrib)
+	err := n.RestoreWatch(kerneltest.Context(t), 900_000, paths[1], inotify.Attrib)
 	var taken *inotify.WDError
 	if !errors.As(err, &taken) {
 		t.Errorf("error %v (%T), want a WDError", err, err)
@@ -255,7 +255,7 @@ const far = math.MaxInt32
 func TestCycleStopsWithItsContext(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		defer cancel()
 		var last inotify.Progress
 		err := n.RestoreWatch(ctx, far, files(t, 1)[0], inotify.AllEvents,
@@ -315,7 +315,7 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 2)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		defer cancel()
 		var added inotify.WD
 		var last time.Duration
@@ -371,7 +371,7 @@ func TestProgressAtTheEnd(t *testing.T) {
 				}
 			}
 		}()
-		if err := n.RestoreWatch(t.Context(), wd, files(t, 1)[0], inotify.Attrib, inotify.WithProgress(func(p inotify.Progress) {
+		if err := n.RestoreWatch(kerneltest.Context(t), wd, files(t, 1)[0], inotify.Attrib, inotify.WithProgress(func(p inotify.Progress) {
 			ps = append(ps, p)
 		})); err != nil {
 			t.Fatal(err)
@@ -405,13 +405,13 @@ func TestCycleLosesNothing(t *testing.T) {
 				n := newInotify(t)
 				dir := t.TempDir()
 				wd := add(t, n, dir, inotify.Create)
-				ctx, cancel := context.WithCancel(t.Context())
+				ctx, cancel := context.WithCancel(kerneltest.Context(t))
 				defer cancel()
 				var mu sync.Mutex
 				var seen []inotify.Event
 				var group sync.WaitGroup
 				for i := range readers {
-					group.Go(func() {
+					kerneltest.Go(&group, func() {
 						if i%2 == 0 {
 							for ev, err := range n.Events(ctx) {
 								if err != nil {
@@ -489,7 +489,7 @@ func TestCycleWakesReaders(t *testing.T) {
 	wd := add(t, n, dir, inotify.Create)
 	got := make(chan inotify.Event, 100)
 	go func() {
-		for ev, err := range n.Events(t.Context()) {
+		for ev, err := range n.Events(kerneltest.Context(t)) {
 			if err != nil {
 				return
 			}
@@ -567,7 +567,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	const count = 4000
 	for i := 0; ; i++ {
 		move(t, dir, fmt.Sprint(name, i, "-"), count)
-		err := n.RestoreWatch(t.Context(), inotify.WD(11+10*i), path, inotify.Attrib)
+		err := n.RestoreWatch(kerneltest.Context(t), inotify.WD(11+10*i), path, inotify.Attrib)
 		b, berr := n.Buffered()
 		if berr != nil {
 			t.Fatal(berr)
@@ -638,18 +638,18 @@ func TestRestoreWaitsForRestore(t *testing.T) {
 	n := newInotify(t)
 	end, wait := startClimb(t, n, far)
 	paths := files(t, 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(kerneltest.Context(t), 20*time.Millisecond)
 	defer cancel()
 	wantError(t, n.RestoreWatch(ctx, 1, paths[0], inotify.Attrib), context.DeadlineExceeded)
 	// Adds and SetNextWD have their turn when it has ended, and not before.
 	var over sync.WaitGroup
 	var ended atomic.Bool
-	over.Go(func() {
+	kerneltest.Go(&over, func() {
 		if _, err := n.AddWatch(paths[1], inotify.Attrib); err != nil || !ended.Load() {
 			t.Errorf("AddWatch returned during a restore, or failed: %v", err)
 		}
 	})
-	over.Go(func() {
+	kerneltest.Go(&over, func() {
 		if err := n.SetNextWD(1); err != nil && !errors.Is(err, errors.ErrUnsupported) || !ended.Load() {
 			t.Errorf("SetNextWD returned during a restore, or failed: %v", err)
 		}
@@ -697,8 +697,8 @@ func TestCycleWithDescriptorZero(t *testing.T) {
 		wd := add(t, n, paths[0], inotify.Attrib)
 		before := watches(t, n)
 		unix.Close(0)
-		watched := n.RestoreWatch(t.Context(), 40, paths[0], inotify.Open)
-		placed := n.RestoreWatch(t.Context(), 50, paths[1], inotify.Attrib)
+		watched := n.RestoreWatch(kerneltest.Context(t), 40, paths[0], inotify.Open)
+		placed := n.RestoreWatch(kerneltest.Context(t), 50, paths[1], inotify.Attrib)
 		left, err := os.Readlink("/proc/self/fd/0")
 		if err := unix.Dup3(input, 0, 0); err != nil {
 			t.Fatal(err)
@@ -732,7 +732,7 @@ func TestCycleTouchesNoOtherInstance(t *testing.T) {
 			for wd := inotify.WD(30); wd < 5000; wd += 50 {
 				numbers = append(numbers, wd)
 			}
-			if err := errors.Join(n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, numbers...)), n.SetNextWD(5)); err != nil {
+			if err := errors.Join(n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, numbers...)), n.SetNextWD(5)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -751,7 +751,7 @@ func TestCycleTouchesNoOtherInstance(t *testing.T) {
 	conn.Control(func(fd uintptr) { err = unix.Dup3(int(fd), 0, 0) })
 	var errs []error
 	for _, n := range ns {
-		errs = append(errs, err, n.RestoreWatch(t.Context(), 5000, t.TempDir(), inotify.Create))
+		errs = append(errs, err, n.RestoreWatch(kerneltest.Context(t), 5000, t.TempDir(), inotify.Create))
 	}
 	if err := errors.Join(append(errs, unix.Dup3(input, 0, 0), unix.Close(input))...); err != nil {
 		t.Fatal(err)
@@ -781,7 +781,7 @@ func TestCycleKeepsReadable(t *testing.T) {
 			if test.busy {
 				path = paths[0]
 			}
-			n.RestoreWatch(t.Context(), test.wd, path, inotify.Attrib)
+			n.RestoreWatch(kerneltest.Context(t), test.wd, path, inotify.Attrib)
 			if b, err := n.Buffered(); err != nil || b != 16 || !readable(t, n) {
 				t.Errorf("%s: Buffered %d, %v, readable %v; want 16 and true", test.name, b, err, readable(t, n))
 			}
@@ -800,7 +800,7 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 3)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	ahead := inotify.WD(0)
 	reached := make(chan struct{})
@@ -847,7 +847,7 @@ func TestCycleKeepsTheLastRecord(t *testing.T) {
 	withoutIoctl(t)
 	ws := batch(t, inotify.AllEvents, 5, 8, 12)
 	ws[2].Mask |= inotify.OnlyDir
-	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 12, ws[2].Path, 2, unix.ENOTDIR)
+	wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws), 12, ws[2].Path, 2, unix.ENOTDIR)
 	wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
@@ -923,7 +923,7 @@ func TestCycleWhenOthersCome(t *testing.T) {
 	var taken *inotify.WDError
 	path := files(t, 1)[0]
 	for range 200 {
-		err = climb(func(wd inotify.WD) error { return heir.RestoreWatch(t.Context(), wd, path, inotify.Attrib) })
+		err = climb(func(wd inotify.WD) error { return heir.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib) })
 		if errors.As(err, &taken) {
 			break
 		}
@@ -964,7 +964,7 @@ func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 	t.Helper()
 	for wd, called := inotify.WD(200_000), 0; called < 2; wd *= 4 {
 		called = 0
-		if err := n.RestoreWatch(t.Context(), wd, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
+		if err := n.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 			if called++; called == 1 && p.Done < p.Steps-1000 {
 				meanwhile()
 			}
@@ -1020,7 +1020,7 @@ func TestCycleEstimate(t *testing.T) {
 	n := newInotify(t)
 	const steps = 1_000_000
 	begin := time.Now()
-	err := n.RestoreWatch(t.Context(), 1+steps, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+	err := n.RestoreWatch(kerneltest.Context(t), 1+steps, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
 	var cycle *inotify.CycleError
 	if took := time.Since(begin); !errors.As(err, &cycle) || cycle.Estimate > took*steps || cycle.Estimate < steps {
 		t.Errorf("error %v (%+v) after %v", err, cycle, took)
@@ -1049,7 +1049,7 @@ func TestCycleWithoutEstimate(t *testing.T) {
 			withoutIoctl(t)
 			n := newInotify(t)
 			hinder(t)
-			err := n.RestoreWatch(t.Context(), 5000, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+			err := n.RestoreWatch(kerneltest.Context(t), 5000, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
 			var cycle *inotify.CycleError
 			if !errors.As(err, &cycle) || cycle.Steps != 4999 || cycle.Estimate != 0 || strings.Contains(err.Error(), "about") {
 				t.Errorf("error %v (%+v), want one of 4999 steps and no estimate", err, cycle)

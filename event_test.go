@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestReadEventWaits(t *testing.T) {
@@ -183,7 +184,7 @@ func TestReadDeadline(t *testing.T) {
 		deadline(time.Now().Add(5 * time.Millisecond))
 		_, err := n.ReadEvent()
 		wantError(t, err, os.ErrDeadlineExceeded)
-		wantEnd(t, n.Events(t.Context()), os.ErrDeadlineExceeded)
+		wantEnd(t, n.Events(kerneltest.Context(t)), os.ErrDeadlineExceeded)
 	})
 	t.Run("past, with an event there", func(t *testing.T) {
 		deadline(time.Unix(1, 0))
@@ -224,7 +225,7 @@ func TestContextEndsOneReader(t *testing.T) {
 			n := newInotify(t)
 			path := files(t, 1)[0]
 			wd := add(t, n, path, inotify.Attrib)
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(kerneltest.Context(t))
 			ended := make(chan struct{})
 			got := make(chan inotify.Event)
 			loser := func() {
@@ -263,7 +264,7 @@ func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
 	n := newInotify(t)
 	stop := make(chan struct{})
 	var setter sync.WaitGroup
-	setter.Go(func() {
+	kerneltest.Go(&setter, func() {
 		for {
 			select {
 			case <-stop:
@@ -277,7 +278,7 @@ func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
 		}
 	})
 	for range 300 {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Microsecond)
+		ctx, cancel := context.WithTimeout(kerneltest.Context(t), 50*time.Microsecond)
 		wantEnd(t, n.Events(ctx), context.DeadlineExceeded)
 		cancel()
 	}
@@ -291,7 +292,7 @@ func TestContextLeavesTheDeadline(t *testing.T) {
 	if err := n.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	ctx, cancel := context.WithTimeout(kerneltest.Context(t), time.Millisecond)
 	defer cancel()
 	wantEnd(t, n.Events(ctx), context.DeadlineExceeded)
 	_, err := n.ReadEvent()
@@ -322,26 +323,26 @@ func TestEventsEnds(t *testing.T) {
 		want error
 	}{
 		{"by Close", func(t *testing.T, n *inotify.Inotify) (context.Context, func()) {
-			return t.Context(), func() { n.Close() }
+			return kerneltest.Context(t), func() { n.Close() }
 		}, os.ErrClosed},
 		{"by its context", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
-			return context.WithCancel(t.Context())
+			return context.WithCancel(kerneltest.Context(t))
 		}, context.Canceled},
 		{"by its context's time", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			ctx, cancel := context.WithTimeout(kerneltest.Context(t), 5*time.Millisecond)
 			t.Cleanup(cancel)
 			return ctx, func() { <-ctx.Done() }
 		}, context.DeadlineExceeded},
 		{"by its context, for a cause", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
-			ctx, cancel := context.WithCancelCause(t.Context())
+			ctx, cancel := context.WithCancelCause(kerneltest.Context(t))
 			return ctx, func() { cancel(cause) }
 		}, cause},
 		{"by its context, which says that it is the deadline", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
-			ctx, cancel := context.WithCancelCause(t.Context())
+			ctx, cancel := context.WithCancelCause(kerneltest.Context(t))
 			return ctx, func() { cancel(os.ErrDeadlineExceeded) }
 		}, os.ErrDeadlineExceeded},
 		{"by the deadline", func(t *testing.T, n *inotify.Inotify) (context.Context, func()) {
-			return t.Context(), func() { n.SetReadDeadline(time.Now()) }
+			return kerneltest.Context(t), func() { n.SetReadDeadline(time.Now()) }
 		}, os.ErrDeadlineExceeded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -364,7 +365,7 @@ func TestEventsEnds(t *testing.T) {
 		n := newInotify(t)
 		add(t, n, files(t, 1)[0], inotify.Attrib)
 		n.RemoveWatch(1)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		cancel()
 		wantEnd(t, n.Events(ctx), context.Canceled)
 		wantEvents(t, pending(t, n), inotify.Event{WD: 1, Mask: inotify.Ignored})
@@ -375,7 +376,7 @@ func TestEventsEnds(t *testing.T) {
 			wd := add(t, n, path, inotify.Attrib)
 			n.RemoveWatch(wd)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		defer cancel()
 		var errs []error
 		for _, err := range n.Events(ctx) {
@@ -386,7 +387,7 @@ func TestEventsEnds(t *testing.T) {
 			t.Errorf("errors %v, want none and the context's", errs)
 		}
 		count := 0
-		for range n.Events(t.Context()) {
+		for range n.Events(kerneltest.Context(t)) {
 			count++
 			break
 		}
@@ -397,7 +398,7 @@ func TestEventsEnds(t *testing.T) {
 	t.Run("by a break at its error", func(t *testing.T) {
 		n := newInotify(t)
 		n.Close()
-		for range n.Events(t.Context()) {
+		for range n.Events(kerneltest.Context(t)) {
 			break
 		}
 	})
@@ -409,13 +410,13 @@ func TestSeveralReaders(t *testing.T) {
 	dir := t.TempDir()
 	add(t, n, dir, inotify.Create)
 	const count = 2000
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var readers sync.WaitGroup
 	for range 6 {
-		readers.Go(func() {
+		kerneltest.Go(&readers, func() {
 			for ev, err := range n.Events(ctx) {
 				if err != nil {
 					wantError(t, err, context.Canceled)
@@ -560,7 +561,7 @@ func TestReadFails(t *testing.T) {
 		t.Error("TryReadEvent has an event")
 	}
 	yielded := 0
-	for _, err := range n.Events(t.Context()) {
+	for _, err := range n.Events(kerneltest.Context(t)) {
 		yielded++
 		check("Events", err)
 	}
@@ -570,7 +571,7 @@ func TestReadFails(t *testing.T) {
 	if ioctl {
 		_, err := n.NextWD()
 		check("NextWD", err)
-		check("RestoreWatch", n.RestoreWatch(t.Context(), 1, filepath.Dir(path), inotify.Create))
+		check("RestoreWatch", n.RestoreWatch(kerneltest.Context(t), 1, filepath.Dir(path), inotify.Create))
 	}
 	if b, err := n.Buffered(); b < 16 || err != nil {
 		t.Errorf("Buffered %d, %v: nothing was read", b, err)

@@ -130,7 +130,7 @@ func headerValues(t *testing.T, cc, dir string) map[string]uint64 {
 	print := func(name, value string) {
 		fmt.Fprintf(&text, "\tprintf(\"%s %%llu\\n\", (unsigned long long)(%s));\n", name, value)
 	}
-	for line := range strings.Lines(run(exec.Command(cc, append([]string{"-E", "-dM"}, args...)...))) {
+	for _, line := range strings.Split(run(exec.Command(cc, append([]string{"-E", "-dM"}, args...)...)), "\n") {
 		if words := strings.Fields(line); len(words) > 2 && (words[1] == "INOTIFY_IOC_SETNEXTWD" || strings.HasPrefix(words[1], "IN_")) {
 			print(words[1], words[1])
 		}
@@ -144,7 +144,7 @@ func headerValues(t *testing.T, cc, dir string) map[string]uint64 {
 	run(exec.Command(cc, append([]string{"-o", program}, args...)...))
 
 	values := make(map[string]uint64)
-	for line := range strings.Lines(run(exec.Command(program))) {
+	for _, line := range strings.Split(strings.TrimSpace(run(exec.Command(program))), "\n") {
 		var name string
 		var value uint64
 		if _, err := fmt.Sscan(line, &name, &value); err != nil {

@@ -174,7 +174,7 @@ func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
 		}
 		defer n.Close()
 		ws[2].Mask |= inotify.OnlyDir
-		if err := n.RestoreWatches(t.Context(), ws); err == nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err == nil {
 			t.Error("a file was restored as a directory")
 		}
 		if evs := pending(t, n); len(evs) != want || want == 1 && evs[0] != (inotify.Event{WD: 1, Mask: inotify.Ignored}) {
@@ -224,7 +224,7 @@ func TestFromFileBlocking(t *testing.T) {
 			}
 			wantBlocking(t, "SyscallConn.Read", conn.Read(func(uintptr) bool { return true }))
 			yielded := 0
-			for _, err := range n.Events(t.Context()) {
+			for _, err := range n.Events(kerneltest.Context(t)) {
 				yielded++
 				wantBlocking(t, "Events", err)
 			}
@@ -232,18 +232,18 @@ func TestFromFileBlocking(t *testing.T) {
 				t.Errorf("Events yielded %d times, want its error once", yielded)
 			}
 			if n.SupportsSetNextWD() {
-				if err := n.RestoreWatch(t.Context(), 77, paths[2], inotify.Create); err != nil {
+				if err := n.RestoreWatch(kerneltest.Context(t), 77, paths[2], inotify.Create); err != nil {
 					t.Error(err)
 				}
 				// The stray's IN_IGNORED stays: nobody here may read it.
-				err := n.RestoreWatch(t.Context(), other, paths[0], inotify.Create)
+				err := n.RestoreWatch(kerneltest.Context(t), other, paths[0], inotify.Create)
 				wantBlocking(t, "a failed restore", err)
 				var taken *inotify.WDError
 				if !errors.As(err, &taken) || taken.Want != other {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
 				// Where nothing was added there is nothing to tell of.
-				if err := n.RestoreWatch(t.Context(), 90, paths[0]+".missing", inotify.Create); err == nil || strings.Contains(err.Error(), "IN_IGNORED") {
+				if err := n.RestoreWatch(kerneltest.Context(t), 90, paths[0]+".missing", inotify.Create); err == nil || strings.Contains(err.Error(), "IN_IGNORED") {
 					t.Errorf("error %v of a missing file", err)
 				}
 				conn.Control(func(fd uintptr) {
@@ -252,7 +252,7 @@ func TestFromFileBlocking(t *testing.T) {
 					}
 				})
 			} else {
-				err := n.RestoreWatch(t.Context(), 77, paths[2], inotify.Create)
+				err := n.RestoreWatch(kerneltest.Context(t), 77, paths[2], inotify.Create)
 				if hasMaskCreate(t) || !errors.Is(err, errors.ErrUnsupported) {
 					wantBlocking(t, "a climb", err)
 				}
@@ -275,7 +275,7 @@ func TestFromFileBlockingRefusesTheCycle(t *testing.T) {
 		t.Skip("this needs IN_MASK_CREATE: without it an adopted instance is refused for that")
 	}
 	paths := files(t, 2)
-	wantBlocking(t, "the cycle", n.RestoreWatch(t.Context(), 50, paths[0], inotify.Attrib))
+	wantBlocking(t, "the cycle", n.RestoreWatch(kerneltest.Context(t), 50, paths[0], inotify.Attrib))
 	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
 		t.Errorf("the next number is %d: something was tried", got)
 	}
@@ -318,7 +318,7 @@ func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.F
 		"Watches":         func() error { _, err := n.Watches(); return err },
 		"SetNextWD":       func() error { return n.SetNextWD(1) },
 		"NextWD":          func() error { return noNumber(n.NextWD()) },
-		"RestoreWatch":    func() error { return n.RestoreWatch(t.Context(), 5, f.Name(), inotify.Open) },
+		"RestoreWatch":    func() error { return n.RestoreWatch(kerneltest.Context(t), 5, f.Name(), inotify.Open) },
 		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
 		"TryReadEvent":    func() error { _, _, err := n.TryReadEvent(); return err },
 		"SetReadDeadline": func() error { return n.SetReadDeadline(time.Time{}) },
@@ -383,7 +383,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	calls := everyMethod(t, n, conn, f)
 	calls["Close"] = n.Close
@@ -391,9 +391,9 @@ func TestEveryMethodAfterClose(t *testing.T) {
 		// Also with arguments that would be refused.
 		"AddWatch of a NUL":             func() error { _, err := n.AddWatch("a\x00b", inotify.Open); return err },
 		"SetNextWD of 0":                func() error { return n.SetNextWD(0) },
-		"RestoreWatch of 0":             func() error { return n.RestoreWatch(t.Context(), 0, path, inotify.Open) },
-		"RestoreWatches":                func() error { return n.RestoreWatches(t.Context(), []inotify.Watch{{WD: 5, Path: path}}) },
-		"RestoreWatches of nothing":     func() error { return n.RestoreWatches(t.Context(), nil) },
+		"RestoreWatch of 0":             func() error { return n.RestoreWatch(kerneltest.Context(t), 0, path, inotify.Open) },
+		"RestoreWatches":                func() error { return n.RestoreWatches(kerneltest.Context(t), []inotify.Watch{{WD: 5, Path: path}}) },
+		"RestoreWatches of nothing":     func() error { return n.RestoreWatches(kerneltest.Context(t), nil) },
 		"RestoreWatch in ended context": func() error { return n.RestoreWatch(ended, 5, path, inotify.Open) },
 	})
 	for name, call := range calls {
@@ -404,7 +404,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	if n.SupportsSetNextWD() {
 		t.Error("SupportsSetNextWD is true")
 	}
-	wantEnd(t, n.Events(t.Context()), os.ErrClosed)
+	wantEnd(t, n.Events(kerneltest.Context(t)), os.ErrClosed)
 }
 
 func TestCloseWakesEveryReader(t *testing.T) {
@@ -417,7 +417,7 @@ func TestCloseWakesEveryReader(t *testing.T) {
 	for range 4 {
 		go func() { _, err := n.ReadEvent(); errs <- err }()
 		go func() {
-			for _, err := range n.Events(t.Context()) {
+			for _, err := range n.Events(kerneltest.Context(t)) {
 				errs <- err
 			}
 		}()

@@ -112,10 +112,10 @@ func TestLimitOfInstances(t *testing.T) {
 	paths := files(t, 4)
 	batch := batchOf(paths, 20)
 	batch[3].Path += "gone"
-	err = l.n.RestoreWatches(t.Context(), batch)
+	err = l.n.RestoreWatches(kerneltest.Context(t), batch)
 	wantError(t, err, unix.ENOENT)
 	l.check()
-	if err := l.n.RestoreWatches(t.Context(), batch[:3]); err != nil {
+	if err := l.n.RestoreWatches(kerneltest.Context(t), batch[:3]); err != nil {
 		t.Error(err)
 	}
 	held[0].Close()
@@ -132,18 +132,18 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 		l := newLive(t)
 		batch := batchOf(paths, 20)
 		kerneltest.OwnLimit(t, "max_inotify_watches", 4)
-		err := l.n.RestoreWatches(t.Context(), batch)
+		err := l.n.RestoreWatches(kerneltest.Context(t), batch)
 		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", filepath.Base(paths[3]), "user.max_inotify_watches (now 4)", "fs.inotify.max_user_watches", "raise")
 		var r *inotify.RestoreError
 		if !errors.As(err, &r) || r.Done != 3 || r.Watch != batch[3] {
 			t.Errorf("error %v, want one for %v after three", err, batch[3])
 		}
 		l.check()
-		wantLimit(t, l.n.RestoreWatches(t.Context(), batchOf(paths, 40)), unix.ENOSPC) // nor did that use up anything
+		wantLimit(t, l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 40)), unix.ENOSPC) // nor did that use up anything
 		kerneltest.OwnLimit(t, "max_inotify_watches", 100)
 		l.check()
 		batch = batchOf(paths, 60) // by the cycle the numbers only go up
-		if err := l.n.RestoreWatches(t.Context(), batch); err != nil {
+		if err := l.n.RestoreWatches(kerneltest.Context(t), batch); err != nil {
 			t.Error(err)
 		}
 		for _, w := range batch {
@@ -180,7 +180,7 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 	for steps := range inotify.WD(30) {
 		l := newLive(t)
 		limit(4)
-		if err := l.n.RestoreWatch(t.Context(), 3+steps, paths[0], inotify.Attrib); err != nil {
+		if err := l.n.RestoreWatch(kerneltest.Context(t), 3+steps, paths[0], inotify.Attrib); err != nil {
 			t.Errorf("to %d: %v", 3+steps, err)
 		} else if err := errors.Join(os.Chmod(paths[0], 0o600), l.n.RemoveWatch(3+steps)); err != nil {
 			t.Error(err)
@@ -193,7 +193,7 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 	for range 10 {
 		l := newLive(t)
 		limit(2)
-		if err := l.n.RestoreWatch(t.Context(), 5000, paths[0], inotify.Attrib); err != nil {
+		if err := l.n.RestoreWatch(kerneltest.Context(t), 5000, paths[0], inotify.Attrib); err != nil {
 			t.Error(err)
 		}
 		l.n.Close()
@@ -202,7 +202,7 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 	for _, goal := range []inotify.WD{500, far} {
 		l := newLive(t)
 		limit(2)
-		err := l.n.RestoreWatches(t.Context(), []inotify.Watch{
+		err := l.n.RestoreWatches(kerneltest.Context(t), []inotify.Watch{
 			{WD: 2, Mask: inotify.Attrib, Path: paths[0]}, {WD: goal, Mask: inotify.Attrib, Path: paths[1]},
 		}, inotify.WithMaxSteps(far))
 		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", "user.max_inotify_watches (now 2)")
@@ -267,7 +267,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		n.Buffered()
 		batch := batchOf(paths, 20)
 		batch[3].Path += "gone"
-		if err := l.n.RestoreWatches(t.Context(), batch); err == nil {
+		if err := l.n.RestoreWatches(kerneltest.Context(t), batch); err == nil {
 			t.Error("a file that is not there is watched")
 		}
 	})
@@ -275,7 +275,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		t.Errorf("descriptors %q, before %q", now, open)
 	}
 	l.check()
-	if err := l.n.RestoreWatches(t.Context(), batchOf(paths, 60)); err != nil {
+	if err := l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 60)); err != nil {
 		t.Error(err)
 	}
 }
@@ -310,7 +310,7 @@ func TestOverflowWhileClimbing(t *testing.T) {
 		if early {
 			fill()
 		}
-		if err := n.RestoreWatch(t.Context(), 3000, paths[0], inotify.Attrib,
+		if err := n.RestoreWatch(kerneltest.Context(t), 3000, paths[0], inotify.Attrib,
 			inotify.WithProgress(func(inotify.Progress) { fill() })); err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +349,7 @@ func TestOverflowWhileRestoring(t *testing.T) {
 	batch[3].Path += "gone"
 	wantError(t, n.RestoreWatches(context.Background(), batch), unix.ENOENT)
 	wantFull(t, pending(t, n), wd, "x", size)
-	if err := n.RestoreWatches(t.Context(), batch[:3]); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), batch[:3]); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range batch[:3] {

@@ -144,7 +144,7 @@ func (m *Mask) UnmarshalText(text []byte) error {
 // twice; an empty text, an empty element and an unknown name are errors.
 func ParseMask(s string) (Mask, error) {
 	var m Mask
-	for name := range strings.SplitSeq(s, "|") {
+	for _, name := range strings.Split(s, "|") {
 		bits, ok := maskByName(name)
 		if !ok {
 			return 0, fmt.Errorf("inotify: mask %.100q: %.40q is neither a name such as IN_CREATE nor a 32-bit number", s, name)

@@ -168,7 +168,7 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	n := newInotify(t)
 	seen := make(chan inotify.Event, 1000)
 	var reader, group sync.WaitGroup
-	reader.Go(func() {
+	kerneltest.Go(&reader, func() {
 		for {
 			ev, err := n.ReadEvent()
 			if err != nil {
@@ -180,7 +180,7 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	paths := files(t, 200)
 	given := make(chan inotify.WD, len(paths))
 	for i := range 2 {
-		group.Go(func() {
+		kerneltest.Go(&group, func() {
 			for j := i; j < len(paths); j += 2 {
 				wd, err := n.AddWatch(paths[j], inotify.Attrib)
 				if err != nil {
@@ -221,7 +221,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 	wd := add(t, n, paths[0], inotify.Attrib)
 	var stop atomic.Bool
 	var writer sync.WaitGroup
-	writer.Go(func() {
+	kerneltest.Go(&writer, func() {
 		for !stop.Load() {
 			if err := os.Chmod(paths[0], 0o400); err != nil {
 				t.Error(err)
@@ -240,7 +240,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 		check("NextWD")
 	}
 	for range 50 {
-		if err := n.RestoreWatch(t.Context(), wd, paths[1], inotify.AllEvents); err == nil {
+		if err := n.RestoreWatch(kerneltest.Context(t), wd, paths[1], inotify.AllEvents); err == nil {
 			t.Fatal("restored under a taken number")
 		}
 		check("a failed restore")
@@ -263,7 +263,7 @@ func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
 			if b, berr := n.Buffered(); b < inotify.MaxPutBy || berr != nil {
 				t.Errorf("with %d bytes put by: %v", b, err)
 			}
-			if err := n.RestoreWatch(t.Context(), 90, files(t, 1)[0], inotify.Attrib); err == nil {
+			if err := n.RestoreWatch(kerneltest.Context(t), 90, files(t, 1)[0], inotify.Attrib); err == nil {
 				t.Error("RestoreWatch went on")
 			}
 			return

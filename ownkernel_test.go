@@ -33,7 +33,7 @@ func TestKernelsLimitOfWatches(t *testing.T) {
 	l := newLive(t)
 	paths := files(t, 6)
 	kerneltest.SetKernel(t, "max_user_watches", 4)
-	err := l.n.RestoreWatches(t.Context(), batchOf(paths, 20))
+	err := l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 20))
 	wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", filepath.Base(paths[3]), "fs.inotify.max_user_watches (now 4)", "raise")
 	l.check()
 	kerneltest.SetKernel(t, "max_user_watches", 1)
@@ -41,7 +41,7 @@ func TestKernelsLimitOfWatches(t *testing.T) {
 	wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", paths[0], "fs.inotify.max_user_watches (now 1)")
 	l.check()
 	kerneltest.SetKernel(t, "max_user_watches", 100)
-	if err := l.n.RestoreWatches(t.Context(), batchOf(paths, 60)); err != nil {
+	if err := l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 60)); err != nil {
 		t.Error(err)
 	}
 }
@@ -58,7 +58,7 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 	t.Run("batch", func(t *testing.T) {
 		l := newLive(t)
 		paths := files(t, 80)
-		if err := l.n.RestoreWatches(t.Context(), batchOf(paths, 200)); err != nil {
+		if err := l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 200)); err != nil {
 			t.Fatal(err)
 		}
 		wantEvents(t, pending(t, l.n), l.want...)
@@ -71,7 +71,7 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		batch[79].Path = paths[0] + ".link" // found out when all others are there
-		wantError(t, l.n.RestoreWatches(t.Context(), batch), unix.EEXIST)
+		wantError(t, l.n.RestoreWatches(kerneltest.Context(t), batch), unix.EEXIST)
 		l.check()
 	})
 	t.Run("overflow", func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 		for range 20 {
 			l.happen()
 		}
-		wantError(t, l.n.RestoreWatch(t.Context(), 300, filepath.Join(t.TempDir(), "gone"), inotify.Attrib), unix.ENOENT)
+		wantError(t, l.n.RestoreWatch(kerneltest.Context(t), 300, filepath.Join(t.TempDir(), "gone"), inotify.Attrib), unix.ENOENT)
 		evs := pending(t, l.n)
 		wantEvents(t, evs, append(slices.Clone(l.want[:16]), inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})...)
 		l.want = nil
@@ -98,7 +98,7 @@ func smallQueue(t *testing.T, wd inotify.WD) {
 			l.happen()
 		}
 	}
-	if err := l.n.RestoreWatch(t.Context(), wd, path, inotify.Attrib, inotify.WithProgress(progress)); err != nil {
+	if err := l.n.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib, inotify.WithProgress(progress)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {

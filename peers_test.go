@@ -246,7 +246,7 @@ func meanwhile(goroutines int, f func()) (stop func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup
 	for range goroutines {
-		all.Go(func() {
+		kerneltest.Go(&all, func() {
 			for {
 				select {
 				case <-done:
@@ -283,7 +283,7 @@ func TestLTP06CloseWhileRemoved(t *testing.T) {
 	var watched atomic.Int32
 	var all sync.WaitGroup
 	for range 2 {
-		all.Go(func() {
+		kerneltest.Go(&all, func() {
 			for range instances / 2 {
 				n, err := inotify.New()
 				if err != nil {
@@ -492,7 +492,7 @@ func TestLTP11GoneOnceTold(t *testing.T) {
 	wd := add(t, n, dir, inotify.Delete)
 	made := make(chan error, 1)
 	ahead := make(chan bool, 1000) // far less than the queue can hold
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	go func() {
 		defer close(made)
 		for i := 0; i < count && ctx.Err() == nil; i++ {

@@ -41,7 +41,7 @@ func startBystanders(t *testing.T) *bystanders {
 	b := &bystanders{t: t, done: make(chan struct{})}
 	path := files(t, 1)[0]
 	for range 5 {
-		b.group.Go(func() {
+		kerneltest.Go(&b.group, func() {
 			for {
 				select {
 				case <-b.done:
@@ -213,7 +213,7 @@ func unless(err error, allowed ...error) error {
 // start has a goroutine make a call until the instance is closed, and then see
 // that it is.
 func (c *crowd) start(name string, call func(i int) error) {
-	c.group.Go(func() {
+	kerneltest.Go(&c.group, func() {
 		for i := rand.IntN(1000); ; i++ {
 			err := call(i)
 			if errors.Is(err, os.ErrClosed) {
@@ -246,7 +246,7 @@ func closed(t *testing.T, f func(c *crowd)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		c := &crowd{t: t, n: n, paths: paths, ctx: ctx}
 		defer func() { // also after a t.Fatal in f
 			if err := n.Close(); err != nil {
@@ -301,7 +301,7 @@ func TestClimbAmongOthers(t *testing.T) {
 		for _, dir := range dirs {
 			add(t, c.n, dir, inotify.Create)
 		}
-		c.group.Go(func() {
+		kerneltest.Go(&c.group, func() {
 			defer begun()
 			hide()
 			err := c.n.RestoreWatch(c.ctx, far, target, inotify.AllEvents, inotify.WithMaxSteps(far),

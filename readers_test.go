@@ -71,7 +71,7 @@ func newReaderTest(t *testing.T) *readerTest {
 // start has read get count events, or all until the instance is closed if count is
 // negative.
 func (r *readerTest) start(count int, read func(n *inotify.Inotify) (inotify.Event, error)) {
-	r.group.Go(func() {
+	kerneltest.Go(&r.group, func() {
 		for ; count != 0; count-- {
 			ev, err := read(r.n)
 			if errors.Is(err, os.ErrClosed) {
@@ -176,7 +176,7 @@ var fillers = map[string]func(r *readerTest){
 		}
 	},
 	"a rollback": func(r *readerTest) {
-		err := r.n.RestoreWatches(r.Context(), []inotify.Watch{
+		err := r.n.RestoreWatches(kerneltest.Context(r.T), []inotify.Watch{
 			{WD: 100, Path: files(r.T, 1)[0], Mask: inotify.Attrib},
 			{WD: 101, Path: r.dir, Mask: inotify.Attrib},
 		})
@@ -184,7 +184,7 @@ var fillers = map[string]func(r *readerTest){
 	},
 	"a cycle": func(r *readerTest) {
 		withoutIoctl(r.T)
-		if err := r.n.RestoreWatch(r.Context(), 300, files(r.T, 1)[0], inotify.Attrib); err != nil {
+		if err := r.n.RestoreWatch(kerneltest.Context(r.T), 300, files(r.T, 1)[0], inotify.Attrib); err != nil {
 			r.Error(err)
 		}
 	},
@@ -305,7 +305,7 @@ func TestEveryReaderIsWoken(t *testing.T) {
 			}
 			r := newReaderTest(t)
 			for round := range rounds(60, 6000) {
-				ctx, cancel := context.WithCancel(t.Context())
+				ctx, cancel := context.WithCancel(kerneltest.Context(t))
 				ended := make(chan int)
 				go func() {
 					count := 0

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // byEachWay runs f with the ioctl and by the cycle, and the latter also where
@@ -51,7 +52,7 @@ func byEachWay(t *testing.T, f func(t *testing.T)) {
 
 func restore(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
 	t.Helper()
-	if err := n.RestoreWatch(t.Context(), wd, path, mask); err != nil {
+	if err := n.RestoreWatch(kerneltest.Context(t), wd, path, mask); err != nil {
 		t.Fatalf("restoring watch %d: %v", wd, err)
 	}
 }
@@ -98,11 +99,11 @@ func TestRestoreWatchNamesTheCall(t *testing.T) {
 			t.Errorf("error %v, want one that names %s and no other call", err, call)
 		}
 	}
-	named("inotify_add_watch", unix.ENOENT, n.RestoreWatch(t.Context(), 7, paths[1]+".missing", inotify.Open))
-	named("inotify_add_watch", unix.EEXIST, n.RestoreWatch(t.Context(), 7, paths[0], inotify.Open))
+	named("inotify_add_watch", unix.ENOENT, n.RestoreWatch(kerneltest.Context(t), 7, paths[1]+".missing", inotify.Open))
+	named("inotify_add_watch", unix.EEXIST, n.RestoreWatch(kerneltest.Context(t), 7, paths[0], inotify.Open))
 	failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.EIO)
-	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatch(t.Context(), 7, paths[1], inotify.Open))
-	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatches(t.Context(), batchOf(paths, 7)))
+	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Open))
+	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 7)))
 }
 
 func TestMissingIoctl(t *testing.T) {
@@ -213,10 +214,10 @@ func TestRestoreOpensNothing(t *testing.T) {
 		defer close(ended)
 		failCalls(t, unix.SYS_OPENAT, 0, 0, true, unix.EMFILE)
 		failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE)
-		if err := n.RestoreWatch(t.Context(), 5, ws[0].Path, inotify.Attrib); err != nil {
+		if err := n.RestoreWatch(kerneltest.Context(t), 5, ws[0].Path, inotify.Attrib); err != nil {
 			t.Error(err)
 		}
-		if err := n.RestoreWatches(t.Context(), ws[1:]); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws[1:]); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -254,7 +255,7 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 			t.Fatal(err)
 		}
 		ws[1].Path, ws[1].Mask = link, inotify.Attrib|inotify.DontFollow
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 20 {
@@ -266,7 +267,7 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 		if err := os.Symlink("nowhere", link+"2"); err != nil {
 			t.Fatal(err)
 		}
-		err := n.RestoreWatches(t.Context(), []inotify.Watch{
+		err := n.RestoreWatches(kerneltest.Context(t), []inotify.Watch{
 			{WD: 99_999, Path: link + "2", Mask: inotify.Attrib | inotify.DontFollow}, {WD: 100_000, Path: missing, Mask: inotify.Attrib}})
 		wantError(t, err, unix.ENOENT)
 		if err == nil || strings.Count(err.Error(), missing) != 1 {
@@ -282,7 +283,7 @@ func TestRestoreWatchOnlyDir(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		path := files(t, 1)[0]
-		wantError(t, n.RestoreWatch(t.Context(), 4, path, inotify.Attrib|inotify.OnlyDir), unix.ENOTDIR)
+		wantError(t, n.RestoreWatch(kerneltest.Context(t), 4, path, inotify.Attrib|inotify.OnlyDir), unix.ENOTDIR)
 		restore(t, n, 6, filepath.Dir(path), inotify.Attrib|inotify.OnlyDir)
 	})
 }
@@ -308,7 +309,7 @@ func TestRestoreWatchOfAnUnlinkedFile(t *testing.T) {
 // What is wrong is said before anything is done, as far as it can be.
 func TestRestoreWatchRefuses(t *testing.T) {
 	path := files(t, 1)[0]
-	cancelled, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	for name, test := range map[string]struct {
 		ctx  context.Context
@@ -317,9 +318,9 @@ func TestRestoreWatchRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		"number 0":        {t.Context(), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
-		"negative number": {t.Context(), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
-		"IN_MASK_ADD":     {t.Context(), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
+		"number 0":        {kerneltest.Context(t), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
+		"negative number": {kerneltest.Context(t), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
+		"IN_MASK_ADD":     {kerneltest.Context(t), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
 		"ended context":   {cancelled, 5, inotify.Open, context.Canceled, path},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -339,7 +340,7 @@ func TestRestoreWatchRefuses(t *testing.T) {
 			byEachWay(t, func(t *testing.T) {
 				asNobody(t)
 				n := newInotify(t)
-				wantPathError(t, n.RestoreWatch(t.Context(), 5, bad.path, bad.mask), bad.path, bad.errno)
+				wantPathError(t, n.RestoreWatch(kerneltest.Context(t), 5, bad.path, bad.mask), bad.path, bad.errno)
 				wantUntouched(t, n, nil)
 			})
 		})
@@ -375,7 +376,7 @@ func TestRestoreWatchOfWatchedPath(t *testing.T) {
 		// The number it has, one lower than the counter, the next, and one to climb to.
 		for _, number := range []inotify.WD{wd, last + 1, 40} {
 			for _, path := range names {
-				err := n.RestoreWatch(t.Context(), number, path, inotify.Open)
+				err := n.RestoreWatch(kerneltest.Context(t), number, path, inotify.Open)
 				wantPathError(t, err, path, unix.EEXIST)
 				if err == nil || !strings.Contains(err.Error(), "already watches this inode") {
 					t.Errorf("error %q does not say why", err)
@@ -402,7 +403,7 @@ func TestRestoreWatchOfWatchedDirectory(t *testing.T) {
 		n := newInotify(t)
 		dir := t.TempDir()
 		wd := add(t, n, dir, inotify.Delete)
-		wantError(t, n.RestoreWatch(t.Context(), 9, dir, inotify.Open), unix.EEXIST)
+		wantError(t, n.RestoreWatch(kerneltest.Context(t), 9, dir, inotify.Open), unix.EEXIST)
 		sub := filepath.Join(dir, "sub")
 		if err := os.Mkdir(sub, 0o700); err != nil {
 			t.Fatal(err)
@@ -421,7 +422,7 @@ func TestRestoreWatchOfRestoredPath(t *testing.T) {
 		path := files(t, 1)[0]
 		restore(t, n, 7, path, inotify.Attrib)
 		before := watches(t, n)
-		wantPathError(t, n.RestoreWatch(t.Context(), 9, path, inotify.Open), path, unix.EEXIST)
+		wantPathError(t, n.RestoreWatch(kerneltest.Context(t), 9, path, inotify.Open), path, unix.EEXIST)
 		wantUntouched(t, n, before)
 		if err := os.Chmod(path, 0o400); err != nil {
 			t.Fatal(err)
@@ -444,7 +445,7 @@ func TestRestoreOnSharedInstanceWhereNothingIsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	err = n.RestoreWatch(t.Context(), 9, files(t, 1)[0], inotify.Attrib)
+	err = n.RestoreWatch(kerneltest.Context(t), 9, files(t, 1)[0], inotify.Attrib)
 	var unsupported *inotify.UnsupportedError
 	if !errors.As(err, &unsupported) || !strings.Contains(unsupported.Feature, "others hold") {
 		t.Errorf("error %v, want an UnsupportedError of an instance that others hold", err)
@@ -470,7 +471,7 @@ func TestRestoreWatchOfTakenNumber(t *testing.T) {
 		paths := files(t, 3)
 		restore(t, n, 7, paths[0], inotify.Attrib)
 		before := watches(t, n)
-		err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents)
+		err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents)
 		var taken *inotify.WDError
 		var cycle *inotify.CycleError
 		switch {
@@ -499,7 +500,7 @@ func TestNobodyTakesTheNumber(t *testing.T) {
 	var stop atomic.Bool
 	var group sync.WaitGroup
 	for i := range 8 {
-		group.Go(func() {
+		kerneltest.Go(&group, func() {
 			for j := i; !stop.Load(); j++ {
 				wd, err := n.AddWatch(adders[j%64], inotify.MaskCreate)
 				if err == nil {
@@ -513,7 +514,7 @@ func TestNobodyTakesTheNumber(t *testing.T) {
 	}
 	for i, path := range restored {
 		// Downwards, so that no number is asked for that an add has got.
-		if err := n.RestoreWatch(t.Context(), inotify.WD(1_000_000-10*i), path, inotify.Attrib); err != nil {
+		if err := n.RestoreWatch(kerneltest.Context(t), inotify.WD(1_000_000-10*i), path, inotify.Attrib); err != nil {
 			t.Error(err)
 		}
 	}
@@ -534,7 +535,7 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	before := watches(t, n)
 	busy := files(t, 1)[0]
 	var taken *inotify.WDError
-	if err := n.RestoreWatch(t.Context(), 7, busy, inotify.AllEvents); !errors.As(err, &taken) || taken.Got != 8 {
+	if err := n.RestoreWatch(kerneltest.Context(t), 7, busy, inotify.AllEvents); !errors.As(err, &taken) || taken.Got != 8 {
 		t.Fatalf("error %v, want a WDError that got 8", err)
 	}
 	if after := watches(t, n); !slices.Equal(after, before) {
@@ -591,7 +592,7 @@ func TestRollbackKeepsTheNextLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range times {
-			if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.AllEvents); err == nil {
+			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents); err == nil {
 				t.Fatal("restored under a taken number")
 			}
 		}
@@ -637,7 +638,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	writer := startChild(t, child(t, "rename", dir))
 	until := time.Now().Add(300 * time.Millisecond)
 	for time.Now().Before(until) {
-		if err := n.RestoreWatch(t.Context(), 7, dir, inotify.AllEvents); err == nil {
+		if err := n.RestoreWatch(kerneltest.Context(t), 7, dir, inotify.AllEvents); err == nil {
 			t.Fatal("restored under a taken number")
 		}
 		wantEvents(t, pending(t, n))
@@ -698,7 +699,7 @@ func TestReadableAfterRestore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := n.RestoreWatch(t.Context(), 7, paths[1], inotify.Attrib); err == nil {
+			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Attrib); err == nil {
 				t.Fatal("restored under a taken number")
 			}
 			if after, err := n.Buffered(); err != nil || after != before {

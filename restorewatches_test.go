@@ -93,14 +93,14 @@ func TestRestoreWatches(t *testing.T) {
 		}
 		ws := batch(t, inotify.Attrib, numbers...)
 		before := slices.Clone(ws)
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(ws, before) {
 			t.Error("the caller's slice was changed")
 		}
 		wantRestored(t, n, ws)
-		if err := n.RestoreWatches(t.Context(), nil); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), nil); err != nil {
 			t.Errorf("restoring nothing: %v", err)
 		}
 	})
@@ -114,7 +114,7 @@ func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
 			ws = append(ws, inotify.Watch{WD: inotify.WD(5 + i), Mask: inotify.Attrib, Path: path})
 		}
 		rand.Shuffle(len(ws), func(i, j int) { ws[i], ws[j] = ws[j], ws[i] })
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
 		wantRestored(t, n, ws)
@@ -135,7 +135,7 @@ func TestRestoreWatchesMasks(t *testing.T) {
 		} {
 			ws[i].Mask, want[i].Mask = mask|0x08000000|0x2000, mask // as old kernels show it
 		}
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
 		if got := watches(t, n); got != nil {
@@ -163,7 +163,7 @@ func TestRestoreWatchesSetsTheNumberOncePerRun(t *testing.T) {
 	}
 	for from, want := range []bool{false, true} {
 		climbed := false
-		if err := newInotify(t).RestoreWatches(t.Context(), ws[from:], inotify.WithProgress(func(inotify.Progress) { climbed = true })); err != nil {
+		if err := newInotify(t).RestoreWatches(kerneltest.Context(t), ws[from:], inotify.WithProgress(func(inotify.Progress) { climbed = true })); err != nil {
 			t.Error(err)
 		}
 		if climbed != want {
@@ -178,11 +178,11 @@ func TestRestoreWatchesOfOneAndNone(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib, 7)
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
 		wantRestored(t, n, ws)
-		ended, cancel := context.WithCancel(t.Context())
+		ended, cancel := context.WithCancel(kerneltest.Context(t))
 		cancel()
 		if err := n.RestoreWatches(ended, nil); err != nil {
 			t.Error(err)
@@ -216,7 +216,7 @@ func TestRestoreGivesMemoryBack(t *testing.T) {
 		}
 		t.Errorf("%d bytes are kept after %s", got-before, after)
 	}
-	if err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(math.MaxInt32)); !errors.Is(err, unix.ENOENT) {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithMaxSteps(math.MaxInt32)); !errors.Is(err, unix.ENOENT) {
 		t.Fatalf("error %v, want ENOENT", err)
 	}
 	wantMemory("a restore that failed")
@@ -253,7 +253,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 			ws := batch(t, inotify.Attrib, 10, 12, 14)
 			path := ws[0].Path
 			test.spoil(ws)
-			err := n.RestoreWatches(t.Context(), ws)
+			err := n.RestoreWatches(kerneltest.Context(t), ws)
 			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, 0, unix.EINVAL)
 			if !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %q does not say %q", err, test.says)
@@ -267,7 +267,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 		})
 	}
 	t.Run("ended context", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		cancel()
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib, 10, 12)
@@ -320,7 +320,7 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 				before := watches(t, n)
 				shuffled := slices.Clone(ws)
 				rand.Shuffle(total, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-				err := n.RestoreWatches(t.Context(), shuffled)
+				err := n.RestoreWatches(kerneltest.Context(t), shuffled)
 				is, done := test.is, test.at
 				var e *inotify.RestoreError
 				var taken *inotify.WDError
@@ -369,7 +369,7 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 			ws := batch(t, inotify.Attrib, 11, 12, 13)
 			test.spoil(n, ws)
 			before := watches(t, n)
-			err := n.RestoreWatches(t.Context(), ws)
+			err := n.RestoreWatches(kerneltest.Context(t), ws)
 			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, test.at, unix.EEXIST)
 			if err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: error %q tells of more", name, err)
@@ -391,10 +391,10 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 		}
 		ws := batch(t, inotify.Attrib, 11, 12, 300)
 		before := kerneltest.OpenDescriptors()
-		if err := n.RestoreWatches(t.Context(), ws); err != nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.RestoreWatches(t.Context(), batch(t, inotify.OnlyDir, 310, 311)); err == nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.OnlyDir, 310, 311)); err == nil {
 			t.Error("files were restored as directories")
 		}
 		if after := kerneltest.OpenDescriptors(); !slices.Equal(before, after) {
@@ -415,7 +415,7 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 				ws[i].WD = inotify.WD(1 + i)
 			}
 			ws[good].Mask |= inotify.OnlyDir
-			err := n.RestoreWatches(t.Context(), ws)
+			err := n.RestoreWatches(kerneltest.Context(t), ws)
 			wantRestoreError(t, err, ws[good].WD, ws[good].Path, good, unix.ENOTDIR)
 			wantError(t, err, unix.EPERM)
 			for _, says := range []string{"leaked " + says + ": inotify_rm_watch: ", fmt.Sprintf("(after %d watch", good)} {
@@ -429,7 +429,7 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 		}
 		n := newInotify(t)
 		add(t, n, t.TempDir(), inotify.Create)
-		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 2))
+		err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 1, 2))
 		if err == nil || strings.Contains(err.Error(), "(after") {
 			t.Errorf("error %v, want one that none had been added", err)
 		}
@@ -441,7 +441,7 @@ func TestClimbTellsWhatItLeaves(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
 		n := newInotify(t)
-		err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 1, 50))
+		err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 1, 50))
 		wantError(t, err, unix.EPERM)
 		if ws := watches(t, n); ws != nil && len(ws) != toldOf(err) || toldOf(err) < 2 {
 			t.Errorf("watches %v are left, and %d are told of: %v", ws, toldOf(err), err)
@@ -471,7 +471,7 @@ func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
 			ws := batch(t, inotify.Attrib, 2, 20)
 			ws[1].Mask |= inotify.OneShot
 			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.OneShot), true, unix.EEXIST)
-			err := l.n.RestoreWatches(t.Context(), ws)
+			err := l.n.RestoreWatches(kerneltest.Context(t), ws)
 			wantRestoreError(t, err, 20, ws[1].Path, 1, unix.EEXIST)
 			if err == nil || strings.Contains(err.Error(), "may be read") {
 				t.Errorf("error %v", err)
@@ -485,7 +485,7 @@ func TestRestoreWatchesAsksInVainForTheWatch(t *testing.T) {
 			n := newInotify(t)
 			ws[0].WD = 1 // without a step of a climb
 			ws[1].WD = 2
-			err = n.RestoreWatches(t.Context(), ws)
+			err = n.RestoreWatches(kerneltest.Context(t), ws)
 			wantError(t, err, unix.EEXIST)
 			if left := watches(t, n); left != nil && len(left) != 2 || toldOf(err) != 2 {
 				t.Errorf("watches %v are left, and %d are told of: %v", left, toldOf(err), err)
@@ -502,7 +502,7 @@ func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
 	ws := batch(t, inotify.Attrib, 5, 6)
 	ws[1].Mask |= inotify.OnlyDir
 	failCalls(t, unix.SYS_IOCTL, 1, unix.TIOCINQ, false, unix.EIO)
-	err := n.RestoreWatches(t.Context(), ws)
+	err := n.RestoreWatches(kerneltest.Context(t), ws)
 	wantRestoreError(t, err, 6, ws[1].Path, 1, unix.ENOTDIR)
 	if wantError(t, err, unix.EIO); err == nil || !strings.Contains(err.Error(), "may be read") {
 		t.Errorf("error %v", err)
@@ -544,7 +544,7 @@ func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 				left := times
 				n := newInotify(t)
 				ws := batch(t, inotify.Attrib, numbers...)
-				err := n.RestoreWatches(countdown{t.Context(), &left}, ws)
+				err := n.RestoreWatches(countdown{kerneltest.Context(t), &left}, ws)
 				if err == nil {
 					wantRestored(t, n, ws)
 					break
@@ -574,7 +574,7 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		for _, read := range []bool{false, true} {
 			n := newInotify(t)
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(kerneltest.Context(t))
 			ws := batch(t, inotify.Attrib, 1, 2, 3, far)
 			if watches(t, n) != nil { // gVisor hangs in the chmod that ends such a watch
 				ws[1].Mask |= inotify.OneShot
@@ -629,7 +629,7 @@ func TestClimbKeepsFormerLives(t *testing.T) {
 	withoutIoctl(t)
 	ws := batch(t, inotify.AllEvents, 20, 30, 50)
 	ws[2].Mask |= inotify.OnlyDir
-	wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 50, ws[2].Path, 2, unix.ENOTDIR)
+	wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws), 50, ws[2].Path, 2, unix.ENOTDIR)
 	wantEvents(t, pending(t, n), want...)
 }
 
@@ -656,7 +656,7 @@ func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
 	withoutIoctl(t)
 	ws := slowBatch(t)
 	var undone inotify.Watch
-	err := n.RestoreWatches(t.Context(), ws, inotify.WithProgress(func(p inotify.Progress) {
+	err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithProgress(func(p inotify.Progress) {
 		if undone.WD != 0 || p.Done == p.Steps {
 			return
 		}
@@ -722,7 +722,7 @@ func TestClimbNamesTheTakenNumber(t *testing.T) {
 	withoutIoctl(t)
 	before := watches(t, n)
 	ws := batch(t, inotify.Attrib, 10, 20, 30)
-	err := n.RestoreWatches(t.Context(), ws)
+	err := n.RestoreWatches(kerneltest.Context(t), ws)
 	var taken *inotify.WDError
 	if !errors.As(err, &taken) || taken.Want != 20 || taken.Got != inotify.NoWD {
 		t.Fatalf("error %v (%+v), want that 20 is taken", err, taken)
@@ -739,7 +739,7 @@ func TestProgressNearTheNumbers(t *testing.T) {
 	n := newInotify(t)
 	ws := slowBatch(t)
 	var at []time.Duration
-	if err := n.RestoreWatches(t.Context(), ws, inotify.WithProgress(func(p inotify.Progress) { at = append(at, p.Elapsed) })); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithProgress(func(p inotify.Progress) { at = append(at, p.Elapsed) })); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("called at %v", at)
@@ -756,7 +756,7 @@ func TestProgressNearTheNumbers(t *testing.T) {
 // Far from the numbers it is called more often than that.
 func TestProgressFarFromTheNumbers(t *testing.T) {
 	withoutIoctl(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	var at []time.Duration
 	err := newInotify(t).RestoreWatch(ctx, far, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(far),
@@ -778,7 +778,7 @@ func TestClimbWaitsForNobody(t *testing.T) {
 	lacking := withoutIoctlElsewhere(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, far)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -808,9 +808,9 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, 1, far)
 	path := files(t, 1)[0]
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
-	other := &askedContext{Context: t.Context()}
+	other := &askedContext{Context: kerneltest.Context(t)}
 	ended := make(chan error, 1)
 	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 		go func() {
@@ -840,7 +840,7 @@ func TestClimbCannotListAfterProgress(t *testing.T) {
 		byCycle(t, func(t *testing.T) {
 			n := newInotify(t)
 			failed := false
-			err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, numbers...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, numbers...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 				if !failed { // the reads of fdinfo, on this thread
 					failed = true
 					failCalls(t, unix.SYS_READ, 2, 64<<10, false, unix.EIO)
@@ -883,7 +883,7 @@ func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
 		}
 		ws := batch(t, inotify.AllEvents, first, first+1, first+2, first+9)
 		ws[3].Mask |= inotify.OnlyDir
-		wantRestoreError(t, n.RestoreWatches(t.Context(), ws), ws[3].WD, ws[3].Path, 3, unix.ENOTDIR)
+		wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws), ws[3].WD, ws[3].Path, 3, unix.ENOTDIR)
 		touch(t, filepath.Join(dir, "b"))
 		want := []inotify.Event{
 			{WD: former, Mask: inotify.Attrib},
@@ -914,7 +914,7 @@ func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
 		if err := os.Chmod(path, 0o400); err != nil {
 			t.Fatal(err)
 		}
-		wantRestoreError(t, n.RestoreWatches(t.Context(), ws), 209, ws[199].Path, 199, unix.ENOTDIR)
+		wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws), 209, ws[199].Path, 199, unix.ENOTDIR)
 		if b, err := n.Buffered(); b != 16 || err != nil || !readable(t, n) {
 			t.Errorf("Buffered %d, %v, readable %v; want 16 and true", b, err, readable(t, n))
 		}
@@ -940,10 +940,10 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 		wd := add(t, n, live, inotify.Create)
 		var mu sync.Mutex
 		var seen []inotify.Event
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		defer cancel()
 		var group sync.WaitGroup
-		group.Go(func() {
+		kerneltest.Go(&group, func() {
 			for ev, err := range n.Events(ctx) {
 				if err != nil {
 					break
@@ -1013,12 +1013,12 @@ func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := n.RestoreWatches(t.Context(), ws); err == nil {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws); err == nil {
 			t.Fatal("restored a watch on a missing file")
 		}
 	}
 	ws[2].Path = good
-	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range ws {
@@ -1043,7 +1043,7 @@ func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
 	}
 	ws := batch(t, inotify.AllEvents, numbers...)
 	for wait := 50 * time.Microsecond; ; wait += 50 * time.Microsecond {
-		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		ctx, cancel := context.WithTimeout(kerneltest.Context(t), wait)
 		err := n.RestoreWatches(ctx, ws)
 		cancel()
 		if err == nil {
@@ -1067,7 +1067,7 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib, 3000, 2, 2500, 2501, 1000)
 		var last inotify.Progress
-		if err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(2999), inotify.WithProgress(func(p inotify.Progress) {
+		if err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithMaxSteps(2999), inotify.WithProgress(func(p inotify.Progress) {
 			last = p
 		})); err != nil {
 			t.Fatal(err)
@@ -1079,13 +1079,13 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 		// One step too many, and a number that was passed: refused before any is added.
 		var cycle *inotify.CycleError
 		ws = batch(t, inotify.Attrib, 4000, 6001)
-		err := n.RestoreWatches(t.Context(), ws, inotify.WithMaxSteps(2999))
+		err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithMaxSteps(2999))
 		wantRestoreError(t, err, 6001, ws[1].Path, 0, errors.ErrUnsupported)
 		if !errors.As(err, &cycle) || cycle.Steps != 3000 || cycle.Next != 3001 || cycle.WD != 6001 {
 			t.Errorf("%+v, want 3000 steps from 3001", cycle)
 		}
 		ws = batch(t, inotify.Attrib, 4000, 2000)
-		err = n.RestoreWatches(t.Context(), ws)
+		err = n.RestoreWatches(kerneltest.Context(t), ws)
 		wantRestoreError(t, err, 2000, ws[1].Path, 0, errors.ErrUnsupported)
 		if !errors.As(err, &cycle) || cycle.WD != 2000 || !strings.Contains(err.Error(), "fresh instance") {
 			t.Errorf("error %v, want one that says that 2000 was passed", err)
@@ -1098,7 +1098,7 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 func TestRestoreWatchesClimbStops(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(kerneltest.Context(t))
 		defer cancel()
 		ws := batch(t, inotify.AllEvents, 1, 7, 50, far)
 		err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) { cancel() }))
@@ -1122,12 +1122,12 @@ func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
 		numbers = append(numbers, 1+i)
 	}
 	ws := batch(t, inotify.AllEvents, numbers...)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	other := files(t, 1)[0]
 	begin, stop := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
-	group.Go(func() {
+	kerneltest.Go(&group, func() {
 		lacking()
 		<-begin
 		for {
@@ -1173,7 +1173,7 @@ func TestRestoreWatchesStopsByClose(t *testing.T) {
 		}
 		defer heir.Close()
 		time.AfterFunc(wait, func() { n.Close() })
-		err = n.RestoreWatches(t.Context(), ws)
+		err = n.RestoreWatches(kerneltest.Context(t), ws)
 		if err == nil {
 			t.Fatal("it was never closed in the middle")
 		}
@@ -1198,7 +1198,7 @@ func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
 	n := newInotify(t)
 	heir := sharer(t, n)
 	there := 0
-	err := n.RestoreWatches(t.Context(), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
+	err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
 		inotify.WithProgress(func(inotify.Progress) {
 			there = len(watches(t, heir))
 			n.Close()
@@ -1258,9 +1258,9 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 		spared[inotify.Handle{Bytes: key(w)}] = true
 	}
 	var group sync.WaitGroup
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	seen := 0
-	group.Go(func() {
+	kerneltest.Go(&group, func() {
 		for ctx.Err() == nil {
 			ws, err := n.Watches()
 			if err != nil {
@@ -1278,7 +1278,7 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 			}
 		}
 	})
-	err := n.RestoreWatches(t.Context(), ws)
+	err := n.RestoreWatches(kerneltest.Context(t), ws)
 	cancel()
 	group.Wait()
 	if err != nil {
@@ -1294,7 +1294,7 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 // withinReach skips a test whose climb would take very long here.
 func withinReach(t *testing.T, steps inotify.WD) {
 	t.Helper()
-	err := newInotify(t).RestoreWatch(t.Context(), steps+2, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
+	err := newInotify(t).RestoreWatch(kerneltest.Context(t), steps+2, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
 	var cycle *inotify.CycleError
 	if !errors.As(err, &cycle) || cycle.Estimate <= 0 {
 		t.Fatalf("error %+v, want one with an estimate", err)
@@ -1317,9 +1317,9 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 	wd := add(t, n, dir, inotify.Create)
 	var seen [2][]inotify.Event
 	var group sync.WaitGroup
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
-	group.Go(func() {
+	kerneltest.Go(&group, func() {
 		for ev, err := range n.Events(ctx) {
 			if err != nil {
 				break
@@ -1327,7 +1327,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 			seen[0] = append(seen[0], ev)
 		}
 	})
-	group.Go(func() {
+	kerneltest.Go(&group, func() {
 		for {
 			ev, err := n.ReadEvent()
 			if err != nil {
@@ -1338,7 +1338,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 	})
 	one, two := startToucher(t, dir, "one"), startToucher(t, dir, "two")
 	start := time.Now()
-	if err := n.RestoreWatch(t.Context(), steps+2, files(t, 1)[0], inotify.Attrib); err != nil {
+	if err := n.RestoreWatch(kerneltest.Context(t), steps+2, files(t, 1)[0], inotify.Attrib); err != nil {
 		t.Fatal(err)
 	}
 	took := time.Since(start)
@@ -1417,13 +1417,13 @@ func TestRestoreWatchesMany(t *testing.T) {
 	highest := slices.MaxFunc(ws, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
 	// The last one fails: all go again.
 	stranger := add(t, n, highest.Path, inotify.Attrib)
-	wantRestoreError(t, n.RestoreWatches(t.Context(), ws[:total]), highest.WD, highest.Path, total-1, unix.EEXIST)
+	wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws[:total]), highest.WD, highest.Path, total-1, unix.EEXIST)
 	check(1)
 	if err := n.RemoveWatch(stranger); err != nil {
 		t.Fatal(err)
 	}
 	wantEvents(t, pending(t, n), inotify.Event{WD: stranger, Mask: inotify.Ignored})
-	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 		t.Fatal(err)
 	}
 	check(total)
@@ -1474,7 +1474,7 @@ func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
 			for i, wd := range append(c.before, far) {
 				batch[i].WD = wd
 			}
-			err = n.RestoreWatches(t.Context(), batch, inotify.WithMaxSteps(far),
+			err = n.RestoreWatches(kerneltest.Context(t), batch, inotify.WithMaxSteps(far),
 				inotify.WithProgress(func(inotify.Progress) { n.Close() }))
 			wantError(t, err, os.ErrClosed)
 			told := strings.Contains(err.Error(), "leaked watch")

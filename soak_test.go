@@ -132,7 +132,7 @@ func (s *soak) epoch(length time.Duration) {
 		t.Fatal(err)
 	}
 	e := &epoch{soak: s, n: n}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	e.ctx = ctx
 	for range 2 {
 		dir := t.TempDir()
@@ -140,15 +140,15 @@ func (s *soak) epoch(length time.Duration) {
 	}
 	var readers sync.WaitGroup
 	for _, read := range []func(){e.readEvents, e.readEvent, e.readEvent, e.tryReadEvent} {
-		readers.Go(read)
+		kerneltest.Go(&readers, read)
 	}
 	for range 6 {
-		e.users.Go(e.addAndRemove)
-		e.users.Go(e.restoreAndRemove)
-		e.users.Go(e.restoreInVain)
+		kerneltest.Go(&e.users, e.addAndRemove)
+		kerneltest.Go(&e.users, e.restoreAndRemove)
+		kerneltest.Go(&e.users, e.restoreInVain)
 	}
 	for _, use := range []func(){e.climb, e.probe, e.list, e.lend, e.setDeadlines} {
-		e.users.Go(use)
+		kerneltest.Go(&e.users, use)
 	}
 	for begin := time.Now(); time.Since(begin) < length; {
 		for _, f := range e.feeds {

@@ -68,7 +68,7 @@ func TestSecondThread(t *testing.T) {
 			for i := range ws {
 				ws[i].WD = first + test.steps - inotify.WD(len(ws)-1-i)
 			}
-			ctx := &threadCounter{Context: t.Context()}
+			ctx := &threadCounter{Context: kerneltest.Context(t)}
 			if err := n.RestoreWatches(ctx, ws); err != nil {
 				t.Fatal(err)
 			}

@@ -132,7 +132,7 @@ func TestAddWatchExplains(t *testing.T) {
 	}
 	needIoctl(t)
 	var call *os.SyscallError
-	err := n.RestoreWatch(t.Context(), 7, path, inotify.Open|0x1000)
+	err := n.RestoreWatch(kerneltest.Context(t), 7, path, inotify.Open|0x1000)
 	if wantError(t, err, unix.EINVAL); !errors.As(err, &call) || call.Syscall != "inotify_add_watch" || !strings.Contains(err.Error(), "mask has 0x1000") {
 		t.Errorf("restored with unknown bits: error %v", err)
 	}
@@ -165,7 +165,7 @@ func TestWithoutProc(t *testing.T) {
 	wantPathError(t, err, f.Name()+".missing", fs.ErrNotExist)
 	add(t, n, f.Name(), inotify.Attrib)
 	withoutIoctl(t)
-	err = n.RestoreWatch(t.Context(), 40, filepath.Dir(f.Name()), inotify.Attrib)
+	err = n.RestoreWatch(kerneltest.Context(t), 40, filepath.Dir(f.Name()), inotify.Attrib)
 	if needsProc(err); !errors.As(err, new(*inotify.RestoreError)) {
 		t.Errorf("error %v (%T), want a RestoreError", err, err)
 	}
@@ -395,7 +395,7 @@ func mountDevice(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	device, longest := "", -1
-	for line := range strings.Lines(string(text)) {
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
 		f := strings.Fields(line)
 		if point := f[4]; (path == point || strings.HasPrefix(path, strings.TrimSuffix(point, "/")+"/")) && len(point) >= longest {
 			device, longest = f[2], len(point)

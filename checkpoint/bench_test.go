@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // internal/bench has the peers' times.
@@ -25,10 +26,10 @@ func thousands(b *testing.B) (*inotify.Inotify, *checkpoint.Snapshot) {
 		ws = append(ws, inotify.Watch{WD: inotify.WD(1_000_000 + i), Mask: inotify.AllEvents, Path: path})
 	}
 	n := newInotify(b)
-	if err := n.RestoreWatches(b.Context(), ws); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(b), ws); err != nil {
 		b.Fatal(err)
 	}
-	s, err := checkpoint.Take(b.Context(), n)
+	s, err := checkpoint.Take(kerneltest.Context(b), n)
 	if err != nil || len(s.NotLearned) != 0 {
 		b.Fatal(err, s.NotLearned)
 	}
@@ -40,8 +41,9 @@ func BenchmarkRestore(b *testing.B) {
 	for name, proof := range map[string]checkpoint.Proof{"identity": checkpoint.ProofIdentity, "numbers": checkpoint.ProofNumbers, "unproved": checkpoint.NoProof} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			for b.Loop() {
-				r, err := s.Restore(b.Context(), checkpoint.WithProof(proof))
+			b.ResetTimer()
+			for range b.N {
+				r, err := s.Restore(kerneltest.Context(b), checkpoint.WithProof(proof))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -59,8 +61,9 @@ func BenchmarkTake(b *testing.B) {
 	for name, paths := range map[string]checkpoint.Paths{"none": checkpoint.NoPaths, "handles": checkpoint.PathsByHandle} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := checkpoint.Take(b.Context(), n, checkpoint.WithPaths(paths)); err != nil {
+			b.ResetTimer()
+			for range b.N {
+				if _, err := checkpoint.Take(kerneltest.Context(b), n, checkpoint.WithPaths(paths)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -112,7 +112,7 @@ func TestPendingEventsComeFirst(t *testing.T) {
 	}
 	r := restore(t, s)
 	touch(t, filepath.Join(dir, "new"))
-	for ev, err := range r.Events(t.Context()) {
+	for ev, err := range r.Events(kerneltest.Context(t)) {
 		if ev != s.Pending[0] || err != nil {
 			t.Errorf("first event %v, %v, want %v", ev, err, s.Pending[0])
 		}
@@ -243,7 +243,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 			t.Errorf("owner %v, want %v", again.Owner, group)
 		}
 	}
-	if _, err := s.Restore(t.Context(), checkpoint.WithOwner("nobody", 1)); err == nil {
+	if _, err := s.Restore(kerneltest.Context(t), checkpoint.WithOwner("nobody", 1)); err == nil {
 		t.Error("an owner of an unknown kind was taken")
 	}
 }
@@ -279,7 +279,7 @@ func TestReplacedPathIsRefused(t *testing.T) {
 		s := take(t, n)
 		touch(t, path+".new")
 		os.Rename(path+".new", path)
-		_, err := s.Restore(t.Context(), checkpoint.WithProof(proof))
+		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(proof))
 		var e *checkpoint.ProofError
 		if !errors.As(err, &e) || len(e.Differences) != 1 || e.Differences[0].WD != 1 || e.Differences[0].What != "inode" {
 			t.Fatalf("error %v", err)
@@ -335,7 +335,7 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 					other.Watches = slices.Clone(s.Watches)
 					other.Watches[0].Type = was
 					for _, opts := range [][]checkpoint.RestoreOption{opts, supplied} {
-						_, err := other.Restore(t.Context(), opts...)
+						_, err := other.Restore(kerneltest.Context(t), opts...)
 						var e *checkpoint.TargetError
 						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is a %s, and was a %s", is.kind, was)) {
 							t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
@@ -364,7 +364,7 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	if len(gaps(s.NotLearned, "path")) == 0 || s.Watches[0].Path != "" {
 		t.Errorf("path %q of an unlinked file; not learned: %v", s.Watches[0].Path, s.NotLearned)
 	}
-	_, err = s.Restore(t.Context())
+	_, err = s.Restore(kerneltest.Context(t))
 	wantError(t, err, checkpoint.ErrNoPath)
 
 	r := restore(t, s, checkpoint.WithMissing())
@@ -411,7 +411,7 @@ func TestNothingIsSeen(t *testing.T) {
 	var s *checkpoint.Snapshot
 	for _, level := range []checkpoint.Paths{checkpoint.NoPaths, checkpoint.PathsByHandle} {
 		var err error
-		if s, err = checkpoint.Take(t.Context(), n, checkpoint.WithPaths(level)); err != nil {
+		if s, err = checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(level)); err != nil {
 			t.Fatal(err)
 		}
 		h.take(checkpoint.WithPaths(level))
@@ -439,7 +439,7 @@ func TestDescendingOrder(t *testing.T) {
 		touch(t, path)
 		ws = append(ws, inotify.Watch{WD: inotify.WD(2*count - i), Mask: inotify.Attrib, Path: path})
 	}
-	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 		t.Fatal(err)
 	}
 	want := watches(t, n)
@@ -458,14 +458,14 @@ func TestHighNumberWithoutTheIoctl(t *testing.T) {
 	s := take(t, n)
 	n.Close()
 	s.Watches[0].WD = 0x34d71d6
-	_, err := s.Restore(t.Context())
+	_, err := s.Restore(kerneltest.Context(t))
 	var e *inotify.CycleError
 	if !errors.As(err, &e) || e.Done != 0 || e.Steps < 0x34d71d5-2 {
 		t.Fatalf("error %v", err)
 	}
 
 	// With its leave it climbs, shows that, and stops.
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	shown := 0
 	_, err = s.Restore(ctx, checkpoint.WithClimb(inotify.WithMaxSteps(1<<30), inotify.WithProgress(func(p inotify.Progress) {
 		if shown++; p.Steps != e.Steps || p.Done == 0 {
@@ -527,12 +527,12 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		})},
 		"no process": {checkpoint.WithOwner(checkpoint.ProcessOwner, 1<<30)},
 	} {
-		if _, err := s.Restore(t.Context(), opts...); err == nil {
+		if _, err := s.Restore(kerneltest.Context(t), opts...); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 	os.Remove(path)
-	if _, err := s.Restore(t.Context()); err == nil {
+	if _, err := s.Restore(kerneltest.Context(t)); err == nil {
 		t.Error("no error without the file")
 	}
 	if after := len(kerneltest.OpenDescriptors()); after != before {

@@ -193,8 +193,8 @@ func (p *process) frozen(thread string) bool {
 	if err != nil {
 		return false
 	}
-	for line := range strings.Lines(string(text)) { // ID:CONTROLLERS:PATH
-		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+	for _, line := range strings.Split(string(text), "\n") { // ID:CONTROLLERS:PATH
+		_, rest, _ := strings.Cut(line, ":")
 		controllers, group, _ := strings.Cut(rest, ":")
 		switch controllers {
 		case "":

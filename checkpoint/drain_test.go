@@ -25,7 +25,7 @@ import (
 // drain takes the process's instance with what is pending.
 func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
 	h.t.Helper()
-	return checkpoint.TakeFD(h.t.Context(), h.pid, fd, checkpoint.WithDrain())
+	return checkpoint.TakeFD(kerneltest.Context(h.t), h.pid, fd, checkpoint.WithDrain())
 }
 
 func TestDrain(t *testing.T) {
@@ -368,7 +368,7 @@ func TestDrainOwnDescriptor(t *testing.T) {
 	dir := t.TempDir()
 	restoreWatch(t, n, 1, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "a"))
-	if s, err := checkpoint.TakeFD(t.Context(), os.Getpid(), fdOf(t, n), checkpoint.WithDrain()); err == nil || s != nil {
+	if s, err := checkpoint.TakeFD(kerneltest.Context(t), os.Getpid(), fdOf(t, n), checkpoint.WithDrain()); err == nil || s != nil {
 		t.Errorf("drained: %v, %v", s, err)
 	}
 	wantEvents(t, tryAll(t, n), inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})

@@ -90,7 +90,7 @@ func numbers(t testing.TB) []inotify.WD {
 
 func restoreWatch(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
 	t.Helper()
-	if err := n.RestoreWatch(t.Context(), wd, path, mask); err != nil {
+	if err := n.RestoreWatch(kerneltest.Context(t), wd, path, mask); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -110,7 +110,7 @@ func take(t testing.TB, n *inotify.Inotify, opts ...checkpoint.TakeOption) *chec
 	t.Helper()
 	dirs := []string{os.TempDir()}
 	all := append([]checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dirs...)}, opts...)
-	s, err := checkpoint.Take(t.Context(), n, all...)
+	s, err := checkpoint.Take(kerneltest.Context(t), n, all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func carry(t testing.TB, s *checkpoint.Snapshot) *checkpoint.Snapshot {
 
 func restore(t testing.TB, s *checkpoint.Snapshot, opts ...checkpoint.RestoreOption) *checkpoint.Restored {
 	t.Helper()
-	r, err := s.Restore(t.Context(), opts...)
+	r, err := s.Restore(kerneltest.Context(t), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func queued(t testing.TB, r *checkpoint.Restored) []inotify.Event {
 		t.Fatal(err)
 	}
 	var evs []inotify.Event
-	for ev, err := range r.Events(t.Context()) {
+	for ev, err := range r.Events(kerneltest.Context(t)) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
@@ -322,7 +322,7 @@ func (h *holder) fd() int {
 // take takes the process's instance.
 func (h *holder) take(opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
 	h.t.Helper()
-	s, err := checkpoint.TakeFD(h.t.Context(), h.pid, h.fd(), opts...)
+	s, err := checkpoint.TakeFD(kerneltest.Context(h.t), h.pid, h.fd(), opts...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

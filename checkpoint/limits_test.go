@@ -93,14 +93,14 @@ func TestFewDescriptors(t *testing.T) {
 	h.stop()
 	searched := []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir), checkpoint.WithMaxEntries(50)}
 	fewFiles(t, "Take", func() error {
-		s, err := checkpoint.Take(t.Context(), n, searched...)
+		s, err := checkpoint.Take(kerneltest.Context(t), n, searched...)
 		if err != nil {
 			return err
 		}
 		return whole(t, s, paths)
 	})
 	fewFiles(t, "TakeFD", func() error {
-		s, err := checkpoint.TakeFD(t.Context(), pid, fd, searched...)
+		s, err := checkpoint.TakeFD(kerneltest.Context(t), pid, fd, searched...)
 		if err != nil {
 			return err
 		}
@@ -113,10 +113,10 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		return err
 	})
-	s, err := checkpoint.Take(t.Context(), n, searched...)
+	s, err := checkpoint.Take(kerneltest.Context(t), n, searched...)
 	try(err)
 	fewFiles(t, "Restore", func() error {
-		r, err := s.Restore(t.Context())
+		r, err := s.Restore(kerneltest.Context(t))
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func TestSmallQueue(t *testing.T) {
 		wantEvents(t, tryAll(t, n))
 		fd := h.fd()
 		h.stop()
-		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain())
+		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -96,7 +96,7 @@ func TestTmpfs(t *testing.T) {
 	}
 	h.wantAround(checkpoint.PathsBySearch, paths...)
 	// From here the process's files are elsewhere.
-	if _, err := s.Restore(t.Context()); err == nil {
+	if _, err := s.Restore(kerneltest.Context(t)); err == nil {
 		t.Error("restored in another mount namespace")
 	}
 }

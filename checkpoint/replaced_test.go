@@ -40,7 +40,7 @@ func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
 			replaced = 1 // it cannot be noticed
 		}
 		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
-			s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
+			s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
 			if err != nil {
 				if strings.Contains(err.Error(), "replaced the descriptor") {
 					replaced++
@@ -89,7 +89,7 @@ func replacing(t testing.TB) (h *holder, fd int, replace func()) {
 func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
 	h, fd, replace := replacing(t)
 	resolved := false
-	s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(),
+	s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
 		checkpoint.WithResolver(func(inotify.Watch) (string, error) {
 			if !resolved {
 				resolved = true
@@ -109,7 +109,7 @@ func TestDrainTakesEverythingFromOneInstance(t *testing.T) {
 	for _, stops := range []bool{true, false} {
 		h, fd, replace := replacing(t)
 		h.stop()
-		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(),
+		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
 			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
 				h.resume()
 				replace()
@@ -165,7 +165,7 @@ func TestDrainWhileWatchesEnd(t *testing.T) {
 			ended = true
 		default:
 		}
-		s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	}
 	fd := h.fd()
 	h.stop()
-	s, err := checkpoint.TakeFD(t.Context(), h.pid, fd, options(dir)...)
+	s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, options(dir)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	me := ownHeld{t: t}
 	dir, file = prepare(&me)
 	defer me.n.Close()
-	s, err = checkpoint.Take(t.Context(), me.n, options(dir)...)
+	s, err = checkpoint.Take(kerneltest.Context(t), me.n, options(dir)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(limit - 10 + 1)
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func TestGoneBeforeTheTypes(t *testing.T) {
 			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
 			os.Remove(last)
 		}()
-		r, err := s.Restore(t.Context(), checkpoint.WithProof(checkpoint.ProofNumbers))
+		r, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(checkpoint.ProofNumbers))
 		<-removed
 		var failed *inotify.RestoreError
 		switch {
@@ -278,8 +278,8 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 		}
 		var readers, writer sync.WaitGroup
 		for range 4 {
-			readers.Go(func() {
-				for ev, err := range r.Events(t.Context()) {
+			kerneltest.Go(&readers, func() {
+				for ev, err := range r.Events(kerneltest.Context(t)) {
 					if err != nil {
 						wantError(t, err, os.ErrClosed)
 						break
@@ -288,14 +288,14 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 				}
 			})
 		}
-		readers.Go(func() {
+		kerneltest.Go(&readers, func() {
 			for range 10 {
 				r.Pending()
 			}
 		})
 		made := 0
 		stop := make(chan struct{})
-		writer.Go(func() {
+		kerneltest.Go(&writer, func() {
 			for ; ; made++ {
 				select {
 				case <-stop:
@@ -360,20 +360,20 @@ func TestEventsEnds(t *testing.T) {
 		}
 	}
 	cause := errors.New("the cause")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(kerneltest.Context(t))
 	cancel(cause)
 	end(ctx, cause)
 	wantEvents(t, queued(t, r), s.Pending...)
-	end(t.Context(), os.ErrDeadlineExceeded)
+	end(kerneltest.Context(t), os.ErrDeadlineExceeded)
 	if err := r.Inotify.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel = context.WithCancelCause(t.Context())
+	ctx, cancel = context.WithCancelCause(kerneltest.Context(t))
 	time.AfterFunc(2*time.Millisecond, func() { cancel(cause) })
 	end(ctx, cause)
 	time.AfterFunc(2*time.Millisecond, func() { r.Close() })
-	end(t.Context(), os.ErrClosed)
-	end(t.Context(), os.ErrClosed)
+	end(kerneltest.Context(t), os.ErrClosed)
+	end(kerneltest.Context(t), os.ErrClosed)
 }
 
 // A Release that fails, for want of a descriptor, leaves all as it was, also for
@@ -576,7 +576,7 @@ func TestEditedByHand(t *testing.T) {
 			t.Errorf("%s: %s: not read: %v", c.field, c.by, err)
 			continue
 		}
-		r, err := s.Restore(t.Context())
+		r, err := s.Restore(kerneltest.Context(t))
 		if why := c.check(r, err); why != "" {
 			t.Errorf("%s: %s instead of %s: %s; error %v", c.field, c.by, c.old, why, err)
 		}
@@ -599,20 +599,20 @@ func TestRestoreFails(t *testing.T) {
 	}
 	s := valid()
 	s.Watches[0].Mask = inotify.MaskAdd
-	if _, err := s.Restore(t.Context()); err == nil || !strings.Contains(err.Error(), "IN_MASK_ADD") {
+	if _, err := s.Restore(kerneltest.Context(t)); err == nil || !strings.Contains(err.Error(), "IN_MASK_ADD") {
 		t.Errorf("error %v", err)
 	}
 	s = valid()
 	s.Watches = append(s.Watches, s.Watches[0])
 	s.Watches[1].WD = 4
-	_, err := s.Restore(t.Context(), checkpoint.WithProof(checkpoint.NoProof))
+	_, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(checkpoint.NoProof))
 	wantError(t, err, unix.EEXIST)
-	ended, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	_, err = valid().Restore(ended)
 	wantError(t, err, context.Canceled)
 	if _, err := newInotify(t).Watches(); err != nil {
-		_, err := valid().Restore(t.Context()) // nothing can be proved
+		_, err := valid().Restore(kerneltest.Context(t)) // nothing can be proved
 		wantError(t, err, errors.ErrUnsupported)
 	}
 	r := restore(t, valid(), checkpoint.WithProof(checkpoint.NoProof)) // on every kernel
@@ -704,7 +704,7 @@ func TestRestoreGivesTheSnapshotsReasons(t *testing.T) {
 	if len(g) != 2 || !strings.Contains(g[0].Why, "reason of 4") || !strings.Contains(g[1].Why, "reason of all") {
 		t.Errorf("watches: not restored %v", g)
 	}
-	_, err := s.Restore(t.Context())
+	_, err := s.Restore(kerneltest.Context(t))
 	wantError(t, err, checkpoint.ErrNoPath)
 	if !strings.Contains(err.Error(), "reason of 4") {
 		t.Errorf("error %v", err)

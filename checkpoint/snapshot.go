@@ -156,7 +156,7 @@ func (f Flags) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 // UnmarshalText reads String's form; after an error f is as it was.
 func (f *Flags) UnmarshalText(text []byte) error {
 	var read Flags
-	for name := range strings.SplitSeq(string(text), "|") {
+	for _, name := range strings.Split(string(text), "|") {
 		flag, err := parseFlag(name)
 		if err != nil {
 			return fmt.Errorf("flags %.100q: %w", text, err)

@@ -93,31 +93,31 @@ func TestTakeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := n.Watches(); err != nil { // gVisor
-		_, err := checkpoint.Take(t.Context(), n)
+		_, err := checkpoint.Take(kerneltest.Context(t), n)
 		wantError(t, err, errors.ErrUnsupported)
-		if _, err := checkpoint.TakeFD(t.Context(), os.Getpid(), fdOf(t, n)); err == nil {
+		if _, err := checkpoint.TakeFD(kerneltest.Context(t), os.Getpid(), fdOf(t, n)); err == nil {
 			t.Error("watches were taken from a kernel that lists none")
 		}
 		return
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	_, err := checkpoint.Take(ended, n)
 	wantError(t, err, context.Canceled)
 	_, err = checkpoint.TakeFD(ended, os.Getpid(), fdOf(t, n))
 	wantError(t, err, context.Canceled)
 	n.Close()
-	_, err = checkpoint.Take(t.Context(), n)
+	_, err = checkpoint.Take(kerneltest.Context(t), n)
 	wantError(t, err, os.ErrClosed)
 
-	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), 0)
+	_, err = checkpoint.TakeFD(kerneltest.Context(t), os.Getpid(), 0)
 	wantError(t, err, unix.EINVAL)
-	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), 1<<30)
+	_, err = checkpoint.TakeFD(kerneltest.Context(t), os.Getpid(), 1<<30)
 	wantError(t, err, fs.ErrNotExist)
-	_, err = checkpoint.TakeFD(t.Context(), os.Getpid(), -1)
+	_, err = checkpoint.TakeFD(kerneltest.Context(t), os.Getpid(), -1)
 	wantError(t, err, fs.ErrNotExist)
 	for _, pid := range []int{0, -1, 1 << 30} {
-		if _, err := checkpoint.TakeFD(t.Context(), pid, 3); err == nil || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
+		if _, err := checkpoint.TakeFD(kerneltest.Context(t), pid, 3); err == nil || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
 			t.Errorf("process %d: error %v", pid, err)
 		}
 	}
@@ -125,7 +125,7 @@ func TestTakeFails(t *testing.T) {
 	h.do("new")
 	fd := h.fd()
 	h.end()
-	if _, err := checkpoint.TakeFD(t.Context(), h.pid, fd); err == nil {
+	if _, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); err == nil {
 		t.Error("a process that has ended was taken")
 	}
 }
@@ -252,11 +252,11 @@ func TestTakeCProgram(t *testing.T) {
 		t.Fatalf("instances %+v, %v", is, err)
 	}
 	opts := []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir), checkpoint.WithDrain()}
-	if _, err := checkpoint.TakeFD(t.Context(), h.pid, 9, opts...); err == nil || !strings.Contains(err.Error(), "stop") {
+	if _, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, 9, opts...); err == nil || !strings.Contains(err.Error(), "stop") {
 		t.Errorf("drained while it runs: error %v", err)
 	}
 	h.stop()
-	s, err := checkpoint.TakeFD(t.Context(), h.pid, 9, opts...)
+	s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, 9, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestResolver(t *testing.T) {
 		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
 	}
 	var asked []inotify.WD
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.NoPaths), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.NoPaths), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		asked = append(asked, w.WD)
 		switch w.WD {
 		case 1:
@@ -400,7 +400,7 @@ func TestSearchBounds(t *testing.T) {
 		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
 		checkpoint.WithResolver(func(inotify.Watch) (string, error) { return path, nil }), // a wrong one
 	}
-	s, err := checkpoint.Take(t.Context(), n, append(opts, checkpoint.WithMaxEntries(1))...)
+	s, err := checkpoint.Take(kerneltest.Context(t), n, append(opts, checkpoint.WithMaxEntries(1))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestSearchBounds(t *testing.T) {
 	} else if os.Geteuid() != 0 { // else it was found by its handle
 		t.Errorf("path %q was found in one entry", s.Watches[0].Path)
 	}
-	s, err = checkpoint.Take(t.Context(), n, opts...)
+	s, err = checkpoint.Take(kerneltest.Context(t), n, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -482,11 +482,11 @@ func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
 	h.do("new")
 	fd := h.fd()
 	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
-	if s, err := checkpoint.TakeFD(t.Context(), h.pid, fd); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "stop the process first") {
+	if s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "stop the process first") {
 		t.Errorf("snapshot %+v, error %v", s, err)
 	}
 	h.stop()
-	if s, err := checkpoint.TakeFD(t.Context(), h.pid, fd); err != nil || len(s.Watches) != 0 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
+	if s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); err != nil || len(s.Watches) != 0 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
 		t.Errorf("snapshot %+v, error %v", s, err)
 	}
 }
@@ -523,7 +523,7 @@ func TestSearchProgress(t *testing.T) {
 	restoreWatch(t, n, 1, f.Name(), inotify.Attrib)
 	os.Remove(f.Name()) // so that it is not found
 	last, shown := 0, 0
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxEntries(2_000_000),
+	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxEntries(2_000_000),
 		checkpoint.WithHints("/usr"), checkpoint.WithSearchProgress(func(entries int) {
 			if shown++; entries < last {
 				t.Errorf("%d entries after %d", entries, last)
@@ -564,7 +564,7 @@ func TestHundredThousandWatches(t *testing.T) {
 		ws[i] = inotify.Watch{WD: inotify.WD(3 * (i + 1)), Mask: inotify.AllEvents, Path: path}
 	}
 	n := newInotify(t)
-	if err := n.RestoreWatches(t.Context(), ws); errors.As(err, new(*inotify.LimitError)) {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws); errors.As(err, new(*inotify.LimitError)) {
 		t.Skip("this needs 100,000 watches: ", err)
 	} else if err != nil {
 		t.Fatal(err)

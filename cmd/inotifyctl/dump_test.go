@@ -440,7 +440,7 @@ func TestDumpIntoBrokenPipe(t *testing.T) {
 // A pipe that nobody reads does not hold it for ever.
 func TestInterruptEndsDump(t *testing.T) {
 	h := holdPending(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	t.Setenv("TMPDIR", t.TempDir())
 	blocked := writerFunc(func(p []byte) (int, error) {
 		cancel()
@@ -459,7 +459,7 @@ func TestInterruptEndsOpening(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-drain", "-o", pipe, h.arg()}, io.Discard, &stderr)
@@ -478,7 +478,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestInterruptEndsSearch(t *testing.T) {
 	needsList(t)
 	h := holdAlone(t, instance(t, watchesOn(t, 1)...))
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-paths", "search", h.arg()}, io.Discard, &stderr)

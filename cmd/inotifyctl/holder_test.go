@@ -60,7 +60,7 @@ func library(t *testing.T, ws ...inotify.Watch) *inotify.Inotify {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	if err := n.RestoreWatches(t.Context(), ws); err != nil {
+	if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 		t.Fatal(err)
 	}
 	return n

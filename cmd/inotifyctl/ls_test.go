@@ -29,7 +29,10 @@ import (
 
 // lines returns the lines of a text, their blanks made one.
 func lines(text string) (ls []string) {
-	for line := range strings.Lines(text) {
+	if text == "" {
+		return nil
+	}
+	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		ls = append(ls, strings.Join(strings.Fields(line), " "))
 	}
 	return ls

@@ -274,7 +274,7 @@ func TestOutputThatFails(t *testing.T) {
 	} {
 		t.Run(strings.Join(args[:1], " "), func(t *testing.T) {
 			var stderr strings.Builder
-			code := run(t.Context(), args, failing{}, &stderr)
+			code := run(kerneltest.Context(t), args, failing{}, &stderr)
 			wantFailure(t, code, stderr.String(), syscall.ENOSPC.Error())
 		})
 	}

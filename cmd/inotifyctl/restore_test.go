@@ -259,11 +259,11 @@ func TestRestoreWithNewEvents(t *testing.T) {
 	events := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "x"}}
 	var stderr strings.Builder
 	r := restore{}
-	if err := r.putPending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
+	if err := r.putPending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
 		t.Errorf("error %v", err)
 	}
 	r.drop = true
-	if err := r.putPending(t.Context(), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
+	if err := r.putPending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
 		t.Error(err)
 	}
 	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending event\n")
@@ -508,7 +508,7 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 	for _, w := range ws {
 		paths[w.WD] = w.Path
 	}
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.NoPaths),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 func TestWatchAdds(t *testing.T) {
@@ -157,7 +158,7 @@ func TestWatchEndsWithLastWatch(t *testing.T) {
 }
 
 func TestContextEndsWatch(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
 	var stdout, stderr strings.Builder
 	dir := t.TempDir()

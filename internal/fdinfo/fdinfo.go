@@ -32,7 +32,9 @@ type Watch struct {
 //
 //	flags:	02004000
 func Flags(text []byte) (int, error) {
-	for line := range bytes.Lines(text) {
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte("\n"))
 		if value, ok := bytes.CutPrefix(line, []byte("flags:")); ok {
 			flags, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 31)
 			if err != nil {

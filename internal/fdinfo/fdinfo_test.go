@@ -234,7 +234,8 @@ func BenchmarkWatches(b *testing.B) {
 	text := strings.Repeat(line+"\n", 1000)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
-	for b.Loop() {
+	b.ResetTimer()
+	for range b.N {
 		if ws, err := collect(strings.NewReader(text)); err != nil || len(ws) != 1000 {
 			b.Fatal(len(ws), err)
 		}

@@ -123,7 +123,7 @@ func parseCalls(text string) (head string, calls map[string]string) {
 	sections := strings.Split(text, "\n\n")
 	for _, section := range sections[1:] {
 		names, lines, _ := strings.Cut(section, "\n\t")
-		for name := range strings.SplitSeq(names, "\n") {
+		for _, name := range strings.Split(names, "\n") {
 			calls[name] = "\t" + strings.TrimSuffix(lines, "\n") + "\n"
 		}
 	}

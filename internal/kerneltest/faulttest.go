@@ -303,7 +303,7 @@ func (f *FaultTest) Run(t *testing.T) {
 		cmd := f.Command()
 		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // removed here, which takes less time
 		s := Supervise(t, cmd)
-		workers.Go(func() {
+		Go(&workers, func() {
 			for op := range ops {
 				r := faultRun{FaultTest: f, t: t, s: s, op: op}
 				r.all()

@@ -43,7 +43,8 @@ func benchmark(b *testing.B, ws []inotify.Watch, o locate.Options) {
 	b.Helper()
 	p := proc(b, 0)
 	b.ReportAllocs()
-	for b.Loop() {
+	b.ResetTimer()
+	for range b.N {
 		res, err := locate.Paths(context.Background(), p, ws, o)
 		try(b, err)
 		for i := range res.Places {

@@ -102,7 +102,11 @@ func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
 	}
 	var wait sync.WaitGroup
 	for range threads {
-		wait.Go(func() { d.thread(ctx) })
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			d.thread(ctx)
+		}()
 	}
 	wait.Wait()
 	return d.decoded, d.unsure
@@ -278,7 +282,11 @@ func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
 		var wait sync.WaitGroup
-		wait.Go(func() { d.thread(ctx) })
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			d.thread(ctx)
+		}()
 		wait.Wait()
 		runtime.UnlockOSThread()
 		return

@@ -133,7 +133,7 @@ func (o *overlay) see(dev inotify.Device, st *unix.Stat_t) {
 // hasIndex reads the superblock's options, in which one stands if it is not the
 // module's default.
 func hasIndex(super string) bool {
-	for option := range strings.SplitSeq(super, ",") {
+	for _, option := range strings.Split(super, ",") {
 		switch option {
 		case "index=on", "nfs_export=on":
 			return true
@@ -149,7 +149,7 @@ func hasIndex(super string) bool {
 // for each.
 func lowers(super string) int {
 	count := 0
-	for option := range strings.SplitSeq(super, ",") {
+	for _, option := range strings.Split(super, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		switch name {
 		case "lowerdir":

@@ -195,7 +195,7 @@ func mountOf(procFD, fd int) (int32, error) {
 	if e != success {
 		return 0, os.NewSyscallError("read fdinfo", e)
 	}
-	for line := range strings.Lines(string(text[:n])) {
+	for _, line := range strings.Split(string(text[:n]), "\n") {
 		if id, found := strings.CutPrefix(line, "mnt_id:"); found {
 			v, err := strconv.ParseInt(strings.TrimSpace(id), 10, 32)
 			return int32(v), err

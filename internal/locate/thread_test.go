@@ -36,7 +36,7 @@ func TestWithoutUnshare(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	t.Chdir(dir)
+	try(t, os.Chdir(dir)) // of this process, which is the test's own
 	n := newInotify(t)
 	given := watch(t, n, touch(t, dir+"/given"))
 	ws := []inotify.Watch{given}

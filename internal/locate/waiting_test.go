@@ -51,7 +51,7 @@ func fuse(t testing.TB, dir string) *daemon {
 	t.Cleanup(d.close)
 	late := time.AfterFunc(20*time.Second, d.close)
 	t.Cleanup(func() { late.Stop() })
-	d.done.Go(d.serve)
+	kerneltest.Go(&d.done, d.serve)
 	return d
 }
 
@@ -359,7 +359,7 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	another = func() {
 		runtime.LockOSThread() // never unlocked
 		if unix.Gettid() == os.Getpid() {
-			done.Go(another)
+			kerneltest.Go(&done, another)
 			<-end
 			runtime.UnlockOSThread()
 			return
@@ -371,7 +371,7 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 		close(ready)
 		<-end
 	}
-	done.Go(another)
+	kerneltest.Go(&done, another)
 	<-ready
 	try(t, failed)
 	name := fmt.Sprint("/proc/self/task/", tid)
