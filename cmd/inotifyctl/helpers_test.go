@@ -112,7 +112,7 @@ func failCalls(nr, mask, value uint32, errno unix.Errno) {
 	runtime.KeepAlive(filter)
 }
 
-// exitNotTaken says that the kernel has what could not be taken away.
+// exitNotTaken says that the kernel has what was to be missing.
 const exitNotTaken = 77
 
 func hasIoctl(t *testing.T) bool {
@@ -180,6 +180,19 @@ func wantSuccess(t *testing.T, code int, stderr string) {
 	t.Helper()
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit code %d, want 0; standard error %q", code, stderr)
+	}
+}
+
+// wantListed wants exit code 0, or 3 because processes of others did not answer.
+func wantListed(t *testing.T, code int, stderr string) {
+	t.Helper()
+	for _, line := range lines(stderr) {
+		if code != 3 || !strings.HasPrefix(line, "inotifyctl: incomplete: process ") {
+			t.Errorf("exit code %d, standard error %q", code, stderr)
+		}
+	}
+	if code != 0 && stderr == "" {
+		t.Errorf("exit code %d", code)
 	}
 }
 

@@ -26,8 +26,8 @@ func TestVerify(t *testing.T) {
 	file := writeSnapshot(t, read(t, text))
 	code, stdout, stderr := call("verify", file, h.arg())
 	wantSuccess(t, code, stderr)
-	wantText(t, stdout, fmt.Sprintf("descriptor 12 of process %d is equal to the snapshot: 2 watches with their numbers and masks, "+
-		"inodes, flags, owner, signal; not compared: next_wd, paths, pending events\n", h.pid))
+	wantText(t, stdout, fmt.Sprintf("descriptor 12 of process %d is equal to the dump: compared 2 watches (wd, mask), "+
+		"inodes, flags, owner, signal; not compared next_wd, paths, pending events\n", h.pid))
 	cmd := command(t, "verify", "-", h.arg())
 	cmd.Stdin = strings.NewReader(text)
 	code, fromStdin, stderr := result(t, cmd)
@@ -49,7 +49,7 @@ func TestVerifyFindsDifferences(t *testing.T) {
 	s.Watches[2].WD = 10
 	s.Watches[2].Path = "/\x1b[31m\nx"
 	code, stdout, stderr := call("verify", "-fd", "12", writeSnapshot(t, s), h.arg())
-	wantFailure(t, code, stderr, fmt.Sprintf("descriptor 12 of process %d differs from the snapshot: 5 differences", h.pid))
+	wantFailure(t, code, stderr, fmt.Sprintf("descriptor 12 of process %d differs from the dump: 5 differences", h.pid))
 	for i, want := range []string{
 		"mask of watch 1: expected IN_OPEN, found IN_CREATE|IN_DELETE",
 		"inode of watch 7: expected ",
@@ -72,8 +72,8 @@ func TestVerifyOfOtherMachine(t *testing.T) {
 	s := read(t, text)
 	s.Watches[0].Inode++
 	for id, want := range map[string]string{
-		"another": "not compared: inodes (the snapshot is of another machine or boot)",
-		"":        "not compared: inodes (the boot id is unknown)",
+		"another": "not compared inodes (the dump is from another machine or boot)",
+		"":        "not compared inodes (the boot id is unknown)",
 	} {
 		s.BootID = id
 		code, stdout, stderr := call("verify", writeSnapshot(t, s), h.arg())
@@ -109,7 +109,7 @@ func TestVerifyFailures(t *testing.T) {
 
 func writeSnapshot(t *testing.T, s *checkpoint.Snapshot) string {
 	t.Helper()
-	text, err := form(s)
+	text, err := snapshotText(s)
 	if err != nil {
 		t.Fatal(err)
 	}
