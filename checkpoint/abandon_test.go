@@ -120,22 +120,22 @@ func TestTakeFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	needLists(t)
 	hung, release := startHung(t)
 	late := time.AfterFunc(30*time.Second, release)
-	kinds := map[string][]checkpoint.TakeOption{
+	kinds := map[string][]checkpoint.DumpOption{
 		"take":      nil,
-		"no paths":  {checkpoint.WithPaths(checkpoint.NoPaths)},
-		"by search": {checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxEntries(1)},
+		"no paths":  {checkpoint.WithPaths(checkpoint.PathsNone)},
+		"by search": {checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxSearchEntries(1)},
 		"drain":     {checkpoint.WithDrain()},
 	}
 	for kind, opts := range kinds {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
-		if s, err := checkpoint.TakeFD(ctx, hung, 3, opts...); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+		if s, err := checkpoint.DumpFD(ctx, hung, 3, opts...); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %v, %v at the end of the context, want its cause", kind, s, err)
 		}
 		cancel()
 	}
 	for kind, opts := range kinds {
 		for range 5 {
-			s, err := checkpoint.TakeFD(context.Background(), hung, 3, opts...)
+			s, err := checkpoint.DumpFD(context.Background(), hung, 3, opts...)
 			if s != nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("process %d: no answer", hung)) {
 				t.Errorf("%s: %v, %v", kind, s, err)
 			}
@@ -149,7 +149,7 @@ func TestTakeFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	}
 	release()
 	waitUntil(t, "the process answers", func() bool {
-		s, err := checkpoint.TakeFD(context.Background(), hung, 3)
+		s, err := checkpoint.DumpFD(context.Background(), hung, 3)
 		return err == nil && len(s.Watches) == 1 && s.PendingBytes > 0
 	})
 }
@@ -175,10 +175,10 @@ func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
 	late := time.AfterFunc(30*time.Second, release)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
 	defer cancel()
-	if s, err := checkpoint.TakeFD(ctx, h.pid, 3, checkpoint.WithDrain()); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+	if s, err := checkpoint.DumpFD(ctx, h.pid, 3, checkpoint.WithDrain()); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v, %v at the end of the context, want its cause", s, err)
 	}
-	s, err := checkpoint.TakeFD(context.Background(), h.pid, 3, checkpoint.WithDrain())
+	s, err := checkpoint.DumpFD(context.Background(), h.pid, 3, checkpoint.WithDrain())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +191,8 @@ func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
 		return strings.HasPrefix(effect, "whether all processes that have the instance were stopped could not be learned") &&
 			strings.HasSuffix(effect, "do not answer") && slices.Contains(words, fmt.Sprint(hung))
 	}
-	if !slices.ContainsFunc(s.Effects, reported) {
-		t.Errorf("effects %q, want process %d", s.Effects, hung)
+	if !slices.ContainsFunc(s.SideEffects, reported) {
+		t.Errorf("side effects %q, want process %d", s.SideEffects, hung)
 	}
 }
 

@@ -37,8 +37,8 @@ func Example_carry() {
 
 	// WithDrain takes the pending events as well. The path is found by its handle,
 	// or, without the privilege for that, by searching, first in TempDir.
-	s, err := checkpoint.Take(ctx, n, checkpoint.WithDrain(),
-		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(os.TempDir()))
+	s, err := checkpoint.Dump(ctx, n, checkpoint.WithDrain(),
+		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(os.TempDir()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func Example_carry() {
 }
 
 // A checkpoint tool takes the instances of a stopped process, each once.
-func ExampleTakeFD() {
+func ExampleDumpFD() {
 	const pid = 1 // the process
 	instances, err := checkpoint.Instances(context.Background(), pid)
 	if err != nil {
@@ -82,7 +82,7 @@ func ExampleTakeFD() {
 		return
 	}
 	for _, i := range instances {
-		s, err := checkpoint.TakeFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
+		s, err := checkpoint.DumpFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
 		if s != nil { // also with an error, if events were taken
 			s.WriteTo(os.Stdout)
 		}
@@ -100,8 +100,8 @@ func ExampleSnapshot_Restore() {
 	var give func(*os.File, int) error    // puts it in its place
 	var queue func([]inotify.Event) error // keeps events for the process to read first
 	r, err := s.Restore(context.Background(),
-		checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
-		checkpoint.WithClimb(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
+		checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
+		checkpoint.WithCycle(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
 	)
 	if err != nil {
 		log.Print(err) // what differs, or which watch could not be restored

@@ -147,7 +147,7 @@ func (d *demonstration) dump(ctx context.Context, n *inotify.Inotify) (*checkpoi
 	for _, w := range d.watches {
 		paths[w.WD] = w.Path
 	}
-	s, err := checkpoint.Take(ctx, n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Dump(ctx, n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
 	if err != nil {
 		return nil, withDumpHint(err)
@@ -195,7 +195,7 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 	for _, line := range summary(r.NotRestored) {
 		d.say("", "not restored: %s", line)
 	}
-	have, err := checkpoint.Take(ctx, r.Inotify, checkpoint.WithPaths(checkpoint.NoPaths))
+	have, err := checkpoint.Dump(ctx, r.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
 		return withDumpHint(err)
 	}

@@ -95,9 +95,9 @@ func (d *dump) run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return salvage(s, text, err, in.stderr)
 	}
-	note(in.stderr, "unknown", summary(s.NotLearned)...)
+	note(in.stderr, "unknown", summary(s.Unknown)...)
 	if d.verbose {
-		note(in.stderr, "side effect", s.Effects...)
+		note(in.stderr, "side effect", s.SideEffects...)
 	}
 	return checkRestorable(s, d.paths.advice())
 }
@@ -110,7 +110,7 @@ func (d *dump) take(ctx context.Context, stderr io.Writer) (*checkpoint.Snapshot
 	if d.drain {
 		opts = append(opts, checkpoint.WithDrain())
 	}
-	s, err := checkpoint.TakeFD(ctx, d.pid, d.fd, opts...)
+	s, err := checkpoint.DumpFD(ctx, d.pid, d.fd, opts...)
 	return s, withDumpHint(err)
 }
 

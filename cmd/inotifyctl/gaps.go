@@ -34,7 +34,7 @@ func checkRestorable(s *checkpoint.Snapshot, advice string) error {
 
 // undumpedBytes returns how many bytes of events were pending and are not in the dump.
 func undumpedBytes(s *checkpoint.Snapshot) int {
-	if len(s.Pending) > 0 && s.Learned("pending") {
+	if len(s.Pending) > 0 && s.Known("pending") {
 		return 0
 	}
 	return s.PendingBytes

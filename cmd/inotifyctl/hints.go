@@ -146,7 +146,7 @@ func withDumpHint(err error) error {
 func withRestoreHint(err error) error {
 	var target *checkpoint.TargetError
 	var watch *inotify.RestoreError
-	var proof *checkpoint.ProofError
+	var proof *checkpoint.VerifyError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err

@@ -18,9 +18,9 @@ import (
 // What ls and who have in common.
 
 // takeInstance dumps an instance by the first of its descriptors that can be read.
-func takeInstance(ctx context.Context, i checkpoint.Instance, opts ...checkpoint.TakeOption) (s *checkpoint.Snapshot, err error) {
+func takeInstance(ctx context.Context, i checkpoint.Instance, opts ...checkpoint.DumpOption) (s *checkpoint.Snapshot, err error) {
 	for _, d := range i.Descriptors {
-		s, err = checkpoint.TakeFD(ctx, cmp.Or(d.TID, d.PID), d.FD, opts...)
+		s, err = checkpoint.DumpFD(ctx, cmp.Or(d.TID, d.PID), d.FD, opts...)
 		if err == nil {
 			break
 		}
@@ -79,7 +79,7 @@ type sideEffects struct {
 }
 
 func (e *sideEffects) print(stderr io.Writer, s *checkpoint.Snapshot) {
-	for _, text := range s.Effects {
+	for _, text := range s.SideEffects {
 		if e.verbose && !e.printed[text] {
 			note(stderr, "side effect", text)
 			if e.printed == nil {

@@ -135,7 +135,7 @@ func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
 			one.gaps = append(one.gaps, checkpoint.Gap{What: "watches", Why: err.Error()})
 		default:
 			one.watches = s.Watches
-			one.gaps = slices.DeleteFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What != "path" })
+			one.gaps = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What != "path" })
 			l.effects.print(l.stderr, s)
 		}
 	}

@@ -21,7 +21,7 @@ type pathFlags struct {
 }
 
 var pathLevels = map[string]checkpoint.Paths{
-	"none":    checkpoint.NoPaths,
+	"none":    checkpoint.PathsNone,
 	"handles": checkpoint.PathsByHandle,
 	"search":  checkpoint.PathsBySearch,
 }
@@ -59,14 +59,14 @@ func (p *pathFlags) check() error {
 }
 
 // options returns those for a dump, with the progress of a search on b.
-func (p *pathFlags) options(b *bar) []checkpoint.TakeOption {
-	opts := []checkpoint.TakeOption{
+func (p *pathFlags) options(b *bar) []checkpoint.DumpOption {
+	opts := []checkpoint.DumpOption{
 		checkpoint.WithPaths(p.level),
-		checkpoint.WithHints(p.hints...),
-		checkpoint.WithSearchProgress(b.drawSearch),
+		checkpoint.WithSearchDirs(p.hints...),
+		checkpoint.WithProgress(b.drawSearch),
 	}
 	if p.maxEntries > 0 {
-		opts = append(opts, checkpoint.WithMaxEntries(int(min(p.maxEntries, math.MaxInt))))
+		opts = append(opts, checkpoint.WithMaxSearchEntries(int(min(p.maxEntries, math.MaxInt))))
 	}
 	if p.allFilesystems {
 		opts = append(opts, checkpoint.WithAllFilesystems())
@@ -79,7 +79,7 @@ func (p *pathFlags) options(b *bar) []checkpoint.TakeOption {
 func (p *pathFlags) advice() string {
 	root := os.Geteuid() == 0
 	switch {
-	case p.level == checkpoint.NoPaths && root:
+	case p.level == checkpoint.PathsNone && root:
 		return "dump again with -paths handles or -paths search"
 	case p.level == checkpoint.PathsBySearch && p.maxEntries > 0:
 		return "dump again with a greater -max-entries, or with -hint DIR"

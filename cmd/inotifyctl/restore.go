@@ -141,10 +141,10 @@ func pendingError(n int) error {
 func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, stderr io.Writer) (*os.File, []inotify.Event, error) {
 	b := newBar(stderr)
 	defer b.clear()
-	opts := []checkpoint.RestoreOption{checkpoint.WithClimb(
+	opts := []checkpoint.RestoreOption{checkpoint.WithCycle(
 		inotify.WithMaxSteps(r.maxSteps), inotify.WithProgress(b.drawCycle))}
 	if r.missing {
-		opts = append(opts, checkpoint.WithMissing())
+		opts = append(opts, checkpoint.AllowMissing())
 	}
 	restored, err := s.Restore(ctx, opts...)
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 	}
 	b.clear()
 	note(stderr, "not restored", summary(restored.NotRestored)...)
-	for _, wd := range restored.Gone {
+	for _, wd := range restored.Destroyed {
 		note(stderr, "not restored", fmt.Sprintf("watch %d: the watched file was removed during the restore", wd))
 	}
 	f, pending, err := restored.Release()

@@ -287,7 +287,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.PendingBytes = 64
-		s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: "pending", Why: "not asked for"})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{What: "pending", Why: "not asked for"})
 	})
 	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
 		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
@@ -353,7 +353,7 @@ func TestRestoreSignalsNobody(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.Flags |= checkpoint.Async
-		s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: os.Getpid()}
+		s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid()}
 		s.Signal = int(unix.SIGKILL)
 	})
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "grep", "flags", "/proc/self/fdinfo/5"))
@@ -512,7 +512,7 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 	for _, w := range ws {
 		paths[w.WD] = w.Path
 	}
-	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Dump(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
 	if err != nil {
 		t.Fatal(err)
@@ -520,7 +520,7 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 	s.FD = fd
 	if s.NextWD == 0 && len(ws) > 0 { // the kernel does not report it
 		s.NextWD = ws[len(ws)-1].WD + 1
-		s.NotLearned = slices.DeleteFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
+		s.Unknown = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
 	}
 	if edit != nil {
 		edit(s)

@@ -64,12 +64,12 @@ func (v *verify) run(ctx context.Context, in *invocation) error {
 	if fd < 0 {
 		fd = want.FD
 	}
-	have, err := checkpoint.TakeFD(ctx, pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
+	have, err := checkpoint.DumpFD(ctx, pid, fd, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
 		return withDumpHint(err)
 	}
 	if v.verbose {
-		note(in.stderr, "side effect", have.Effects...)
+		note(in.stderr, "side effect", have.SideEffects...)
 	}
 	if err := printDifferences(in.stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid)); err != nil {
 		return err
@@ -124,7 +124,7 @@ func comparedFields(a, b *checkpoint.Snapshot) (compared, not []string) {
 		not = append(not, "inodes (the dump is from another machine or boot)")
 	}
 	for _, what := range []string{"next_wd", "flags", "owner", "signal"} {
-		if a.Learned(what) && b.Learned(what) {
+		if a.Known(what) && b.Known(what) {
 			compared = append(compared, what)
 		} else {
 			not = append(not, what)

@@ -88,7 +88,7 @@ func TestVerifyFailures(t *testing.T) {
 	h := hold(t, nil)
 	dir := t.TempDir()
 	broken := dir + "/broken"
-	if err := os.WriteFile(broken, []byte(`{"version": 2, "escape": "\u001b[2J"}`), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(`{"version": 1, "escape": "\u001b[2J"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	good := writeSnapshot(t, &checkpoint.Snapshot{FD: 99})

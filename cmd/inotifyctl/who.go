@@ -123,7 +123,7 @@ func inodesOf(paths []string) ([]inotify.Watch, error) {
 func (w *who) find(ctx context.Context, instances []checkpoint.Instance, inodes []inotify.Watch, stderr io.Writer) (found []watchOn, reasons []string, err error) {
 	byInode := make([][]watchOn, len(inodes))
 	for _, i := range instances {
-		s, err := takeInstance(ctx, i, checkpoint.WithPaths(checkpoint.NoPaths))
+		s, err := takeInstance(ctx, i, checkpoint.WithPaths(checkpoint.PathsNone))
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, errInterrupted

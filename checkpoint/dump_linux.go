@@ -189,7 +189,7 @@ func (t *taker) other(ctx context.Context, pid, fd int) error {
 		}
 	}
 	t.s.gap("next_wd", 0, errUntouched)
-	if t.s.PendingBytes > 0 || !t.s.Learned("pending_bytes") {
+	if t.s.PendingBytes > 0 || !t.s.Known("pending_bytes") {
 		t.s.gap("pending", 0, errUntouched)
 	}
 	return t.paths(ctx, o.process)
@@ -236,7 +236,7 @@ func (o *opened) inspect(fd int, drain bool) (err error) {
 	}
 	if drain {
 		if o.isSelf() {
-			return errors.New("this process cannot be stopped: drain an instance of one's own with Take")
+			return errors.New("this process cannot be stopped: drain an instance of one's own with Dump")
 		}
 		if err := o.process.stopped(); err != nil {
 			return fmt.Errorf("the process is running, and may read events meanwhile: stop it first: %w", err)
@@ -408,11 +408,11 @@ func (t *taker) description(p *process, fd int) {
 	var err error
 	if t.s.Owner, err = owner(fd); err != nil {
 		t.s.gap("owner", 0, err)
-	} else if t.s.Owner.Kind == NoOwner && t.s.Flags&Async != 0 {
+	} else if t.s.Owner.Kind == OwnerNone && t.s.Flags&Async != 0 {
 		t.s.gap("owner", 0, errUnseenOwner)
 	}
-	if o := &t.s.Owner; o.Kind == ProcessOwner || o.Kind == ThreadOwner {
-		o.Self = o.ID == p.group() || o.Kind == ThreadOwner && p.hasThread(o.ID)
+	if o := &t.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
+		o.Self = o.ID == p.group() || o.Kind == OwnerThread && p.hasThread(o.ID)
 	}
 	if t.s.Signal, err = signal(fd); err != nil {
 		t.s.gap("signal", 0, err)
@@ -433,7 +433,7 @@ func bootID() (string, error) {
 }
 
 var levels = map[Paths]locate.Level{
-	NoPaths:       locate.None,
+	PathsNone:     locate.None,
 	PathsByHandle: locate.Handles,
 	PathsBySearch: locate.Search,
 }
@@ -455,7 +455,7 @@ func (t *taker) paths(ctx context.Context, p *process) error {
 	if err != nil {
 		err = fmt.Errorf("finding the paths: %w", err)
 	}
-	if found == nil || t.o.paths == NoPaths && t.o.resolve == nil {
+	if found == nil || t.o.paths == PathsNone && t.o.resolve == nil {
 		why := errNotAsked
 		if err != nil {
 			why = err
