@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -129,4 +130,45 @@ func ExampleSnapshot_Compare() {
 		fmt.Println(d)
 	}
 	// Output: mask of watch 1: expected IN_CREATE, found IN_DELETE
+}
+
+// dumpToFile and restoreFromFile are in README.md.
+
+func dumpToFile(ctx context.Context, pid, fd int, file io.Writer) error {
+	s, err := checkpoint.DumpFD(ctx, pid, fd, checkpoint.WithDrain()) // of a stopped process
+	if s != nil {                                                     // also with an error, if events were drained: they are nowhere else now
+		_, werr := s.WriteTo(file) // JSON
+		err = errors.Join(err, werr)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.Event, error) {
+	s, err := checkpoint.Read(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := s.Restore(ctx) // a new instance, compared with the dump
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, gap := range r.NotRestored { // nothing is left out silently
+		log.Print("not restored: ", gap)
+	}
+	return r.Release() // the descriptor, and the events to be read before its own
+}
+
+// An instance of another process is dumped to a file, and restored from it.
+func ExampleDumpFD_file() {
+	var file bytes.Buffer
+	err := dumpToFile(context.Background(), 0, 3, &file) // there is no process 0
+	fmt.Println(err != nil, file.Len())
+	_, _, err = restoreFromFile(context.Background(), &file)
+	fmt.Println(err != nil)
+	// Output:
+	// true 0
+	// true
 }
