@@ -22,6 +22,7 @@ const (
 	CallRemove  = "inotify_rm_watch"
 	CallSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
 	CallQueued  = "ioctl FIONREAD"
+	CallFDInfo  = "fdinfo"
 )
 
 // The bits of a watch's mask and of a record's that the packages below the root need.
