@@ -112,7 +112,7 @@ func probe() (f features, reached error) {
 }
 
 func probeSetNext(n *inotify.Inotify) error {
-	if n.SupportsSetNextWD() {
+	if inotify.HaveSetNextWD() == nil {
 		return nil
 	}
 	return &inotify.UnsupportedError{

@@ -98,7 +98,7 @@ func (d *demonstration) make(ctx context.Context) (*inotify.Inotify, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.SupportsSetNextWD() {
+	if inotify.HaveSetNextWD() != nil {
 		d.watches = demoWatches(d.dir, fewNumbers)
 		d.say("note", "this kernel cannot set the next number (INOTIFY_IOC_SETNEXTWD), so small ones are counted up to")
 	}

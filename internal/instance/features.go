@@ -4,7 +4,9 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -16,12 +18,22 @@ const (
 	createIgnored
 )
 
-// HasMaskCreate reports whether IN_MASK_CREATE works. A kernel that has it
+// HasMaskCreate reports whether IN_MASK_CREATE is known to work.
+func (in *Instance) HasMaskCreate() (bool, error) {
+	has, err := in.ProbeMaskCreate()
+	if errors.Is(err, os.ErrClosed) {
+		return false, err
+	}
+	return has, nil
+}
+
+// ProbeMaskCreate reports whether IN_MASK_CREATE works. A kernel that has it
 // refuses it together with IN_MASK_ADD (EINVAL) before it looks at the path,
 // and alone gets to find that the path is empty (ENOENT). Older kernels and
 // gVisor ignore the bit, and find the empty path both times, or know no such
-// bit, and say EINVAL both times. Nothing is changed by asking.
-func (in *Instance) HasMaskCreate() (bool, error) {
+// bit, and say EINVAL both times. Nothing is changed by asking. The error says why
+// the answer cannot be known.
+func (in *Instance) ProbeMaskCreate() (bool, error) {
 	if known := in.create.Load(); known != createUnknown {
 		return known == createHonored, nil
 	}
@@ -39,8 +51,11 @@ func (in *Instance) HasMaskCreate() (bool, error) {
 		return true, nil
 	case alone == both && (alone == sys.ENOENT || alone == sys.EINVAL):
 		in.create.Store(createIgnored)
+		return false, nil
+	case alone == sys.ENOENT:
+		alone = both
 	}
-	return false, nil
+	return false, in.explain(sys.CallAdd, alone, sys.MaskCreate)
 }
 
 // HasSetNext asks the kernel for the next wd 0, which it refuses without changing

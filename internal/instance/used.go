@@ -6,6 +6,7 @@ package instance
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -90,8 +91,8 @@ func (in *Instance) Used() (UsedWDs, error) {
 		listed, err = in.ListsWatches() // whether a watch existed depends on it
 	}
 	if err != nil {
-		if err = in.explain(sys.CallFDInfo, err, 0); !errors.Is(err, errors.ErrUnsupported) {
-			return UsedWDs{}, err
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return UsedWDs{}, in.explain(sys.CallFDInfo, err, 0)
 		}
 		listed = false
 	}
@@ -134,11 +135,11 @@ func (u UsedWDs) FreeBelow(wd int32) int32 {
 	return wd
 }
 
-// Existing reports whether wd, which an add returned on a kernel that ignores
+// Existed reports whether wd, which an add returned on a kernel that ignores
 // IN_MASK_CREATE, is that of a watch that was there when u was made. By u alone
 // that is not certain: that watch may have ended, and the wd have been given anew.
 // closely says to look at that.
-func (in *Instance) Existing(u UsedWDs, wd int32, closely bool) (bool, error) {
+func (in *Instance) Existed(u UsedWDs, wd int32, closely bool) (bool, error) {
 	if !u.Listed {
 		return wd <= u.Highest, nil // gVisor gives no wd twice
 	}
@@ -148,7 +149,7 @@ func (in *Instance) Existing(u UsedWDs, wd int32, closely bool) (bool, error) {
 	}
 	ws, err := in.Watches()
 	if err != nil {
-		return true, err
+		return true, fmt.Errorf("whether wd %d is a new watch, which is left then, could not be determined: %w", wd, err)
 	}
 	j, exists := find(ws, wd)
 	return !exists || ws[j] == u.watches[i], nil // a new one is on another inode, or has no mask yet
