@@ -646,25 +646,3 @@ func TestReadFails(t *testing.T) {
 		t.Errorf("Buffered %d, %v: nothing was read", b, err)
 	}
 }
-
-// rawEvents reads the queue past the Inotify.
-func rawEvents(t *testing.T, n *inotify.Inotify) []byte {
-	t.Helper()
-	conn, err := n.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 4096)
-	if err := conn.Read(func(fd uintptr) bool {
-		var k int
-		k, err = unix.Read(int(fd), b)
-		b = b[:max(k, 0)]
-		return true
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
