@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
@@ -28,10 +29,6 @@ func init() {
 	switch os.Getenv("INOTIFY_TEST_ROLE") {
 	case "":
 		return
-	case "execve that hangs":
-		executeSlowly(os.Args[1])
-	case "wait":
-		io.Copy(io.Discard, os.Stdin)
 	case "main thread exits":
 		exitMainThread()
 	case "table of its own":
@@ -67,40 +64,23 @@ func newInstance() int {
 	return fd
 }
 
-// executeSlowly executes this program anew, which closes the file.
-func executeSlowly(path string) {
-	fmt.Println(newInstance())
-	os.Stdin.Read(make([]byte, 1))
-	if _, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Setenv("INOTIFY_TEST_ROLE", "wait")
-	unix.Exec("/proc/self/exe", os.Args[:1], os.Environ())
-}
-
 // A process whose execve waits for a FUSE server is reported, and keeps nobody waiting.
 func TestInstancesOfProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needLists(t)
-	kerneltest.OwnMounts(t)
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
-	dir := t.TempDir()
-	hung, _ := startRole(t, "execve that hangs", filepath.Join(dir, "file"))
-	fuse := kerneltest.MountFUSE(t, dir, func(opcode uint32) bool { return opcode == kerneltest.FUSEFlush })
-	io.WriteString(hung.in, "\n")
-	waitUntil(t, "execve waits", func() bool { return slices.Contains(fuse.Requests(), kerneltest.FUSEFlush) })
+	hung, release := startHung(t)
 
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
 	defer cancel()
-	if is, err := checkpoint.Instances(ctx, hung.pid, h.pid); is != nil || err != io.ErrUnexpectedEOF {
+	if is, err := checkpoint.Instances(ctx, hung, h.pid); is != nil || err != io.ErrUnexpectedEOF {
 		t.Errorf("instances %v, %v at the end of the context, want its cause", is, err)
 	}
 	for range 20 { // threads are not left behind each time
-		is, err := checkpoint.Instances(context.Background(), hung.pid, h.pid)
+		is, err := checkpoint.Instances(context.Background(), hung, h.pid)
 		var failed *checkpoint.ProcessError
-		if !errors.As(err, &failed) || failed.PID != hung.pid || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if !errors.As(err, &failed) || failed.PID != hung || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("error %v", err)
 		}
 		wantInstances(t, listed(t, is, nil), []checkpoint.Descriptor{{PID: h.pid, FD: h.fd()}})
@@ -109,11 +89,111 @@ func TestInstancesOfProcessThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("%d threads were left behind", n)
 	}
 
-	unix.Unmount(dir, unix.MNT_FORCE) // EBUSY, and what waits fails
+	release()
 	waitUntil(t, "the process answers", func() bool {
-		is, err := checkpoint.Instances(context.Background(), hung.pid)
+		is, err := checkpoint.Instances(context.Background(), hung)
 		return err == nil && len(is) == 1 && is[0].Watches == 1
 	})
+}
+
+// startHung starts a process that has an instance with a watch and an event as its
+// descriptor 3, and does not answer until it is released.
+func startHung(t testing.TB) (pid int, release func()) {
+	t.Helper()
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, release = kerneltest.StartHung(t, f)
+	f.Close()
+	n.Close()
+	return pid, release
+}
+
+// Nor does such a process keep waiting who takes its instance.
+func TestTakeFDOfProcessThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	needLists(t)
+	hung, release := startHung(t)
+	late := time.AfterFunc(30*time.Second, release)
+	kinds := map[string][]checkpoint.DumpOption{
+		"take":      nil,
+		"no paths":  {checkpoint.WithPaths(checkpoint.PathsNone)},
+		"by search": {checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxSearchEntries(1)},
+		"drain":     {checkpoint.WithDrain()},
+	}
+	for kind, opts := range kinds {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
+		if s, err := checkpoint.DumpFD(ctx, hung, 3, opts...); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v, %v at the end of the context, want its cause", kind, s, err)
+		}
+		cancel()
+	}
+	for kind, opts := range kinds {
+		for range 5 {
+			s, err := checkpoint.DumpFD(context.Background(), hung, 3, opts...)
+			if s != nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("process %d: no answer", hung)) {
+				t.Errorf("%s: %v, %v", kind, s, err)
+			}
+		}
+	}
+	if !late.Stop() {
+		t.Error("it waited for the process")
+	}
+	if n := waitingThreads(t); n > 5 {
+		t.Errorf("%d threads were left behind", n)
+	}
+	release()
+	waitUntil(t, "the process answers", func() bool {
+		s, err := checkpoint.DumpFD(context.Background(), hung, 3)
+		return err == nil && len(s.Watches) == 1 && s.PendingBytes > 0
+	})
+}
+
+// One that may have the instance does not keep it from being drained, and is reported.
+func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	needLists(t)
+	kerneltest.NeedDuplicates(t)
+	needKcmp(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := startHeir(t, f)
+	h.stop()
+	hung, release := kerneltest.StartHung(t, f)
+	late := time.AfterFunc(30*time.Second, release)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
+	defer cancel()
+	if s, err := checkpoint.DumpFD(ctx, h.pid, 3, checkpoint.WithDrain()); s != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v, %v at the end of the context, want its cause", s, err)
+	}
+	s, err := checkpoint.DumpFD(context.Background(), h.pid, 3, checkpoint.WithDrain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !late.Stop() {
+		t.Error("it waited for the process")
+	}
+	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
+	reported := func(effect string) bool {
+		words := strings.FieldsFunc(effect, func(r rune) bool { return strings.ContainsRune(" []", r) })
+		return strings.HasPrefix(effect, "whether all processes that have the instance were stopped could not be learned") &&
+			strings.HasSuffix(effect, "do not answer") && slices.Contains(words, fmt.Sprint(hung))
+	}
+	if !slices.ContainsFunc(s.SideEffects, reported) {
+		t.Errorf("side effects %q, want process %d", s.SideEffects, hung)
+	}
 }
 
 // waitingThreads returns how many threads of this process wait for what no signal ends.

@@ -29,21 +29,21 @@ func thousands(b *testing.B) (*inotify.Inotify, *checkpoint.Snapshot) {
 	if err := n.RestoreWatches(kerneltest.Context(b), ws); err != nil {
 		b.Fatal(err)
 	}
-	s, err := checkpoint.Take(kerneltest.Context(b), n)
-	if err != nil || len(s.NotLearned) != 0 {
-		b.Fatal(err, s.NotLearned)
+	s, err := checkpoint.Dump(kerneltest.Context(b), n)
+	if err != nil || len(s.Unknown) != 0 {
+		b.Fatal(err, s.Unknown)
 	}
 	return n, s
 }
 
 func BenchmarkRestore(b *testing.B) {
 	_, s := thousands(b)
-	for name, proof := range map[string]checkpoint.Proof{"identity": checkpoint.ProofIdentity, "numbers": checkpoint.ProofNumbers, "unproved": checkpoint.NoProof} {
+	for name, proof := range map[string]checkpoint.VerifyLevel{"identity": checkpoint.VerifyIdentity, "numbers": checkpoint.VerifyWDs, "unproved": checkpoint.VerifyNone} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				r, err := s.Restore(kerneltest.Context(b), checkpoint.WithProof(proof))
+				r, err := s.Restore(kerneltest.Context(b), checkpoint.WithVerify(proof))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -58,12 +58,12 @@ func BenchmarkRestore(b *testing.B) {
 
 func BenchmarkTake(b *testing.B) {
 	n, s := thousands(b)
-	for name, paths := range map[string]checkpoint.Paths{"none": checkpoint.NoPaths, "handles": checkpoint.PathsByHandle} {
+	for name, paths := range map[string]checkpoint.Paths{"none": checkpoint.PathsNone, "handles": checkpoint.PathsByHandle} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				if _, err := checkpoint.Take(kerneltest.Context(b), n, checkpoint.WithPaths(paths)); err != nil {
+				if _, err := checkpoint.Dump(kerneltest.Context(b), n, checkpoint.WithPaths(paths)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -144,8 +144,8 @@ func TestNextNumberIsRestored(t *testing.T) {
 		}
 		s := take(t, n)
 		if !hasIoctl(t) {
-			if len(gaps(s.NotLearned, "next_wd")) != 1 {
-				t.Errorf("not learned: %v, want next_wd", s.NotLearned)
+			if len(gaps(s.Unknown, "next_wd")) != 1 {
+				t.Errorf("not learned: %v, want next_wd", s.Unknown)
 			}
 			s.NextWD = next
 		}
@@ -201,7 +201,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	restoreWatch(t, n, 1, path, inotify.Attrib)
 	s := take(t, n)
 	s.Flags |= checkpoint.Async
-	s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: os.Getpid(), Self: true}
+	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid(), Self: true}
 	s.Signal = int(unix.SIGUSR2)
 	s = carry(t, s)
 	n.Close()
@@ -220,7 +220,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 		}
 	}
 
-	r = restore(t, s, checkpoint.WithOwner(checkpoint.ProcessOwner, os.Getpid()))
+	r = restore(t, s, checkpoint.WithOwner(checkpoint.OwnerProcess, os.Getpid()))
 	if diffs := s.Compare(take(t, r.Inotify)); len(diffs) != 0 || len(gaps(r.NotRestored, "owner")) != 0 {
 		t.Errorf("differences %v, not restored %v", diffs, r.NotRestored)
 	}
@@ -231,13 +231,13 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 		t.Error("no signal came")
 	}
 
-	thread := checkpoint.Owner{Kind: checkpoint.ThreadOwner, ID: unix.Gettid()}
+	thread := checkpoint.Owner{Kind: checkpoint.OwnerThread, ID: unix.Gettid()}
 	r = restore(t, s, checkpoint.WithOwner(thread.Kind, thread.ID))
 	if again := take(t, r.Inotify); again.Owner.Kind != thread.Kind || again.Owner.ID != thread.ID || !again.Owner.Self {
 		t.Errorf("owner %v, want %v", again.Owner, thread)
 	}
 	r.Close()
-	if group := (checkpoint.Owner{Kind: checkpoint.GroupOwner, ID: unix.Getpgrp()}); group.ID > 0 { // as a container's first process has none
+	if group := (checkpoint.Owner{Kind: checkpoint.OwnerGroup, ID: unix.Getpgrp()}); group.ID > 0 { // as a container's first process has none
 		r = restore(t, s, checkpoint.WithOwner(group.Kind, group.ID))
 		if again := take(t, r.Inotify); again.Owner != group {
 			t.Errorf("owner %v, want %v", again.Owner, group)
@@ -259,7 +259,7 @@ func TestSymlinkItself(t *testing.T) {
 	restoreWatch(t, n, 9, link, inotify.Attrib|inotify.DontFollow)
 	want := watches(t, n)
 	s, r := around(t, n)
-	if w := s.Watches[0]; w.Path != link || w.Type != checkpoint.Symlink {
+	if w := s.Watches[0]; w.Path != link || w.Type != checkpoint.TypeSymlink {
 		t.Errorf("path %q, type %q", w.Path, w.Type)
 	}
 	wantSame(t, watches(t, r.Inotify), want)
@@ -271,16 +271,17 @@ func TestSymlinkItself(t *testing.T) {
 
 // A path that is another file's by now is refused.
 func TestReplacedPathIsRefused(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
-	for _, proof := range []checkpoint.Proof{checkpoint.ProofDefault, checkpoint.ProofIdentity} {
+	for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyIdentity} {
 		n := newInotify(t)
 		path := files(t, 1)[0]
 		restoreWatch(t, n, 1, path, inotify.Attrib)
 		s := take(t, n)
 		touch(t, path+".new")
 		os.Rename(path+".new", path)
-		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(proof))
-		var e *checkpoint.ProofError
+		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(proof))
+		var e *checkpoint.VerifyError
 		if !errors.As(err, &e) || len(e.Differences) != 1 || e.Differences[0].WD != 1 || e.Differences[0].What != "inode" {
 			t.Fatalf("error %v", err)
 		}
@@ -294,7 +295,7 @@ func TestReplacedPathIsRefused(t *testing.T) {
 		if !strings.Contains(err.Error(), fmt.Sprintf("found inode %d", st.Ino)) {
 			t.Errorf("error %q does not name what is there, inode %d", err, st.Ino)
 		}
-		restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers)) // what the caller asks for
+		restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)) // what the caller asks for
 		n.Close()
 	}
 }
@@ -310,24 +311,24 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 	for _, is := range []struct {
 		path string
 		kind checkpoint.FileType
-	}{{dir, checkpoint.Directory}, {file, checkpoint.RegularFile}, {link, checkpoint.Symlink}} {
+	}{{dir, checkpoint.TypeDirectory}, {file, checkpoint.TypeRegular}, {link, checkpoint.TypeSymlink}} {
 		n := newInotify(t)
 		restoreWatch(t, n, 3, is.path, inotify.Attrib|inotify.DontFollow)
-		s := take(t, n, checkpoint.WithHints(dir, filepath.Dir(file)))
+		s := take(t, n, checkpoint.WithSearchDirs(dir, filepath.Dir(file)))
 		if s.Watches[0].Type != is.kind {
 			t.Fatalf("type %q, want %q", s.Watches[0].Type, is.kind)
 		}
-		for _, proof := range []checkpoint.Proof{checkpoint.NoProof, checkpoint.ProofNumbers} {
-			for _, opts := range [][]checkpoint.RestoreOption{{checkpoint.WithProof(proof)}, {checkpoint.WithProof(proof), checkpoint.WithMissing()}} {
+		for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyNone, checkpoint.VerifyWDs} {
+			for _, opts := range [][]checkpoint.RestoreOption{{checkpoint.WithVerify(proof)}, {checkpoint.WithVerify(proof), checkpoint.AllowMissing()}} {
 				restore(t, s, opts...)
 				f, err := os.OpenFile(is.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer f.Close()
-				supplied := append(slices.Clone(opts), checkpoint.WithFiles(func(checkpoint.Watch) (*os.File, error) { return f, nil }))
+				supplied := append(slices.Clone(opts), checkpoint.WithFileFor(func(checkpoint.Watch) (*os.File, error) { return f, nil }))
 				restore(t, s, supplied...)
-				for _, was := range []checkpoint.FileType{checkpoint.Directory, checkpoint.RegularFile, checkpoint.Symlink, checkpoint.FIFO} {
+				for _, was := range []checkpoint.FileType{checkpoint.TypeDirectory, checkpoint.TypeRegular, checkpoint.TypeSymlink, checkpoint.TypeFIFO} {
 					if was == is.kind {
 						continue
 					}
@@ -361,19 +362,19 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	want := watches(t, n)
 	os.Remove(paths[0])
 	s := carry(t, take(t, n))
-	if len(gaps(s.NotLearned, "path")) == 0 || s.Watches[0].Path != "" {
-		t.Errorf("path %q of an unlinked file; not learned: %v", s.Watches[0].Path, s.NotLearned)
+	if len(gaps(s.Unknown, "path")) == 0 || s.Watches[0].Path != "" {
+		t.Errorf("path %q of an unlinked file; not learned: %v", s.Watches[0].Path, s.Unknown)
 	}
 	_, err = s.Restore(kerneltest.Context(t))
 	wantError(t, err, checkpoint.ErrNoPath)
 
-	r := restore(t, s, checkpoint.WithMissing())
+	r := restore(t, s, checkpoint.AllowMissing())
 	wantSame(t, watches(t, r.Inotify), want[1:])
 	if g := gaps(r.NotRestored, "watch"); len(g) != 1 || g[0].WD != 1 {
 		t.Errorf("not restored: %v", r.NotRestored)
 	}
 
-	r = restore(t, s, checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) {
+	r = restore(t, s, checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
 		if w.WD == 1 {
 			return f, nil
 		}
@@ -409,14 +410,14 @@ func TestNothingIsSeen(t *testing.T) {
 	h.do("watch", "4", "IN_ALL_EVENTS", dir)
 	want := watches(t, n)
 	var s *checkpoint.Snapshot
-	for _, level := range []checkpoint.Paths{checkpoint.NoPaths, checkpoint.PathsByHandle} {
+	for _, level := range []checkpoint.Paths{checkpoint.PathsNone, checkpoint.PathsByHandle} {
 		var err error
-		if s, err = checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(level)); err != nil {
+		if s, err = checkpoint.Dump(kerneltest.Context(t), n, checkpoint.WithPaths(level)); err != nil {
 			t.Fatal(err)
 		}
 		h.take(checkpoint.WithPaths(level))
 	}
-	r := restore(t, s, checkpoint.WithMissing())
+	r := restore(t, s, checkpoint.AllowMissing())
 	wantEvents(t, queued(t, r))
 	wantEvents(t, tryAll(t, n))
 	wantSame(t, watches(t, n), want)
@@ -443,8 +444,8 @@ func TestDescendingOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := watches(t, n)
-	s := take(t, n, checkpoint.WithHints(dir))
-	slices.Reverse(s.Watches) // Take sorts them
+	s := take(t, n, checkpoint.WithSearchDirs(dir))
+	slices.Reverse(s.Watches) // Dump sorts them
 	n.Close()
 	wantSame(t, watches(t, restore(t, s).Inotify), want)
 }
@@ -467,7 +468,7 @@ func TestHighNumberWithoutTheIoctl(t *testing.T) {
 	// With its leave it climbs, shows that, and stops.
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	shown := 0
-	_, err = s.Restore(ctx, checkpoint.WithClimb(inotify.WithMaxSteps(1<<30), inotify.WithProgress(func(p inotify.Progress) {
+	_, err = s.Restore(ctx, checkpoint.WithCycle(inotify.WithMaxSteps(1<<30), inotify.WithProgress(func(p inotify.Progress) {
 		if shown++; p.Steps != e.Steps || p.Done == 0 {
 			t.Errorf("progress %+v", p)
 		}
@@ -509,7 +510,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	path := files(t, 1)[0]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
 	s := take(t, n)
-	s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: 1}
+	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: 1}
 	closed, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -517,15 +518,15 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	closed.Close()
 	before := len(kerneltest.OpenDescriptors())
 	for name, opts := range map[string][]checkpoint.RestoreOption{
-		"an error":      {checkpoint.WithFiles(func(checkpoint.Watch) (*os.File, error) { return nil, os.ErrPermission })},
-		"a closed file": {checkpoint.WithFiles(func(checkpoint.Watch) (*os.File, error) { return closed, nil })},
-		"another type": {checkpoint.WithFiles(func(checkpoint.Watch) (*os.File, error) {
+		"an error":      {checkpoint.WithFileFor(func(checkpoint.Watch) (*os.File, error) { return nil, os.ErrPermission })},
+		"a closed file": {checkpoint.WithFileFor(func(checkpoint.Watch) (*os.File, error) { return closed, nil })},
+		"another type": {checkpoint.WithFileFor(func(checkpoint.Watch) (*os.File, error) {
 			f, err := os.Open(t.TempDir())
 			t.Cleanup(func() { f.Close() })
 			before++
 			return f, err
 		})},
-		"no process": {checkpoint.WithOwner(checkpoint.ProcessOwner, 1<<30)},
+		"no process": {checkpoint.WithOwner(checkpoint.OwnerProcess, 1<<30)},
 	} {
 		if _, err := s.Restore(kerneltest.Context(t), opts...); err == nil {
 			t.Errorf("%s: no error", name)

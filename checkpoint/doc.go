@@ -5,7 +5,7 @@
 // puts it together again, on this machine or on another, and proves that what
 // came out is what went in.
 //
-// [Take] takes an instance of one's own, [TakeFD] a descriptor of another
+// [Dump] takes an instance of one's own, [DumpFD] a descriptor of another
 // process, and [Instances] finds those that processes have. What they return is
 // a [Snapshot]: the watches with their numbers, masks, paths and inodes, the next
 // number, the flags, owner and signal, the pending events, and a list of what
@@ -25,8 +25,8 @@
 //
 // # Architecture: how data flows through a checkpoint
 //
-//	Take, TakeFD                  take.go        what is asked for, what it may disturb
-//	   |  fdinfo, fcntl, kcmp     process.go     a process, pinned by pidfd and /proc/PID
+//	Dump, DumpFD                  dump.go        what is asked for, what it may disturb
+//	   |  fdinfo, fcntl, kcmp     process_linux.go a process, pinned by pidfd and /proc/PID
 //	   |  paths by handle, search internal/locate   believed only after comparing
 //	   |  the pending events      drain_linux.go    of stopped processes, as the last step
 //	Snapshot                      snapshot.go, validate.go
@@ -34,14 +34,14 @@
 //	Snapshot
 //	   |  a target for each watch restore_linux.go  a path, or a file that the caller has
 //	   |  RestoreWatches          package inotify   all numbers, or nothing
-//	   |  fdinfo of what came out prove_linux.go    compared with the snapshot
+//	   |  fdinfo of what came out verify_linux.go   compared with the snapshot
 //	   |  the next number, signals
 //	Restored                      restore.go     pending events first, then the kernel's
 //
 // All of it stands on package inotify's public interface. What a step could not learn
-// or could not put back goes into NotLearned or NotRestored instead of stopping it,
+// or could not put back goes into Unknown or NotRestored instead of stopping it,
 // unless nothing of use would be left; what others may have seen of it goes into
-// Effects. What is read of another process is read through descriptors that pin it, so
+// SideEffects. What is read of another process is read through descriptors that pin it, so
 // that a process which gets its number later is not taken for it.
 //
 // # What it needs

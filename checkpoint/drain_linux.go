@@ -17,35 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/abandon"
 )
 
 // drain takes another process's instance with its pending events and next wd. All processes
 // that have it are stopped from before it is duplicated until all is done.
-func (t *taker) drain(ctx context.Context, p *process, fd int) error {
-	if p.isSelf() {
-		return errors.New("this process cannot be stopped: drain an instance of one's own with Take")
-	}
-	if err := p.stopped(); err != nil {
-		return fmt.Errorf("the process is running, and may read events meanwhile: stop it first: %w", err)
-	}
-	dup, err := p.duplicate(fd)
-	if err != nil {
-		return err
-	}
-	defer dup.Close()
-	if err := t.duplicated(p, fd, dup); err != nil {
-		return err
-	}
-	holders, err := t.stopped(ctx, p, dup)
+func (t *taker) drain(ctx context.Context, o *opened) error {
+	holders, err := t.stopped(ctx, o.process, o.dup)
 	defer closeAll(holders)
 	if err != nil {
 		return err
 	}
-	err = t.drainDuplicate(dup)
+	err = t.drainDuplicate(o.dup)
 	if err == nil {
-		err = t.paths(ctx, p)
+		err = t.paths(ctx, o.process)
 	}
-	for _, h := range append(slices.Clone(holders), p) {
+	for _, h := range append(slices.Clone(holders), o.process) {
 		if serr := h.stopped(); serr != nil {
 			err = errors.Join(err, fmt.Errorf("a process ran while its instance was dumped, which may be torn: %w", serr))
 		}
@@ -84,50 +71,56 @@ func (t *taker) drainDuplicate(dup *os.File) (failed error) {
 // stopped returns the other processes that have the instance, of those that can be read, or an
 // error if one of them runs. They must be closed. Without kcmp(2) they are unknown.
 func (t *taker) stopped(ctx context.Context, p *process, dup *os.File) ([]*process, error) {
-	var holders []*process
 	t.effect(effectProc)
 	pids, err := processes()
 	if err != nil {
 		return nil, err
 	}
-	unread, why := 0, error(nil) // why of the first
 	group := p.group()
-	for _, pid := range pids {
-		if pid == group || pid == os.Getpid() {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return holders, err
-		}
-		h, err := holder(pid, dup)
-		if err != nil && !ended(err) {
-			if unread++; unread == 1 {
-				why = &ProcessError{pid, err}
-			}
-		}
-		if h == nil {
-			continue
-		}
-		holders = append(holders, h)
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == group || pid == os.Getpid() })
+	own := Descriptor{PID: os.Getpid(), FD: int(dup.Fd())}
+	each, errs := make([]*process, len(pids)), make([]error, len(pids))
+	abandon.InTurn(len(pids), func(i int) {
+		each[i], errs[i] = abandon.Call(ctx, pids[i], func() (*process, error) { return holder(pids[i], own) }, closeHolder)
+	})
+	holders := slices.DeleteFunc(slices.Clone(each), func(h *process) bool { return h == nil })
+	if ctx.Err() != nil {
+		return holders, context.Cause(ctx)
+	}
+	for _, h := range holders {
 		if err := h.stopped(); err != nil {
 			return holders, fmt.Errorf("a process that has the instance is running, and may read events meanwhile: stop it first: %w", err)
 		}
 	}
-	if unread > 0 {
-		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full; the first is %v", unread, why)))
+	var silent []int
+	var unread []error
+	for i, err := range errs {
+		switch {
+		case errors.Is(err, abandon.ErrNoAnswer):
+			silent = append(silent, pids[i])
+		case err != nil && !ended(err):
+			unread = append(unread, &ProcessError{pids[i], err})
+		}
+	}
+	if len(silent) > 0 {
+		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("processes %v do not answer", silent)))
+	}
+	if len(unread) > 0 {
+		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full; the first is %v", len(unread), unread[0])))
 	}
 	return holders, nil
 }
 
-// holder returns process pid if one of its descriptors is the duplicate's instance.
-func holder(pid int, dup *os.File) (*process, error) {
+// holder returns process pid if one of its descriptors is ours, and nil otherwise. It may
+// never return: see package abandon.
+func holder(pid int, ours Descriptor) (*process, error) {
 	h, err := pin(pid)
 	if err != nil {
 		return nil, err
 	}
-	fds, err := h.instances()
-	for _, fd := range fds {
-		order, cerr := compareFiles(Descriptor{PID: pid, FD: fd}, Descriptor{PID: os.Getpid(), FD: int(dup.Fd())})
+	ds, err := h.descriptors()
+	for _, d := range ds {
+		order, cerr := compareFiles(d, ours)
 		if cerr == nil && order == 0 {
 			return h, nil
 		}
@@ -137,6 +130,12 @@ func holder(pid int, dup *os.File) (*process, error) {
 	}
 	h.close()
 	return nil, err
+}
+
+func closeHolder(h *process) {
+	if h != nil {
+		h.close()
+	}
 }
 
 func closeAll(ps []*process) {
@@ -174,12 +173,11 @@ func (p *process) stopped() error {
 
 // state returns the letter of a thread's state.
 func (p *process) state(thread string) (byte, error) {
-	stat, err := p.read("task/" + thread + "/stat")
+	status, err := p.read("task/" + thread + "/status")
 	if err != nil {
 		return 0, err
 	}
-	// PID (COMMAND) STATE ..., where COMMAND may have any character.
-	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	_, state, _ := bytes.Cut(status, []byte("\nState:\t"))
 	if len(state) == 0 {
 		return 0, fmt.Errorf("process %d: the state of thread %s cannot be read", p.pid, thread)
 	}

@@ -62,7 +62,7 @@ func TestWatchJSON(t *testing.T) {
 	wantSameJSON(t, checkpoint.Watch{}, `{"wd":0,"mask":"0"}`)
 	wantSameJSON(t, checkpoint.Watch{
 		Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: "/a\xff", Handle: inotify.Handle{Type: 1, Bytes: "\x91\x64\x98\x00"}},
-		Type:  checkpoint.Directory,
+		Type:  checkpoint.TypeDirectory,
 	}, `{"wd":1,"mask":"IN_CREATE","path_bytes":"L2H/","type":"directory","handle":"1:91649800"}`)
 	wantSameJSON(t, checkpoint.Watch{Watch: inotify.Watch{Device: inotify.Device{Major: 1<<32 - 1, Minor: 1<<32 - 1}}}, "")
 	for _, w := range []checkpoint.Watch{

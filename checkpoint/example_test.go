@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -37,8 +38,8 @@ func Example_carry() {
 
 	// WithDrain takes the pending events as well. The path is found by its handle,
 	// or, without the privilege for that, by searching, first in TempDir.
-	s, err := checkpoint.Take(ctx, n, checkpoint.WithDrain(),
-		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(os.TempDir()))
+	s, err := checkpoint.Dump(ctx, n, checkpoint.WithDrain(),
+		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(os.TempDir()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func Example_carry() {
 }
 
 // A checkpoint tool takes the instances of a stopped process, each once.
-func ExampleTakeFD() {
+func ExampleDumpFD() {
 	const pid = 1 // the process
 	instances, err := checkpoint.Instances(context.Background(), pid)
 	if err != nil {
@@ -82,7 +83,7 @@ func ExampleTakeFD() {
 		return
 	}
 	for _, i := range instances {
-		s, err := checkpoint.TakeFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
+		s, err := checkpoint.DumpFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
 		if s != nil { // also with an error, if events were taken
 			s.WriteTo(os.Stdout)
 		}
@@ -100,8 +101,8 @@ func ExampleSnapshot_Restore() {
 	var give func(*os.File, int) error    // puts it in its place
 	var queue func([]inotify.Event) error // keeps events for the process to read first
 	r, err := s.Restore(context.Background(),
-		checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
-		checkpoint.WithClimb(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
+		checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
+		checkpoint.WithCycle(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
 	)
 	if err != nil {
 		log.Print(err) // what differs, or which watch could not be restored
@@ -129,4 +130,45 @@ func ExampleSnapshot_Compare() {
 		fmt.Println(d)
 	}
 	// Output: mask of watch 1: expected IN_CREATE, found IN_DELETE
+}
+
+// dumpToFile and restoreFromFile are in README.md.
+
+func dumpToFile(ctx context.Context, pid, fd int, file io.Writer) error {
+	s, err := checkpoint.DumpFD(ctx, pid, fd, checkpoint.WithDrain()) // of a stopped process
+	if s != nil {                                                     // also with an error, if events were drained: they are nowhere else now
+		_, werr := s.WriteTo(file) // JSON
+		err = errors.Join(err, werr)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.Event, error) {
+	s, err := checkpoint.Read(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := s.Restore(ctx) // a new instance, compared with the dump
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, gap := range r.NotRestored { // nothing is left out silently
+		log.Print("not restored: ", gap)
+	}
+	return r.Release() // the descriptor, and the events to be read before its own
+}
+
+// An instance of another process is dumped to a file, and restored from it.
+func ExampleDumpFD_file() {
+	var file bytes.Buffer
+	err := dumpToFile(context.Background(), 0, 3, &file) // there is no process 0
+	fmt.Println(err != nil, file.Len())
+	_, _, err = restoreFromFile(context.Background(), &file)
+	fmt.Println(err != nil)
+	// Output:
+	// true 0
+	// true
 }

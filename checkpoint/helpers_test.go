@@ -106,11 +106,11 @@ func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
 
 // take takes n with its paths, which are found by search where handles cannot be
 // opened.
-func take(t testing.TB, n *inotify.Inotify, opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+func take(t testing.TB, n *inotify.Inotify, opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	t.Helper()
 	dirs := []string{os.TempDir()}
-	all := append([]checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dirs...)}, opts...)
-	s, err := checkpoint.Take(kerneltest.Context(t), n, all...)
+	all := append([]checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dirs...)}, opts...)
+	s, err := checkpoint.Dump(kerneltest.Context(t), n, all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,9 +320,9 @@ func (h *holder) fd() int {
 }
 
 // take takes the process's instance.
-func (h *holder) take(opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+func (h *holder) take(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	h.t.Helper()
-	s, err := checkpoint.TakeFD(kerneltest.Context(h.t), h.pid, h.fd(), opts...)
+	s, err := checkpoint.DumpFD(kerneltest.Context(h.t), h.pid, h.fd(), opts...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func (h *held) obey(words []string) (string, error) {
 	case "take": // PID FD LEVEL HINT FILE
 		return "", takeTo(number(0), number(1), arg(2), arg(3), arg(4))
 	case "take own": // FILE
-		s, err := checkpoint.Take(context.Background(), h.n, checkpoint.WithPaths(checkpoint.NoPaths))
+		s, err := checkpoint.Dump(context.Background(), h.n, checkpoint.WithPaths(checkpoint.PathsNone))
 		if err != nil {
 			return "", err
 		}
@@ -286,8 +286,8 @@ func lines(evs []inotify.Event) string {
 }
 
 func takeTo(pid, fd int, level, hint, file string) error {
-	paths := map[string]checkpoint.Paths{"none": checkpoint.NoPaths, "handles": checkpoint.PathsByHandle, "search": checkpoint.PathsBySearch}[level]
-	s, err := checkpoint.TakeFD(context.Background(), pid, fd, checkpoint.WithPaths(paths), checkpoint.WithHints(hint))
+	paths := map[string]checkpoint.Paths{"none": checkpoint.PathsNone, "handles": checkpoint.PathsByHandle, "search": checkpoint.PathsBySearch}[level]
+	s, err := checkpoint.DumpFD(context.Background(), pid, fd, checkpoint.WithPaths(paths), checkpoint.WithSearchDirs(hint))
 	if err != nil {
 		return err
 	}
@@ -328,13 +328,13 @@ func (h *held) restore(file string, options []string) error {
 		}
 		switch o {
 		case "missing":
-			opts = append(opts, checkpoint.WithMissing())
+			opts = append(opts, checkpoint.AllowMissing())
 		case "numbers":
-			opts = append(opts, checkpoint.WithProof(checkpoint.ProofNumbers))
+			opts = append(opts, checkpoint.WithVerify(checkpoint.VerifyWDs))
 		}
 	}
 	if len(supplied) > 0 {
-		opts = append(opts, checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) { return supplied[w.WD], nil }))
+		opts = append(opts, checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return supplied[w.WD], nil }))
 	}
 	r, err := s.Restore(context.Background(), opts...)
 	if err != nil {

@@ -16,7 +16,7 @@ type Descriptor struct {
 	// nearly all threads share. Otherwise it is a thread that has the descriptor and
 	// the main thread does not: after unshare(CLONE_FILES), or because the main thread
 	// has exited while others run. /proc/PID/task/TID/fd has it, and not /proc/PID/fd.
-	// TakeFD takes TID in place of PID.
+	// DumpFD takes TID in place of PID.
 	TID int
 }
 

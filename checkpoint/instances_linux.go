@@ -19,6 +19,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/abandon"
 )
 
 func instances(ctx context.Context, pids []int) ([]Instance, error) {
@@ -108,12 +110,12 @@ func (l *lister) errors(all bool) error {
 // descriptors lists the inotify descriptors of the processes.
 func (l *lister) descriptors(pids []int) []Descriptor {
 	each := make([][]Descriptor, len(pids))
-	inTurn(len(pids), func(i int) {
+	abandon.InTurn(len(pids), func(i int) {
 		type result struct {
 			ds  []Descriptor
 			err error
 		}
-		r, err := abandonable(l.ctx, pids[i], func() (result, error) {
+		r, err := abandon.Call(l.ctx, pids[i], func() (result, error) {
 			ds, err := descriptorsOf(pids[i])
 			return result{ds, err}, nil
 		}, nil)
@@ -160,17 +162,6 @@ func (p *process) descriptors() (ds []Descriptor, failed error) {
 		}
 	}
 	return ds, failed
-}
-
-// instances lists the descriptors of the main thread that are inotify's.
-func (p *process) instances() (fds []int, err error) {
-	ds, err := p.descriptors()
-	for _, d := range ds {
-		if d.TID == 0 {
-			fds = append(fds, d.FD)
-		}
-	}
-	return fds, err
 }
 
 // fds lists the descriptors of a thread, 0 being the main thread. One that has exited and
@@ -229,12 +220,11 @@ func (p *process) tables() ([]int, error) {
 
 // exited reports whether a thread has exited, though it is listed.
 func (p *process) exited(tid int) bool {
-	text, err := p.read(threadDir(tid) + "status")
+	state, err := p.state(strconv.Itoa(cmp.Or(tid, p.pid)))
 	if err != nil {
 		return ended(err)
 	}
-	_, state, _ := bytes.Cut(text, []byte("\nState:\t"))
-	return len(state) > 0 && (state[0] == 'Z' || state[0] == 'X')
+	return state == 'Z' || state == 'X'
 }
 
 // isInstance reports whether a descriptor of the process is an inotify descriptor.
@@ -246,7 +236,7 @@ func (p *process) isInstance(d Descriptor) (bool, error) {
 // so are processes that do not answer.
 func (l *lister) group(ds []Descriptor) []Instance {
 	for retries := 3; l.ctx.Err() == nil; {
-		grouped, err := abandonable(l.ctx, 0, func() ([]Instance, error) { return group(ds), nil }, nil)
+		grouped, err := abandon.Call(l.ctx, 0, func() ([]Instance, error) { return group(ds), nil }, nil)
 		if err == nil {
 			return grouped
 		}
@@ -254,7 +244,7 @@ func (l *lister) group(ds []Descriptor) []Instance {
 		if ds = l.answering(ds); len(ds) < before {
 			continue
 		}
-		if retries--; retries == 0 || !errors.Is(err, errNoAnswer) {
+		if retries--; retries == 0 || !errors.Is(err, abandon.ErrNoAnswer) {
 			return apart(ds, err)
 		}
 	}
@@ -270,9 +260,9 @@ func (l *lister) answering(ds []Descriptor) []Descriptor {
 		}
 	}
 	silent := make([]bool, len(first))
-	inTurn(len(first), func(i int) {
-		_, err := abandonable(l.ctx, first[i].PID, func() (int, error) { return compareFiles(first[i], first[i]) }, nil)
-		if silent[i] = errors.Is(err, errNoAnswer); silent[i] {
+	abandon.InTurn(len(first), func(i int) {
+		_, err := abandon.Call(l.ctx, first[i].PID, func() (int, error) { return compareFiles(first[i], first[i]) }, nil)
+		if silent[i] = errors.Is(err, abandon.ErrNoAnswer); silent[i] {
 			l.fail(first[i].PID, err)
 		}
 	})
@@ -297,11 +287,18 @@ func group(ds []Descriptor) (joined []Instance) {
 		ds = slices.DeleteFunc(ds, func(d Descriptor) bool { return odd[d] })
 		each = slices.AppendSeq(each, maps.Keys(odd))
 	}
-	for i, d := range ds {
-		if order, err := compareFiles(ds[max(i-1, 0)], d); i > 0 && err == nil && order == 0 { // else one has ended
+	for _, d := range ds {
+		order, err := 1, error(nil)
+		if len(joined) > 0 {
+			order, err = compareFiles(joined[len(joined)-1].Descriptors[0], d)
+		}
+		switch {
+		case err != nil:
+			each = append(each, d)
+		case order == 0:
 			last := &joined[len(joined)-1]
 			last.Descriptors = append(last.Descriptors, d)
-		} else {
+		default:
 			joined = append(joined, newInstance(d, nil))
 		}
 	}
@@ -407,7 +404,7 @@ func (l *lister) count(is []Instance) []Instance {
 			each[len(each)-1] = append(each[len(each)-1], d)
 		}
 		counts := make([][]counted, len(each))
-		inTurn(len(each), func(i int) { counts[i] = l.countOf(each[i]) })
+		abandon.InTurn(len(each), func(i int) { counts[i] = l.countOf(each[i]) })
 		var again []place
 		for k, c := range slices.Concat(counts...) {
 			p := places[k]
@@ -454,7 +451,7 @@ type counted struct {
 
 // countOf counts the watches of descriptors of one process.
 func (l *lister) countOf(ds []Descriptor) []counted {
-	cs, err := abandonable(l.ctx, ds[0].PID, func() ([]counted, error) {
+	cs, err := abandon.Call(l.ctx, ds[0].PID, func() ([]counted, error) {
 		p, err := pin(ds[0].PID)
 		if err != nil {
 			return nil, err

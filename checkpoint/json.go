@@ -22,7 +22,7 @@ import (
 )
 
 // Version is the version of the JSON form that this package writes and reads.
-const Version = 1
+const Version = 2
 
 // MaxSize is how many bytes [Read] reads at most. 180,000 watches take less whose
 // paths have 4096 bytes, written in base64 or with a backslash before each.
@@ -94,8 +94,8 @@ type snapshotForm struct {
 	Watches      []watchForm `json:"watches"`
 	Pending      []eventForm `json:"pending,omitempty"`
 	PendingBytes int         `json:"pending_bytes,omitempty"`
-	NotLearned   []gapForm   `json:"not_learned,omitempty"`
-	Effects      []string    `json:"effects,omitempty"`
+	Unknown      []gapForm   `json:"unknown,omitempty"`
+	SideEffects  []string    `json:"side_effects,omitempty"`
 }
 
 type ownerForm struct {
@@ -136,7 +136,7 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	}
 	f := &snapshotForm{
 		Version: Version, BootID: s.BootID, FD: s.FD, Flags: s.Flags, NextWD: s.NextWD,
-		Signal: s.Signal, Watches: []watchForm{}, PendingBytes: s.PendingBytes, Effects: s.Effects,
+		Signal: s.Signal, Watches: []watchForm{}, PendingBytes: s.PendingBytes, SideEffects: s.SideEffects,
 	}
 	if s.Owner != (Owner{}) {
 		owner := ownerForm(s.Owner)
@@ -152,8 +152,8 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	for _, ev := range s.Pending {
 		f.Pending = append(f.Pending, newEventForm(ev))
 	}
-	for _, g := range s.NotLearned {
-		f.NotLearned = append(f.NotLearned, gapForm(g))
+	for _, g := range s.Unknown {
+		f.Unknown = append(f.Unknown, gapForm(g))
 	}
 	return f, nil
 }
@@ -168,7 +168,7 @@ func split(s string) (string, []byte) {
 
 func newWatchForm(w *Watch) (watchForm, error) {
 	f := watchForm{WD: w.WD, Mask: w.Mask, Type: w.Type, Inode: w.Inode}
-	if w.Type != UnknownType && !w.Type.known() {
+	if w.Type != TypeUnknown && !w.Type.known() {
 		return f, fmt.Errorf("unknown type %.40q", w.Type)
 	}
 	f.Path, f.PathBytes = split(w.Path)
@@ -232,7 +232,7 @@ var errNull = errors.New("it is null")
 var (
 	snapshotMembers = []string{
 		"version", "fd", "flags", "watches",
-		"boot_id", "next_wd", "owner", "signal", "pending", "pending_bytes", "not_learned", "effects",
+		"boot_id", "next_wd", "owner", "signal", "pending", "pending_bytes", "unknown", "side_effects",
 	}
 	ownerMembers = []string{"kind", "id", "self"}
 	watchMembers = []string{"wd", "mask", "path", "path_bytes", "type", "device", "inode", "handle"}
@@ -286,10 +286,10 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 		s.Pending, err = elements(d, d.validEvent)
 	case "pending_bytes":
 		s.PendingBytes, err = d.int(strconv.IntSize)
-	case "not_learned":
-		s.NotLearned, err = elements(d, d.gap)
-	case "effects":
-		s.Effects, err = elements(d, d.text)
+	case "unknown":
+		s.Unknown, err = elements(d, d.gap)
+	case "side_effects":
+		s.SideEffects, err = elements(d, d.text)
 	}
 	return err
 }
@@ -645,14 +645,14 @@ func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
 func (d *decoder) fileType() (FileType, error) {
 	s, err := d.text()
 	if err != nil || s == "" {
-		return UnknownType, err
+		return TypeUnknown, err
 	}
 	for _, t := range fileTypes {
 		if string(t) == s {
 			return t, nil
 		}
 	}
-	return UnknownType, fmt.Errorf("unknown type %.40q", s)
+	return TypeUnknown, fmt.Errorf("unknown type %.40q", s)
 }
 
 // parsed reads a string of some form.

@@ -34,14 +34,14 @@ func full() *checkpoint.Snapshot {
 		FD:     5,
 		Flags:  checkpoint.NonBlock | checkpoint.Async,
 		NextWD: 8,
-		Owner:  checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: 4711, Self: true},
+		Owner:  checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: 4711, Self: true},
 		Signal: 10,
 		Watches: []checkpoint.Watch{
 			{Watch: inotify.Watch{
 				WD: 1, Mask: inotify.Create | inotify.Delete, Path: "/a dir/<&>\n\u2028é", Device: inotify.Device{Major: 254, Minor: 3},
 				Inode: 1<<64 - 1, Handle: inotify.Handle{Type: 0x81, Bytes: "\x00\xff\x10"},
-			}, Type: checkpoint.Directory},
-			{Watch: inotify.Watch{WD: 7, Mask: 0, Path: "/not UTF-8: \xff\xfe", Inode: 12}, Type: checkpoint.CharDevice},
+			}, Type: checkpoint.TypeDirectory},
+			{Watch: inotify.Watch{WD: 7, Mask: 0, Path: "/not UTF-8: \xff\xfe", Inode: 12}, Type: checkpoint.TypeCharDevice},
 			{Watch: inotify.Watch{WD: 0x7fffffff, Mask: inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot | 0x08000000 | inotify.Unmount}},
 		},
 		Pending: []inotify.Event{
@@ -50,8 +50,8 @@ func full() *checkpoint.Snapshot {
 			{WD: 3, Mask: inotify.Ignored},
 		},
 		PendingBytes: 64,
-		NotLearned:   []checkpoint.Gap{{What: "path", WD: 0x7fffffff, Why: "it is unlinked"}, {What: "next_wd", Why: "not asked for"}},
-		Effects:      []string{"something was seen"},
+		Unknown:      []checkpoint.Gap{{What: "path", WD: 0x7fffffff, Why: "it is unlinked"}, {What: "next_wd", Why: "not asked for"}},
+		SideEffects:  []string{"something was seen"},
 	}
 }
 
@@ -88,7 +88,7 @@ func TestRoundTrip(t *testing.T) {
 
 // The form is documented: it does not change by accident, and people can read it.
 func TestForm(t *testing.T) {
-	golden := filepath.Join("testdata", "version1.json")
+	golden := filepath.Join("testdata", "version2.json")
 	got := encode(t, full())
 	want, err := os.ReadFile(golden)
 	if err != nil {
@@ -121,7 +121,7 @@ func TestSameBytes(t *testing.T) {
 
 // The order of members and of watches is the writer's business.
 func TestReadAnyOrder(t *testing.T) {
-	text := `{"watches":[{"mask":"IN_OPEN","wd":9},{"wd":2,"mask":"0"},{"wd":5,"mask":"0"}],"flags":"0","fd":3,"version":1}`
+	text := `{"watches":[{"mask":"IN_OPEN","wd":9},{"wd":2,"mask":"0"},{"wd":5,"mask":"0"}],"flags":"0","fd":3,"version":2}`
 	s, err := checkpoint.Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
@@ -146,11 +146,11 @@ func replaced(t testing.TB, old, by string) string {
 
 func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ old, by, want string }{
-		{`"version": 1`, `"version": 2`, "version 2"},
-		{`"version": 1`, `"version": 2, "new": [1]`, "version 2"},
-		{`"version": 1`, `"version": "1"`, "version"},
-		{`"version": 1,`, ``, "no version"},
-		{`"version": 1`, `"version": 1, "more": 0`, "more"},
+		{`"version": 2`, `"version": 1`, "version 1"},
+		{`"version": 2`, `"version": 1, "new": [1]`, "version 1"},
+		{`"version": 2`, `"version": "1"`, "version"},
+		{`"version": 2,`, ``, "no version"},
+		{`"version": 2`, `"version": 2, "more": 0`, "more"},
 		{`"fd": 5`, `"fd": -1`, "fd"},
 		{`"fd": 5`, `"fd": 99999999999999999999`, "fd"},
 		{`"fd": 5`, `"fd": 2147483648`, "fd"},
@@ -219,24 +219,24 @@ func TestReadRefuses(t *testing.T) {
 func TestReadRefusesMissing(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`{}`, "it has no version"},
-		{`{"version":1,"flags":"0","watches":[]}`, "it has no fd"},
-		{`{"version":1,"fd":3,"watches":[]}`, "it has no flags"},
-		{`{"version":1,"fd":3,"flags":"0"}`, "it has no watches"},
+		{`{"version":2,"flags":"0","watches":[]}`, "it has no fd"},
+		{`{"version":2,"fd":3,"watches":[]}`, "it has no flags"},
+		{`{"version":2,"fd":3,"flags":"0"}`, "it has no watches"},
 		{minimal(`"watches":[{"mask":"0"}]`), "watches: element 0: it has no wd"},
 		{minimal(`"watches":[{"wd":1,"mask":"0"},{"wd":2}]`), "watches: element 1: it has no mask"},
 		{minimal(`"watches":[],"pending":[{"mask":"IN_OPEN"}]`), "pending: element 0: it has no wd"},
 		{minimal(`"watches":[],"pending":[{"wd":1}]`), "pending: element 0: it has no mask"},
 		{minimal(`"watches":[],"owner":{"id":1}`), "owner: it has no kind"},
 		{minimal(`"watches":[],"owner":{"kind":"process"}`), "owner: it has no id"},
-		{minimal(`"watches":[],"not_learned":[{"why":""}]`), "not_learned: element 0: it has no what"},
-		{minimal(`"watches":[],"not_learned":[{"what":""}]`), "not_learned: element 0: it has no why"},
+		{minimal(`"watches":[],"unknown":[{"why":""}]`), "unknown: element 0: it has no what"},
+		{minimal(`"watches":[],"unknown":[{"what":""}]`), "unknown: element 0: it has no why"},
 	} {
 		refused(t, c.text, c.want)
 	}
 }
 
 // minimal is a snapshot's text with some members beside the required ones.
-func minimal(members string) string { return `{"version":1,"fd":3,"flags":"0",` + members + `}` }
+func minimal(members string) string { return `{"version":2,"fd":3,"flags":"0",` + members + `}` }
 
 func refused(t *testing.T, text, want string) {
 	t.Helper()
@@ -273,8 +273,8 @@ func TestReadRefusesEachMember(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{minimal(`"watches":[null]`), "watches: element 0: it is null"},
 		{minimal(`"watches":[],"pending":[null]`), "pending: element 0: it is null"},
-		{minimal(`"watches":[],"not_learned":[null]`), "not_learned: element 0: it is null"},
-		{minimal(`"watches":[],"effects":["",null]`), "effects: element 1: it is null"},
+		{minimal(`"watches":[],"unknown":[null]`), "unknown: element 0: it is null"},
+		{minimal(`"watches":[],"side_effects":["",null]`), "side_effects: element 1: it is null"},
 		{minimal(`"watches":{}`), "watches: it is no array"},
 		{minimal(`"watches":[],"owner":[]`), "owner: it is no object"},
 		{minimal(`"watches":[[]]`), "watches: element 0: it is no object"},
@@ -304,7 +304,7 @@ func TestReadUnicode(t *testing.T) {
 		refused(t, minimal(`"watches":[{"wd":1,"mask":"0","path":"`+c.path+`"}]`), c.want)
 	}
 	refused(t, minimal("\"w\xffatches\":[]"), "unknown")
-	refused(t, minimal("\"watches\":[],\"effects\":[\"\xc3\x28\"]"), "effects: element 0: it is not UTF-8")
+	refused(t, minimal("\"watches\":[],\"side_effects\":[\"\xc3\x28\"]"), "side_effects: element 0: it is not UTF-8")
 	for path, want := range map[string]string{
 		`/\ud83d\ude00`: "/😀", `/\ud83d\uDE00\ud83d\ude00x`: "/😀😀x", `/\\ud800`: `/\ud800`, `/\ufffd\"`: "/\ufffd\"", "/\ufffd": "/\ufffd",
 	} {
@@ -318,24 +318,24 @@ func TestReadUnicode(t *testing.T) {
 // An unknown version is told wherever it stands, and whatever stands before it.
 func TestReadTellsVersion(t *testing.T) {
 	for _, text := range []string{
-		`{"version":2`, // nothing after it matters
-		`{"fd":[{"version":1},"version"],"version":2}`,
-		`{"new":{"version":1,"watches":[1e999]},"version":2}`,
-		`{"watches":[{"wd":1,"mask":"0"},{"wd":2,"more":[{}]}],"version":2}`,
-		`{"fd":3,"fd":"version","version":2}`,
-		`{"fd":"version","version":2}`,
-		`{"new":"version","version":2}`,
-		`{"watches":7,"version":2}`,
-		`{"owner":[{}],"version":2}`,
-		`{"new":null,"version":2.0}`,
+		`{"version":1`, // nothing after it matters
+		`{"fd":[{"version":2},"version"],"version":1}`,
+		`{"new":{"version":2,"watches":[1e999]},"version":1}`,
+		`{"watches":[{"wd":1,"mask":"0"},{"wd":2,"more":[{}]}],"version":1}`,
+		`{"fd":3,"fd":"version","version":1}`,
+		`{"fd":"version","version":1}`,
+		`{"new":"version","version":1}`,
+		`{"watches":7,"version":1}`,
+		`{"owner":[{}],"version":1}`,
+		`{"new":null,"version":1.0}`,
 	} {
-		refused(t, text, "version 2")
+		refused(t, text, "version 1")
 	}
-	refused(t, `{"new":1,"version":1}`, `"new" is unknown`)
+	refused(t, `{"new":1,"version":2}`, `"new" is unknown`)
 	refused(t, `{"version":"2"}`, "version: it is no number")
 	refused(t, `{"new":1,"version":"2"}`, `"new" is unknown`)
-	refused(t, `{"new":"version","version":1}`, `"new" is unknown`)
-	refused(t, `{"version":1,"new":1,"version":2}`, `"new" is unknown`)
+	refused(t, `{"new":"version","version":2}`, `"new" is unknown`)
+	refused(t, `{"version":2,"new":1,"version":1}`, `"new" is unknown`)
 }
 
 // What is hostile takes no more than its due of memory: nearly nothing where its
@@ -357,19 +357,19 @@ func TestReadTakesLittleMemory(t *testing.T) {
 		most int // times the size
 	}{
 		"empty watches":    {minimal(fill(`"watches":[`, `{},`, `{}]`)), 1},
-		"unknown version":  {fill(`{"version":2,"watches":[`, `{},`, `{}]}`), 1},
+		"unknown version":  {fill(`{"version":1,"watches":[`, `{},`, `{}]}`), 1},
 		"null watches":     {minimal(fill(`"watches":[`, `null,`, `null]`)), 1},
 		"deep watches":     {minimal(fill(`"watches":`, `[`)), 1},
 		"deep member":      {minimal(fill(`"watches":[{"wd":`, `[`)), 1},
 		"empty events":     {minimal(fill(`"watches":[],"pending":[`, `{},`, `{}]`)), 1},
 		"deep unknown":     {fill(`{"new":`, `{"a":`), 1},
-		"late version":     {fill(`{"watches":[`, `{},`, `{}],"version":2}`), 20},
+		"late version":     {fill(`{"watches":[`, `{},`, `{}],"version":1}`), 20},
 		"long name":        {fill(`{"`, `a`, `":1}`), 20},
 		"long number":      {fill(`{"version":`, `1`, `}`), 20},
 		"long path":        {minimal(fill(`"watches":[{"wd":1,"mask":"0","path":"`, `\n`, `"}]`)), 20},
 		"long mask":        {minimal(fill(`"watches":[{"wd":1,"mask":"`, `0|`, `"}]`)), 20},
 		"white space":      {fill(`{`, ` `, `}`), 20},
-		"effects":          {minimal(fill(`"watches":[],"effects":[`, `"",`, `7]`)), 80},
+		"side_effects":     {minimal(fill(`"watches":[],"side_effects":[`, `"",`, `7]`)), 80},
 		"watches":          {minimal(`"watches":[` + numbered() + `]`), 80},
 		"something follow": {fill(minimal(`"watches":[]`), `{}`), 1},
 	} {
@@ -439,7 +439,7 @@ func TestValidateBounds(t *testing.T) {
 			Pending: []inotify.Event{{WD: 1, Mask: inotify.Create, Name: strings.Repeat("n", length)}}}
 	}
 	owned := func(id int) checkpoint.Snapshot {
-		return checkpoint.Snapshot{Owner: checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: id}}
+		return checkpoint.Snapshot{Owner: checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: id}}
 	}
 	above := math.MaxInt32
 	above++ // negative where int has 32 bits
@@ -500,14 +500,14 @@ func TestValidatePending(t *testing.T) {
 		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{What: "pending", Why: "not asked for"}},
 			refused: "watch 7"},
 	} {
-		s := checkpoint.Snapshot{Pending: c.pending, NotLearned: c.gaps, Watches: []checkpoint.Watch{
+		s := checkpoint.Snapshot{Pending: c.pending, Unknown: c.gaps, Watches: []checkpoint.Watch{
 			{Watch: inotify.Watch{WD: 5, Mask: inotify.Create}}, {Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}}}
 		err := s.Validate()
 		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%s: %v, want %q", name, err, c.refused)
 		}
 	}
-	text := `{"version": 1, "fd": 3, "flags": "0", "pending": [{"wd": 7, "mask": "IN_CREATE", "name": "a"}], "watches": []}`
+	text := `{"version": 2, "fd": 3, "flags": "0", "pending": [{"wd": 7, "mask": "IN_CREATE", "name": "a"}], "watches": []}`
 	if _, err := checkpoint.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "watch 7") {
 		t.Errorf("Read: %v", err)
 	}
@@ -552,8 +552,8 @@ func FuzzRead(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte(encode(f, full())))
-	f.Add([]byte(`{"version":1,"fd":0,"flags":"0","watches":[]}`))
-	f.Add([]byte(`{"version":1,"watches":[{"wd":1,"mask":"0","path_bytes":"L/8="}],"next_wd":2}`))
+	f.Add([]byte(`{"version":2,"fd":0,"flags":"0","watches":[]}`))
+	f.Add([]byte(`{"version":2,"watches":[{"wd":1,"mask":"0","path_bytes":"L/8="}],"next_wd":2}`))
 	f.Add([]byte(`{"version":3}`))
 	for _, seed := range []string{
 		minimal(`"watches":[{"wd":2,"mask":"0","path":"/\ud83d\ude00\u2028"},{"mask":"IN_OPEN","wd":1}]`),
@@ -563,9 +563,9 @@ func FuzzRead(f *testing.F) {
 		minimal(`"watches":[{"WD":1,"mask":"0","mask":null}]`),
 		minimal(`"watches":[],"watches":[]`),
 		minimal(`"watches":[],"owner":{"kind":"process","id":4294967297},"signal":128`),
-		minimal(`"watches":[],"pending":[{"wd":-1,"mask":"IN_Q_OVERFLOW"}],"not_learned":[{"what":"","why":"\ufffd"}],"effects":[""]`),
-		`{"new":[{"version":1},"version",1e999],"version":2}`,
-		`{"watches":[[[[[[[[{}]]]]]]]],"version":1}`,
+		minimal(`"watches":[],"pending":[{"wd":-1,"mask":"IN_Q_OVERFLOW"}],"unknown":[{"what":"","why":"\ufffd"}],"side_effects":[""]`),
+		`{"new":[{"version":2},"version",1e999],"version":1}`,
+		`{"watches":[[[[[[[[{}]]]]]]]],"version":2}`,
 		`{"fd":2147483648`,
 	} {
 		f.Add([]byte(seed))
@@ -635,15 +635,15 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	check() // next_wd was not learned
-	a.NotLearned, b.NotLearned = nil, nil
+	a.Unknown, b.Unknown = nil, nil
 	want = slices.Insert(want, 4, "next_wd: expected 8, found 9")
 	check()
 	for _, one := range []*checkpoint.Snapshot{a, b} { // one of the two is enough
-		one.NotLearned = []checkpoint.Gap{{What: "next_wd", Why: "for the test"}}
+		one.Unknown = []checkpoint.Gap{{What: "next_wd", Why: "for the test"}}
 		all := want
 		want = slices.Delete(slices.Clone(want), 4, 5)
 		check()
-		want, one.NotLearned = all, nil
+		want, one.Unknown = all, nil
 	}
 	b.BootID = "another"
 	want = slices.Delete(want, 1, 2)
@@ -656,7 +656,7 @@ func TestCompareOwners(t *testing.T) {
 	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {
 		return &checkpoint.Snapshot{BootID: boot, Owner: checkpoint.Owner{Kind: kind, ID: id, Self: self}}
 	}
-	const process, thread, group = checkpoint.ProcessOwner, checkpoint.ThreadOwner, checkpoint.GroupOwner
+	const process, thread, group = checkpoint.OwnerProcess, checkpoint.OwnerThread, checkpoint.OwnerGroup
 	for _, c := range []struct {
 		a, b *checkpoint.Snapshot
 		same bool
@@ -672,7 +672,7 @@ func TestCompareOwners(t *testing.T) {
 		{owned("a", thread, 7, true), owned("a", thread, 7, false), true},
 		{owned("a", thread, 7, true), owned("a", thread, 8, true), false},
 		{owned("a", process, 7, true), owned("a", group, 7, false), false},
-		{owned("a", checkpoint.NoOwner, 0, false), owned("a", process, 7, true), false},
+		{owned("a", checkpoint.OwnerNone, 0, false), owned("a", process, 7, true), false},
 	} {
 		for _, pair := range [][2]*checkpoint.Snapshot{{c.a, c.b}, {c.b, c.a}} {
 			diffs := pair[0].Compare(pair[1])

@@ -58,12 +58,12 @@ func whole(t *testing.T, s *checkpoint.Snapshot, want []string) error {
 		if w.Path == want[i] {
 			continue
 		}
-		if told := fmt.Sprint(s.NotLearned); w.Path != "" || !strings.Contains(told, unix.EMFILE.Error()) {
+		if told := fmt.Sprint(s.Unknown); w.Path != "" || !strings.Contains(told, unix.EMFILE.Error()) {
 			t.Errorf("watch %+v, want path %q; not learned: %v", w, want[i], told)
 		}
 		return errTold
 	}
-	if told := fmt.Sprint(s.NotLearned); strings.Contains(told, unix.EMFILE.Error()) {
+	if told := fmt.Sprint(s.Unknown); strings.Contains(told, unix.EMFILE.Error()) {
 		return errTold
 	}
 	return nil
@@ -91,16 +91,16 @@ func TestFewDescriptors(t *testing.T) {
 	try(os.Chmod(paths[1], 0o600))
 	pid, fd := h.pid, h.fd()
 	h.stop()
-	searched := []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir), checkpoint.WithMaxEntries(50)}
-	fewFiles(t, "Take", func() error {
-		s, err := checkpoint.Take(kerneltest.Context(t), n, searched...)
+	searched := []checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir), checkpoint.WithMaxSearchEntries(50)}
+	fewFiles(t, "Dump", func() error {
+		s, err := checkpoint.Dump(kerneltest.Context(t), n, searched...)
 		if err != nil {
 			return err
 		}
 		return whole(t, s, paths)
 	})
-	fewFiles(t, "TakeFD", func() error {
-		s, err := checkpoint.TakeFD(kerneltest.Context(t), pid, fd, searched...)
+	fewFiles(t, "DumpFD", func() error {
+		s, err := checkpoint.DumpFD(kerneltest.Context(t), pid, fd, searched...)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		return err
 	})
-	s, err := checkpoint.Take(kerneltest.Context(t), n, searched...)
+	s, err := checkpoint.Dump(kerneltest.Context(t), n, searched...)
 	try(err)
 	fewFiles(t, "Restore", func() error {
 		r, err := s.Restore(kerneltest.Context(t))
@@ -159,7 +159,7 @@ func TestSmallQueue(t *testing.T) {
 		wantEvents(t, tryAll(t, n))
 		fd := h.fd()
 		h.stop()
-		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain())
+		s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain())
 		if err != nil {
 			t.Fatal(err)
 		}

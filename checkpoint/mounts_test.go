@@ -51,7 +51,7 @@ func (h *holder) wantAround(level checkpoint.Paths, paths ...string) *checkpoint
 	if err := h.restore(s); err != nil {
 		h.t.Fatalf("restoring: %v", err)
 	}
-	again := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	again := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
 	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(paths) {
 		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
 	}
@@ -62,7 +62,7 @@ func (h *holder) wantPaths(s *checkpoint.Snapshot, paths ...string) {
 	h.t.Helper()
 	for i, w := range s.Watches {
 		if i >= len(paths) || w.Path != paths[i] {
-			h.t.Errorf("watch %d: path %q, want those of %q; not learned %v", w.WD, w.Path, paths, s.NotLearned)
+			h.t.Errorf("watch %d: path %q, want those of %q; not learned %v", w.WD, w.Path, paths, s.Unknown)
 		}
 	}
 }
@@ -75,9 +75,9 @@ func (h *holder) wantNoPaths(s *checkpoint.Snapshot, why string) {
 			h.t.Errorf("watch %d: path %q, want none", w.WD, w.Path)
 		}
 	}
-	g := gaps(s.NotLearned, "path")
+	g := gaps(s.Unknown, "path")
 	if len(g) < len(s.Watches) || !strings.Contains(g[0].Why, why) {
-		h.t.Errorf("not learned %v, want %q for each of %d", s.NotLearned, why, len(s.Watches))
+		h.t.Errorf("not learned %v, want %q for each of %d", s.Unknown, why, len(s.Watches))
 	}
 }
 
@@ -119,12 +119,12 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 			for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
 				s = h.take(checkpoint.WithPaths(level))
 				for i, w := range s.Watches {
-					if w.Path != paths[i] && (w.Path != "" || len(gaps(s.NotLearned, "path")) == 0) {
-						t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.NotLearned)
+					if w.Path != paths[i] && (w.Path != "" || len(gaps(s.Unknown, "path")) == 0) {
+						t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.Unknown)
 					}
 				}
 			}
-			if g := gaps(s.NotLearned, "path"); len(g) > 0 && strings.Contains(g[0].Why, "cannot be told") {
+			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Why, "cannot be told") {
 				t.Skip("this needs a kernel that tells these inodes apart: ", g[0]) // Linux 6.1 does not
 			}
 			s = h.wantAround(checkpoint.PathsBySearch, paths...)
@@ -132,7 +132,7 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 			if err := h.restore(s, "numbers"); err != nil {
 				t.Error(err)
 			}
-			s.Watches[2].Type = checkpoint.FIFO
+			s.Watches[2].Type = checkpoint.TypeFIFO
 			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is a file, and was a fifo") {
 				t.Errorf("another type was taken: %v", err)
 			}
@@ -151,6 +151,7 @@ func TestOverlayWithNFSExport(t *testing.T) {
 
 // CRIU fails. A path under a mount is told so; through a file it is restored.
 func TestMountedOver(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
 	h.sh("cd " + dir + "; mkdir -p d/e; touch f g")
 	h.watchAll(dir+"/d", dir+"/d/e", dir+"/f")
@@ -188,7 +189,7 @@ func TestBindMounts(t *testing.T) {
 		{dir + "/real/sub/deep", dir + "/bound/deep"}, {dir + "/real/sub/f", dir + "/bound/f"},
 	} {
 		if got := s.Watches[i].Path; got != alternatives[0] && got != alternatives[1] {
-			t.Errorf("path %q, want one of %q; not learned %v", got, alternatives, s.NotLearned)
+			t.Errorf("path %q, want one of %q; not learned %v", got, alternatives, s.Unknown)
 		}
 	}
 	// A subtree alone, with its filesystem unmounted elsewhere.
@@ -197,8 +198,8 @@ func TestBindMounts(t *testing.T) {
 	h.sh("umount -l " + dir + "/far")
 	s = h.take(checkpoint.WithPaths(checkpoint.PathsBySearch))
 	h.wantPaths(s, dir+"/only/x", dir+"/only/x/f", "")
-	if g := gaps(s.NotLearned, "path"); len(g) == 0 || g[0].WD != 15 {
-		t.Errorf("not learned %v", s.NotLearned)
+	if g := gaps(s.Unknown, "path"); len(g) == 0 || g[0].WD != 15 {
+		t.Errorf("not learned %v", s.Unknown)
 	}
 }
 
@@ -236,9 +237,9 @@ func TestColdCaches(t *testing.T) {
 			t.Errorf("watch %d: path %q, want %q or none", w.WD, w.Path, want)
 		}
 		if w.Path == "" {
-			t.Logf("cold: %s: %v", want, gaps(s.NotLearned, "path"))
+			t.Logf("cold: %s: %v", want, gaps(s.Unknown, "path"))
 		}
-		if w.Type == checkpoint.Directory && w.Path == "" {
+		if w.Type == checkpoint.TypeDirectory && w.Path == "" {
 			t.Errorf("directory %q was not found", want)
 		}
 	}
@@ -257,7 +258,7 @@ func TestChroot(t *testing.T) {
 	h.watchAll("/in", "/in/f", "/")
 	h.wantPaths(h.take(), "/in", "/in/f", "/")
 	h.wantPaths(h.take(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")
-	s := h.take(checkpoint.WithPaths(checkpoint.NoPaths), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		return "/in/../in/../../in", nil // inside the root all the same
 	}))
 	if s.Watches[0].Path == "" || s.Watches[1].Path != "" {
@@ -267,6 +268,7 @@ func TestChroot(t *testing.T) {
 
 // A snapshot crosses to a mount namespace that has the same names on other inodes.
 func TestOtherMountNamespace(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
 	make := "cd " + dir + "; mkdir -p d/e; touch d/f"
 	h.sh(make)

@@ -40,7 +40,7 @@ func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
 			replaced = 1 // it cannot be noticed
 		}
 		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
-			s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
+			s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithPaths(checkpoint.PathsNone))
 			if err != nil {
 				if strings.Contains(err.Error(), "replaced the descriptor") {
 					replaced++
@@ -89,7 +89,7 @@ func replacing(t testing.TB) (h *holder, fd int, replace func()) {
 func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
 	h, fd, replace := replacing(t)
 	resolved := false
-	s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
+	s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
 		checkpoint.WithResolver(func(inotify.Watch) (string, error) {
 			if !resolved {
 				resolved = true
@@ -109,7 +109,7 @@ func TestDrainTakesEverythingFromOneInstance(t *testing.T) {
 	for _, stops := range []bool{true, false} {
 		h, fd, replace := replacing(t)
 		h.stop()
-		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
+		s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(),
 			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
 				h.resume()
 				replace()
@@ -165,7 +165,7 @@ func TestDrainWhileWatchesEnd(t *testing.T) {
 			ended = true
 		default:
 		}
-		s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+		s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsNone))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,8 +206,8 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	want := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "a"}, {WD: 1, Mask: inotify.Open, Name: "a"}}
 	h := startHolder(t, 0, os.Geteuid())
 	dir, file := prepare(h)
-	options := func(dir string) []checkpoint.TakeOption {
-		return []checkpoint.TakeOption{checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir),
+	options := func(dir string) []checkpoint.DumpOption {
+		return []checkpoint.DumpOption{checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir),
 			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
 				_, err := os.ReadDir(dir) // as a search does, where handles cannot be opened
 				return "", err
@@ -215,7 +215,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	}
 	fd := h.fd()
 	h.stop()
-	s, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd, options(dir)...)
+	s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, options(dir)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	me := ownHeld{t: t}
 	dir, file = prepare(&me)
 	defer me.n.Close()
-	s, err = checkpoint.Take(kerneltest.Context(t), me.n, options(dir)...)
+	s, err = checkpoint.Dump(kerneltest.Context(t), me.n, options(dir)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(limit - 10 + 1)
-	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths))
+	s, err := checkpoint.Dump(kerneltest.Context(t), n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,8 +299,8 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 			t.Fatalf("pending %v", s.Pending)
 		}
 	}
-	if g := gaps(s.NotLearned, "pending"); len(g) != 1 || g[0].WD != 3 {
-		t.Errorf("not learned %v", s.NotLearned)
+	if g := gaps(s.Unknown, "pending"); len(g) != 1 || g[0].WD != 3 {
+		t.Errorf("not learned %v", s.Unknown)
 	}
 	if read := carry(t, s); len(read.Pending) != len(s.Pending) {
 		t.Errorf("read again: %+v", read)

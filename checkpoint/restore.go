@@ -15,25 +15,25 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A Proof says what of a restored instance is compared with the snapshot.
-type Proof int
+// A VerifyLevel says what of a restored instance is compared with the snapshot.
+type VerifyLevel int
 
 const (
-	// ProofDefault is ProofIdentity where the snapshot's BootID is this kernel's,
-	// and ProofNumbers elsewhere, which NotRestored then lists.
-	ProofDefault Proof = iota
+	// VerifyDefault is VerifyIdentity where the snapshot's BootID is this kernel's,
+	// and VerifyWDs elsewhere, which NotRestored then lists.
+	VerifyDefault VerifyLevel = iota
 
-	// NoProof compares nothing.
-	NoProof
+	// VerifyNone compares nothing.
+	VerifyNone
 
-	// ProofNumbers compares numbers and masks.
-	ProofNumbers
+	// VerifyWDs compares numbers and masks.
+	VerifyWDs
 
-	// ProofIdentity compares numbers, masks, devices, inodes and handles: what is
+	// VerifyIdentity compares numbers, masks, devices, inodes and handles: what is
 	// watched is the very inode that was watched. On overlayfs without index that
 	// cannot be told from another hard link of a file in a lower layer, which has
 	// the same numbers and handle and is another inode (Linux 6.18).
-	ProofIdentity
+	VerifyIdentity
 )
 
 // A RestoreOption changes how a snapshot is restored.
@@ -42,26 +42,26 @@ type RestoreOption func(*restoreOptions)
 type restoreOptions struct {
 	files   func(Watch) (*os.File, error)
 	missing bool
-	proof   Proof
+	proof   VerifyLevel
 	owner   *Owner
 	climb   []inotify.RestoreOption
 }
 
-// WithFiles has f asked for each watch. A file that it returns is watched instead
+// WithFileFor has f asked for each watch. A file that it returns is watched instead
 // of the path, exactly this inode: for targets that have no name any more, or that
 // are elsewhere here. It may be open with O_PATH. If it has no name, it must stay
 // open for as long as the watch shall live. Restore closes none, and needs a
 // descriptor more for each meanwhile. With a nil file and a nil error, the watch is restored by its path.
-func WithFiles(f func(Watch) (*os.File, error)) RestoreOption {
+func WithFileFor(f func(Watch) (*os.File, error)) RestoreOption {
 	return func(o *restoreOptions) { o.files = f }
 }
 
-// WithMissing tolerates watches whose path was not learned, or names nothing. They
+// AllowMissing tolerates watches whose path was not learned, or names nothing. They
 // are listed in NotRestored.
-func WithMissing() RestoreOption { return func(o *restoreOptions) { o.missing = true } }
+func AllowMissing() RestoreOption { return func(o *restoreOptions) { o.missing = true } }
 
-// WithProof sets what is compared in the end.
-func WithProof(p Proof) RestoreOption { return func(o *restoreOptions) { o.proof = p } }
+// WithVerify sets what is compared in the end.
+func WithVerify(p VerifyLevel) RestoreOption { return func(o *restoreOptions) { o.proof = p } }
 
 // WithOwner has the process, thread or group that the caller names signalled as
 // the snapshot says: if it has an owner, or that was not learned; with its Signal; at
@@ -73,9 +73,9 @@ func WithOwner(kind OwnerKind, id int) RestoreOption {
 	return func(o *restoreOptions) { o.owner = &Owner{Kind: kind, ID: id} }
 }
 
-// WithClimb passes options on to the add/remove cycle, by which numbers are
+// WithCycle passes options on to the add/remove cycle, by which numbers are
 // reached where the kernel lacks the ioctl.
-func WithClimb(opts ...inotify.RestoreOption) RestoreOption {
+func WithCycle(opts ...inotify.RestoreOption) RestoreOption {
 	return func(o *restoreOptions) { o.climb = append(o.climb, opts...) }
 }
 
@@ -89,9 +89,9 @@ type Restored struct {
 	// if it was not compared whether the very inodes are watched that were watched.
 	NotRestored []Gap
 
-	// Gone lists watches that were restored and have been destroyed since, by
+	// Destroyed lists watches that were restored and have been destroyed since, by
 	// what happened to what they watched. Their last event is [inotify.Ignored].
-	Gone []inotify.WD
+	Destroyed []inotify.WD
 
 	flags Flags
 
@@ -254,13 +254,13 @@ func orNone(s string) string {
 	return s
 }
 
-// A ProofError says that what was restored is not what the snapshot has. No
+// A VerifyError says that what was restored is not what the snapshot has. No
 // instance is left of it.
-type ProofError struct {
+type VerifyError struct {
 	Differences []Difference
 }
 
-func (e *ProofError) Error() string {
+func (e *VerifyError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "it was restored, and is not what the snapshot has: %v", e.Differences[0])
 	if more := len(e.Differences) - 1; more > 0 {
@@ -286,10 +286,10 @@ func (e *TargetError) Unwrap() error { return e.Err }
 var ErrNoPath = errors.New("the path is unknown: supply an open file for the watch, or tolerate missing targets")
 
 // Restore makes a new instance with the snapshot's watches under their numbers
-// and with its next number, and proves that it is equal, as far as WithProof says:
+// and with its next number, and proves that it is equal, as far as WithVerify says:
 // it compares what the kernel lists of it with the snapshot. A difference is a
-// [*ProofError], unless a watch was destroyed just then by what happened to its
-// target: that is listed in Gone.
+// [*VerifyError], unless a watch was destroyed just then by what happened to its
+// target: that is listed in Destroyed.
 //
 // A watch's target is what its path names now, in the root directory and mount
 // namespace of this process; a symbolic link at its end is not followed. One of
@@ -297,7 +297,7 @@ var ErrNoPath = errors.New("the path is unknown: supply an open file for the wat
 // instance is left.
 //
 // Where the kernel lacks INOTIFY_IOC_SETNEXTWD, the add/remove cycle climbs to
-// the numbers, which takes long for high ones and is bounded; see WithClimb and
+// the numbers, which takes long for high ones and is bounded; see WithCycle and
 // [inotify.Inotify.RestoreWatches], whose errors it returns. A next number that can
 // only be set is then listed in NotRestored.
 func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restored, error) {
@@ -332,7 +332,7 @@ func (s *Snapshot) Compare(live *Snapshot) []Difference {
 		{"owner", s.Owner.String(), live.Owner.String(), s.Owner.same(live.Owner, boot)},
 		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal), s.Signal == live.Signal},
 	} {
-		if !f.same && s.Learned(f.what) && live.Learned(f.what) {
+		if !f.same && s.Known(f.what) && live.Known(f.what) {
 			diffs = append(diffs, Difference{What: f.what, Want: f.want, Have: f.have})
 		}
 	}
@@ -346,7 +346,7 @@ func (o Owner) same(p Owner, boot bool) bool {
 	switch {
 	case o.Kind != p.Kind:
 		return false
-	case o.Self && p.Self && o.Kind == ProcessOwner:
+	case o.Self && p.Self && o.Kind == OwnerProcess:
 		return true
 	}
 	return o.ID == p.ID && (boot || o.Self == p.Self)
@@ -355,9 +355,9 @@ func (o Owner) same(p Owner, boot bool) bool {
 // String returns "process 1234", and "itself" for a process's own.
 func (o Owner) String() string {
 	switch {
-	case o.Kind == NoOwner:
+	case o.Kind == OwnerNone:
 		return "none"
-	case o.Self && o.Kind == ProcessOwner:
+	case o.Self && o.Kind == OwnerProcess:
 		return "itself"
 	}
 	return fmt.Sprintf("%s %d", o.Kind, o.ID)

@@ -20,7 +20,7 @@ import (
 type restorer struct {
 	s       *Snapshot
 	o       restoreOptions
-	proof   Proof
+	proof   VerifyLevel
 	weaker  error                 // why identity is not compared; nil if it is
 	ws      []Watch               // those to restore, ascending
 	targets []inotify.Watch       // what RestoreWatches gets for each
@@ -58,13 +58,13 @@ func (r *restorer) close() {
 
 func (r *restorer) chooseProof() error {
 	r.proof = r.o.proof
-	if r.proof != ProofDefault {
-		if r.proof != ProofIdentity {
+	if r.proof != VerifyDefault {
+		if r.proof != VerifyIdentity {
 			r.weaker = notCompared("not asked for")
 		}
 		return nil
 	}
-	r.proof = ProofNumbers
+	r.proof = VerifyWDs
 	if r.s.BootID == "" {
 		r.weaker = notCompared("the snapshot has no boot id")
 		return nil
@@ -74,7 +74,7 @@ func (r *restorer) chooseProof() error {
 		return fmt.Errorf("whether the snapshot is of this machine cannot be told: say what to prove: %w", err)
 	}
 	if r.s.BootID == id {
-		r.proof = ProofIdentity
+		r.proof = VerifyIdentity
 		return nil
 	}
 	r.weaker = notCompared("the snapshot is from another boot or machine")
@@ -136,7 +136,7 @@ func (r *restorer) target(w *Watch) (inotify.Watch, error) {
 	}
 	t.Path = w.Path
 	t.Mask |= inotify.DontFollow
-	if w.Type == Directory {
+	if w.Type == TypeDirectory {
 		t.Mask |= inotify.OnlyDir
 	}
 	if r.o.missing {
@@ -218,7 +218,7 @@ func (r *restorer) explain(err error) error {
 	var failed *inotify.RestoreError
 	if errors.As(err, &failed) && errors.Is(err, unix.ENOTDIR) {
 		for i := range r.ws {
-			if w := &r.ws[i]; w.WD == failed.Watch.WD && w.Type == Directory {
+			if w := &r.ws[i]; w.WD == failed.Watch.WD && w.Type == TypeDirectory {
 				if terr := checkType(w); terr != nil {
 					return &TargetError{*w, terr}
 				}
@@ -253,7 +253,7 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 // add adds the watches. The types are looked at meanwhile, for which another
 // processor may be free, unless they are proved afterwards.
 func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
-	if r.proof == ProofNumbers {
+	if r.proof == VerifyWDs {
 		return n.RestoreWatches(ctx, r.targets, r.o.climb...)
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -301,7 +301,7 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return r.climb(ctx, n, want, err)
 	}
-	if err != nil || r.proof == NoProof {
+	if err != nil || r.proof == VerifyNone {
 		return err
 	}
 	have, err := n.NextWD()
@@ -313,7 +313,7 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 		return err // a watch may be left
 	}
 	if have != want {
-		return &ProofError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
+		return &VerifyError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
 	}
 	return nil
 }
@@ -366,7 +366,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		what string
 		set  bool
 	}{
-		{"owner", s.Owner.Kind != NoOwner},
+		{"owner", s.Owner.Kind != OwnerNone},
 		{"signal", s.Signal != 0},
 		{"flags", s.Flags&Async != 0},
 	} {
@@ -387,7 +387,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		if err = setSignal(int(fd), s.Signal); err != nil {
 			return
 		}
-		if s.Owner.Kind != NoOwner || !s.Learned("owner") {
+		if s.Owner.Kind != OwnerNone || !s.Known("owner") {
 			if err = setOwner(int(fd), *r.o.owner); err != nil {
 				return
 			}

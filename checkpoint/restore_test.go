@@ -42,7 +42,7 @@ func TestGoneMeanwhile(t *testing.T) {
 	// A one-shot watch ends with the first opening, and the directory is opened
 	// again and again.
 	dir := filepath.Dir(paths[0])
-	s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: 4, Mask: inotify.Open | inotify.OneShot, Path: dir}, Type: checkpoint.Directory})
+	s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: 4, Mask: inotify.Open | inotify.OneShot, Path: dir}, Type: checkpoint.TypeDirectory})
 	s.NextWD = 5
 	s.Pending = []inotify.Event{{WD: 2, Mask: inotify.Attrib}}
 	stop := make(chan struct{})
@@ -60,11 +60,11 @@ func TestGoneMeanwhile(t *testing.T) {
 	}()
 	gone := 0
 	for range 200 {
-		r := restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers))
-		if len(r.Gone) > 0 {
+		r := restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs))
+		if len(r.Destroyed) > 0 {
 			gone++
-			if !slices.Equal(r.Gone, []inotify.WD{4}) {
-				t.Errorf("gone %v", r.Gone)
+			if !slices.Equal(r.Destroyed, []inotify.WD{4}) {
+				t.Errorf("gone %v", r.Destroyed)
 			}
 			evs := r.Pending()
 			if evs[0] != s.Pending[0] {
@@ -98,7 +98,7 @@ func TestGoneBeforeTheTypes(t *testing.T) {
 	for i, path := range paths {
 		s.Watches = append(s.Watches, checkpoint.Watch{
 			Watch: inotify.Watch{WD: inotify.WD(i + 1), Mask: inotify.Attrib, Path: path},
-			Type:  checkpoint.RegularFile,
+			Type:  checkpoint.TypeRegular,
 		})
 	}
 	last := paths[count-1]
@@ -111,12 +111,12 @@ func TestGoneBeforeTheTypes(t *testing.T) {
 			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
 			os.Remove(last)
 		}()
-		r, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(checkpoint.ProofNumbers))
+		r, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(checkpoint.VerifyWDs))
 		<-removed
 		var failed *inotify.RestoreError
 		switch {
 		case err == nil:
-			gone += len(r.Gone)
+			gone += len(r.Destroyed)
 			r.Close()
 		case !errors.As(err, &failed): // it was not there to be added
 			t.Errorf("error %v", err)
@@ -138,9 +138,9 @@ func TestMissingMeanwhile(t *testing.T) {
 	want := watches(t, n)[2:]
 	s := take(t, n)
 	n.Close()
-	for _, proof := range []checkpoint.Proof{checkpoint.ProofDefault, checkpoint.NoProof} {
+	for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyNone} {
 		touch(t, paths[0])
-		r := restore(t, s, checkpoint.WithMissing(), checkpoint.WithProof(proof), checkpoint.WithFiles(func(w checkpoint.Watch) (*os.File, error) {
+		r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(proof), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
 			if w.WD == 3 { // the others have been looked at
 				os.Remove(paths[0])
 				os.Remove(paths[1])
@@ -156,6 +156,7 @@ func TestMissingMeanwhile(t *testing.T) {
 
 // Where a handle is just an inode number, the identity is told to be no more.
 func TestWeakIdentityIsTold(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	n := newInotify(t)
 	restoreWatch(t, n, 1, files(t, 1)[0], inotify.Attrib)
@@ -176,7 +177,7 @@ func TestWeakIdentityIsTold(t *testing.T) {
 	if len(g) != 1 || g[0].WD != 2 || !strings.Contains(g[0].Why, "just inode numbers") {
 		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
 	}
-	if g := gaps(restore(t, s, checkpoint.WithProof(checkpoint.ProofNumbers)).NotRestored, "handle"); len(g) != 0 {
+	if g := gaps(restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)).NotRestored, "handle"); len(g) != 0 {
 		t.Errorf("not restored %v, where identity was not asked for", g)
 	}
 }
@@ -449,7 +450,7 @@ func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 	n.Close()
 	s.Flags |= checkpoint.Async
 	s.Signal = int(unix.SIGUSR1)
-	s.Owner = checkpoint.Owner{Kind: checkpoint.ThreadOwner, ID: 1}
+	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerThread, ID: 1}
 	var set unix.Sigset_t
 	set.Val[0] |= 1 << (uint(s.Signal) - 1)
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err != nil {
@@ -460,7 +461,7 @@ func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 		t.Skip("this needs signalfd: ", err)
 	}
 	defer unix.Close(fd)
-	r := restore(t, s, checkpoint.WithOwner(checkpoint.ThreadOwner, unix.Gettid()))
+	r := restore(t, s, checkpoint.WithOwner(checkpoint.OwnerThread, unix.Gettid()))
 	f, _, err := r.Release()
 	if err != nil {
 		t.Fatal(err)
@@ -485,6 +486,7 @@ func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
 // A snapshot that was edited by hand, each field to what another could be, is
 // refused or restored as edited.
 func TestEditedByHand(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
@@ -493,7 +495,7 @@ func TestEditedByHand(t *testing.T) {
 	n := newInotify(t)
 	restoreWatch(t, n, 2, file, inotify.Attrib)
 	restoreWatch(t, n, 4, dir, inotify.Create)
-	original := take(t, n, checkpoint.WithHints(dir))
+	original := take(t, n, checkpoint.WithSearchDirs(dir))
 	original.NextWD = 5
 	n.Close()
 	text := encode(t, original)
@@ -509,8 +511,8 @@ func TestEditedByHand(t *testing.T) {
 		}
 	}
 	differs := func(r *checkpoint.Restored, err error) string {
-		if !errors.As(err, new(*checkpoint.ProofError)) {
-			return "want a ProofError"
+		if !errors.As(err, new(*checkpoint.VerifyError)) {
+			return "want a VerifyError"
 		}
 		return ""
 	}
@@ -605,7 +607,7 @@ func TestRestoreFails(t *testing.T) {
 	s = valid()
 	s.Watches = append(s.Watches, s.Watches[0])
 	s.Watches[1].WD = 4
-	_, err := s.Restore(kerneltest.Context(t), checkpoint.WithProof(checkpoint.NoProof))
+	_, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(checkpoint.VerifyNone))
 	wantError(t, err, unix.EEXIST)
 	ended, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
@@ -615,7 +617,7 @@ func TestRestoreFails(t *testing.T) {
 		_, err := valid().Restore(kerneltest.Context(t)) // nothing can be proved
 		wantError(t, err, errors.ErrUnsupported)
 	}
-	r := restore(t, valid(), checkpoint.WithProof(checkpoint.NoProof)) // on every kernel
+	r := restore(t, valid(), checkpoint.WithVerify(checkpoint.VerifyNone)) // on every kernel
 	os.Chmod(path, 0o644)
 	wantEvents(t, queued(t, r), inotify.Event{WD: 3, Mask: inotify.Attrib})
 	if len(gaps(r.NotRestored, "next_wd")) != 1 {
@@ -631,7 +633,7 @@ func TestRestoreLeavesTheSnapshot(t *testing.T) {
 		s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: inotify.WD(9 - i), Mask: inotify.Attrib, Path: path}})
 	}
 	before := fmt.Sprintf("%+v", s)
-	restore(t, s, checkpoint.WithProof(checkpoint.NoProof))
+	restore(t, s, checkpoint.WithVerify(checkpoint.VerifyNone))
 	if after := fmt.Sprintf("%+v", s); after != before {
 		t.Errorf("the snapshot was\n%s\nand is\n%s", before, after)
 	}
@@ -652,6 +654,7 @@ func TestEmptySnapshot(t *testing.T) {
 
 // Where it was not compared what is watched, that is listed: a file can have been replaced.
 func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needLists(t)
 	path := files(t, 1)[0]
 	n := newInotify(t)
@@ -665,9 +668,9 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 		"this boot":       {boot: s.BootID},
 		"another boot":    {boot: "another", why: "another boot"},
 		"an unknown boot": {boot: "", why: "boot id"},
-		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.ProofNumbers)}, why: "not asked for"},
-		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.NoProof)}, why: "not asked for"},
-		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithProof(checkpoint.ProofIdentity)}},
+		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not asked for"},
+		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not asked for"},
+		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyIdentity)}},
 	} {
 		s.BootID = c.boot
 		g := gaps(restore(t, s, c.opts...).NotRestored, "inode")
@@ -691,10 +694,10 @@ func TestRestoreGivesTheSnapshotsReasons(t *testing.T) {
 		{Watch: inotify.Watch{WD: 5, Mask: inotify.Attrib}},
 	}}
 	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
-		s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: what, Why: "reason of " + what})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{What: what, Why: "reason of " + what})
 	}
-	s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: "path", Why: "reason of all"}, checkpoint.Gap{What: "path", WD: 4, Why: "reason of 4"})
-	r := restore(t, s, checkpoint.WithMissing(), checkpoint.WithProof(checkpoint.NoProof))
+	s.Unknown = append(s.Unknown, checkpoint.Gap{What: "path", Why: "reason of all"}, checkpoint.Gap{What: "path", WD: 4, Why: "reason of 4"})
+	r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(checkpoint.VerifyNone))
 	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
 		if g := gaps(r.NotRestored, what); len(g) != 1 || !strings.Contains(g[0].Why, "reason of "+what) {
 			t.Errorf("%s: not restored %v", what, g)

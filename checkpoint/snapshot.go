@@ -11,9 +11,9 @@ import (
 )
 
 // A Snapshot is the state of an inotify instance. What is zero was so, or was
-// not learned: NotLearned tells which.
+// not learned: Unknown tells which.
 //
-// Its JSON form is an object with the version, 1, and a member for each field,
+// Its JSON form is an object with the version, 2, and a member for each field,
 // named as below. Members that are zero are left out, but for version, fd, flags,
 // watches, wd and mask, an owner's kind and id, and what and why of a gap: these
 // must be given. Unknown members are refused, and so are null and a member given
@@ -50,7 +50,7 @@ type Snapshot struct {
 
 	// Pending are the events that were not read yet, taken by WithDrain; the
 	// instance has them no more. Each is of a watch in Watches or of one that has ended;
-	// where its IN_IGNORED is not among them, NotLearned lists the wd.
+	// where its IN_IGNORED is not among them, Unknown lists the wd.
 	// JSON: "pending", an array of objects; see Event.
 	Pending []inotify.Event
 
@@ -58,13 +58,13 @@ type Snapshot struct {
 	// not taken. JSON: "pending_bytes", a number.
 	PendingBytes int
 
-	// NotLearned lists what could not be learned, or was not asked for.
-	// JSON: "not_learned", an array of objects; see Gap.
-	NotLearned []Gap
+	// Unknown lists what could not be learned, or was not asked for.
+	// JSON: "unknown", an array of objects; see Gap.
+	Unknown []Gap
 
-	// Effects lists what the taking may have shown to others.
-	// JSON: "effects", an array of strings.
-	Effects []string
+	// SideEffects lists what the taking may have shown to others.
+	// JSON: "side_effects", an array of strings.
+	SideEffects []string
 }
 
 // A Watch is one watch of a snapshot. Path is as the process saw it: from its
@@ -85,24 +85,24 @@ type Watch struct {
 type FileType string
 
 const (
-	UnknownType FileType = "" // not learned
-	Directory   FileType = "directory"
-	RegularFile FileType = "file"
-	Symlink     FileType = "symlink"
-	FIFO        FileType = "fifo"
-	Socket      FileType = "socket"
-	CharDevice  FileType = "char device"
-	BlockDevice FileType = "block device"
+	TypeUnknown     FileType = "" // not learned
+	TypeDirectory   FileType = "directory"
+	TypeRegular     FileType = "file"
+	TypeSymlink     FileType = "symlink"
+	TypeFIFO        FileType = "fifo"
+	TypeSocket      FileType = "socket"
+	TypeCharDevice  FileType = "char device"
+	TypeBlockDevice FileType = "block device"
 )
 
 var fileTypes = map[uint32]FileType{ // by S_IFMT's bits
-	0o040000: Directory,
-	0o100000: RegularFile,
-	0o120000: Symlink,
-	0o010000: FIFO,
-	0o140000: Socket,
-	0o020000: CharDevice,
-	0o060000: BlockDevice,
+	0o040000: TypeDirectory,
+	0o100000: TypeRegular,
+	0o120000: TypeSymlink,
+	0o010000: TypeFIFO,
+	0o140000: TypeSocket,
+	0o020000: TypeCharDevice,
+	0o060000: TypeBlockDevice,
 }
 
 // typeOf returns the type that a st_mode has.
@@ -190,10 +190,10 @@ type Owner struct {
 type OwnerKind string
 
 const (
-	NoOwner      OwnerKind = ""
-	ThreadOwner  OwnerKind = "thread"
-	ProcessOwner OwnerKind = "process"
-	GroupOwner   OwnerKind = "group"
+	OwnerNone    OwnerKind = ""
+	OwnerThread  OwnerKind = "thread"
+	OwnerProcess OwnerKind = "process"
+	OwnerGroup   OwnerKind = "group"
 )
 
 // A Gap is something that could not be learned or restored, and why.
@@ -214,19 +214,19 @@ func (g Gap) String() string {
 
 // gap notes what was not learned.
 func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
-	s.NotLearned = append(s.NotLearned, Gap{what, wd, why.Error()})
+	s.Unknown = append(s.Unknown, Gap{what, wd, why.Error()})
 }
 
-// Learned reports whether a field of the instance, named as in JSON, was learned:
-// whether NotLearned does not list it for the instance as a whole.
-func (s *Snapshot) Learned(what string) bool {
+// Known reports whether a field of the instance, named as in JSON, was learned:
+// whether Unknown does not list it for the instance as a whole.
+func (s *Snapshot) Known(what string) bool {
 	_, unknown := s.whyUnknown(what)
 	return !unknown
 }
 
 // whyUnknown returns the reason why a field of the instance is unknown, if it is.
 func (s *Snapshot) whyUnknown(what string) (why string, unknown bool) {
-	for _, g := range s.NotLearned {
+	for _, g := range s.Unknown {
 		if g.What == what && g.WD == 0 {
 			return g.Why, true
 		}

@@ -22,7 +22,7 @@ const pidfdThread = unix.O_EXCL
 
 // pinTable opens the process, or the thread, that has the table of descriptors which pid means.
 // If the main thread has exited, this is the other threads', if they share one. It must be
-// closed.
+// closed. It may never return: see package abandon.
 func pinTable(pid int) (*process, error) {
 	p, err := pin(pid)
 	if call := (*os.SyscallError)(nil); errors.As(err, &call) { // EINVAL, or ENOENT on newer kernels
@@ -61,7 +61,7 @@ func (p *process) liveThread() (*process, error) {
 			live = thread
 			continue
 		}
-		order, err := compareTables(live.pid, tid)
+		order, err := kcmp(kcmpFiles, live.pid, tid, 0, 0)
 		if ended(err) {
 			continue
 		}
@@ -81,15 +81,6 @@ func (p *process) liveThread() (*process, error) {
 		return nil, fmt.Errorf("thread %d has ended: %w", live.pid, unix.ESRCH)
 	}
 	return live, nil
-}
-
-// compareTables compares the tables of descriptors of two threads: 0 is the same one.
-func compareTables(a, b int) (int, error) {
-	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), kcmpFiles, 0, 0, 0)
-	if e != 0 {
-		return 0, os.NewSyscallError("kcmp", e)
-	}
-	return int(order), nil
 }
 
 // group returns the pid of the process, which may be open as one of its threads.

@@ -65,9 +65,9 @@ func TestTakeFDAfterTheMainThreadHasExited(t *testing.T) {
 	fd := h.fd()
 	h.exitThread()
 	touch(t, filepath.Join(dir, "a"))
-	s := h.take(checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir))
+	s := h.take(checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir))
 	h.wantPaths(s, dir)
-	self := checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: h.pid, Self: true}
+	self := checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: h.pid, Self: true}
 	if len(s.Watches) != 1 || s.PendingBytes != 32 || s.Owner != self || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
 		t.Errorf("snapshot %+v", s)
 	}
@@ -96,11 +96,11 @@ func TestTakeFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	var tid, fd int
 	fmt.Sscan(h.do("own table", dir), &tid, &fd)
 	touch(t, filepath.Join(dir, "a"))
-	if _, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the process's own descriptor %d: error %v", fd, err)
 	}
 	h.stop()
-	s, err := checkpoint.TakeFD(kerneltest.Context(t), tid, fd, checkpoint.WithDrain())
+	s, err := checkpoint.DumpFD(kerneltest.Context(t), tid, fd, checkpoint.WithDrain())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,12 +110,41 @@ func TestTakeFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	}
 	h.resume()
 	h.exitThread()
-	if _, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, h.fd()); err == nil || !strings.Contains(err.Error(), fmt.Sprint(tid)) {
+	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, h.fd()); err == nil || !strings.Contains(err.Error(), fmt.Sprint(tid)) {
 		t.Errorf("the main thread has exited, and the others have different descriptors: error %v", err)
 	}
-	if _, err := checkpoint.TakeFD(kerneltest.Context(t), tid, fd); err != nil {
+	if _, err := checkpoint.DumpFD(kerneltest.Context(t), tid, fd); err != nil {
 		t.Error(err)
 	}
+}
+
+// A process has the instance also if only one of its threads has it.
+func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
+	needThreads(t)
+	needKcmp(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h, heir := startHeir(t, f), startHeir(t, f)
+	heir.do("new")
+	heir.do("own table", dir)
+	heir.do("dup onto", "3")
+	h.stop()
+	if s, err := h.drain(3); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
+		t.Errorf("drained while a thread that has it runs: %v, %v", s, err)
+	}
+	heir.stop()
+	s, err := h.drain(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
 }
 
 // A process that has ended, and was not waited for, has nothing.
@@ -128,7 +157,7 @@ func TestTakeFDOfAZombie(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, h.pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := checkpoint.TakeFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.ESRCH) {
+	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // Unrestorable lists the watches that [Snapshot.Restore] refuses with [ErrNoPath],
-// each with the reason that the snapshot has: [WithFiles] can supply a file for it,
-// and [WithMissing] leaves it out. Other watches can fail only by what is at their
+// each with the reason that the snapshot has: [WithFileFor] can supply a file for it,
+// and [AllowMissing] leaves it out. Other watches can fail only by what is at their
 // path by then.
 func (s *Snapshot) Unrestorable() []Gap {
 	var gaps []Gap
@@ -37,7 +37,7 @@ func (w *Watch) hasTarget() error {
 // that have no reason of their own.
 func (s *Snapshot) pathReasons() map[inotify.WD]string {
 	reasons := make(map[inotify.WD]string)
-	for _, g := range s.NotLearned {
+	for _, g := range s.Unknown {
 		if _, known := reasons[g.WD]; g.What == "path" && !known {
 			reasons[g.WD] = g.Why
 		}

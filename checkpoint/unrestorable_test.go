@@ -36,14 +36,14 @@ func TestUnrestorable(t *testing.T) {
 			[]checkpoint.Gap{{What: "path", WD: 1, Why: unsaid}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &checkpoint.Snapshot{NotLearned: tt.gaps}
+			s := &checkpoint.Snapshot{Unknown: tt.gaps}
 			for i, path := range tt.paths {
 				s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: inotify.WD(i + 1), Mask: inotify.Create, Path: path}})
 			}
 			if got := s.Unrestorable(); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %v\nwant %v", got, tt.want)
 			}
-			r, err := s.Restore(context.Background(), checkpoint.WithProof(checkpoint.NoProof))
+			r, err := s.Restore(context.Background(), checkpoint.WithVerify(checkpoint.VerifyNone))
 			if errors.Is(err, checkpoint.ErrNoPath) != (tt.want != nil) {
 				t.Errorf("Restore's error is %v", err)
 			}
@@ -52,7 +52,7 @@ func TestUnrestorable(t *testing.T) {
 			} else if tt.want == nil {
 				t.Error(err)
 			}
-			if r, err = s.Restore(context.Background(), checkpoint.WithMissing(), checkpoint.WithProof(checkpoint.NoProof)); err != nil {
+			if r, err = s.Restore(context.Background(), checkpoint.AllowMissing(), checkpoint.WithVerify(checkpoint.VerifyNone)); err != nil {
 				t.Fatal(err)
 			}
 			defer r.Close()

@@ -31,8 +31,8 @@ const (
 // numbers out of range or given twice, masks with bits that no watch keeps, paths
 // that do not begin at the root, event names with a slash in them, pending events
 // that belong to no watch, and the like.
-// [Read], [Snapshot.WriteTo] and [Snapshot.Restore] call it; what [Take] and
-// [TakeFD] return passes it.
+// [Read], [Snapshot.WriteTo] and [Snapshot.Restore] call it; what [Dump] and
+// [DumpFD] return passes it.
 func (s *Snapshot) Validate() error {
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("checkpoint: invalid snapshot: %w", err)
@@ -71,7 +71,7 @@ func (s *Snapshot) validateTogether() error {
 
 // unexplained returns the wds of pending events that belong to nothing in the snapshot, in
 // ascending order: the watch is not there, no IN_IGNORED says that it ended, no overflow that
-// this may be lost, and NotLearned does not list it.
+// this may be lost, and Unknown does not list it.
 func (s *Snapshot) unexplained() []inotify.WD {
 	ws := ascending(s.Watches)
 	var unlisted, ended []inotify.WD
@@ -88,7 +88,7 @@ func (s *Snapshot) unexplained() []inotify.WD {
 	if len(unlisted) == 0 {
 		return nil
 	}
-	for _, g := range s.NotLearned {
+	for _, g := range s.Unknown {
 		if g.What == "pending" && g.WD != 0 {
 			ended = append(ended, g.WD)
 		}
@@ -137,12 +137,12 @@ func (s *Snapshot) validateInstance() error {
 
 func (o Owner) validate() error {
 	switch o.Kind {
-	case NoOwner:
+	case OwnerNone:
 		if o != (Owner{}) {
 			return errors.New("owner has no kind")
 		}
 		return nil
-	case ThreadOwner, ProcessOwner, GroupOwner:
+	case OwnerThread, OwnerProcess, OwnerGroup:
 		if o.ID <= 0 || o.ID > math.MaxInt32 {
 			return fmt.Errorf("owner's id %d is not from 1 to %d", o.ID, math.MaxInt32)
 		}
@@ -161,7 +161,7 @@ func (w *Watch) validate() error {
 		return fmt.Errorf("its path %.100q does not begin with a slash", w.Path)
 	case strings.IndexByte(w.Path, 0) >= 0:
 		return fmt.Errorf("its path %.100q has a zero byte", w.Path)
-	case w.Type != UnknownType && !w.Type.known():
+	case w.Type != TypeUnknown && !w.Type.known():
 		return fmt.Errorf("its type %.40q is unknown", w.Type)
 	case len(w.Handle.Bytes) > maxHandle:
 		return fmt.Errorf("its handle is longer than %d bytes", maxHandle)

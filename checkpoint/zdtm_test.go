@@ -44,10 +44,10 @@ import (
 // through a descriptor that the restoring program supplies, and only so; theirs is
 // supplied by CRIU, from the process that it restores as a whole. Theirs have both
 // instances of inotify04 in one process, and look for the files of inotify_irmap in
-// /etc, where CRIU begins to search, as ours does where WithHints says.
+// /etc, where CRIU begins to search, as ours does where WithSearchDirs says.
 
 // dump stops the process and takes its instance.
-func (h *holder) dump(opts ...checkpoint.TakeOption) *checkpoint.Snapshot {
+func (h *holder) dump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	h.t.Helper()
 	h.fd() // to be asked now
 	h.stop()
@@ -69,7 +69,7 @@ func (h *holder) wantRestored(s *checkpoint.Snapshot, opts ...string) {
 	if err := h.restore(s, opts...); err != nil {
 		h.t.Fatalf("restoring: %v", err)
 	}
-	again := h.take(checkpoint.WithPaths(checkpoint.NoPaths))
+	again := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
 	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(s.Watches) {
 		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
 	}
@@ -85,7 +85,7 @@ func (h *holder) wantNoPathError(s *checkpoint.Snapshot) {
 
 // named tells the paths of the numbers 1, 2 and so on where handles cannot be opened
 // and a search would be seen, or would not end before it has looked at everything.
-func named(paths ...string) checkpoint.TakeOption {
+func named(paths ...string) checkpoint.DumpOption {
 	return checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		if int(w.WD) > len(paths) {
 			return "", nil
@@ -95,8 +95,8 @@ func named(paths ...string) checkpoint.TakeOption {
 }
 
 // below has paths found by search where handles cannot be opened.
-func below(dir string) []checkpoint.TakeOption {
-	return []checkpoint.TakeOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithHints(dir)}
+func below(dir string) []checkpoint.DumpOption {
+	return []checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir)}
 }
 
 const zdtmMask = "IN_CREATE|IN_DELETE|IN_DELETE_SELF|IN_CLOSE_WRITE"
@@ -115,8 +115,8 @@ func TestZDTM00RemovedFile(t *testing.T) {
 	}
 	h.wantLines("1 IN_DELETE file\n")
 	s := h.dump(named(dir, path))
-	if s.Watches[0].Path != dir || s.Watches[1].Path != "" || len(gaps(s.NotLearned, "path")) == 0 {
-		t.Errorf("paths %q and %q, not learned %v", s.Watches[0].Path, s.Watches[1].Path, s.NotLearned)
+	if s.Watches[0].Path != dir || s.Watches[1].Path != "" || len(gaps(s.Unknown, "path")) == 0 {
+		t.Errorf("paths %q and %q, not learned %v", s.Watches[0].Path, s.Watches[1].Path, s.Unknown)
 	}
 
 	next := startHolder(t, 0, os.Geteuid())
@@ -239,7 +239,7 @@ func TestZDTMIrmapFoundBySearch(t *testing.T) {
 				want = names[w.WD]
 			}
 			if w.Path != want {
-				t.Errorf("by %s: path %q, want %q; not learned %v", level, w.Path, want, s.NotLearned)
+				t.Errorf("by %s: path %q, want %q; not learned %v", level, w.Path, want, s.Unknown)
 			}
 		}
 	}

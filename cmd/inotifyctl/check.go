@@ -20,22 +20,39 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// check prints what this kernel has, and the limits with what the user has in use. At
-// the limit it prints them all the same, and who has most.
-func check(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	if err := parseFlags(flags, args); err != nil {
+var checkCommand = &subcommand{
+	name:    "check",
+	summary: "show what the kernel supports, and how much of the limits is in use",
+	about: `
+Show which inotify features this kernel has, and how much of the inotify limits your
+processes have in use. If a limit is exhausted, the processes that use most of it are
+shown as well.
+
+Limits are for each user: those of fs.inotify in the initial user namespace, those of
+user.max_inotify in this one.
+`,
+	example: "inotifyctl check",
+	exit: [][2]string{
+		{"0", "done"},
+		{"1", "failed: standard error says why"},
+		{"2", "usage error"},
+		{"3", "a limit is exhausted, or not all processes could be counted"},
+	},
+	define: func(*flag.FlagSet) action { return check },
+}
+
+// check prints the features and the limits. At a limit it prints them as well, and who
+// uses most.
+func check(ctx context.Context, in *invocation) error {
+	if err := checkOperands(in.operands); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return misused("check: takes no arguments, and got %q", flags.Arg(0))
 	}
 	features, reached := probe()
 	if errors.Is(reached, errors.ErrUnsupported) {
 		return reached
 	}
 	uid := os.Geteuid()
-	c, err := takeCensus(ctx, "/proc")
+	c, err := countUsage(ctx, "/proc")
 	if ctx.Err() != nil {
 		return err
 	}
@@ -44,18 +61,18 @@ func check(ctx context.Context, args []string, stdout io.Writer) error {
 		missing = append(missing, reached.Error())
 	}
 	if err != nil {
-		missing = append(missing, "what is in use could not be counted: "+advise(err))
+		missing = append(missing, "cannot count what is in use: "+textWithHint(err))
 	} else {
-		missing = append(missing, c.unanswered()...)
+		missing = append(missing, c.failures()...)
 		if slices.ContainsFunc(c.instances, func(i checkpoint.Instance) bool { return i.Watches > 0 }) {
-			features.listed = nil
+			features.watchList = nil
 		}
 	}
-	lines := append(features.lines(), limitLines("/proc", uid, c, features.listed, reached)...)
+	lines := append(features.lines(), limitLines("/proc", uid, c, features.watchList, reached)...)
 	if c != nil && reached != nil {
-		lines = append(lines, c.holders(uid, reached))
+		lines = append(lines, c.largestLine(uid, reached))
 	}
-	if _, err := io.WriteString(stdout, strings.Join(lines, "\n")+"\n"); err != nil {
+	if _, err := io.WriteString(in.stdout, strings.Join(lines, "\n")+"\n"); err != nil {
 		return err
 	}
 	if len(missing) > 0 {
@@ -64,34 +81,37 @@ func check(ctx context.Context, args []string, stdout io.Writer) error {
 	return nil
 }
 
-// features are nil where the kernel has it, and otherwise say why it is not
-// known to have it.
+// features are nil if the kernel has the feature, or the reason why it has not or why
+// that is unknown.
 type features struct {
-	setNext, maskCreate, listed error
+	setNextWD, maskCreate, watchList error
 }
 
 func (f features) lines() []string {
 	return []string{
-		"INOTIFY_IOC_SETNEXTWD: " + yes(f.setNext),
-		"IN_MASK_CREATE: " + yes(f.maskCreate),
-		"watches in fdinfo: " + yes(f.listed),
+		"INOTIFY_IOC_SETNEXTWD: " + yesNo(f.setNextWD),
+		"IN_MASK_CREATE: " + yesNo(f.maskCreate),
+		"watches in fdinfo: " + yesNo(f.watchList),
 	}
 }
 
-func yes(missing error) string {
+func yesNo(missing error) string {
+	var unsupported *inotify.UnsupportedError
 	switch {
 	case missing == nil:
 		return "yes"
+	case errors.As(missing, &unsupported):
+		return oneLine("no: needs " + unsupported.Needs)
 	case errors.Is(missing, errors.ErrUnsupported):
 		return "no: " + oneLine(missing.Error())
 	case errors.As(missing, new(*inotify.LimitError)):
-		return "not known, as a limit is reached"
+		return "unknown: a limit is exhausted"
 	}
-	return "not known: " + oneLine(missing.Error())
+	return "unknown: " + oneLine(missing.Error())
 }
 
-// probe tries each feature on an instance of its own. The error says why no instance or
-// no watch could be made, as a limit is reached.
+// probe tries each feature on a new instance. reached says which limit, if any, did not
+// let it create the instance or a watch.
 func probe() (f features, reached error) {
 	n, err := inotify.New()
 	if err != nil {
@@ -99,11 +119,11 @@ func probe() (f features, reached error) {
 	}
 	defer n.Close()
 	f = features{
-		setNext:    probeSetNext(n),
+		setNextWD:  probeSetNextWD(n),
 		maskCreate: probeMaskCreate(n),
-		listed:     probeListed(n),
+		watchList:  probeWatchList(n),
 	}
-	for _, err := range []error{f.maskCreate, f.listed} {
+	for _, err := range []error{f.maskCreate, f.watchList} {
 		if errors.As(err, new(*inotify.LimitError)) {
 			reached = err
 		}
@@ -111,17 +131,17 @@ func probe() (f features, reached error) {
 	return f, reached
 }
 
-func probeSetNext(n *inotify.Inotify) error {
+func probeSetNextWD(n *inotify.Inotify) error {
 	if inotify.HaveSetNextWD() == nil {
 		return nil
 	}
 	return &inotify.UnsupportedError{
-		Feature: "it",
-		Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE, and no seccomp profile that forbids it; without it a watch gets its number by the add/remove cycle",
+		Feature: "INOTIFY_IOC_SETNEXTWD",
+		Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE, and no seccomp profile that forbids it; watches are restored by the add/remove cycle instead",
 	}
 }
 
-// probeMaskCreate watches an inode that is watched already.
+// probeMaskCreate adds a watch twice.
 func probeMaskCreate(n *inotify.Inotify) error {
 	const mask = inotify.MaskCreate | inotify.IsDir
 	_, err := n.AddWatch("/", mask)
@@ -132,79 +152,79 @@ func probeMaskCreate(n *inotify.Inotify) error {
 	case errors.Is(err, fs.ErrExist):
 		return nil
 	case err == nil, errors.Is(err, syscall.EINVAL):
-		return &inotify.UnsupportedError{Feature: "it", Needs: "Linux 4.18"}
+		return &inotify.UnsupportedError{Feature: "IN_MASK_CREATE", Needs: "Linux 4.18"}
 	}
 	return err
 }
 
-func probeListed(n *inotify.Inotify) error {
+func probeWatchList(n *inotify.Inotify) error {
 	if _, err := n.AddWatch("/", inotify.IsDir|inotify.MaskAdd); err != nil {
 		return err
 	}
 	ws, err := n.Watches()
 	if err == nil && len(ws) != 1 {
-		return fmt.Errorf("%d watches are listed where 1 is there", len(ws))
+		return fmt.Errorf("fdinfo lists %d of 1 watch", len(ws))
 	}
 	return err
 }
 
-// limitLines returns a line for each limit under proc, with what the user has of it in c,
-// which is nil if that could not be counted. listed is nil if the kernel lists watches, so
-// that they can be counted. reached is nil, or says what is exhausted.
-func limitLines(proc string, uid int, c *census, listed, reached error) []string {
-	const uncounted = "how many are in use could not be counted"
+// limitLines returns a line for each limit under proc, with how much the user has in use.
+// c is nil if that could not be counted. watchList is nil if the kernel lists watches, so
+// that they can be counted. reached is nil, or says which limit is exhausted.
+func limitLines(proc string, uid int, c *usageByUser, watchList, reached error) []string {
+	const uncounted = "could not count how many are in use"
 	u, instances, watches := usage{}, uncounted, uncounted
 	if c != nil {
 		u = c.of(uid)
 		instances, watches = u.inUse(u.instances, uid), u.inUse(u.watches, uid)
 	}
-	if listed != nil {
-		watches = "how many are in use cannot be counted, as fdinfo does not list them"
+	if watchList != nil {
+		watches = uncounted + ": fdinfo does not list watches"
 	}
-	line := func(name, scope, what string, count int, errno error) string {
-		limit, value := limitOf(proc, strings.ReplaceAll(name, ".", "/")), "not known"
+	line := func(name, scope, what string, count int, reached bool) string {
+		limit, value := limitOf(proc, strings.ReplaceAll(name, ".", "/")), "unknown"
 		if limit >= 0 {
 			value = strconv.Itoa(limit)
 		}
-		if errors.Is(reached, errno) && limit >= 0 && count >= limit {
-			what += "; it is exhausted"
+		if reached && limit >= 0 && count >= limit {
+			what += "; exhausted"
 		}
 		return name + ": " + value + scope + "; " + what
 	}
 	const own = " (of this user namespace)"
 	return []string{
-		line("fs.inotify.max_user_instances", "", instances, u.instances, syscall.EMFILE),
-		line("fs.inotify.max_user_watches", "", watches, u.watches, syscall.ENOSPC),
-		line("fs.inotify.max_queued_events", "", "for each instance, not for the user", -1, nil),
-		line("user.max_inotify_instances", own, instances, u.instances, syscall.EMFILE),
-		line("user.max_inotify_watches", own, watches, u.watches, syscall.ENOSPC),
+		line("fs.inotify.max_user_instances", "", instances, u.instances, isInstanceLimit(reached)),
+		line("fs.inotify.max_user_watches", "", watches, u.watches, isWatchLimit(reached)),
+		line("fs.inotify.max_queued_events", "", "for each instance", -1, false),
+		line("user.max_inotify_instances", own, instances, u.instances, isInstanceLimit(reached)),
+		line("user.max_inotify_watches", own, watches, u.watches, isWatchLimit(reached)),
 	}
 }
 
-// holders says which processes of a user have most of what has reached a limit.
-func (c *census) holders(uid int, reached error) string {
-	what, count := "watches", func(i checkpoint.Instance) int { return max(i.Watches, 0) }
-	if errors.Is(reached, syscall.EMFILE) {
-		what, count = "instances", func(checkpoint.Instance) int { return 1 }
+// largestLine says which processes of a user use most of the limit that was reached.
+func (c *usageByUser) largestLine(uid int, reached error) string {
+	what, use := "watches", func(i checkpoint.Instance) int { return max(i.Watches, 0) }
+	if isInstanceLimit(reached) {
+		what, use = "instances", func(checkpoint.Instance) int { return 1 }
 	}
 	var each []string
-	for _, s := range c.largest(uid, count) {
+	for _, s := range c.largest(uid, use) {
 		each = append(each, fmt.Sprintf("%d in process %d (%s)", s.count, s.pid, quote(commandOf("/proc", s.pid))))
 	}
 	if each == nil {
-		each = []string{"none that could be read"}
+		each = []string{"unknown"}
 	}
 	return fmt.Sprintf("most %s of user %d: %s", what, uid, strings.Join(each, ", "))
 }
 
-// inUse says what a count of u's is worth.
-func (u usage) inUse(count, uid int) string {
-	text := fmt.Sprintf("%d in use by the processes of user %d", count, uid)
+// inUse returns a number that u has, with what makes it uncertain.
+func (u usage) inUse(n, uid int) string {
+	text := fmt.Sprintf("%d in use by processes of user %d", n, uid)
 	if u.unsure {
-		text = "at most " + text + " (whether some are the same instance cannot be told)"
+		text = "at most " + text + " (some descriptors may be the same instance)"
 	}
 	if u.unreadable > 0 {
-		text += fmt.Sprintf("; processes that could not be read and may have more: %d", u.unreadable)
+		text += fmt.Sprintf("; %s could not be read and may have more", count(u.unreadable, "process", "processes"))
 	}
 	return text
 }

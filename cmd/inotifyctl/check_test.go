@@ -27,18 +27,18 @@ import (
 
 func TestCheck(t *testing.T) {
 	code, stdout, stderr := call("check")
-	wantSuccess(t, code, stderr)
+	wantListed(t, code, stderr)
 	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
-	const inUse = `(not known|\d+); ((at most )?\d+ in use by the processes of user \d+|how many are in use cannot be counted)`
+	const inUse = `(unknown|\d+); ((at most )?\d+ in use by processes of user \d+|could not count how many are in use)`
 	for i, want := range []string{
 		`^INOTIFY_IOC_SETNEXTWD: (yes$|no: )`,
 		`^IN_MASK_CREATE: (yes$|no: )`,
 		`^watches in fdinfo: (yes$|no: )`,
 		`^fs\.inotify\.max_user_instances: ` + inUse,
 		`^fs\.inotify\.max_user_watches: ` + inUse,
-		`^fs\.inotify\.max_queued_events: (not known|\d+); for each instance`,
-		`^user\.max_inotify_instances: (not known|\d+) \(of this user namespace\); `,
-		`^user\.max_inotify_watches: (not known|\d+) \(of this user namespace\); `,
+		`^fs\.inotify\.max_queued_events: (unknown|\d+); for each instance`,
+		`^user\.max_inotify_instances: (unknown|\d+) \(of this user namespace\); `,
+		`^user\.max_inotify_watches: (unknown|\d+) \(of this user namespace\); `,
 	} {
 		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
 			t.Fatalf("line %d of %q does not match %q", i, stdout, want)
@@ -54,8 +54,8 @@ func TestCheck(t *testing.T) {
 
 func TestCheckWithoutIoctl(t *testing.T) {
 	code, stdout, stderr := result(t, withoutIoctl(t, "check"))
-	wantSuccess(t, code, stderr)
-	if want := "INOTIFY_IOC_SETNEXTWD: no: it needs Linux 4.17 with CONFIG_CHECKPOINT_RESTORE"; !strings.HasPrefix(stdout, want) {
+	wantListed(t, code, stderr)
+	if want := "INOTIFY_IOC_SETNEXTWD: no: needs Linux 4.17 with CONFIG_CHECKPOINT_RESTORE"; !strings.HasPrefix(stdout, want) {
 		t.Errorf("got %q, want it to begin with %q", stdout, want)
 	}
 }
@@ -76,18 +76,18 @@ func TestCheckAtTheLimit(t *testing.T) {
 		known   string
 		unknown string
 	}{
-		{"max_inotify_watches", 2, "2 in use by the processes of user 0", "watches of user 0: 2", "watches in fdinfo: yes", "IN_MASK_CREATE"},
-		{"max_inotify_instances", 1, "1 in use by the processes of user 0", "instances of user 0: 1", "watches in fdinfo: yes", "INOTIFY_IOC_SETNEXTWD"},
+		{"max_inotify_watches", 2, "2 in use by processes of user 0", "watches of user 0: 2", "watches in fdinfo: yes", "IN_MASK_CREATE"},
+		{"max_inotify_instances", 1, "1 in use by processes of user 0", "instances of user 0: 1", "watches in fdinfo: yes", "INOTIFY_IOC_SETNEXTWD"},
 	} {
 		kerneltest.OwnLimit(t, tt.limit, tt.value)
 		code, stdout, stderr := result(t, command(t, "check"))
 		if code != 3 || !strings.HasPrefix(stderr, "inotifyctl: incomplete: ") || !strings.Contains(stderr, fmt.Sprintf("user.%s (now %d)", tt.limit, tt.value)) {
 			t.Errorf("exit code %d, want 3; standard error %q", code, stderr)
 		}
-		wantLine(t, stdout, "user.%s: %d (of this user namespace); %s; it is exhausted", tt.limit, tt.value, tt.uses)
+		wantLine(t, stdout, "user.%s: %d (of this user namespace); %s; exhausted", tt.limit, tt.value, tt.uses)
 		wantLine(t, stdout, "most %s in process %d (holder)", tt.most, h.pid)
 		wantLine(t, stdout, "%s", tt.known)
-		wantLine(t, stdout, "%s: not known, as a limit is reached", tt.unknown)
+		wantLine(t, stdout, "%s: unknown: a limit is exhausted", tt.unknown)
 	}
 }
 
@@ -120,10 +120,10 @@ func TestProcOfAnotherPIDNamespace(t *testing.T) {
 		wantFailure(t, code, stderr, want)
 		wantText(t, stdout, "")
 		code, stdout, stderr = run("check")
-		if code != 3 || !strings.HasPrefix(stderr, "inotifyctl: incomplete: what is in use could not be counted: ") || !strings.Contains(stderr, want) {
+		if code != 3 || !strings.HasPrefix(stderr, "inotifyctl: incomplete: cannot count what is in use: ") || !strings.Contains(stderr, want) {
 			t.Errorf("check: exit code %d and %q", code, stderr)
 		}
-		if strings.Contains(stdout, "0 in use") || !strings.Contains(stdout, "how many are in use could not be counted") || !strings.Contains(stdout, "INOTIFY_IOC_SETNEXTWD: ") {
+		if strings.Contains(stdout, "0 in use") || !strings.Contains(stdout, "could not count how many are in use") || !strings.Contains(stdout, "INOTIFY_IOC_SETNEXTWD: ") {
 			t.Errorf("check printed %q", stdout)
 		}
 	}
@@ -159,10 +159,10 @@ func countOwn(t *testing.T) usage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newCensus(list, nil, func(int) (int, error) { return 5, nil }).of(5)
+	return newUsageByUser(list, nil, func(int) (int, error) { return 5, nil }).of(5)
 }
 
-func TestCensus(t *testing.T) {
+func TestUsageByUser(t *testing.T) {
 	instanceOf := func(watches int, pids ...int) checkpoint.Instance {
 		i := checkpoint.Instance{Watches: watches}
 		for _, pid := range pids {
@@ -178,7 +178,7 @@ func TestCensus(t *testing.T) {
 	}
 	unknown := errors.New("unknown")
 	users := map[int]int{10: 1000, 11: 1000, 20: 1001, 30: 1002, 50: 1000, 60: 1001, 70: noUser}
-	c := newCensus(
+	c := newUsageByUser(
 		[]checkpoint.Instance{instanceOf(2, 10, 11, 20), instanceOf(4, 20), instanceOf(-1, 20), unsure},
 		failed,
 		func(pid int) (int, error) {
@@ -270,38 +270,38 @@ func TestLimitLines(t *testing.T) {
 	p.write("128\n", "sys/fs/inotify/max_user_instances")
 	p.write("8192\n", "sys/fs/inotify/max_user_watches")
 	p.write("18\n", "sys/user/max_inotify_watches")
-	counted := func(u usage) *census { return &census{users: map[int]*usage{1000: &u}} }
+	counted := func(u usage) *usageByUser { return &usageByUser{users: map[int]*usage{1000: &u}} }
 	const (
-		used      = " in use by the processes of user 1000"
-		uncertain = " (whether some are the same instance cannot be told); processes that could not be read and may have more: 4"
-		uncounted = "how many are in use could not be counted"
+		used      = " in use by processes of user 1000"
+		uncertain = " (some descriptors may be the same instance); 4 processes could not be read and may have more"
+		uncounted = "could not count how many are in use"
 	)
 	for _, tt := range []struct {
-		c                        *census
+		c                        *usageByUser
 		listed, reached          error
 		instances, watches, full string
 	}{
 		{counted(usage{instances: 3, watches: 18}), nil, nil, "3" + used, "18" + used, ""},
-		{counted(usage{instances: 3, watches: 18}), nil, syscall.ENOSPC, "3" + used, "18" + used, "; it is exhausted"},
+		{counted(usage{instances: 3, watches: 18}), nil, syscall.ENOSPC, "3" + used, "18" + used, "; exhausted"},
 		{counted(usage{instances: 3, watches: 18}), nil, syscall.EMFILE, "3" + used, "18" + used, ""},
 		{counted(usage{instances: 3, watches: 17}), nil, syscall.ENOSPC, "3" + used, "17" + used, ""},
-		{counted(usage{instances: 3}), errors.ErrUnsupported, nil, "3" + used, "how many are in use cannot be counted, as fdinfo does not list them", ""},
+		{counted(usage{instances: 3}), errors.ErrUnsupported, nil, "3" + used, uncounted + ": fdinfo does not list watches", ""},
 		{counted(usage{instances: 3, watches: 18, unsure: true, unreadable: 4}), nil, nil, "at most 3" + used + uncertain, "at most 18" + used + uncertain, ""},
 		{nil, nil, nil, uncounted, uncounted, ""},
 	} {
 		wantText(t, strings.Join(limitLines(p.dir, 1000, tt.c, tt.listed, tt.reached), "\n"),
 			"fs.inotify.max_user_instances: 128; "+tt.instances+"\n"+
 				"fs.inotify.max_user_watches: 8192; "+tt.watches+"\n"+
-				"fs.inotify.max_queued_events: not known; for each instance, not for the user\n"+
-				"user.max_inotify_instances: not known (of this user namespace); "+tt.instances+"\n"+
+				"fs.inotify.max_queued_events: unknown; for each instance\n"+
+				"user.max_inotify_instances: unknown (of this user namespace); "+tt.instances+"\n"+
 				"user.max_inotify_watches: 18 (of this user namespace); "+tt.watches+tt.full)
 	}
 }
 
 func TestFeatureLines(t *testing.T) {
 	limit := errors.New("too\nmany")
-	got := features{setNext: &inotify.UnsupportedError{Feature: "it", Needs: "Linux 4.17"}, listed: limit}.lines()
-	wantText(t, strings.Join(got, "\n"), "INOTIFY_IOC_SETNEXTWD: no: it needs Linux 4.17\nIN_MASK_CREATE: yes\nwatches in fdinfo: not known: too; many")
+	got := features{setNextWD: &inotify.UnsupportedError{Feature: "x", Needs: "Linux 4.17"}, watchList: limit}.lines()
+	wantText(t, strings.Join(got, "\n"), "INOTIFY_IOC_SETNEXTWD: no: needs Linux 4.17\nIN_MASK_CREATE: yes\nwatches in fdinfo: unknown: too; many")
 }
 
 func TestOwnUserIsShown(t *testing.T) {

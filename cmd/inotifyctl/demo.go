@@ -18,34 +18,48 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// demo shows in a folder of its own how an instance is taken and restored.
-func demo(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	if err := parseFlags(flags, args); err != nil {
+var demoCommand = &subcommand{
+	name:    "demo",
+	summary: "show dump and restore in a temporary directory",
+	about: `
+Show how an inotify instance is dumped and restored: create one with watches in a
+temporary directory, dump it, close it, restore it, and verify that it is equal and gets
+its events. The directory is removed at the end.
+`,
+	example: "inotifyctl demo",
+	exit: [][2]string{
+		{"0", "done: the restored instance is equal"},
+		{"1", "failed: standard error says why"},
+		{"2", "usage error"},
+	},
+	define: func(*flag.FlagSet) action { return demo },
+}
+
+func demo(ctx context.Context, in *invocation) (err error) {
+	if err := checkOperands(in.operands); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return misused("demo: takes no arguments, and got %q", flags.Arg(0))
-	}
+	// If standard output is closed early, the directory is removed all the same.
+	defer ignoreSIGPIPE()()
 	dir, err := os.MkdirTemp("", "inotifyctl-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	d := demonstration{w: stdout, dir: dir, watches: demoWatches(dir, demoNumbers)}
+	d := demonstration{w: in.stdout, dir: dir, watches: demoWatches(dir, demoWDs)}
 	return d.run(ctx)
 }
 
 var (
-	demoNumbers = []inotify.WD{1, 7, 0x34d71d6, math.MaxInt32}
+	demoWDs = []inotify.WD{1, 7, 0x34d71d6, math.MaxInt32}
 
-	// fewNumbers are for where the kernel counts up to them.
-	fewNumbers = []inotify.WD{1, 7, 12, 40}
+	// smallWDs are for kernels that need the add/remove cycle.
+	smallWDs = []inotify.WD{1, 7, 12, 40}
 )
 
-// demoWatches returns a watch for each number, on a folder that is named for it.
-func demoWatches(dir string, numbers []inotify.WD) (ws []inotify.Watch) {
-	for _, wd := range numbers {
+// demoWatches returns a watch for each wd, on a directory that has its name.
+func demoWatches(dir string, wds []inotify.WD) (ws []inotify.Watch) {
+	for _, wd := range wds {
 		ws = append(ws, inotify.Watch{
 			WD: wd, Mask: inotify.Create | inotify.Delete, Path: filepath.Join(dir, fmt.Sprint(wd)),
 		})
@@ -53,7 +67,7 @@ func demoWatches(dir string, numbers []inotify.WD) (ws []inotify.Watch) {
 	return ws
 }
 
-// A demonstration has what its steps share.
+// A demonstration is what the steps of demo share.
 type demonstration struct {
 	w       io.Writer
 	dir     string
@@ -69,7 +83,7 @@ func (d *demonstration) say(step, format string, args ...any) {
 }
 
 func (d *demonstration) run(ctx context.Context) error {
-	n, err := d.make(ctx)
+	n, err := d.create(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,15 +106,15 @@ func (d *demonstration) run(ctx context.Context) error {
 	return d.err
 }
 
-// make makes an instance with watches under their numbers.
-func (d *demonstration) make(ctx context.Context) (*inotify.Inotify, error) {
+// create creates an instance with the watches.
+func (d *demonstration) create(ctx context.Context) (*inotify.Inotify, error) {
 	n, err := inotify.New()
 	if err != nil {
 		return nil, err
 	}
 	if inotify.HaveSetNextWD() != nil {
-		d.watches = demoWatches(d.dir, fewNumbers)
-		d.say("note", "this kernel cannot set the next number (INOTIFY_IOC_SETNEXTWD), so small ones are counted up to")
+		d.watches = demoWatches(d.dir, smallWDs)
+		d.say("note", "this kernel lacks INOTIFY_IOC_SETNEXTWD: small wds, by the add/remove cycle")
 	}
 	for _, w := range d.watches {
 		if err := os.Mkdir(w.Path, 0o700); err != nil {
@@ -112,33 +126,33 @@ func (d *demonstration) make(ctx context.Context) (*inotify.Inotify, error) {
 		n.Close()
 		return nil, err
 	}
-	d.say("made", "an instance with %d watches in %s", len(d.watches), quote(d.dir))
+	d.say("created", "an instance with %d watches in %s", len(d.watches), quote(d.dir))
 	return n, nil
 }
 
-// touch creates a file in each watched folder but the first.
+// touch creates a file in each watched directory except the first.
 func (d *demonstration) touch(name string) error {
 	for _, w := range d.watches[1:] {
 		if err := os.WriteFile(filepath.Join(w.Path, name), nil, 0o600); err != nil {
 			return err
 		}
 	}
-	d.say("created", "a file %q in %d of the folders", name, len(d.watches)-1)
+	d.say("touched", "a file %q in %d of the directories", name, len(d.watches)-1)
 	return nil
 }
 
-// dump takes the instance, and carries it through a file.
+// dump dumps the instance to a file, and returns what it reads from that.
 func (d *demonstration) dump(ctx context.Context, n *inotify.Inotify) (*checkpoint.Snapshot, error) {
 	paths := make(map[inotify.WD]string)
 	for _, w := range d.watches {
 		paths[w.WD] = w.Path
 	}
-	s, err := checkpoint.Take(ctx, n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Dump(ctx, n, checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
 	if err != nil {
-		return nil, adviseTake(err)
+		return nil, withDumpHint(err)
 	}
-	text, err := form(s)
+	text, err := snapshotText(s)
 	if err != nil {
 		return nil, err
 	}
@@ -149,18 +163,18 @@ func (d *demonstration) dump(ctx context.Context, n *inotify.Inotify) (*checkpoi
 	if s, err = readSnapshot(name); err != nil {
 		return nil, err
 	}
-	d.say("dumped", "to snapshot.json, %d bytes: %d pending events, %s, and", len(text), len(s.Pending), nextNumber(s))
+	d.say("dumped", "to snapshot.json, %d bytes: %d pending events, %s, and", len(text), len(s.Pending), nextWD(s))
 	for _, w := range s.Watches {
 		d.say("", "watch %-10d %v on %s, inode %d", w.WD, w.Mask, relative(d.dir, w.Path), w.Inode)
 	}
 	return s, nil
 }
 
-func nextNumber(s *checkpoint.Snapshot) string {
+func nextWD(s *checkpoint.Snapshot) string {
 	if s.NextWD == 0 {
-		return "the next number not learned"
+		return "next wd unknown"
 	}
-	return fmt.Sprintf("next number %d", s.NextWD)
+	return fmt.Sprintf("next wd %d", s.NextWD)
 }
 
 func relative(dir, path string) string {
@@ -174,28 +188,28 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 	start := time.Now()
 	r, err := s.Restore(ctx)
 	if err != nil {
-		return adviseRestore(err)
+		return withRestoreHint(err)
 	}
 	defer r.Close()
 	d.say("restored", "%d watches in %v", len(s.Watches), time.Since(start).Round(10*time.Microsecond))
 	for _, line := range summary(r.NotRestored) {
 		d.say("", "not restored: %s", line)
 	}
-	have, err := checkpoint.Take(ctx, r.Inotify, checkpoint.WithPaths(checkpoint.NoPaths))
+	have, err := checkpoint.Dump(ctx, r.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
-		return adviseTake(err)
+		return withDumpHint(err)
 	}
 	if diffs := s.Compare(have); len(diffs) > 0 {
-		return advised(fmt.Errorf("it is not equal: %v", diffs[0]), "")
+		return withHint(fmt.Errorf("the restored instance differs: %v", diffs[0]), "")
 	}
-	d.say("proved", "equal: numbers, masks and inodes, %s", nextNumber(have))
+	d.say("verified", "equal: wds, masks, inodes, %s", nextWD(have))
 	if err := d.touch("after"); err != nil {
 		return err
 	}
 	return d.events(ctx, r)
 }
 
-// events prints those that were pending and as many new ones.
+// events prints the pending events and as many new ones.
 func (d *demonstration) events(ctx context.Context, r *checkpoint.Restored) error {
 	left := 2 * (len(d.watches) - 1)
 	for ev, err := range r.Events(ctx) {

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
 // wantSteps wants the demonstration's lines.
@@ -30,6 +32,7 @@ func wantSteps(t *testing.T, stdout string, steps ...string) {
 }
 
 func TestDemo(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	if !hasIoctl(t) {
 		t.Skip("this needs a kernel with the ioctl")
 	}
@@ -37,17 +40,17 @@ func TestDemo(t *testing.T) {
 	code, stdout, stderr := call("demo")
 	wantSuccess(t, code, stderr)
 	steps := []string{
-		`made      an instance with 4 watches in /.*/inotifyctl-demo-\d+`,
-		`created   a file "before" in 3 of the folders`,
-		`dumped    to snapshot.json, \d+ bytes: 3 pending events, next number 2, and`,
+		`created   an instance with 4 watches in /.*/inotifyctl-demo-\d+`,
+		`touched   a file "before" in 3 of the directories`,
+		`dumped    to snapshot.json, \d+ bytes: 3 pending events, next wd 2, and`,
 		`          watch 1          IN_CREATE\|IN_DELETE on 1, inode \d+`,
 		`          watch 7          IN_CREATE\|IN_DELETE on 7, inode \d+`,
 		`          watch 55407062   IN_CREATE\|IN_DELETE on 55407062, inode \d+`,
 		`          watch 2147483647 IN_CREATE\|IN_DELETE on 2147483647, inode \d+`,
 		`closed    the instance`,
 		`restored  4 watches in .*s`,
-		`proved    equal: numbers, masks and inodes, next number 2`,
-		`created   a file "after" in 3 of the folders`,
+		`verified  equal: wds, masks, inodes, next wd 2`,
+		`touched   a file "after" in 3 of the directories`,
 		`read      watch 7          IN_CREATE "before"`,
 		`read      watch 55407062   IN_CREATE "before"`,
 		`read      watch 2147483647 IN_CREATE "before"`,
@@ -67,11 +70,30 @@ func wantNoFiles(t *testing.T, dir string) {
 	}
 }
 
+// A pipe that is closed early does not leave the directory.
+func TestDemoIntoBrokenPipe(t *testing.T) {
+	needsList(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := command(t, "demo")
+	dir := t.TempDir()
+	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = w, &errs
+	err = cmd.Run()
+	w.Close()
+	wantFailure(t, exitCode(t, err), errs.String(), "broken pipe")
+	wantNoFiles(t, dir)
+}
+
 func TestDemoWithoutIoctl(t *testing.T) {
 	needsList(t)
 	code, stdout, stderr := result(t, withoutIoctl(t, "demo"))
 	wantSuccess(t, code, stderr)
-	for _, want := range []string{"note      this kernel cannot set the next number", "watch 40 ", "proved    equal: ", `watch 40         IN_CREATE "after"`} {
+	for _, want := range []string{"note      this kernel lacks INOTIFY_IOC_SETNEXTWD", "watch 40 ", "verified  equal: ", `watch 40         IN_CREATE "after"`} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}

@@ -10,178 +10,148 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"strings"
 
-	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// dumpArgs are the arguments of dump.
-type dumpArgs struct {
-	fd     int // -1 is the process's only instance
-	paths  pathArgs
-	drain  bool
-	output string // "" is standard output
-	pid    int
+var dumpCommand = &subcommand{
+	name:     "dump",
+	operands: "PID",
+	summary:  "write an inotify instance of a process to a file",
+	about: `
+Write an inotify instance of process PID to a file, so that it can be restored and
+verified later. The file is JSON. It has each watch with its watch descriptor (wd),
+mask and path, and the state of the instance. What could not be determined is listed
+in it and on standard error.
+
+Stop the process first (kill -STOP PID): a dump of a running process may mix states of
+different moments. Write the file to a directory that is not watched.
+
+With -drain, the process does not get the drained events any more. If they cannot be
+written to the file, or a signal ends dump, they are saved to a file in $TMPDIR, which
+standard error names. Only kill -9 loses them.
+`,
+	example: "kill -STOP 4711\ninotifyctl dump -drain -o app.json 4711",
+	exit: [][2]string{
+		{"0", "the dump is written and can be restored"},
+		{"1", "failed: no dump is written; standard error says why"},
+		{"2", "usage error"},
+		{"3", "the dump is written, but restore would refuse it: standard error says what to do"},
+	},
+	define: func(flags *flag.FlagSet) action {
+		d := new(dump)
+		fdVar(flags, &d.fd, "dump the instance that the process has as file descriptor `N`; needed if it has several instances")
+		d.paths.define(flags)
+		flags.BoolVar(&d.drain, "drain", false, "also dump the pending events, which leave the queue, and the next wd; the process must be stopped")
+		flags.StringVar(&d.output, "o", "", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
+		verboseVar(flags, &d.verbose)
+		return d.run
+	},
 }
 
-func parseDump(args []string) (dumpArgs, error) {
-	var a dumpArgs
-	flags := flag.NewFlagSet("dump", flag.ContinueOnError)
-	fdVar(flags, &a.fd)
-	a.paths.define(flags)
-	flags.BoolVar(&a.drain, "drain", false, "")
-	flags.StringVar(&a.output, "o", "", "")
-	if err := parseFlags(flags, args); err != nil {
-		return a, err
-	}
-	if flags.NArg() != 1 {
-		return a, misused("dump: one PID is needed, after the options")
-	}
-	var err error
-	if a.pid, err = parsePID(flags.Arg(0)); err != nil {
-		return a, misused("dump: %v", err)
-	}
-	return a, nil
+// A dump is the command dump.
+type dump struct {
+	fd      int // -1 is the only instance of the process
+	paths   pathFlags
+	drain   bool
+	output  string
+	verbose bool
+	pid     int
 }
 
-// dump writes the snapshot of another process's instance. The output is open
-// before anything is taken, and what was drained is never dropped: it would be
-// nowhere else.
-func dump(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	a, err := parseDump(args)
-	if err != nil {
+// run dumps an instance. It opens the output first, and never drops what was drained,
+// as nothing else has it then.
+func (d *dump) run(ctx context.Context, in *invocation) (err error) {
+	if err := checkOperands(in.operands, "PID"); err != nil {
 		return err
 	}
-	if a.fd < 0 {
-		if a.fd, err = onlyInstance(ctx, a.pid); err != nil {
+	if d.pid, err = parsePID(in.operands[0]); err != nil {
+		return err
+	}
+	if err := d.paths.check(); err != nil {
+		return err
+	}
+	if d.fd < 0 {
+		if d.fd, err = onlyInstance(ctx, d.pid); err != nil {
 			return err
 		}
 	}
-	out, err := openOutput(ctx, a.output, stdout)
+	out, err := openOutput(ctx, d.output, in.stdout)
 	if err != nil {
 		return err
 	}
 	defer out.abandon()
 	ctx, stop := surviveSignals(ctx)
 	defer stop()
-	s, err := a.take(ctx, stderr)
+	s, err := d.take(ctx, in.stderr)
 	if s == nil {
 		return err
 	}
-	text, ferr := form(s)
-	if err = errors.Join(err, ferr); err == nil {
+	text, terr := snapshotText(s)
+	if err = errors.Join(err, terr); err == nil {
 		err = out.write(ctx, text)
 	}
 	if err != nil {
-		return salvage(s, text, err, stderr)
+		return salvage(s, text, err, in.stderr)
 	}
-	note(stderr, "not learned", summary(s.NotLearned)...)
-	note(stderr, "effect", s.Effects...)
-	return restorable(s, a.paths.advice())
+	note(in.stderr, "unknown", summary(s.Unknown)...)
+	if d.verbose {
+		note(in.stderr, "side effect", s.SideEffects...)
+	}
+	return checkRestorable(s, d.paths.advice())
 }
 
 // take returns a snapshot also with an error, if it has what is nowhere else.
-func (a *dumpArgs) take(ctx context.Context, stderr io.Writer) (*checkpoint.Snapshot, error) {
+func (d *dump) take(ctx context.Context, stderr io.Writer) (*checkpoint.Snapshot, error) {
 	b := newBar(stderr)
 	defer b.clear()
-	opts := a.paths.options(b)
-	if a.drain {
+	opts := d.paths.options(b)
+	if d.drain {
 		opts = append(opts, checkpoint.WithDrain())
 	}
-	s, err := checkpoint.TakeFD(ctx, a.pid, a.fd, opts...)
-	return s, adviseTake(err)
+	s, err := checkpoint.DumpFD(ctx, d.pid, d.fd, opts...)
+	return s, withDumpHint(err)
 }
 
-// adviseTake says what to do where another process's instance cannot be taken.
-func adviseTake(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return advised(err, "interrupted: run it again")
-	case errors.Is(err, errors.ErrUnsupported):
-		return advised(err, "this needs a Linux that lists watches in /proc/PID/fdinfo")
-	case errors.Is(err, os.ErrPermission):
-		return advised(err, "run it as that process's user, or as root")
-	case errors.Is(err, os.ErrNotExist), isNoProcess(err), isNoInstance(err):
-		return advised(err, "see what there is with inotifyctl ls")
-	}
-	return advised(err, "")
-}
-
-// onlyInstance returns the first descriptor of the only instance that the
-// process has.
+// onlyInstance returns the first descriptor of the only instance that the process has.
 func onlyInstance(ctx context.Context, pid int) (fd int, err error) {
-	list, err := checkpoint.Instances(ctx, pid)
+	instances, err := checkpoint.Instances(ctx, pid)
 	switch {
 	case err != nil:
-		return 0, adviseTake(err)
-	case len(list) == 0:
+		return 0, withDumpHint(err)
+	case len(instances) == 0:
 		return 0, fmt.Errorf("process %d has no inotify instance", pid)
-	case len(list) == 1:
-		return list[0].Descriptors[0].FD, nil
+	case len(instances) == 1:
+		return instances[0].Descriptors[0].FD, nil
 	}
 	var each []string
-	for _, i := range list {
+	for _, i := range instances {
 		text := fmt.Sprint("-fd ", i.Descriptors[0].FD)
 		for _, d := range i.Descriptors[1:] {
 			text += fmt.Sprint(" = ", d.FD)
 		}
 		each = append(each, text)
 	}
-	return 0, fmt.Errorf("process %d has %d instances: say which: %s", pid, len(list), strings.Join(each, ", "))
+	return 0, fmt.Errorf("process %d has %d inotify instances: choose one: %s", pid, len(instances), strings.Join(each, ", "))
 }
 
-// form returns the JSON form.
-func form(s *checkpoint.Snapshot) ([]byte, error) {
-	var b bytes.Buffer
-	_, err := s.WriteTo(&b)
-	return escape(b.Bytes()), err
-}
-
-// salvage saves what was drained where it was not written because of err: in a
-// file of its own, or else on standard error.
+// salvage saves drained events that were not written because of err: in a file of
+// their own, or else on standard error.
 func salvage(s *checkpoint.Snapshot, text []byte, err error, stderr io.Writer) error {
 	if len(s.Pending) == 0 {
 		return err
 	}
 	if len(text) == 0 {
-		text = eventLines(s.Pending)
+		var events bytes.Buffer
+		writeEvents(&events, s.Pending) // which does not fail
+		text = events.Bytes()
 	}
+	drained := count(len(s.Pending), "event was", "events were")
 	name, serr := saveTemporary(text)
 	if serr == nil {
-		return advised(err, fmt.Sprintf("%d events were taken from the instance already: they are saved in %s", len(s.Pending), quote(name)))
+		return withHint(err, fmt.Sprintf("%s already drained: saved in %s", drained, quote(name)))
 	}
 	stderr.Write(text)
-	return advised(err, fmt.Sprintf("%d events were taken from the instance already, and could not be saved (%v): they are printed above", len(s.Pending), serr))
-}
-
-// eventLines returns events as watch -json prints them.
-func eventLines(events []inotify.Event) []byte {
-	var b bytes.Buffer
-	for _, ev := range events {
-		writeObject(&b, checkpoint.Event(ev))
-	}
-	return b.Bytes()
-}
-
-// fdVar defines -fd, which is -1 if it is not given.
-func fdVar(flags *flag.FlagSet, fd *int) {
-	*fd = -1
-	flags.Func("fd", "", func(s string) error {
-		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil || n < 0 {
-			return fmt.Errorf("not the number of a descriptor")
-		}
-		*fd = int(n)
-		return nil
-	})
-}
-
-// note tells something beside what a command was asked for, one line each.
-func note(stderr io.Writer, what string, lines ...string) {
-	for _, line := range lines {
-		fmt.Fprintf(stderr, "inotifyctl: %s: %s\n", what, oneLine(line))
-	}
+	return withHint(err, fmt.Sprintf("%s already drained and could not be saved (%v): printed above", drained, serr))
 }

@@ -119,7 +119,7 @@ func TestDump(t *testing.T) {
 	ws := watchesOn(t, 1, 7)
 	f := instance(t, ws...)
 	h := holdAlone(t, f, "move=3:12")
-	code, stdout, stderr := call("dump", h.arg())
+	code, stdout, stderr := call("dump", "-v", h.arg())
 	s := wantDumped(t, code, stdout, stderr)
 	if s.FD != 12 || len(s.Watches) != 2 || s.Watches[0].WD != 1 || s.Watches[1].WD != 7 || s.Watches[1].Mask != ws[1].Mask {
 		t.Errorf("got %+v", s)
@@ -127,7 +127,7 @@ func TestDump(t *testing.T) {
 	if kerneltest.OpenHandle(ws[0].Path) == nil && (s.Watches[0].Path != ws[0].Path || s.Watches[1].Path != ws[1].Path) {
 		t.Errorf("got %+v, want the paths of %+v", s.Watches, ws)
 	}
-	for _, want := range []string{`not learned: .*\bnext_wd\b.*: not asked for`, `effect: a duplicate of the descriptor`} {
+	for _, want := range []string{`unknown: .*\bnext_wd\b.*: not asked for`, `side effect: a duplicate of the descriptor`} {
 		if !regexp.MustCompile(`(?m)^inotifyctl: ` + want).MatchString(stderr) {
 			t.Errorf("standard error lacks %q:\n%s", want, stderr)
 		}
@@ -153,7 +153,7 @@ func TestDumpOfProgramInC(t *testing.T) {
 func TestDumpWithoutRights(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1, 7)
-	if os.Geteuid() == 0 { // let him in
+	if os.Geteuid() == 0 { // let that user in
 		for dir := ws[0].Path; dir != os.TempDir(); dir = filepath.Dir(dir) {
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -173,8 +173,8 @@ func TestDumpWithoutRights(t *testing.T) {
 	if s := read(t, stdout); len(s.Watches) != 2 || s.Watches[0].Path != "" {
 		t.Errorf("got %+v", s)
 	}
-	code, stdout, stderr = result(t, asNobody(t, command(t, "dump", "-paths", "search", "-hint", "/proc/self", "-hint", filepath.Dir(ws[0].Path), "-max-entries", "1000", h.arg())))
-	if code != 0 || strings.Contains(stderr, "path of ") || !strings.Contains(stderr, "effect: the directories below ") {
+	code, stdout, stderr = result(t, asNobody(t, command(t, "dump", "-paths", "search", "-hint", "/proc/self", "-hint", filepath.Dir(ws[0].Path), "-max-entries", "1000", "-v", h.arg())))
+	if code != 0 || strings.Contains(stderr, "path of ") || !strings.Contains(stderr, "side effect: the directories below ") {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	if s := read(t, stdout); s.Watches[0].Path != ws[0].Path || s.Watches[1].Path != ws[1].Path {
@@ -193,13 +193,13 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		args string
 		want []string // nil if it works
 	}{
-		{several.arg(), []string{"has 2 instances", "-fd 3 = 9, -fd 4"}},
+		{several.arg(), []string{"has 2 inotify instances", "-fd 3 = 9, -fd 4"}},
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
-		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "inotifyctl ls"}},
-		{"-fd 99 " + none.arg(), []string{"descriptor 99", "inotifyctl ls"}},
-		{"2147483647", []string{"process 2147483647", "inotifyctl ls"}},
+		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls'"}},
+		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls'"}},
+		{"2147483647", []string{"process 2147483647", "'inotifyctl ls'"}},
 		{"-drain " + same.arg(), []string{"running", "stop it first"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
@@ -220,21 +220,55 @@ func TestDumpOfOthersProcess(t *testing.T) {
 	h := holdAlone(t, instance(t))
 	for _, args := range [][]string{{"dump", h.arg()}, {"dump", "-fd", "3", h.arg()}} {
 		code, _, stderr := result(t, asNobody(t, command(t, args...)))
-		wantFailure(t, code, stderr, h.arg(), "run it as that process's user, or as root")
+		wantFailure(t, code, stderr, h.arg(), "run it as the user of that process, or as root")
 	}
 }
 
 func TestDumpDrains(t *testing.T) {
 	h := holdPending(t)
-	code, stdout, stderr := call("dump", "-drain", h.arg())
+	code, stdout, stderr := call("dump", "-drain", "-v", h.arg())
 	s := wantDumped(t, code, stdout, stderr)
 	wantPending(t, s)
 	if hasIoctl(t) && s.NextWD != 8 {
-		t.Errorf("next number %d, want 8", s.NextWD)
+		t.Errorf("next wd %d, want 8", s.NextWD)
 	}
-	if !strings.Contains(stderr, "effect: the pending events were taken") {
+	if !strings.Contains(stderr, "side effect: the pending events were taken") {
 		t.Errorf("standard error %q", stderr)
 	}
+}
+
+// Side effects are printed with -v only.
+func TestSideEffects(t *testing.T) {
+	needsList(t)
+	kerneltest.NeedDuplicates(t)
+	ws := watchesOn(t, 1)
+	h := holdAlone(t, instance(t, ws...))
+	file := filepath.Join(t.TempDir(), "dump")
+	for _, args := range [][]string{
+		{"dump", "-o", file, h.arg()},
+		{"verify", file, h.arg()},
+		{"ls", "-w", h.arg()},
+		{"who", ws[0].Path},
+	} {
+		_, stdout, stderr := call(args...)
+		if strings.Contains(stdout+stderr, "side effect") || strings.Contains(stdout+stderr, "duplicate") {
+			t.Errorf("%s: standard error %q", args, stderr)
+		}
+		_, _, stderr = call(append(args, "-v")...)
+		if strings.Count(stderr, "inotifyctl: side effect: a duplicate of the descriptor") != 1 {
+			t.Errorf("%s -v: standard error %q", args, stderr)
+		}
+	}
+}
+
+func TestDumpToStandardOutput(t *testing.T) {
+	needsList(t)
+	h := holdAlone(t, instance(t))
+	cmd := command(t, "dump", "-o", "-", h.arg())
+	cmd.Dir = t.TempDir()
+	code, stdout, stderr := result(t, cmd)
+	wantDumped(t, code, stdout, stderr)
+	wantNoFiles(t, cmd.Dir)
 }
 
 // What is no file is not replaced by one.
@@ -292,7 +326,7 @@ func TestDumpToFile(t *testing.T) {
 	}
 }
 
-// The output is opened first: nothing is taken if that fails.
+// The output is opened first: nothing is drained if that fails.
 func TestDumpOpensFirst(t *testing.T) {
 	h := holdPending(t)
 	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
@@ -314,7 +348,7 @@ func TestDumpOpensFirst(t *testing.T) {
 // savedIn returns the file that a line on standard error says.
 func savedIn(t *testing.T, stderr string) string {
 	t.Helper()
-	_, name, _ := strings.Cut(strings.TrimSpace(stderr), "they are saved in ")
+	_, name, _ := strings.Cut(strings.TrimSpace(stderr), "already drained: saved in ")
 	if is, err := os.Stat(name); err != nil || is.Mode().Perm() != 0o600 {
 		t.Errorf("%q: %v, %v", stderr, is, err)
 	}
@@ -330,7 +364,7 @@ func TestDumpToFullDevice(t *testing.T) {
 		}
 		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
 		code, stderr := intoFull(t, cmd)
-		wantFailure(t, code, stderr, "no space left on device", "3 events were taken")
+		wantFailure(t, code, stderr, "no space left on device", "3 events were already drained")
 		wantPending(t, read(t, content(t, savedIn(t, stderr))))
 	}
 }
@@ -398,7 +432,7 @@ func TestDumpIntoBrokenPipe(t *testing.T) {
 			wantPending(t, read(t, content(t, saved[0])))
 			continue
 		}
-		wantFailure(t, exitCode(t, err), errs.String(), "broken pipe", "3 events were taken")
+		wantFailure(t, exitCode(t, err), errs.String(), "broken pipe", "3 events were already drained")
 		wantPending(t, read(t, content(t, savedIn(t, errs.String()))))
 	}
 }
@@ -414,7 +448,7 @@ func TestInterruptEndsDump(t *testing.T) {
 	})
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-drain", h.arg()}, blocked, &stderr)
-	wantFailure(t, code, stderr.String(), "canceled", "3 events were taken")
+	wantFailure(t, code, stderr.String(), "interrupted", "3 events were already drained")
 	wantPending(t, read(t, content(t, savedIn(t, stderr.String()))))
 }
 
@@ -429,7 +463,7 @@ func TestInterruptEndsOpening(t *testing.T) {
 	cancel()
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-drain", "-o", pipe, h.arg()}, io.Discard, &stderr)
-	wantFailure(t, code, stderr.String(), "canceled")
+	wantFailure(t, code, stderr.String(), "interrupted")
 	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0) // lets it go
 	if err != nil {
 		t.Fatal(err)
@@ -454,9 +488,9 @@ func TestInterruptEndsSearch(t *testing.T) {
 func TestSearchOnTerminal(t *testing.T) {
 	master, slave := openTerminal(t)
 	b := newBar(slave)
-	b.searched(12345)
+	b.drawSearch(12345)
 	b.clear()
-	wantText(t, readUntil(t, master, "at"+clearLine), clearLine+"searching: 12345 entries looked at"+clearLine)
+	wantText(t, readUntil(t, master, "read"+clearLine), clearLine+"searching: 12345 directory entries read"+clearLine)
 }
 
 func TestSummary(t *testing.T) {
@@ -486,7 +520,7 @@ func TestSummary(t *testing.T) {
 // A path is whatever somebody named a file.
 func TestSnapshotOnTerminal(t *testing.T) {
 	const path = "/\u009b31m\x1b[2J\x7f\n"
-	text, err := form(&checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: path}}}})
+	text, err := snapshotText(&checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: path}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,5 +535,5 @@ func TestSalvageOfEvents(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := &checkpoint.Snapshot{Pending: []inotify.Event{{WD: 3, Mask: inotify.Create, Name: "x"}}}
 	err := salvage(s, nil, syscall.EIO, io.Discard)
-	wantText(t, content(t, savedIn(t, advise(err))), `{"wd":3,"mask":"IN_CREATE","name":"x"}`+"\n")
+	wantText(t, content(t, savedIn(t, textWithHint(err))), `{"wd":3,"mask":"IN_CREATE","name":"x"}`+"\n")
 }

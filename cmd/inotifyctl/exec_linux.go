@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkNumber refuses a descriptor number that restore cannot use: one beyond
-// the limit, or one that was inherited, which the command would lose. All that
-// this process opened itself is close-on-exec, and so is what the Go runtime did;
-// but where 0 to 2 are closed at the start, it opens /dev/null there.
-func checkNumber(fd int) error {
+// checkFDFree refuses a file descriptor that the command cannot get: one beyond the
+// limit, or one that was inherited, which the command would lose. All that this process
+// opened itself is close-on-exec, and so is what the Go runtime opened; but where 0 to 2
+// are closed at the start, it opens /dev/null there.
+func checkFDFree(fd int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return os.NewSyscallError("getrlimit", err)
 	}
 	if uint64(fd) >= uint64(limit.Cur) {
-		return fmt.Errorf("the snapshot is of descriptor %d, and the hard limit of open files allows numbers below %d: raise it (ulimit -Hn)", fd, limit.Cur)
+		return fmt.Errorf("file descriptor %d of the dump is beyond the hard limit of open files, %d: raise it (ulimit -Hn)", fd, limit.Cur)
 	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if errors.Is(err, unix.EBADF) {
@@ -35,7 +35,7 @@ func checkNumber(fd int) error {
 	if flags&unix.FD_CLOEXEC != 0 || fd <= 2 && isNull(fd) {
 		return nil
 	}
-	return fmt.Errorf("the snapshot is of descriptor %d, which this command was started with and COMMAND would lose: close it (in a shell: %[1]d<&-)", fd)
+	return fmt.Errorf("file descriptor %d of the dump is in use here: close it (in a shell: %[1]d<&-)", fd)
 }
 
 func isNull(fd int) bool {
@@ -44,10 +44,10 @@ func isNull(fd int) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(1, 3)
 }
 
-// checkWritable refuses a standard descriptor that keeps nothing of what is written to
-// it. Where it is closed at the start, the Go runtime opens /dev/null for reading and
-// writing in its place, which cannot be told from one that was inherited like that.
-// The usual >/dev/null is open for writing only, and means it.
+// checkWritable refuses a standard descriptor that drops what is written to it. Where
+// it is closed at the start, the Go runtime opens /dev/null for reading and writing in
+// its place, which looks like one that was inherited so. The usual >/dev/null is open for
+// writing only, and is on purpose.
 func checkWritable(fd int) error {
 	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	switch mode := status & unix.O_ACCMODE; {
@@ -56,50 +56,49 @@ func checkWritable(fd int) error {
 	case mode == unix.O_RDONLY:
 		return fmt.Errorf("descriptor %d is not open for writing", fd)
 	case mode == unix.O_RDWR && isNull(fd):
-		return fmt.Errorf("descriptor %d is closed, or /dev/null, and would keep nothing", fd)
+		return fmt.Errorf("descriptor %d is closed or /dev/null, and the output would be lost", fd)
 	}
 	return nil
 }
 
-// become executes the command in place of this process, with f as its descriptor
+// execWithFD executes the command in place of this process, with f as its descriptor
 // fd. It returns only if it fails.
 //
 // fd may be a descriptor that the Go runtime uses on other threads (its epoll,
 // say). So it is replaced in a descriptor table of this thread's own, which execve
-// makes the process's: nobody else ever sees that. Of the rest, syscall.Exec sees
+// makes that of the process: no other thread ever sees it. Of the rest, syscall.Exec sees
 // that the command gets the soft limit of open files that this process got, and
 // execve that it gets default signal handlers. Of signals that were ignored, HUP, INT,
 // TSTP, TTIN, TTOU and CONT still are: for the others the Go runtime installed handlers
-// when it started, and nothing tells that they were ignored before (Go 1.26). The signal
-// mask is as it was, but for signals that end a Go program, which the runtime unblocked.
-func become(f *os.File, fd int, path string, argv []string) error {
+// when it started, and whether they were ignored before is unknown (Go 1.26). The signal
+// mask is as it was, except for signals that end a Go program, which the runtime unblocked.
+func execWithFD(f *os.File, fd int, path string, argv []string) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	failed := make(chan error)
+	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this
 		if cerr := conn.Control(func(from uintptr) {
-			if err = place(int(from), fd); err == nil {
+			if err = dupTo(int(from), fd); err == nil {
 				err = os.NewSyscallError("execve", syscall.Exec(path, argv, os.Environ()))
 			}
 		}); cerr != nil {
 			err = cerr
 		}
-		failed <- err
+		result <- err
 	}()
-	return <-failed
+	return <-result
 }
 
-// place makes from the descriptor fd of this thread, left open by execve, and
-// nothing else.
-func place(from, fd int) error {
+// dupTo makes from the descriptor fd of this thread, which execve leaves open.
+func dupTo(from, fd int) error {
 	if from == fd {
 		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		return os.NewSyscallError("fcntl F_SETFD", err)
 	}
-	if err := ownTable(); err != nil {
+	if err := unshareFiles(); err != nil {
 		return err
 	}
 	if err := unix.Dup3(from, fd, 0); err != nil {
@@ -109,10 +108,10 @@ func place(from, fd int) error {
 	return os.NewSyscallError("fcntl F_SETFD", err)
 }
 
-// ownTable gives this thread a descriptor table of its own. Where a seccomp
+// unshareFiles gives this thread a descriptor table of its own. Where a seccomp
 // profile forbids unshare, which it does for what unshare can do besides,
 // close_range (Linux 5.9) of no descriptor does the same.
-func ownTable() error {
+func unshareFiles() error {
 	err := unix.Unshare(unix.CLONE_FILES)
 	if err == nil {
 		return nil

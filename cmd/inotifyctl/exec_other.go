@@ -10,10 +10,10 @@ import (
 	"os"
 )
 
-// What needs these is Linux's.
+// Used on Linux only.
 
-func checkNumber(int) error { return errors.ErrUnsupported }
+func checkFDFree(int) error { return errors.ErrUnsupported }
 
 func checkWritable(int) error { return nil }
 
-func become(*os.File, int, string, []string) error { return errors.ErrUnsupported }
+func execWithFD(*os.File, int, string, []string) error { return errors.ErrUnsupported }

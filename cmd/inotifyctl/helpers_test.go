@@ -112,7 +112,7 @@ func failCalls(nr, mask, value uint32, errno unix.Errno) {
 	runtime.KeepAlive(filter)
 }
 
-// exitNotTaken says that the kernel has what could not be taken away.
+// exitNotTaken says that the kernel has what was to be missing.
 const exitNotTaken = 77
 
 func hasIoctl(t *testing.T) bool {
@@ -123,15 +123,6 @@ func hasIoctl(t *testing.T) bool {
 	}
 	defer n.Close()
 	return kerneltest.SupportsSetNext(n)
-}
-
-// needsBootID skips where the snapshots of one boot cannot be told from others, so that
-// inodes are not compared.
-func needsBootID(t *testing.T) {
-	t.Helper()
-	if _, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err != nil {
-		t.Skip("this needs the kernel's boot id: ", err)
-	}
 }
 
 // command prepares the command as a process of its own.
@@ -189,6 +180,19 @@ func wantSuccess(t *testing.T, code int, stderr string) {
 	t.Helper()
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit code %d, want 0; standard error %q", code, stderr)
+	}
+}
+
+// wantListed wants exit code 0, or 3 because processes of others did not answer.
+func wantListed(t *testing.T, code int, stderr string) {
+	t.Helper()
+	for _, line := range lines(stderr) {
+		if code != 3 || !strings.HasPrefix(line, "inotifyctl: incomplete: process ") {
+			t.Errorf("exit code %d, standard error %q", code, stderr)
+		}
+	}
+	if code != 0 && stderr == "" {
+		t.Errorf("exit code %d", code)
 	}
 }
 

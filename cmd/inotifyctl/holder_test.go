@@ -26,11 +26,11 @@ import (
 
 // What other processes have, for the commands that look at it.
 
-// watchesOn returns a watch with each number on a new folder.
-func watchesOn(t *testing.T, numbers ...inotify.WD) (ws []inotify.Watch) {
+// watchesOn returns a watch with each wd on a new directory.
+func watchesOn(t *testing.T, wds ...inotify.WD) (ws []inotify.Watch) {
 	t.Helper()
 	dir := t.TempDir()
-	for _, wd := range numbers {
+	for _, wd := range wds {
 		path := filepath.Join(dir, fmt.Sprint(wd))
 		if err := os.Mkdir(path, 0o755); err != nil {
 			t.Fatal(err)

@@ -7,10 +7,12 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,49 +23,63 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-func TestMisuse(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
-		{"", "a command is missing"},
+		{"", "no command given"},
 		{"wacth /", `unknown command "wacth"`},
 		{"-json", `unknown command "-json"`},
-		{"watch", "watch: a path is missing"},
-		{"watch -json", "watch: a path is missing"},
-		{"watch -frobnicate /", "-frobnicate"},
-		{"watch -wd 0 /", "1 to 2147483647"},
+		{"help nothing", `help: unknown command "nothing"`},
+		{"watch", "watch: PATH is missing"},
+		{"watch -json", "watch: PATH is missing"},
+		{"watch -frobnicate /", "watch: unknown flag -frobnicate"},
+		{"watch / -frobnicate", "watch: unknown flag -frobnicate"},
+		{"watch --frobnicate=3 /", "watch: unknown flag -frobnicate"},
+		{"watch -json=x /", `watch: -json: invalid value "x" (want true or false)`},
+		{"watch / -wd", "watch: -wd: value is missing"},
+		{"watch -wd 0 /", `watch: -wd: invalid value "0" (want a number from 1 to 2147483647)`},
 		{"watch -wd -1 /", "1 to 2147483647"},
 		{"watch -wd 2147483648 /", "1 to 2147483647"},
 		{"watch -wd 0x80000000 /", "1 to 2147483647"},
 		{"watch -wd 010x /", "1 to 2147483647"},
 		{"watch -wd 1_000 /", "1 to 2147483647"},
 		{"watch -mask CREATE /", "IN_CREATE"},
-		{"watch -mask IN_CREATE,, /", "mask"},
+		{"watch -mask IN_CREATE,, /", "-mask"},
 		{"watch -mask IN_CREATE,IN_NOTHING /", "IN_NOTHING"},
-		{"watch -n many /", "-n"},
-		{"watch -n -2 /", "-n -2"},
-		{"watch -max-steps -1 /", "-max-steps -1"},
-		{"check /", "no arguments"},
-		{"check -json", "-json"},
-		{"ls x", `ls: "x" is not the number of a process`},
-		{"ls 0", `ls: "0"`},
-		{"ls 1 -w", `ls: "-w"`},
-		{"ls -paths all", "none, handles and search"},
-		{"ls -max-entries 0", "from 1 on"},
-		{"dump", "dump: one PID"},
-		{"dump 1 2", "dump: one PID"},
-		{"dump -fd -1 1", "number of a descriptor"},
-		{"dump -paths ALL 1", "none, handles and search"},
-		{"dump x", `dump: "x"`},
-		{"verify file", "verify: FILE and PID"},
-		{"verify file x", `verify: "x"`},
-		{"verify -fd 4294967296 file 1", "number of a descriptor"},
-		{"restore", "restore: FILE, then --, then COMMAND"},
-		{"restore file", "restore: FILE, then --, then COMMAND"},
-		{"restore file --", "restore: FILE, then --, then COMMAND"},
-		{"restore file true", "restore: FILE, then --, then COMMAND"},
-		{"restore -- file true", "restore: FILE, then --, then COMMAND"},
+		{"watch -n many /", `watch: -n: invalid value "many" (want a number, 0 or more)`},
+		{"watch -n -1 /", `watch: -n: invalid value "-1"`},
+		{"watch -max-steps -1 /", `watch: -max-steps: invalid value "-1"`},
+		{"who", "who: PATH is missing"},
+		{"check /", `check: unexpected operand "/"`},
+		{"check -json", "check: unknown flag -json"},
+		{"ls x", `ls: invalid PID "x"`},
+		{"ls 0", `ls: invalid PID "0"`},
+		{"ls -- -w", `ls: invalid PID "-w"`},
+		{"ls -paths all", `ls: -paths: invalid value "all" (want none, handles or search)`},
+		{"ls -max-entries 0", "want a number, 1 or more"},
+		{"ls -hint /", "ls: -hint needs -paths search"},
+		{"dump", "dump: PID is missing"},
+		{"dump 1 2", `dump: unexpected operand "2"`},
+		{"dump -fd -1 1", "want the number of a file descriptor"},
+		{"dump -paths ALL 1", "want none, handles or search"},
+		{"dump -max-entries 5 1", "dump: -max-entries needs -paths search"},
+		{"dump x", `dump: invalid PID "x"`},
+		{"verify", "verify: FILE is missing"},
+		{"verify file", "verify: PID is missing"},
+		{"verify file x", `verify: invalid PID "x"`},
+		{"verify -fd 4294967296 file 1", "want the number of a file descriptor"},
+		{"restore", "restore: FILE is missing"},
+		{"restore file", "restore: COMMAND is missing"},
+		{"restore file --", "restore: COMMAND is missing"},
+		{"restore file true", `restore: unexpected operand "true": put -- before COMMAND`},
+		{"restore file cat -x", `restore: unexpected operand "cat": put -- before COMMAND`},
+		{"restore file cat -h", `restore: unexpected operand "cat": put -- before COMMAND`},
+		{"restore file cat -- x", `restore: unexpected operand "cat": put -- before COMMAND`},
+		{"restore file -x -- cat", "restore: unknown flag -x"},
+		{"restore -- file true", "restore: FILE is missing"},
 		{"restore -pending x -drop-pending file -- true", "exclude each other"},
-		{"restore -max-steps -1 file -- true", "-max-steps -1"},
-		{"demo x", "demo: takes no arguments"},
+		{"restore -max-steps -1 file -- true", "-max-steps"},
+		{"demo x", `demo: unexpected operand "x"`},
+		{"version x", `version: unexpected operand "x"`},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(tt.args)...)
@@ -74,21 +90,56 @@ func TestMisuse(t *testing.T) {
 			if !strings.HasPrefix(line, "inotifyctl: ") || !strings.Contains(line, tt.want) {
 				t.Errorf("first line %q, want %q in it", line, tt.want)
 			}
-			wantText(t, rest, usageText)
+			name, _, _ := strings.Cut(tt.args, " ")
+			pointer := "Run 'inotifyctl help' for usage.\n"
+			if lookup(name) != nil {
+				pointer = "Run 'inotifyctl help " + name + "' for usage.\n"
+			}
+			wantText(t, rest, pointer)
 		})
 	}
 }
 
-func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "-h", "--help", "watch -h", "watch -json -help", "check -h", "ls -h", "dump -h", "verify -h", "restore -h", "demo -h"} {
-		t.Run(args, func(t *testing.T) {
-			code, stdout, stderr := call(strings.Fields(args)...)
-			wantSuccess(t, code, stderr)
-			wantText(t, stdout, usageText)
-		})
+// Flags may stand anywhere before "--", also after operands.
+func TestFlagsAfterOperands(t *testing.T) {
+	for _, tt := range []struct{ args, operands, rest, o string }{
+		{"a -o x b", "a b", "", "x"},
+		{"a b --o=x", "a b", "", "x"},
+		{"-b a -o x -- -c -o y", "a", "-c -o y", "x"},
+		{"-o -- a", "a", "", "--"},
+		{"- -b=false", "-", "", ""},
+		{"a -- --", "a", "--", ""},
+	} {
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		flags.Bool("b", false, "")
+		o := flags.String("o", "", "")
+		operands, rest, err := parse(flags, strings.Fields(tt.args))
+		if err != nil || strings.Join(operands, " ") != tt.operands || strings.Join(rest, " ") != tt.rest || *o != tt.o {
+			t.Errorf("%s: operands %q, rest %q, -o %q, %v", tt.args, operands, rest, *o, err)
+		}
 	}
-	if want := fmt.Sprintf("(default %d)", inotify.DefaultMaxSteps); !strings.Contains(usageText, want) {
-		t.Errorf("the usage lacks %q", want)
+	dir := t.TempDir()
+	code, stdout, stderr := call("watch", dir, "-n", "0")
+	wantSuccess(t, code, stderr)
+	wantText(t, stdout, "watch 1 (added): "+dir+"\n")
+	touch(t, dir, "-n")
+	cmd := command(t, "watch", "-n", "0", "--", "-n")
+	cmd.Dir = dir
+	code, stdout, stderr = result(t, cmd)
+	wantSuccess(t, code, stderr)
+	wantText(t, stdout, "watch 1 (added): -n\n")
+}
+
+func TestVersion(t *testing.T) {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Skip("this needs the kernel's release in /proc: ", err)
+	}
+	for _, arg := range []string{"version", "-version", "--version"} {
+		code, stdout, stderr := call(arg)
+		wantSuccess(t, code, stderr)
+		want := fmt.Sprintf("inotifyctl %s, %s %s/%s, kernel %s", moduleVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, release)
+		wantText(t, stdout, want)
 	}
 }
 
@@ -130,7 +181,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func TestAdvice(t *testing.T) {
+func TestHints(t *testing.T) {
 	restore := func(err error) error {
 		return &inotify.RestoreError{Watch: inotify.Watch{WD: 7, Path: "/proc"}, Err: err}
 	}
@@ -143,13 +194,13 @@ func TestAdvice(t *testing.T) {
 		{"limit", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: limit}, ""},
 		{"no inotify", errors.ErrUnsupported, "; this system has no inotify: run it on Linux"},
 		{"permission", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: syscall.EACCES}, "; make sure that you may read the path"},
-		{"watched", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: syscall.EEXIST}, "; give each inode once, or leave out IN_MASK_CREATE"},
+		{"watched", &fs.PathError{Op: "inotify_add_watch", Path: "/", Err: syscall.EEXIST}, "; give each file once, or leave out IN_MASK_CREATE"},
 		{"too far", &inotify.CycleError{WD: 100, Next: 1, Steps: 99, Limit: 9, Err: errors.ErrUnsupported}, "; run it with -max-steps 99"},
-		{"climb failed", &inotify.CycleError{WD: 100, Next: 5, Done: 4, Steps: 99, Limit: 1000, Err: limit}, ""},
+		{"cycle failed", &inotify.CycleError{WD: 100, Next: 5, Done: 4, Steps: 99, Limit: 1000, Err: limit}, ""},
 		{"other", io.ErrClosedPipe, ""},
 		{"no inotify in this kernel", os.NewSyscallError("inotify_init1", syscall.ENOSYS), "; this system has no inotify: run it on Linux"},
 		{"no other call", os.NewSyscallError("kcmp", syscall.ENOSYS), ""},
-		{"what is needed is told", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
+		{"the text says what is needed", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
 		{"no such process", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.ENOENT}, ""},
 		{"process not readable", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.EACCES}, ""},
 		{"no such file", &fs.PathError{Op: "open", Path: "/tmp/snapshot", Err: syscall.ENOENT}, "; give a path that exists"},
@@ -158,13 +209,13 @@ func TestAdvice(t *testing.T) {
 		{"restore, bad mask", restore(syscall.EINVAL), "; give another -mask"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantText(t, advise(tt.err), tt.err.Error()+tt.want)
+			wantText(t, textWithHint(tt.err), tt.err.Error()+tt.want)
 		})
 	}
 }
 
-// Where the kernel refuses, and where /proc is missing, nothing is said of paths.
-func TestAdviceOnWhatIsMissing(t *testing.T) {
+// Where the kernel refuses, or /proc is missing, the hint is not about paths.
+func TestHintsOnWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	try := func(t *testing.T, want string, args ...string) {
 		t.Helper()
@@ -185,6 +236,10 @@ func TestAdviceOnWhatIsMissing(t *testing.T) {
 		kerneltest.Mount(t, "none", "/proc", "tmpfs", 0, "")
 		try(t, "/proc, which is not mounted", "watch", "-n", "0", "-wd", "9", dir)
 	})
+}
+
+func TestCount(t *testing.T) {
+	wantText(t, count(0, "watch", "watches")+count(1, "watch", "watches")+count(2, "watch", "watches"), "0 watches1 watch2 watches")
 }
 
 func TestOneLine(t *testing.T) {
@@ -212,6 +267,7 @@ func TestOutputThatFails(t *testing.T) {
 		{"check"},
 		{"ls"},
 		{"ls", "-json"},
+		{"who", dir},
 		{"demo"},
 		{"watch", "-n", "0", dir},
 		{"watch", "-json", "-n", "0", dir},

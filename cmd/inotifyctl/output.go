@@ -13,19 +13,19 @@ import (
 	"path/filepath"
 )
 
-// An output takes a text once. A regular file has the whole text in the end, or
-// is as it was.
+// An output is written once. A regular file has the whole text at the end, or is as it
+// was.
 type output struct {
 	w       io.Writer
 	file    *os.File // to be closed
-	replace string   // to be replaced by file; "" for what is written itself
+	replace string   // the path that file replaces at the end; "" if file is written itself
 }
 
-// openOutput opens standard output if name is "", a file that takes the place of
-// the one of that name when it is complete, or what else has that name: a device
-// or a pipe.
+// openOutput opens the output with a name: standard output if it is "" or "-", a file that
+// replaces the regular file of that name when it is complete, or an existing device or
+// pipe.
 func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, error) {
-	if name == "" {
+	if name == "" || name == "-" {
 		return &output{w: stdout}, checkStdout(stdout)
 	}
 	if fd := standardDescriptor(name); fd >= 0 {
@@ -33,13 +33,13 @@ func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, er
 			return nil, fmt.Errorf("open %s: %w: give another file", name, err)
 		}
 	}
-	is, err := os.Stat(name)
+	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return openReplacement(name)
 	case err != nil:
 		return nil, err
-	case is.Mode().IsRegular():
+	case info.Mode().IsRegular():
 		if target, err := filepath.EvalSymlinks(name); err == nil {
 			return openReplacement(target)
 		}
@@ -49,12 +49,12 @@ func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, er
 		f, err = os.OpenFile(name, os.O_WRONLY, 0)
 		return err
 	}); err != nil {
-		return nil, adviseOutput(err)
+		return nil, withOutputHint(err)
 	}
 	return &output{w: f, file: f}, nil
 }
 
-// checkStdout refuses a file that would keep nothing.
+// checkStdout refuses a standard output that drops what is written.
 func checkStdout(stdout io.Writer) error {
 	f, ok := stdout.(*os.File)
 	if !ok {
@@ -68,12 +68,12 @@ func checkStdout(stdout io.Writer) error {
 		return cerr
 	}
 	if err != nil {
-		return fmt.Errorf("standard output: %w: give -o FILE", err)
+		return fmt.Errorf("standard output: %w: write to a file", err)
 	}
 	return nil
 }
 
-// standardDescriptor returns which of the descriptors 0 to 2 has the name, or -1.
+// standardDescriptor returns which of the descriptors 0 to 2 a path leads to, or -1.
 func standardDescriptor(name string) int {
 	for fd, std := range []string{"/dev/stdin", "/dev/stdout", "/dev/stderr"} {
 		if name == std || name == fmt.Sprint("/dev/fd/", fd) || name == fmt.Sprint("/proc/self/fd/", fd) {
@@ -87,16 +87,9 @@ func standardDescriptor(name string) int {
 func openReplacement(name string) (*output, error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".inotifyctl-*")
 	if err != nil {
-		return nil, adviseOutput(&fs.PathError{Op: "create", Path: name, Err: errors.Unwrap(err)})
+		return nil, withOutputHint(&fs.PathError{Op: "create", Path: name, Err: errors.Unwrap(err)})
 	}
 	return &output{w: f, file: f, replace: name}, nil
-}
-
-func adviseOutput(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return advised(err, "make sure that you may write there")
-	}
-	return err
 }
 
 // write writes the text, and returns when it is on the disk or ctx ends.
@@ -133,7 +126,7 @@ func (o *output) close() error {
 	return f.Close()
 }
 
-// abandon ends what was not written.
+// abandon closes an output that was not written, and leaves a regular file as it was.
 func (o *output) abandon() {
 	if o == nil || o.file == nil {
 		return
@@ -144,7 +137,7 @@ func (o *output) abandon() {
 	o.close()
 }
 
-// until does what may take for ever, until ctx ends.
+// until calls do, which may block for ever, and returns when it does or ctx ends.
 func until(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -152,12 +145,12 @@ func until(ctx context.Context, do func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return advised(ctx.Err(), "interrupted: run it again")
+		return errInterrupted
 	}
 }
 
-// saveTemporary writes text to a new file in the folder for temporary ones, that
-// only its owner may read, and returns its name.
+// saveTemporary writes text to a new temporary file that only its owner may read, and
+// returns its name.
 func saveTemporary(text []byte) (name string, err error) {
 	f, err := os.CreateTemp("", "inotifyctl-*.json")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A bar shows on a terminal how far a climb or a search is.
+// A bar shows the progress of a cycle or a search on a terminal.
 type bar struct {
 	w     io.Writer // nil shows nothing
 	drawn bool
@@ -23,23 +23,22 @@ const (
 	clearLine = "\r\x1b[K"
 )
 
-func (b *bar) draw(p inotify.Progress) {
-	b.text(barText(p))
+// drawCycle shows the progress of an add/remove cycle.
+func (b *bar) drawCycle(p inotify.Progress) { b.draw(barText(p)) }
+
+// drawSearch shows the progress of a search, which has no known end.
+func (b *bar) drawSearch(entries int) {
+	b.draw(fmt.Sprintf("searching: %d directory entries read", entries))
 }
 
-// searched shows how far a search is, which has no known end.
-func (b *bar) searched(entries int) {
-	b.text(fmt.Sprintf("searching: %d entries looked at", entries))
-}
-
-func (b *bar) text(s string) {
+func (b *bar) draw(text string) {
 	if b.w != nil {
-		io.WriteString(b.w, clearLine+s)
+		io.WriteString(b.w, clearLine+text)
 		b.drawn = true
 	}
 }
 
-// newBar returns a bar that shows itself if w is a terminal.
+// newBar returns a bar that is shown if w is a terminal.
 func newBar(w io.Writer) *bar {
 	if !isTerminal(w) {
 		return new(bar)
@@ -47,7 +46,7 @@ func newBar(w io.Writer) *bar {
 	return &bar{w: w}
 }
 
-// clear leaves the line as it was before the bar.
+// clear removes the bar.
 func (b *bar) clear() {
 	if b.drawn {
 		io.WriteString(b.w, clearLine)
@@ -55,7 +54,7 @@ func (b *bar) clear() {
 	}
 }
 
-// barText fits into 80 columns for any number.
+// barText returns at most 80 columns.
 func barText(p inotify.Progress) string {
 	done := 1.0
 	if p.Steps > 0 {

@@ -43,7 +43,7 @@ func TestBarIsCleared(t *testing.T) {
 	var w writes
 	b := bar{w: &w}
 	b.clear()
-	b.draw(inotify.Progress{Done: 1, Steps: 2})
+	b.drawCycle(inotify.Progress{Done: 1, Steps: 2})
 	b.clear()
 	b.clear()
 	if len(w) != 2 || !strings.HasPrefix(w[0], clearLine+"[") || w[1] != clearLine {
@@ -80,7 +80,7 @@ func TestBarOnTerminal(t *testing.T) {
 	wantText(t, got, clearLine+"[====================] 100% 11 / 11 steps, 0s left"+clearLine)
 }
 
-func TestInterruptEndsClimb(t *testing.T) {
+func TestInterruptEndsCycle(t *testing.T) {
 	master, slave := openTerminal(t)
 	cmd := withoutIoctl(t, "watch", "-wd", "2147483647", "-max-steps", "2147483647", t.TempDir())
 	cmd.Stderr = slave
@@ -97,7 +97,7 @@ func TestInterruptEndsClimb(t *testing.T) {
 	got := readUntil(t, master, "\r\n")
 	code := exitCode(t, cmd.Wait())
 	_, line, _ := strings.Cut(got, clearLine+"inotifyctl")
-	wantFailure(t, code, "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", " of 2147483646 steps", "run it again")
+	wantFailure(t, code, "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", " of 2147483646 steps", "interrupted")
 }
 
 // openTerminal returns the two ends of a new terminal.

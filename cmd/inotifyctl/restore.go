@@ -4,8 +4,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,171 +17,173 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// restoreArgs are the arguments of restore.
-type restoreArgs struct {
-	pending  string // file to write pending events to; "" is none
+var restoreCommand = &subcommand{
+	name:     "restore",
+	operands: "FILE -- COMMAND [ARG...]",
+	summary:  "restore a dumped instance and execute a command with it",
+	about: `
+Restore the inotify instance that was dumped to FILE ("-": standard input) and
+execute COMMAND with it. COMMAND replaces inotifyctl in its process, and gets the
+instance under the file descriptor that it had at the dump.
+
+Each watch gets the watch descriptor (wd) that it had. If that fails for one, or a path
+leads to another file than at the dump (which is known on the same boot only), COMMAND
+is not executed.
+
+The file descriptor must be free: to restore 0, 1 or 2, close it in the shell (0<&-).
+
+A restored instance begins with an empty queue: if the dump has pending events, -pending
+or -drop-pending must say what to do with them.
+
+COMMAND ignores the signals HUP, INT, TSTP, TTIN and TTOU if inotifyctl was started
+so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
+`,
+	example: "inotifyctl restore -pending events.json app.json -- /usr/bin/app -v",
+	exit: [][2]string{
+		{"1", "failed: COMMAND was not executed, and standard error says why"},
+		{"2", "usage error"},
+		{"any", "that of COMMAND, if it was executed"},
+	},
+	executes: true,
+	define: func(flags *flag.FlagSet) action {
+		r := new(restore)
+		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them; \"-\" is standard output")
+		flags.BoolVar(&r.drop, "drop-pending", false, "drop the pending events; print how many there were")
+		flags.BoolVar(&r.missing, "missing", false, "leave out watches whose path is missing or unknown; print which")
+		maxStepsVar(flags, &r.maxSteps)
+		return r.run
+	},
+}
+
+// A restore is the command restore.
+type restore struct {
+	pending  string // the file for pending events; "" is none
 	drop     bool   // pending events
 	maxSteps int64
 	missing  bool
-	file     string
-	command  []string
 }
 
-func parseRestore(args []string) (restoreArgs, error) {
-	var a restoreArgs
-	flags := flag.NewFlagSet("restore", flag.ContinueOnError)
-	flags.StringVar(&a.pending, "pending", "", "")
-	flags.BoolVar(&a.drop, "drop-pending", false, "")
-	flags.Int64Var(&a.maxSteps, "max-steps", inotify.DefaultMaxSteps, "")
-	flags.BoolVar(&a.missing, "missing", false, "")
-	if err := parseFlags(flags, args); err != nil {
-		return a, err
+// run restores the instance, and executes the command in place of this process.
+func (r *restore) run(ctx context.Context, in *invocation) error {
+	if err := r.check(in); err != nil {
+		return err
 	}
-	rest := flags.Args()
-	switch {
-	case a.pending != "" && a.drop:
-		return a, misused("restore: -pending and -drop-pending exclude each other")
-	case a.maxSteps < 0:
-		return a, misused("restore: -max-steps %d is negative", a.maxSteps)
-	case len(rest) < 3 || rest[1] != "--":
-		return a, misused("restore: FILE, then --, then COMMAND are needed, after the options")
+	path, err := exec.LookPath(in.execute[0])
+	if err != nil {
+		return withHint(err, "give a command that can be executed")
 	}
-	a.file, a.command = rest[0], rest[2:]
-	return a, nil
-}
-
-// restore becomes the command, with the instance as the descriptor that it was.
-func restore(ctx context.Context, args []string, stderr io.Writer) error {
-	a, err := parseRestore(args)
+	s, err := readSnapshot(in.operands[0])
 	if err != nil {
 		return err
 	}
-	path, err := exec.LookPath(a.command[0])
-	if err != nil {
-		return advised(err, "give a command that can be executed")
-	}
-	s, err := readSnapshot(a.file)
-	if err != nil {
+	if err := r.checkPending(s); err != nil {
 		return err
 	}
-	if err := a.checkPending(s); err != nil {
+	if err := checkFDFree(s.FD); err != nil {
 		return err
 	}
-	if err := checkNumber(s.FD); err != nil {
-		return err
-	}
-	out := new(output)
-	if a.pending != "" {
-		if out, err = openOutput(ctx, a.pending, nil); err != nil {
+	var out *output
+	if r.pending != "" {
+		if out, err = openOutput(ctx, r.pending, in.stdout); err != nil {
 			return err
 		}
 		defer out.abandon()
 	}
-	f, pending, err := a.restore(ctx, s, stderr)
+	f, pending, err := r.restoreInstance(ctx, s, in.stderr)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := a.placePending(ctx, s, pending, out, stderr); err != nil {
+	if err := r.putPending(ctx, s, pending, out, in.stderr); err != nil {
 		return err
 	}
 	signal.Reset(endSignals...) // or one that comes now would be lost
-	if err := ctx.Err(); err != nil {
-		return advised(err, "interrupted, and the command was not executed")
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: the command was not executed", errInterrupted)
 	}
-	err = become(f, s.FD, path, a.command)
-	return advised(fmt.Errorf("cannot execute %s: %w", quote(path), err), "")
+	err = execWithFD(f, s.FD, path, in.execute)
+	return withHint(fmt.Errorf("cannot execute %s: %w", quote(path), err), "")
 }
 
-// checkPending refuses pending events that nobody said what to do with.
-func (a *restoreArgs) checkPending(s *checkpoint.Snapshot) error {
-	switch lost := lostBytes(s); {
-	case a.drop:
-		return nil
-	case lost > 0:
-		return fmt.Errorf("%d bytes of events were pending that the snapshot does not have: dump it with -drain, or drop them with -drop-pending", lost)
-	case len(s.Pending) > 0 && a.pending == "":
-		return tooManyPending(len(s.Pending))
+func (r *restore) check(in *invocation) error {
+	if r.pending != "" && r.drop {
+		return usageErrorf("-pending and -drop-pending exclude each other")
+	}
+	if err := checkOperands(in.operands, "FILE"); err != nil {
+		return err
+	}
+	if len(in.execute) == 0 {
+		return usageErrorf("COMMAND is missing: give it after --")
 	}
 	return nil
 }
 
-func tooManyPending(n int) error {
-	return fmt.Errorf("%d events are pending that the restored queue cannot hold: write them to a file with -pending FILE, or drop them with -drop-pending", n)
-}
-
-// lostBytes returns how many bytes of events were pending and are not in the
-// snapshot.
-func lostBytes(s *checkpoint.Snapshot) int {
-	if len(s.Pending) > 0 && s.Learned("pending") {
-		return 0
+// checkPending refuses pending events if no flag says what to do with them.
+func (r *restore) checkPending(s *checkpoint.Snapshot) error {
+	switch undumped := undumpedBytes(s); {
+	case r.drop:
+		return nil
+	case undumped > 0:
+		return fmt.Errorf("the dump lacks %d bytes of pending events: dump again with -drain, or drop them with -drop-pending", undumped)
+	case len(s.Pending) > 0 && r.pending == "":
+		return pendingError(len(s.Pending))
 	}
-	return s.PendingBytes
+	return nil
 }
 
-// restore restores the instance and takes it out of the library.
-func (a *restoreArgs) restore(ctx context.Context, s *checkpoint.Snapshot, stderr io.Writer) (*os.File, []inotify.Event, error) {
+func pendingError(n int) error {
+	return fmt.Errorf("%s pending, which a restored instance cannot have in its queue: write them to a file with -pending FILE, or drop them with -drop-pending",
+		count(n, "event is", "events are"))
+}
+
+// restoreInstance restores the instance. It returns its descriptor, and events that were pending
+// or were read meanwhile.
+func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, stderr io.Writer) (*os.File, []inotify.Event, error) {
 	b := newBar(stderr)
 	defer b.clear()
-	opts := []checkpoint.RestoreOption{checkpoint.WithClimb(
-		inotify.WithMaxSteps(a.maxSteps), inotify.WithProgress(b.draw))}
-	if a.missing {
-		opts = append(opts, checkpoint.WithMissing())
+	opts := []checkpoint.RestoreOption{checkpoint.WithCycle(
+		inotify.WithMaxSteps(r.maxSteps), inotify.WithProgress(b.drawCycle))}
+	if r.missing {
+		opts = append(opts, checkpoint.AllowMissing())
 	}
-	r, err := s.Restore(ctx, opts...)
+	restored, err := s.Restore(ctx, opts...)
 	if err != nil {
-		return nil, nil, adviseRestore(err)
+		return nil, nil, withRestoreHint(err)
 	}
 	b.clear()
-	note(stderr, "not restored", summary(r.NotRestored)...)
-	for _, wd := range r.Gone {
-		note(stderr, "not restored", fmt.Sprintf("watch %d: what it watches was removed meanwhile", wd))
+	note(stderr, "not restored", summary(restored.NotRestored)...)
+	for _, wd := range restored.Destroyed {
+		note(stderr, "not restored", fmt.Sprintf("watch %d: the watched file was removed during the restore", wd))
 	}
-	f, pending, err := r.Release()
+	f, pending, err := restored.Release()
 	if err != nil {
-		r.Close()
+		restored.Close()
 		if f != nil {
 			f.Close()
 		}
-		return nil, nil, advised(err, "")
+		return nil, nil, withHint(err, "")
 	}
 	return f, pending, nil
 }
 
-// adviseRestore says what to do where a snapshot cannot be restored.
-func adviseRestore(err error) error {
-	var target *checkpoint.TargetError
-	var watch *inotify.RestoreError
-	var proof *checkpoint.ProofError
-	switch {
-	case errors.Is(err, context.Canceled):
-		return err
-	case errors.Is(err, checkpoint.ErrNoPath):
-		return advised(err, "dump it with -paths search, or leave such watches out with -missing")
-	case errors.Is(err, os.ErrNotExist) && (errors.As(err, &target) || errors.As(err, &watch)):
-		return advised(err, "put back what is missing, or leave such watches out with -missing")
-	case errors.As(err, &target), errors.As(err, &proof):
-		return advised(err, "put back what was there at the dump")
-	case errors.As(err, &watch):
-		return err
+// putPending writes or drops the pending events: those of the dump, and those that were
+// read during the restore. out is nil unless they are to be written.
+func (r *restore) putPending(ctx context.Context, s *checkpoint.Snapshot, pending []inotify.Event, out *output, stderr io.Writer) error {
+	if out != nil {
+		var text bytes.Buffer
+		if err := writeEvents(&text, pending); err != nil {
+			return err
+		}
+		return out.write(ctx, text.Bytes())
 	}
-	return advised(err, "")
-}
-
-// placePending puts the pending events where the caller said: those of the
-// snapshot, and those that were read while it was restored.
-func (a *restoreArgs) placePending(ctx context.Context, s *checkpoint.Snapshot, pending []inotify.Event, out *output, stderr io.Writer) error {
-	if a.pending != "" {
-		return out.write(ctx, eventLines(pending))
+	if len(pending) > 0 && !r.drop {
+		return pendingError(len(pending))
 	}
-	if len(pending) > 0 && !a.drop {
-		return tooManyPending(len(pending))
+	if n := len(pending); n > 0 {
+		note(stderr, "dropped", count(n, "pending event", "pending events"))
 	}
-	if len(pending) > 0 {
-		note(stderr, "dropped", fmt.Sprintf("%d pending events", len(pending)))
-	}
-	if lost := lostBytes(s); lost > 0 {
-		note(stderr, "dropped", fmt.Sprintf("%d bytes of pending events that the snapshot does not have", lost))
+	if n := undumpedBytes(s); n > 0 {
+		note(stderr, "dropped", fmt.Sprintf("%d bytes of pending events that the dump lacks", n))
 	}
 	return nil
 }

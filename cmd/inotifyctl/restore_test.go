@@ -97,7 +97,7 @@ func TestRestoreOnStandardDescriptors(t *testing.T) {
 		number := strconv.Itoa(fd)
 		file := snapshotFile(t, fd, ws, nil)
 		_, _, stderr, _ := shell(t, nil, `exec "$0" "$@" </etc/passwd`, kerneltest.Executable(t), "restore", file, "--", "true")
-		if !strings.Contains(stderr, "started with and COMMAND would lose") || !strings.Contains(stderr, number+"<&-") {
+		if !strings.Contains(stderr, "of the dump is in use here") || !strings.Contains(stderr, number+"<&-") {
 			t.Errorf("%d: %q, want a refusal", fd, stderr)
 		}
 		out := filepath.Join(t.TempDir(), "out")
@@ -141,7 +141,7 @@ func TestRestoreRefusesInheritedNumber(t *testing.T) {
 	cmd := command(t, "restore", snapshotFile(t, 3, ws, nil), "--", "true")
 	cmd.ExtraFiles = []*os.File{r}
 	code, _, stderr := result(t, cmd)
-	wantFailure(t, code, stderr, "descriptor 3, which this command was started with", "3<&-")
+	wantFailure(t, code, stderr, "file descriptor 3 of the dump is in use", "3<&-")
 	cmd = command(t, "restore", snapshotFile(t, 4, ws, nil), "--", "sh", "-c", `readlink /proc/$$/fd/3 /proc/$$/fd/4`)
 	cmd.ExtraFiles = []*os.File{r}
 	code, stdout, stderr := result(t, cmd)
@@ -157,8 +157,7 @@ func TestRestoreRefusesNumberBeyondLimit(t *testing.T) {
 	wantFailure(t, code, stderr, "descriptor 100", "raise it (ulimit -Hn)")
 }
 
-// The next number and the events are those of an instance that was never
-// anywhere else.
+// The next wd and the events are those of an instance that was never dumped.
 func TestRestoredInstanceWorks(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -174,10 +173,10 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	code, stdout, stderr := call("dump", "-drain", h.arg())
 	s := wantDumped(t, code, stdout, stderr)
 	if !hasIoctl(t) {
-		next = 0 // it cannot be learned
+		next = 0 // it could not be determined
 	}
 	if s.FD != 9 || s.NextWD != next || len(s.Pending) != 1 || s.Pending[0] != (inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"}) {
-		t.Errorf("got %+v, want next number %d and one event", s, next)
+		t.Errorf("got %+v, want next wd %d and one event", s, next)
 	}
 	code, stdout, stderr = call("verify", file, h.arg())
 	if code != 0 {
@@ -185,8 +184,7 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	}
 }
 
-// A command that cannot be executed changes nothing: not the file for events
-// either.
+// A command that cannot be executed changes nothing, nor the file for events.
 func TestRestoreWithoutCommand(t *testing.T) {
 	dir := t.TempDir()
 	file := touch(t, dir, "no snapshot")
@@ -202,6 +200,7 @@ func TestRestoreWithoutCommand(t *testing.T) {
 
 // What turns out only then fails with a message, too.
 func TestRestoreOfBrokenCommand(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(broken, []byte("\x7fELF"), 0o700); err != nil {
@@ -246,23 +245,34 @@ func TestRestoreWithPendingEvents(t *testing.T) {
 		`{"wd":1,"mask":"IN_CREATE","name":"<1>\n"}`+"\n")
 }
 
+func TestRestorePendingToStandardOutput(t *testing.T) {
+	needsList(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(1))
+	code, stdout, stderr := result(t, command(t, "restore", file, "-pending", "-", "--", "echo", "-n", "-pending"))
+	if code != 0 {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	wantText(t, stdout, `{"wd":1,"mask":"IN_CREATE","name":"<0>\n"}`+"\n-pending") // echo's own -n
+}
+
 // Events that came while it was restored are refused as well.
 func TestRestoreWithNewEvents(t *testing.T) {
 	events := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "x"}}
 	var stderr strings.Builder
-	a := restoreArgs{}
-	if err := a.placePending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
+	r := restore{}
+	if err := r.putPending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err == nil || !strings.Contains(err.Error(), "-pending FILE") {
 		t.Errorf("error %v", err)
 	}
-	a.drop = true
-	if err := a.placePending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
+	r.drop = true
+	if err := r.putPending(kerneltest.Context(t), new(checkpoint.Snapshot), events, nil, &stderr); err != nil {
 		t.Error(err)
 	}
-	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending events\n")
+	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending event\n")
 }
 
 // A snapshot of another boot may restore watches on other files. The command says so.
 func TestRestoreOfAnotherBoot(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.BootID = "another" })
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
@@ -277,23 +287,24 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.PendingBytes = 64
-		s.NotLearned = append(s.NotLearned, checkpoint.Gap{What: "pending", Why: "not asked for"})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{What: "pending", Why: "not asked for"})
 	})
 	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
 		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
-		wantFailure(t, code, stderr, "64 bytes of events", "-drain", "-drop-pending")
+		wantFailure(t, code, stderr, "64 bytes of pending events", "-drain", "-drop-pending")
 		wantText(t, stdout, "")
 	}
 	code, stdout, stderr := result(t, command(t, "restore", "-drop-pending", file, "--", "echo", "executed"))
 	if code != 0 || stdout != "executed\n" {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
-	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the snapshot does not have")
+	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the dump lacks")
 	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not asked for")
 }
 
 // Without a place for the events, the command is not executed.
 func TestRestoreWithFullDevice(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
 	for name, want := range map[string]string{"/dev/full": "no space left on device", t.TempDir() + "/none/events": "/none/events"} {
@@ -308,7 +319,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	ws := watchesOn(t, 1, 2, 3, 4)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[3].Path = "" })
 	code, _, stderr := result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump it with -paths search")
+	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump again with -paths search")
 	for _, w := range ws[1:3] {
 		if err := os.Remove(w.Path); err != nil {
 			t.Fatal(err)
@@ -329,7 +340,7 @@ func TestRestoreWithMissing(t *testing.T) {
 // Another file under the path is not what was watched.
 func TestRestoreOfAnotherFile(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[0].Inode++ })
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
@@ -337,12 +348,12 @@ func TestRestoreOfAnotherFile(t *testing.T) {
 	wantText(t, stdout, "")
 }
 
-// Whom events signal is nobody's whom the snapshot names.
+// Events signal no process that the dump names.
 func TestRestoreSignalsNobody(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.Flags |= checkpoint.Async
-		s.Owner = checkpoint.Owner{Kind: checkpoint.ProcessOwner, ID: os.Getpid()}
+		s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid()}
 		s.Signal = int(unix.SIGKILL)
 	})
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "grep", "flags", "/proc/self/fdinfo/5"))
@@ -396,12 +407,12 @@ func TestRestoreOnTerminal(t *testing.T) {
 	}
 }
 
-// Where the number is the right one by chance, execve must leave it open.
-func TestPlaceOnItself(t *testing.T) {
+// If the descriptor is the right one by chance, execve must leave it open.
+func TestDupToItself(t *testing.T) {
 	f := instance(t)
 	fd := int(f.Fd())
 	unix.CloseOnExec(fd)
-	if err := place(fd, fd); err != nil {
+	if err := dupTo(fd, fd); err != nil {
 		t.Fatal(err)
 	}
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags != 0 {
@@ -435,7 +446,7 @@ func TestInterruptEndsRestore(t *testing.T) {
 	if n, _ := out.Read(printed[:]); n > 0 {
 		t.Error("the command was executed")
 	}
-	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "run it again")
+	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "interrupted")
 }
 
 func TestRestoreAsNobody(t *testing.T) {
@@ -455,7 +466,7 @@ func TestRestoreAsNobody(t *testing.T) {
 	}
 }
 
-// Where nothing is listed, nothing can be proved.
+// Without the list of watches, a restored instance cannot be verified.
 func TestRestoreWhereNothingIsListed(t *testing.T) {
 	if listsWatches(t) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
@@ -469,9 +480,10 @@ func TestRestoreWhereNothingIsListed(t *testing.T) {
 	wantText(t, stdout, "")
 }
 
-// A profile that forbids unshare does not forbid the other way, and one that
-// forbids both is told.
+// A profile that forbids unshare does not forbid the other way. If one forbids both, this
+// is an error.
 func TestRestoreWithoutUnshare(t *testing.T) {
+	kerneltest.NeedBootID(t)
 	needsList(t)
 	file := snapshotFile(t, 4, watchesOn(t, 1), nil)
 	for _, tt := range []struct{ child, want string }{
@@ -500,15 +512,15 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 	for _, w := range ws {
 		paths[w.WD] = w.Path
 	}
-	s, err := checkpoint.Take(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Dump(kerneltest.Context(t), n, checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[w.WD], nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.FD = fd
-	if s.NextWD == 0 && len(ws) > 0 { // the kernel cannot tell
+	if s.NextWD == 0 && len(ws) > 0 { // the kernel does not report it
 		s.NextWD = ws[len(ws)-1].WD + 1
-		s.NotLearned = slices.DeleteFunc(s.NotLearned, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
+		s.Unknown = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
 	}
 	if edit != nil {
 		edit(s)

@@ -14,8 +14,8 @@ import (
 // endSignals ask a process to end: SIGHUP comes when its terminal is closed.
 var endSignals = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}
 
-// crashSignals end a Go program, too, when another process sends them. If they come
-// from a fault of this program, it crashes nevertheless.
+// crashSignals also end a Go program when another process sends them. If they come from
+// a fault of this program, it crashes nevertheless.
 var crashSignals = named("SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS", "SIGSTKFLT", "SIGEMT")
 
 // named returns those of the signals that this processor has.
@@ -28,14 +28,21 @@ func named(names ...string) (signals []os.Signal) {
 	return signals
 }
 
-// surviveSignals returns a context that ends at a signal that would end this
-// process, and has a write to a pipe without readers fail. All this ends with stop.
+// surviveSignals returns a context that ends at a signal that would end this process, and
+// ignores SIGPIPE, until stop is called.
 func surviveSignals(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, end := untilSignal(ctx, crashSignals)
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, unix.SIGPIPE)
+	unignore := ignoreSIGPIPE()
 	return ctx, func() {
-		signal.Stop(pipe)
+		unignore()
 		end()
 	}
+}
+
+// ignoreSIGPIPE has a write to standard output or standard error fail if it is a pipe
+// without readers, instead of ending this process, until stop is called.
+func ignoreSIGPIPE() (stop func()) {
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, unix.SIGPIPE)
+	return func() { signal.Stop(pipe) }
 }

@@ -15,3 +15,6 @@ var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // surviveSignals is for dump, which needs Linux.
 func surviveSignals(ctx context.Context) (_ context.Context, stop func()) { return ctx, func() {} }
+
+// ignoreSIGPIPE is for demo, which needs Linux.
+func ignoreSIGPIPE() (stop func()) { return func() {} }

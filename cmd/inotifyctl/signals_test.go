@@ -78,7 +78,7 @@ func (d *drained) wantSaved(stderr func() string) {
 	d.t.Helper()
 	code := exitCode(d.t, d.cmd.Wait())
 	text := stderr()
-	wantFailure(d.t, code, text, "canceled", fmt.Sprint(manyPending, " events were taken"))
+	wantFailure(d.t, code, text, "interrupted", fmt.Sprint(manyPending, " events were already drained"))
 	if n := len(read(d.t, content(d.t, savedIn(d.t, text))).Pending); n != manyPending {
 		d.t.Errorf("%d events were saved, want %d", n, manyPending)
 	}

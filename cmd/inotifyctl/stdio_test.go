@@ -18,12 +18,12 @@ import (
 func TestDumpWithoutStandardOutput(t *testing.T) {
 	h := holdPending(t)
 	for _, tt := range []struct{ script, output, want string }{
-		{`>&-`, "", "is closed, or /dev/null, and would keep nothing: give -o FILE"},
+		{`>&-`, "", "standard output: descriptor 1 is closed or /dev/null, and the output would be lost: write to a file"},
 		{`0<&- 2>&- >&-`, "", ""}, // it cannot say why
-		{`1<>/dev/null`, "", "is closed, or /dev/null"},
-		{`>&-`, "-o /dev/stdout", "open /dev/stdout: descriptor 1 is closed, or /dev/null"},
-		{`>&-`, "-o /dev/fd/1", "open /dev/fd/1: descriptor 1 is closed, or /dev/null"},
-		{`0<&-`, "-o /proc/self/fd/0", "open /proc/self/fd/0: descriptor 0 is closed, or /dev/null"},
+		{`1<>/dev/null`, "", "is closed or /dev/null"},
+		{`>&-`, "-o /dev/stdout", "open /dev/stdout: descriptor 1 is closed or /dev/null"},
+		{`>&-`, "-o /dev/fd/1", "open /dev/fd/1: descriptor 1 is closed or /dev/null"},
+		{`0<&-`, "-o /proc/self/fd/0", "open /proc/self/fd/0: descriptor 0 is closed or /dev/null"},
 		{`1</etc/passwd`, "", "standard output: descriptor 1 is not open for writing"},
 	} {
 		args := append([]string{kerneltest.Executable(t), "dump", "-drain"}, strings.Fields(tt.output+" "+h.arg())...)
@@ -37,7 +37,7 @@ func TestDumpWithoutStandardOutput(t *testing.T) {
 		}
 		wantFailure(t, code, stderr, tt.want)
 	}
-	// What is thrown away on purpose is taken for that; so is what goes into a file.
+	// What is dropped on purpose is accepted, and so is a file.
 	file := filepath.Join(t.TempDir(), "snapshot")
 	_, _, stderr, _ := shell(t, nil, `"$0" "$@" >&- 2>&- 0<&-`, kerneltest.Executable(t), "dump", "-drain", "-o", file, h.arg())
 	wantPending(t, read(t, content(t, file)))

@@ -98,7 +98,7 @@ const gap = 2 // between columns
 func (t *table) line(b *strings.Builder, row []string, widths []int) {
 	line := strings.Repeat(" ", t.indent)
 	for i, cell := range row {
-		cell = middle(cell, widths[i])
+		cell = shorten(cell, widths[i])
 		pad := strings.Repeat(" ", widths[i]-cells(cell))
 		if t.columns[i].right {
 			cell, pad = pad+cell, ""
@@ -109,9 +109,8 @@ func (t *table) line(b *strings.Builder, row []string, widths []int) {
 	b.WriteByte('\n')
 }
 
-// middle shortens s to width cells by what is in its middle, where that is
-// needed.
-func middle(s string, width int) string {
+// shorten cuts s in its middle to width cells, if it is wider.
+func shorten(s string, width int) string {
 	if cells(s) <= width {
 		return s
 	}

@@ -7,7 +7,7 @@ package main
 
 import "testing"
 
-func TestMiddle(t *testing.T) {
+func TestShorten(t *testing.T) {
 	for _, tt := range []struct {
 		in    string
 		width int
@@ -22,9 +22,9 @@ func TestMiddle(t *testing.T) {
 		{"世界世界世界", 9, "世界…世界"},
 		{"世界世界世界", 8, "世…世界"}, // one column stays free
 	} {
-		wantText(t, middle(tt.in, tt.width), tt.want)
-		if cells(middle(tt.in, tt.width)) > tt.width {
-			t.Errorf("%q does not fit into %d columns", middle(tt.in, tt.width), tt.width)
+		wantText(t, shorten(tt.in, tt.width), tt.want)
+		if cells(shorten(tt.in, tt.width)) > tt.width {
+			t.Errorf("%q does not fit into %d columns", shorten(tt.in, tt.width), tt.width)
 		}
 	}
 }

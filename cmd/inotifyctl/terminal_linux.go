@@ -28,7 +28,7 @@ func isTerminal(w io.Writer) bool {
 	return e == 0
 }
 
-// columns returns how wide the terminal w is, or 0 if it is none.
+// columns returns how wide the terminal w is, or 0 if w is not a terminal.
 func columns(w io.Writer) int {
 	if !isTerminal(w) {
 		return 0

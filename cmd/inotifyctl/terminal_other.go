@@ -7,7 +7,7 @@ package main
 
 import "io"
 
-// What asks for these is Linux's.
+// Used on Linux only.
 
 func isTerminal(io.Writer) bool { return false }
 

@@ -22,12 +22,12 @@ func TestDumpThatRestoreRefuses(t *testing.T) {
 	h := holdAlone(t, instance(t, ws...))
 	file := filepath.Join(t.TempDir(), "snapshot")
 	code, stdout, stderr := call("dump", "-paths", "none", "-o", file, h.arg())
-	want := "inotifyctl: incomplete: restore refuses the snapshot, as the path of 2 watches (1, 7) is unknown: "
+	want := "inotifyctl: incomplete: restore would refuse this dump: unknown path of 2 watches (1, 7); "
 	if code != 3 || stdout != "" || !strings.Contains(stderr, want) || !strings.Contains(stderr, "-paths search") {
 		t.Errorf("dump: exit code %d, %q, %s", code, stdout, stderr)
 	}
 	code, stdout, stderr = call("verify", file, h.arg())
-	if code != 3 || !strings.Contains(stdout, "is equal to the snapshot") ||
+	if code != 3 || !strings.Contains(stdout, "is equal to the dump") ||
 		!strings.HasPrefix(stderr, "inotifyctl: unknown: path of 2 watches (1, 7): not asked for\n"+want) {
 		t.Errorf("verify: exit code %d, %q, %s", code, stdout, stderr)
 	}
@@ -50,7 +50,7 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 	h := holdPending(t)
 	kerneltest.NeedDuplicates(t)
 	file := filepath.Join(t.TempDir(), "snapshot")
-	const want = "inotifyctl: incomplete: restore refuses the snapshot, as it lacks 96 bytes of pending events: stop the process and dump it with -drain, "
+	const want = "inotifyctl: incomplete: restore would refuse this dump: it lacks 96 bytes of pending events; stop the process and dump again with -drain, "
 	code, _, stderr := call("dump", "-o", file, h.arg())
 	if code != 3 || !strings.Contains(stderr, want) {
 		t.Errorf("dump: exit code %d, %s", code, stderr)
@@ -59,20 +59,20 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 		t.Errorf("verify: exit code %d, %s", code, stderr)
 	}
 	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "96 bytes of events")
+	wantFailure(t, code, stderr, "96 bytes of pending events")
 }
 
 // The advice is right for the user, and for what was tried already.
 func TestPathAdvice(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {
-		args       pathArgs
+		args       pathFlags
 		root, user string
 	}{
-		{pathArgs{level: checkpoint.NoPaths}, "dump it with -paths handles or -paths search", "dump it as root, or with -paths search"},
-		{pathArgs{level: checkpoint.PathsByHandle}, "if a search can find it, dump it with -paths search", "dump it as root, or with -paths search"},
-		{pathArgs{level: checkpoint.PathsBySearch}, "", "dump it as root"},
-		{pathArgs{level: checkpoint.PathsBySearch, maxEntries: 9}, "dump it with a greater -max-entries, or with -hint DIR", "dump it with a greater -max-entries, or with -hint DIR"},
+		{pathFlags{level: checkpoint.PathsNone}, "dump again with -paths handles or -paths search", "dump again as root, or with -paths search"},
+		{pathFlags{level: checkpoint.PathsByHandle}, "dump again with -paths search", "dump again as root, or with -paths search"},
+		{pathFlags{level: checkpoint.PathsBySearch}, "", "dump again as root"},
+		{pathFlags{level: checkpoint.PathsBySearch, maxEntries: 9}, "dump again with a greater -max-entries, or with -hint DIR", "dump again with a greater -max-entries, or with -hint DIR"},
 	} {
 		want := tt.user
 		if root {

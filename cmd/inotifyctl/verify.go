@@ -14,41 +14,71 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// verify compares a live instance with a snapshot.
-func verify(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
-	var fd int
-	fdVar(flags, &fd)
-	if err := parseFlags(flags, args); err != nil {
+var verifyCommand = &subcommand{
+	name:     "verify",
+	operands: "FILE PID",
+	summary:  "compare an inotify instance of a process with a dump",
+	about: `
+Verify that an inotify instance of process PID is equal to the dump in FILE ("-":
+standard input). Each difference is printed on a line.
+
+Watch descriptors and masks are compared, inodes if the dump is from this boot, and the
+next wd, flags, owner and signal if both sides are known. Paths and pending events are
+not compared. In a process that restore started, FD_CLOEXEC is off: this is a difference
+if it was on at the dump.
+`,
+	example: "inotifyctl verify app.json 4711",
+	exit: [][2]string{
+		{"0", "equal"},
+		{"1", "different; or failed: standard error says why"},
+		{"2", "usage error"},
+		{"3", "equal, but restore would refuse the dump: standard error says what to do"},
+	},
+	define: func(flags *flag.FlagSet) action {
+		v := new(verify)
+		fdVar(flags, &v.fd, "compare the instance that the process has as file descriptor `N` (default: as in the dump)")
+		verboseVar(flags, &v.verbose)
+		return v.run
+	},
+}
+
+// A verify is the command verify.
+type verify struct {
+	fd      int // -1 is that of the dump
+	verbose bool
+}
+
+func (v *verify) run(ctx context.Context, in *invocation) error {
+	if err := checkOperands(in.operands, "FILE", "PID"); err != nil {
 		return err
 	}
-	if flags.NArg() != 2 {
-		return misused("verify: FILE and PID are needed, after the options")
-	}
-	pid, err := parsePID(flags.Arg(1))
-	if err != nil {
-		return misused("verify: %v", err)
-	}
-	want, err := readSnapshot(flags.Arg(0))
+	pid, err := parsePID(in.operands[1])
 	if err != nil {
 		return err
 	}
+	want, err := readSnapshot(in.operands[0])
+	if err != nil {
+		return err
+	}
+	fd := v.fd
 	if fd < 0 {
 		fd = want.FD
 	}
-	have, err := checkpoint.TakeFD(ctx, pid, fd, checkpoint.WithPaths(checkpoint.NoPaths))
+	have, err := checkpoint.DumpFD(ctx, pid, fd, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
-		return adviseTake(err)
+		return withDumpHint(err)
 	}
-	if err := report(stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid)); err != nil {
+	if v.verbose {
+		note(in.stderr, "side effect", have.SideEffects...)
+	}
+	if err := printDifferences(in.stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid)); err != nil {
 		return err
 	}
-	note(stderr, "unknown", summary(want.Unrestorable())...)
-	return restorable(want, "dump it as root, or with -paths search")
+	note(in.stderr, "unknown", summary(want.Unrestorable())...)
+	return checkRestorable(want, "dump again as root, or with -paths search")
 }
 
-// readSnapshot reads a snapshot from a file, or from standard input if its name
-// is "-".
+// readSnapshot reads a dump from a file, or from standard input if the name is "-".
 func readSnapshot(name string) (*checkpoint.Snapshot, error) {
 	if name == "-" {
 		return checkpoint.Read(os.Stdin)
@@ -65,9 +95,9 @@ func readSnapshot(name string) (*checkpoint.Snapshot, error) {
 	return s, nil
 }
 
-// report prints the differences, or that there are none. Differences are an
-// error.
-func report(w io.Writer, want, have *checkpoint.Snapshot, who string) error {
+// printDifferences prints the differences, or that there are none. It returns an error
+// if there are differences.
+func printDifferences(w io.Writer, want, have *checkpoint.Snapshot, who string) error {
 	diffs := want.Compare(have)
 	for _, d := range diffs {
 		if _, err := fmt.Fprintln(w, oneLine(d.String())); err != nil {
@@ -75,26 +105,26 @@ func report(w io.Writer, want, have *checkpoint.Snapshot, who string) error {
 		}
 	}
 	if len(diffs) > 0 {
-		return advised(fmt.Errorf("%s differs from the snapshot: %d differences", who, len(diffs)), "")
+		return withHint(fmt.Errorf("%s differs from the dump: %s", who, count(len(diffs), "difference", "differences")), "")
 	}
-	compared, not := comparable(want, have)
-	_, err := fmt.Fprintf(w, "%s is equal to the snapshot: %s; not compared: %s\n", who, strings.Join(compared, ", "), strings.Join(not, ", "))
+	compared, not := comparedFields(want, have)
+	_, err := fmt.Fprintf(w, "%s is equal to the dump: compared %s; not compared %s\n", who, strings.Join(compared, ", "), strings.Join(not, ", "))
 	return err
 }
 
-// comparable tells what Compare compares, and what not.
-func comparable(a, b *checkpoint.Snapshot) (compared, not []string) {
-	compared = append(compared, fmt.Sprintf("%d watches with their numbers and masks", len(a.Watches)))
+// comparedFields returns what Compare compares, and what it does not.
+func comparedFields(a, b *checkpoint.Snapshot) (compared, not []string) {
+	compared = append(compared, count(len(a.Watches), "watch", "watches")+" (wd, mask)")
 	switch {
 	case a.BootID == "" || b.BootID == "":
 		not = append(not, "inodes (the boot id is unknown)")
 	case a.BootID == b.BootID:
 		compared = append(compared, "inodes")
 	default:
-		not = append(not, "inodes (the snapshot is of another machine or boot)")
+		not = append(not, "inodes (the dump is from another machine or boot)")
 	}
 	for _, what := range []string{"next_wd", "flags", "owner", "signal"} {
-		if a.Learned(what) && b.Learned(what) {
+		if a.Known(what) && b.Known(what) {
 			compared = append(compared, what)
 		} else {
 			not = append(not, what)

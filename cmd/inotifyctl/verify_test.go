@@ -19,15 +19,15 @@ import (
 
 func TestVerify(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1, 7)
 	h := holdAlone(t, instance(t, ws...), "move=3:12")
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
 	file := writeSnapshot(t, read(t, text))
 	code, stdout, stderr := call("verify", file, h.arg())
 	wantSuccess(t, code, stderr)
-	wantText(t, stdout, fmt.Sprintf("descriptor 12 of process %d is equal to the snapshot: 2 watches with their numbers and masks, "+
-		"inodes, flags, owner, signal; not compared: next_wd, paths, pending events\n", h.pid))
+	wantText(t, stdout, fmt.Sprintf("descriptor 12 of process %d is equal to the dump: compared 2 watches (wd, mask), "+
+		"inodes, flags, owner, signal; not compared next_wd, paths, pending events\n", h.pid))
 	cmd := command(t, "verify", "-", h.arg())
 	cmd.Stdin = strings.NewReader(text)
 	code, fromStdin, stderr := result(t, cmd)
@@ -37,7 +37,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyFindsDifferences(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	kerneltest.NeedFlags(t)
 	h := holdAlone(t, instance(t, watchesOn(t, 1, 7, 9)...), "move=3:12")
 	_, text, _ := call("dump", h.arg())
@@ -49,7 +49,7 @@ func TestVerifyFindsDifferences(t *testing.T) {
 	s.Watches[2].WD = 10
 	s.Watches[2].Path = "/\x1b[31m\nx"
 	code, stdout, stderr := call("verify", "-fd", "12", writeSnapshot(t, s), h.arg())
-	wantFailure(t, code, stderr, fmt.Sprintf("descriptor 12 of process %d differs from the snapshot: 5 differences", h.pid))
+	wantFailure(t, code, stderr, fmt.Sprintf("descriptor 12 of process %d differs from the dump: 5 differences", h.pid))
 	for i, want := range []string{
 		"mask of watch 1: expected IN_OPEN, found IN_CREATE|IN_DELETE",
 		"inode of watch 7: expected ",
@@ -65,15 +65,15 @@ func TestVerifyFindsDifferences(t *testing.T) {
 
 func TestVerifyOfOtherMachine(t *testing.T) {
 	needsList(t)
-	needsBootID(t)
+	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1)
 	h := holdAlone(t, instance(t, ws...))
 	_, text, _ := call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), h.arg())
 	s := read(t, text)
 	s.Watches[0].Inode++
 	for id, want := range map[string]string{
-		"another": "not compared: inodes (the snapshot is of another machine or boot)",
-		"":        "not compared: inodes (the boot id is unknown)",
+		"another": "not compared inodes (the dump is from another machine or boot)",
+		"":        "not compared inodes (the boot id is unknown)",
 	} {
 		s.BootID = id
 		code, stdout, stderr := call("verify", writeSnapshot(t, s), h.arg())
@@ -88,7 +88,7 @@ func TestVerifyFailures(t *testing.T) {
 	h := hold(t, nil)
 	dir := t.TempDir()
 	broken := dir + "/broken"
-	if err := os.WriteFile(broken, []byte(`{"version": 2, "escape": "\u001b[2J"}`), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(`{"version": 1, "escape": "\u001b[2J"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	good := writeSnapshot(t, &checkpoint.Snapshot{FD: 99})
@@ -109,7 +109,7 @@ func TestVerifyFailures(t *testing.T) {
 
 func writeSnapshot(t *testing.T, s *checkpoint.Snapshot) string {
 	t.Helper()
-	text, err := form(s)
+	text, err := snapshotText(s)
 	if err != nil {
 		t.Fatal(err)
 	}

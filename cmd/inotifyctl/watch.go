@@ -5,112 +5,103 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"io"
-	"math"
-	"strconv"
 	"strings"
 
 	"github.com/seed10546c08/inotify"
 )
 
-// watchArgs are the arguments of watch.
-type watchArgs struct {
-	wd       inotify.WD // to restore the first path under; 0 is none
+var watchCommand = &subcommand{
+	name:     "watch",
+	operands: "PATH...",
+	summary:  "watch paths and print their events",
+	about: `
+Watch each PATH and print its events, one a line, until interrupted or until no watch
+is left. Directories below PATH are not watched.
+
+Each watch is printed first, with its watch descriptor (wd) and where that came from:
+"added" (the kernel chose it), "ioctl" (-wd, set with INOTIFY_IOC_SETNEXTWD) or
+"cycle" (-wd, where the kernel lacks that: watches were added and removed until the wd
+came up).
+`,
+	example: "inotifyctl watch -mask IN_CREATE,IN_DELETE /tmp",
+	exit: [][2]string{
+		{"0", "done or interrupted"},
+		{"1", "failed: standard error says why"},
+		{"2", "usage error"},
+	},
+	define: func(flags *flag.FlagSet) action {
+		w := &watch{mask: inotify.AllEvents, count: -1}
+		flags.Func("wd", "give the first PATH the watch descriptor `N`: 1 to 2147483647, or hexadecimal with 0x", func(s string) (err error) {
+			w.wd, err = parseWD(s)
+			return err
+		})
+		flags.Func("mask", "watch for the events in `LIST`: names of inotify(7), joined by \",\" (default IN_ALL_EVENTS)", func(s string) (err error) {
+			w.mask, err = inotify.ParseMask(strings.ReplaceAll(s, ",", "|"))
+			return err
+		})
+		numberVar(flags, &w.count, "n", 0, "end after `N` events, or with 0 when the watches are added (default: no limit)")
+		flags.BoolVar(&w.json, "json", false, "print each line as a JSON object")
+		maxStepsVar(flags, &w.maxSteps)
+		return w.run
+	},
+}
+
+// A watch is the command watch.
+type watch struct {
+	wd       inotify.WD // for the first path; 0 is none
 	mask     inotify.Mask
-	count    int // of events; -1 is until interrupted
+	count    int64 // of events; -1 is no limit
 	json     bool
 	maxSteps int64
-	paths    []string
 }
 
-func parseWatch(args []string) (watchArgs, error) {
-	a := watchArgs{mask: inotify.AllEvents}
-	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	flags.Func("wd", "", func(s string) (err error) {
-		a.wd, err = parseWD(s)
-		return err
-	})
-	flags.Func("mask", "", func(s string) (err error) {
-		a.mask, err = inotify.ParseMask(strings.ReplaceAll(s, ",", "|"))
-		return err
-	})
-	flags.IntVar(&a.count, "n", -1, "")
-	flags.BoolVar(&a.json, "json", false, "")
-	flags.Int64Var(&a.maxSteps, "max-steps", inotify.DefaultMaxSteps, "")
-	if err := parseFlags(flags, args); err != nil {
-		return a, err
-	}
-	a.paths = flags.Args()
-	switch {
-	case a.count < -1:
-		return a, misused("watch: -n %d is negative", a.count)
-	case a.maxSteps < 0:
-		return a, misused("watch: -max-steps %d is negative", a.maxSteps)
-	case len(a.paths) == 0:
-		return a, misused("watch: a path is missing")
-	}
-	return a, nil
-}
-
-func parseWD(s string) (inotify.WD, error) {
-	digits, base := s, 10
-	if hex, ok := strings.CutPrefix(s, "0x"); ok {
-		digits, base = hex, 16
-	}
-	v, err := strconv.ParseUint(digits, base, 31)
-	if err != nil || v == 0 {
-		return 0, errors.New("not a number in 1 to " + strconv.Itoa(math.MaxInt32))
-	}
-	return inotify.WD(v), nil
-}
-
-func watch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	a, err := parseWatch(args)
-	if err != nil {
-		return err
+func (w *watch) run(ctx context.Context, in *invocation) error {
+	if len(in.operands) == 0 {
+		return usageErrorf("PATH is missing")
 	}
 	n, err := inotify.New()
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	p := newPrinter(stdout, a.json)
-	for i, path := range a.paths {
-		w := added{path: path, mask: a.mask, how: byAdd}
-		if i == 0 && a.wd != 0 {
-			err = w.restore(ctx, n, a.wd, a.maxSteps, stderr)
+	p := newPrinter(in.stdout, w.json)
+	for i, path := range in.operands {
+		a := added{path: path, mask: w.mask, how: howAdded}
+		if i == 0 && w.wd != 0 {
+			err = a.restore(ctx, n, w.wd, w.maxSteps, in.stderr)
 		} else {
-			w.wd, err = n.AddWatch(path, a.mask)
+			a.wd, err = n.AddWatch(path, w.mask)
 		}
 		if err != nil {
 			return err
 		}
-		if err := p.watch(w); err != nil {
+		if err := p.watch(a); err != nil {
 			return err
 		}
 	}
-	return printEvents(ctx, n, p, a.count)
+	return printEvents(ctx, n, p, w.count)
 }
 
-// restore makes w's watch under the number wd.
-func (w *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, maxSteps int64, stderr io.Writer) error {
+// restore adds the watch under wd.
+func (a *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, maxSteps int64, stderr io.Writer) error {
 	b := newBar(stderr)
 	defer b.clear()
-	w.wd, w.how = wd, byIoctl
-	return n.RestoreWatch(ctx, wd, w.path, w.mask,
+	a.wd, a.how = wd, howIoctl
+	return n.RestoreWatch(ctx, wd, a.path, a.mask,
 		inotify.WithMaxSteps(maxSteps),
 		// The call comes from the cycle only, and for the last time when it
 		// is at its end.
 		inotify.WithProgress(func(p inotify.Progress) {
-			w.how, w.steps, w.elapsed = byCycle, p.Steps, p.Elapsed
-			b.draw(p)
+			a.how, a.steps, a.elapsed = howCycle, p.Steps, p.Elapsed
+			b.drawCycle(p)
 		}))
 }
 
-// printEvents prints count events, or all until ctx ends if count is negative.
-func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int) error {
+// printEvents prints count events, or if count is negative all until ctx ends or no watch
+// is left.
+func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int64) error {
 	if count == 0 {
 		return nil
 	}
@@ -124,7 +115,7 @@ func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int)
 		if err := p.event(ev); err != nil {
 			return err
 		}
-		if count--; count == 0 {
+		if count--; count == 0 || len(p.paths) == 0 {
 			return nil
 		}
 	}

@@ -142,6 +142,21 @@ func TestSignalsEndWatch(t *testing.T) {
 	}
 }
 
+func TestWatchEndsWithLastWatch(t *testing.T) {
+	one, two := touch(t, t.TempDir(), "one"), touch(t, t.TempDir(), "two")
+	w := startWatch(t, "-mask", "IN_DELETE_SELF", one, two)
+	w.wantLine("watch 1 (added): " + one)
+	w.wantLine("watch 2 (added): " + two)
+	for i, name := range []string{one, two} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		w.wantLine(fmt.Sprint(i+1, " IN_DELETE_SELF ", name))
+		w.wantLine(fmt.Sprint(i+1, " IN_IGNORED ", name))
+	}
+	w.end()
+}
+
 func TestContextEndsWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
@@ -169,7 +184,7 @@ func TestPrinter(t *testing.T) {
 	}{
 		{
 			"overflow", inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow},
-			"-1 IN_Q_OVERFLOW: the queue was full and events were lost: look at the watched paths again (rescan)",
+			"-1 IN_Q_OVERFLOW: the queue was full and events were lost: rescan the watched paths",
 			`{"wd":-1,"mask":"IN_Q_OVERFLOW"}`,
 		}, {
 			"the watched itself", inotify.Event{WD: 3, Mask: inotify.Attrib},
@@ -206,8 +221,8 @@ func TestPrinter(t *testing.T) {
 func TestPrinterKnowsWatches(t *testing.T) {
 	var w writes
 	p := newPrinter(&w, false)
-	p.watch(added{wd: 3, path: "/", how: byAdd})
-	p.watch(added{wd: 3, path: "/same\tinode", how: byAdd})
+	p.watch(added{wd: 3, path: "/", how: howAdded})
+	p.watch(added{wd: 3, path: "/same\tinode", how: howAdded})
 	p.event(inotify.Event{WD: 3, Mask: inotify.Create, Name: "x"})
 	p.event(inotify.Event{WD: 3, Mask: inotify.Ignored})
 	p.event(inotify.Event{WD: 3, Mask: inotify.Create, Name: "x"})
@@ -222,7 +237,7 @@ watch 3 (added): "/same\tinode"
 func TestInvalidPathInJSON(t *testing.T) {
 	var w writes
 	p := newPrinter(&w, true)
-	p.watch(added{wd: 3, path: "/\xff", mask: inotify.Create, how: byAdd})
+	p.watch(added{wd: 3, path: "/\xff", mask: inotify.Create, how: howAdded})
 	wantText(t, w[0], `{"watch":{"wd":3,"mask":"IN_CREATE","path_bytes":"L/8="},"how":"added","steps":0,"seconds":0}`+"\n")
 }
 

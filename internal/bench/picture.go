@@ -74,7 +74,7 @@ func drawCurves(curves []curve, c palette, file string) error {
 	p := newPlot(c)
 	p.Add(grid(c))
 	blank(p, c, 1.15, 450, 5e4, 6e4)                          // under the legend
-	blank(p, c, markedNumber*1.1, 3e-4, lastNumber*0.9, 5e-3) // and the mark's label
+	blank(p, c, markedNumber*1.1, 3e-5, lastNumber*0.9, 5e-3) // and the mark's label
 	mark(p, c)
 	for i, curve := range curves {
 		if err := addCurve(p, curve, c.curves[i], markers[i]); err != nil {
@@ -167,9 +167,9 @@ func mark(p *plot.Plot, c palette) {
 	style.Color = c.mark
 	style.XAlign = draw.XLeft
 	label := &plotter.Labels{
-		XYs:       plotter.XYs{{X: markedNumber, Y: 2e-3}, {X: markedNumber, Y: 6e-4}},
-		Labels:    []string{fmt.Sprintf("%#x", markedNumber), "(" + grouped(markedNumber) + ")"},
-		TextStyle: []text.Style{style, style},
+		XYs:       plotter.XYs{{X: markedNumber, Y: 2e-3}, {X: markedNumber, Y: 6e-4}, {X: markedNumber, Y: 1.8e-4}, {X: markedNumber, Y: 5.4e-5}},
+		Labels:    []string{fmt.Sprintf("%#x", markedNumber), "(" + grouped(markedNumber) + "),", "seen in a real", "container"},
+		TextStyle: []text.Style{style, style, style, style},
 		Offset:    vg.Point{X: 5},
 	}
 	p.Add(line, label)

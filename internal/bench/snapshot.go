@@ -33,7 +33,7 @@ func (t task) makeSnapshot() ([]int64, error) {
 		return nil, err
 	}
 	// Not by handle, which takes a privilege.
-	s, err := checkpoint.Take(context.Background(), n, checkpoint.WithPaths(checkpoint.NoPaths),
+	s, err := checkpoint.Dump(context.Background(), n, checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[int(w.WD)-t.first], nil }))
 	if err != nil {
 		return nil, err
@@ -53,8 +53,8 @@ func (t task) makeSnapshot() ([]int64, error) {
 // prove, count watches from the number first on.
 func (t task) isWhole(s *checkpoint.Snapshot) error {
 	switch {
-	case len(s.NotLearned) > 0:
-		return fmt.Errorf("not learned: %v", s.NotLearned)
+	case len(s.Unknown) > 0:
+		return fmt.Errorf("not learned: %v", s.Unknown)
 	case len(s.Watches) != t.count:
 		return fmt.Errorf("it has %d watches, not %d", len(s.Watches), t.count)
 	case s.NextWD != inotify.WD(t.first+t.count):
@@ -63,7 +63,7 @@ func (t task) isWhole(s *checkpoint.Snapshot) error {
 		return errors.New("it has no boot id")
 	}
 	for i, w := range s.Watches {
-		if w.WD != inotify.WD(t.first+i) || w.Mask != inotify.Attrib || w.Path == "" || w.Type != checkpoint.RegularFile ||
+		if w.WD != inotify.WD(t.first+i) || w.Mask != inotify.Attrib || w.Path == "" || w.Type != checkpoint.TypeRegular ||
 			w.Inode == 0 || w.Handle == (inotify.Handle{}) {
 			return fmt.Errorf("watch %d is %+v", t.first+i, w)
 		}
@@ -77,7 +77,7 @@ func (t task) restoreProved() ([]int64, error) { return t.restoreSnapshot() }
 
 // restoreUnproved restores it without a proof.
 func (t task) restoreUnproved() ([]int64, error) {
-	return t.restoreSnapshot(checkpoint.WithProof(checkpoint.NoProof))
+	return t.restoreSnapshot(checkpoint.WithVerify(checkpoint.VerifyNone))
 }
 
 // restoreSnapshot restores the snapshot and returns how long that took, but not
@@ -108,10 +108,10 @@ func (t task) restoreSnapshot(opts ...checkpoint.RestoreOption) ([]int64, error)
 
 // isRestored returns an error unless all of the snapshot was restored.
 func isRestored(s *checkpoint.Snapshot, r *checkpoint.Restored) error {
-	if len(r.NotRestored) > 0 || len(r.Gone) > 0 {
-		return fmt.Errorf("not restored: %v, gone: %v", r.NotRestored, r.Gone)
+	if len(r.NotRestored) > 0 || len(r.Destroyed) > 0 {
+		return fmt.Errorf("not restored: %v, gone: %v", r.NotRestored, r.Destroyed)
 	}
-	live, err := checkpoint.Take(context.Background(), r.Inotify, checkpoint.WithPaths(checkpoint.NoPaths))
+	live, err := checkpoint.Dump(context.Background(), r.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
 		return err
 	}

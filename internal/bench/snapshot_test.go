@@ -63,14 +63,14 @@ func TestIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	s, err := checkpoint.Take(t.Context(), n, checkpoint.WithPaths(checkpoint.NoPaths))
+	s, err := checkpoint.Dump(t.Context(), n, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]*checkpoint.Restored{
 		"":     {Inotify: n},
 		"less": {Inotify: n, NotRestored: []checkpoint.Gap{{What: "owner"}}},
-		"gone": {Inotify: n, Gone: []inotify.WD{1}},
+		"gone": {Inotify: n, Destroyed: []inotify.WD{1}},
 	} {
 		if err := isRestored(s, r); (err == nil) != (name == "") {
 			t.Errorf("%s: %v", name, err)

@@ -367,7 +367,7 @@ func taking(count int) subject {
 		return []string{name, "-list", l.list(), "-count", fmt.Sprint(count)}
 	}
 	return subject{
-		what:  fmt.Sprintf("TakeFD, %s watches, paths by handle", grouped(count)),
+		what:  fmt.Sprintf("DumpFD, %s watches, paths by handle", grouped(count)),
 		unit:  "ns/watch",
 		per:   float64(count),
 		needs: []need{listed, handles, watches(count), descriptors(count), files(count)},
@@ -389,7 +389,7 @@ func searching(count, among int) subject {
 		return []string{name, "-path", string(o), "-list", o.list(), "-count", fmt.Sprint(count)}
 	}
 	return subject{
-		what:  fmt.Sprintf("TakeFD, %s watches among %s files on overlayfs, paths by search", grouped(count), grouped(among)),
+		what:  fmt.Sprintf("DumpFD, %s watches among %s files on overlayfs, paths by search", grouped(count), grouped(among)),
 		unit:  "ns/file",
 		per:   float64(among),
 		needs: []need{listed, overlays, watches(count), descriptors(count)},

@@ -32,7 +32,7 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 		return nil, err
 	}
 	start := time.Now()
-	s, err := checkpoint.TakeFD(context.Background(), t.pid, t.fd, checkpoint.WithPaths(how))
+	s, err := checkpoint.DumpFD(context.Background(), t.pid, t.fd, checkpoint.WithPaths(how))
 	took := time.Since(start)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 // isTaken returns an error unless the snapshot has a watch on each path, numbered
 // from 1.
 func isTaken(s *checkpoint.Snapshot, paths []string) error {
-	for _, g := range s.NotLearned {
+	for _, g := range s.Unknown {
 		if g.WD != 0 {
 			return fmt.Errorf("not learned: %v", g)
 		}
@@ -52,7 +52,7 @@ func isTaken(s *checkpoint.Snapshot, paths []string) error {
 		return fmt.Errorf("found %d watches, want %d", len(s.Watches), len(paths))
 	}
 	for i, w := range s.Watches {
-		if w.WD != inotify.WD(i+1) || w.Path != paths[i] || w.Mask != inotify.Attrib || w.Type != checkpoint.RegularFile {
+		if w.WD != inotify.WD(i+1) || w.Path != paths[i] || w.Mask != inotify.Attrib || w.Type != checkpoint.TypeRegular {
 			return fmt.Errorf("found %+v for the watch %d on %s", w, i+1, paths[i])
 		}
 	}

@@ -7,15 +7,72 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// A process of StartHung's: it executes this program anew, which closes the file that the
+// variable names, and then waits for the end of its input.
+func init() {
+	const name = "INOTIFY_TEST_HUNG"
+	switch file := os.Getenv(name); file {
+	case "":
+		return
+	case "released":
+		io.Copy(io.Discard, os.Stdin)
+	default:
+		if _, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			fmt.Fprintln(os.Stderr, file, err)
+			os.Exit(1)
+		}
+		os.Setenv(name, "released")
+		unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	}
+	os.Exit(0)
+}
+
+// StartHung starts a process that has the files as its descriptors 3 and so on, and whose
+// execve waits for a FUSE server that never answers, until release is called or the test
+// ends. It gives the test's thread a mount namespace of its own.
+func StartHung(t testing.TB, files ...*os.File) (pid int, release func()) {
+	t.Helper()
+	OwnMounts(t)
+	dir := t.TempDir()
+	f := MountFUSE(t, dir, func(opcode uint32) bool { return opcode == FUSEFlush })
+	cmd := exec.Command(Executable(t))
+	cmd.Env = append(os.Environ(), "INOTIFY_TEST_HUNG="+dir+"/file")
+	cmd.ExtraFiles, cmd.Stderr = files, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.End()
+		in.Close()
+		cmd.Wait()
+	})
+	for range 1000 {
+		if slices.Contains(f.Requests(), FUSEFlush) {
+			return cmd.Process.Pid, f.End
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the process's execve does not wait")
+	return 0, nil
+}
 
 // Operations of the FUSE protocol, as in the kernel's linux/fuse.h.
 const (
@@ -42,6 +99,9 @@ type FUSE struct {
 	fd   int
 	stop [2]int // a pipe; the server ends when its write end is closed
 	hang func(opcode uint32) bool
+
+	// End ends the server: all calls that wait for an answer fail.
+	End func()
 
 	mu       sync.Mutex
 	requests []uint32
@@ -73,10 +133,11 @@ func MountFUSE(t testing.TB, dir string, hang func(opcode uint32) bool) *FUSE {
 	defer unix.Close(f.stop[0])
 	started, ended := make(chan error), make(chan struct{})
 	go f.serve(started, ended)
-	t.Cleanup(func() {
+	f.End = sync.OnceFunc(func() {
 		unix.Close(f.stop[1])
 		<-ended
 	})
+	t.Cleanup(f.End)
 	if err := <-started; err != nil {
 		t.Fatal("FUSE server: ", err)
 	}

@@ -38,3 +38,12 @@ func OpenHandle(dir string) error {
 	}
 	return unix.Close(fd)
 }
+
+// NeedBootID skips the test where the kernel's boot id cannot be read, so that snapshots of
+// one boot cannot be told from others.
+func NeedBootID(t testing.TB) {
+	t.Helper()
+	if _, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err != nil {
+		t.Skip("this needs the kernel's boot id: ", err)
+	}
+}

@@ -259,7 +259,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 	w, other := watch(t, newInotify(t), touch(t, dir+"/f")), touch(t, dir+"/other")
 	asked := 0
 	ctx := hookContext{context.Background(), func() {
-		if asked++; asked == 2 { // the only thread has nothing left
+		if asked++; asked == 3 { // the only thread has nothing left
 			try(t, os.Rename(other, dir+"/f"))
 		}
 	}}

@@ -23,14 +23,19 @@ import (
 // What goes wrong with one watch is in its Place. The error is for what ends the
 // whole: the context, which leaves what was found until then, or a process whose
 // root directory or mountinfo cannot be opened, for which the kernel asks what
-// ptrace(2) needs for reading.
+// ptrace(2) needs for reading. They are opened on a thread that is left behind if the
+// process does not answer: see package abandon.
 func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*Result, error) {
 	l := &locator{ws: ws, o: o, res: &Result{Places: make([]Place, len(ws))}, why: make([]reasons, len(ws))}
 	if o.Level == None && o.Resolve == nil {
 		l.leave(ErrNotAsked)
 		return l.res, ctx.Err()
 	}
-	p, err := openProcess(proc, o.AllFilesystems)
+	p, err := openProcess(ctx, proc, o.AllFilesystems)
+	if err != nil && ctx.Err() != nil {
+		l.leave(err)
+		return l.res, err
+	}
 	if err != nil {
 		return nil, err
 	}

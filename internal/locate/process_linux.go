@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
@@ -42,9 +44,9 @@ type process struct {
 	overlays map[int32]*overlay
 }
 
-func openProcess(proc *os.File, all bool) (*process, error) {
+func openProcess(ctx context.Context, proc *os.File, all bool) (*process, error) {
 	p := &process{root: -1, procFD: -1, all: all}
-	err := p.open(proc)
+	err := p.open(ctx, proc)
 	if err != nil {
 		p.close()
 		return nil, err
@@ -63,17 +65,12 @@ func (p *process) close() {
 	}
 }
 
-func (p *process) open(proc *os.File) error {
-	conn, err := proc.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("locate: the process's directory: %w", err)
-	}
-	if cerr := conn.Control(func(fd uintptr) { err = p.openIn(int(fd), proc.Name()) }); cerr != nil {
-		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // all that Control says
-	}
+func (p *process) open(ctx context.Context, proc *os.File) error {
+	o, err := abandon.Call(ctx, 0, func() (opened, error) { return openIn(proc) }, opened.close)
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
+	p.root, p.file = o.root, o.mountinfo
 	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
 		return fmt.Errorf("locate: our own descriptors: %w", err)
 	}
@@ -84,17 +81,42 @@ func (p *process) open(proc *os.File) error {
 	return p.readMounts()
 }
 
-func (p *process) openIn(dir int, name string) error {
-	var e errno
-	if p.root, e = sysOpenat(dir, cstring("root"), unix.O_PATH|unix.O_DIRECTORY); e != success {
-		return &os.PathError{Op: "open", Path: name + "/root", Err: e}
+// An opened is what is opened in a process's directory.
+type opened struct {
+	root      int
+	mountinfo *os.File
+}
+
+func (o opened) close() {
+	sysClose(o.root)
+	o.mountinfo.Close()
+}
+
+// openIn opens what is needed of a process's directory. It may never return: see package
+// abandon. The directory stays open until then.
+func openIn(proc *os.File) (o opened, err error) {
+	conn, err := proc.SyscallConn()
+	if err != nil {
+		return o, fmt.Errorf("the process's directory: %w", err)
 	}
-	fd, e := sysOpenat(dir, cstring("mountinfo"), unix.O_RDONLY)
-	if e != success {
-		return &os.PathError{Op: "open", Path: name + "/mountinfo", Err: e}
+	cerr := conn.Control(func(dir uintptr) {
+		var e errno
+		if o.root, e = sysOpenat(int(dir), cstring("root"), unix.O_PATH|unix.O_DIRECTORY); e != success {
+			err = &os.PathError{Op: "open", Path: proc.Name() + "/root", Err: e}
+			return
+		}
+		fd, e := sysOpenat(int(dir), cstring("mountinfo"), unix.O_RDONLY)
+		if e != success {
+			sysClose(o.root)
+			err = &os.PathError{Op: "open", Path: proc.Name() + "/mountinfo", Err: e}
+			return
+		}
+		o.mountinfo = os.NewFile(uintptr(fd), proc.Name()+"/mountinfo")
+	})
+	if cerr != nil {
+		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // all that Control says
 	}
-	p.file = os.NewFile(uintptr(fd), name+"/mountinfo")
-	return nil
+	return o, err
 }
 
 // learnRoot finds out whether the process's root directory is ours: the same

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"os"
 	"runtime"
@@ -318,7 +319,7 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 	var d *daemon
 	asked := 0
 	ctx := hookContext{context.Background(), func() {
-		if asked++; asked == 3 { // after the loop of the only thread
+		if asked++; asked == 4 { // after the loop of the only thread
 			mount(t, "locate", dir+"/covered", "tmpfs", 0, "")
 			d = fuse(t, dir+"/sub")
 			d.stop()
@@ -388,6 +389,28 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	mount(t, "locate", dir, "tmpfs", 0, "") // which a lookup from the root directory does not cross
 	for _, p := range d.places(t, task, ws, byHandles) {
 		wantNone(t, p, "fuse.locate", "all filesystems")
+	}
+}
+
+// A process whose execve waits for a FUSE server keeps nobody waiting who asks for its paths.
+func TestProcessThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	hung, release := kerneltest.StartHung(t)
+	late := time.AfterFunc(30*time.Second, release)
+	process := proc(t, hung)
+	ws := []inotify.Watch{watch(t, newInotify(t), touch(t, t.TempDir()+"/f"))}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, io.ErrUnexpectedEOF)
+	defer cancel()
+	res, err := locate.Paths(ctx, process, ws, byHandles)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || res == nil {
+		t.Fatalf("%+v, %v at the end of the context, want its cause", res, err)
+	}
+	wantNone(t, res.Places[0], io.ErrUnexpectedEOF.Error())
+	if res, err := locate.Paths(context.Background(), process, ws, byHandles); res != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if !late.Stop() {
+		t.Error("it waited for the process")
 	}
 }
 

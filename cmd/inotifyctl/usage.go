@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,15 +17,15 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// noUser is the user of a process that has ended.
+// noUser is the user of a process that has ended, or whose user is unknown.
 const noUser = -1
 
-// userOf returns the effective user of a process under proc: the one to whom
-// the kernel would charge an instance that it makes.
+// userOf returns the effective user of a process under proc: the one whom the kernel
+// charges the instances that the process creates.
 func userOf(proc string, pid int) (int, error) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
-	if err != nil && gone(dir, err) {
+	if err != nil && hasEnded(dir, err) {
 		return noUser, nil
 	}
 	if err != nil {
@@ -43,9 +44,9 @@ func commandOf(proc string, pid int) string {
 	return strings.TrimSuffix(string(name), "\n")
 }
 
-// gone reports whether err came because the process has ended. Reading what was
-// open at its end gives ESRCH, which not every system has a name for.
-func gone(dir string, err error) bool {
+// hasEnded reports whether err came because the process has ended. A file that was open
+// then fails with ESRCH, which not every system defines.
+func hasEnded(dir string, err error) bool {
 	if errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
@@ -64,47 +65,47 @@ func effectiveUser(status []byte) (int, error) {
 			}
 		}
 	}
-	return noUser, errors.New("its status shows no user")
+	return noUser, errors.New("no user in /proc/PID/status")
 }
 
-// A census is who has which instances.
-type census struct {
+// A usageByUser is the instances of all processes, and what their users have in use.
+type usageByUser struct {
 	instances  []checkpoint.Instance
-	owners     []int // of each instance
+	owners     []int // the user of each instance
 	users      map[int]*usage
 	unreadable []*checkpoint.ProcessError
 }
 
-// A usage is what the processes of one user have open, as far as they could be
-// read. An instance is charged to who made it, which nothing shows: here to the
-// user of the first process that has it.
+// A usage is what the processes of one user have in use, as far as they could be read.
+// The kernel charges an instance to the user who created it and does not show who that
+// was: here it is charged to the user of the first process that has it.
 type usage struct {
 	instances  int
 	watches    int  // 0 where the kernel lists none
 	unsure     bool // some instances may be counted more than once
-	unreadable int  // processes of his that could not be read, or not in full
+	unreadable int  // processes of the user that could not be read, or not in full
 }
 
-// takeCensus reads all processes.
-func takeCensus(ctx context.Context, proc string) (*census, error) {
+// countUsage lists the instances of all processes.
+func countUsage(ctx context.Context, proc string) (*usageByUser, error) {
 	list, err := checkpoint.Instances(ctx)
 	if ctx.Err() != nil {
-		return nil, advised(err, "interrupted")
+		return nil, errInterrupted
 	}
 	failed, err := processErrors(err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, advised(err, "mount procfs: mount -t proc proc /proc")
+		return nil, withHint(err, "mount procfs: mount -t proc proc /proc")
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil, err
 	case err != nil:
-		return nil, advised(err, "run it where /proc is of its own pid namespace: nsenter -t PID -m -p, or mount procfs anew")
+		return nil, withHint(err, "run it where /proc shows its own pid namespace (nsenter -t PID -m -p), or mount procfs again")
 	}
-	return newCensus(list, failed, func(pid int) (int, error) { return userOf(proc, pid) }), nil
+	return newUsageByUser(list, failed, func(pid int) (int, error) { return userOf(proc, pid) }), nil
 }
 
-func newCensus(list []checkpoint.Instance, failed []*checkpoint.ProcessError, userOf func(pid int) (int, error)) *census {
-	c := &census{instances: list, users: make(map[int]*usage)}
+func newUsageByUser(list []checkpoint.Instance, failed []*checkpoint.ProcessError, userOf func(pid int) (int, error)) *usageByUser {
+	c := &usageByUser{instances: list, users: make(map[int]*usage)}
 	for _, i := range list {
 		uid, _ := userOf(i.Descriptors[0].PID)
 		c.owners = append(c.owners, uid)
@@ -128,16 +129,16 @@ func newCensus(list []checkpoint.Instance, failed []*checkpoint.ProcessError, us
 	return c
 }
 
-func (c *census) user(uid int) *usage {
+func (c *usageByUser) user(uid int) *usage {
 	if c.users[uid] == nil {
 		c.users[uid] = new(usage)
 	}
 	return c.users[uid]
 }
 
-// of returns the usage of user uid; processes whose user is not known may be
-// his.
-func (c *census) of(uid int) usage {
+// of returns the usage of user uid. Processes whose user is unknown are counted as
+// unreadable processes of each user.
+func (c *usageByUser) of(uid int) usage {
 	u := *c.user(uid)
 	if uid != noUser {
 		u.unreadable += c.user(noUser).unreadable
@@ -145,12 +146,12 @@ func (c *census) of(uid int) usage {
 	return u
 }
 
-// unanswered returns why processes could not be read, but for those that the user may
-// not read, which is as usual.
-func (c *census) unanswered() (reasons []string) {
+// failures returns why processes could not be read, except those that the caller may not
+// read, which is normal without root.
+func (c *usageByUser) failures() (reasons []string) {
 	for _, f := range c.unreadable {
 		if !errors.Is(f, fs.ErrPermission) {
-			first, _, _ := strings.Cut(f.Error(), "\n") // of one for each descriptor
+			first, _, _ := strings.Cut(f.Error(), "\n") // there is one for each descriptor
 			reasons = append(reasons, first)
 		}
 	}
@@ -161,7 +162,7 @@ func (c *census) unanswered() (reasons []string) {
 type share struct{ pid, count int }
 
 // largest returns up to five processes of a user that have most, in descending order.
-func (c *census) largest(uid int, count func(checkpoint.Instance) int) []share {
+func (c *usageByUser) largest(uid int, count func(checkpoint.Instance) int) []share {
 	var shares []share
 	for k, i := range c.instances {
 		pid := i.Descriptors[0].PID
@@ -177,8 +178,8 @@ func (c *census) largest(uid int, count func(checkpoint.Instance) int) []share {
 	return shares[:min(len(shares), 5)]
 }
 
-// processErrors takes an error of checkpoint.Instances apart: into those of
-// single processes, and what else there is.
+// processErrors splits an error of checkpoint.Instances into those of single processes
+// and the rest.
 func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
@@ -194,7 +195,7 @@ func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
 }
 
 // limitOf returns a setting of inotify under proc/sys, like "fs/inotify/max_user_watches",
-// or -1 if it cannot be read.
+// or -1 if it is unknown.
 func limitOf(proc, name string) int {
 	text, err := os.ReadFile(filepath.Join(proc, "sys", name))
 	if err != nil {
@@ -207,10 +208,10 @@ func limitOf(proc, name string) int {
 	return n
 }
 
-// ofLimit returns "of 128", or "of an unknown number".
-func ofLimit(limit int) string {
+// ofLimit returns "3 of 128 instances", or without the limit if that is unknown.
+func ofLimit(n, limit int, what string) string {
 	if limit < 0 {
-		return "of an unknown number"
+		return fmt.Sprintf("%d %s (limit unknown)", n, what)
 	}
-	return "of " + strconv.Itoa(limit)
+	return fmt.Sprintf("%d of %d %s", n, limit, what)
 }

@@ -25,9 +25,9 @@ const (
 	// [inotify.CloseNoWrite]. It is the default.
 	PathsByHandle Paths = iota
 
-	// NoPaths looks for none. Nobody sees anything of it. A watch can then be
+	// PathsNone looks for none. Nobody sees anything of it. A watch can then be
 	// restored only through a file that the caller supplies.
-	NoPaths
+	PathsNone
 
 	// PathsBySearch walks the filesystems in which watches are left whose paths
 	// were not found by handle. It needs no privilege but to read the directories.
@@ -36,10 +36,10 @@ const (
 	PathsBySearch
 )
 
-// A TakeOption changes what is taken, and how.
-type TakeOption func(*takeOptions)
+// A DumpOption changes what is taken, and how.
+type DumpOption func(*dumpOptions)
 
-type takeOptions struct {
+type dumpOptions struct {
 	paths          Paths
 	hints          []string
 	maxEntries     int
@@ -50,32 +50,32 @@ type takeOptions struct {
 }
 
 // WithPaths sets how far to go to find paths.
-func WithPaths(p Paths) TakeOption { return func(o *takeOptions) { o.paths = p } }
+func WithPaths(p Paths) DumpOption { return func(o *dumpOptions) { o.paths = p } }
 
-// WithHints has a search look below these directories first, as the process sees
+// WithSearchDirs has a search look below these directories first, as the process sees
 // them.
-func WithHints(dirs ...string) TakeOption { return func(o *takeOptions) { o.hints = dirs } }
+func WithSearchDirs(dirs ...string) DumpOption { return func(o *dumpOptions) { o.hints = dirs } }
 
-// WithMaxEntries bounds how many directory entries a search looks at. The context
+// WithMaxSearchEntries bounds how many directory entries a search looks at. The context
 // bounds its time.
-func WithMaxEntries(n int) TakeOption { return func(o *takeOptions) { o.maxEntries = n } }
+func WithMaxSearchEntries(n int) DumpOption { return func(o *dumpOptions) { o.maxEntries = n } }
 
 // WithAllFilesystems has handles opened, paths looked up and trees walked on FUSE,
 // autofs and network filesystems, too, which may wait for long, also past the
 // context's end, or do something when they are looked at. Without it their watches'
 // paths are not learned: a stopped process may be the one that serves them.
-func WithAllFilesystems() TakeOption { return func(o *takeOptions) { o.allFilesystems = true } }
+func WithAllFilesystems() DumpOption { return func(o *dumpOptions) { o.allFilesystems = true } }
 
 // WithResolver has f asked first for the path of each watch. It may return "".
 // What it returns is compared with the watch like any other path.
-func WithResolver(f func(inotify.Watch) (path string, err error)) TakeOption {
-	return func(o *takeOptions) { o.resolve = f }
+func WithResolver(f func(inotify.Watch) (path string, err error)) DumpOption {
+	return func(o *dumpOptions) { o.resolve = f }
 }
 
-// WithSearchProgress has f called about ten times a second while a search is under
+// WithProgress has f called about ten times a second while a search is under
 // way, with the number of entries looked at.
-func WithSearchProgress(f func(entries int)) TakeOption {
-	return func(o *takeOptions) { o.progress = f }
+func WithProgress(f func(entries int)) DumpOption {
+	return func(o *dumpOptions) { o.progress = f }
 }
 
 // WithDrain drains the pending events, and determines the next wd of another process's
@@ -84,26 +84,27 @@ func WithSearchProgress(f func(entries int)) TakeOption {
 //
 // Every process that has another process's instance must be stopped, by SIGSTOP, a
 // freezer or ptrace. This is checked first, and again at the end, for the process asked
-// about and for all others whose descriptors can be read, for which /proc is read. While
+// about and for all others whose descriptors can be read, for which /proc is read. Those that
+// cannot be read, or do not answer for a second, are listed in SideEffects. While
 // the events are drained and the watches listed, the instance does not block; if this
 // program is killed just then, it stays so.
 //
 // After an error the snapshot is returned with it if events were drained.
-func WithDrain() TakeOption { return func(o *takeOptions) { o.drain = true } }
+func WithDrain() DumpOption { return func(o *dumpOptions) { o.drain = true } }
 
-// Take takes an instance of one's own. It opens no directory for reading unless
+// Dump takes an instance of one's own. It opens no directory for reading unless
 // [PathsBySearch] is asked for, and leaves the instance as it was: the next number
 // is probed and put back ([inotify.Inotify.NextWD]), and the events stay, unless
 // [WithDrain] takes them. Others who read the same instance may see that probing: it
-// is listed in Effects. Where an owner is signalled at each event (O_ASYNC), the next
+// is listed in SideEffects. Where an owner is signalled at each event (O_ASYNC), the next
 // number is not learned, as probing would signal him.
 //
-// What could not be learned is listed in NotLearned. An error is returned where
+// What could not be learned is listed in Unknown. An error is returned where
 // the watches could not be listed, for one for which errors.Is(err,
 // [errors.ErrUnsupported]) holds where the kernel lists none (gVisor); when n is closed
 // ([os.ErrClosed]) or ctx ends. If others change the instance meanwhile, the
 // snapshot may have some of that and not the rest.
-func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapshot, error) {
+func Dump(ctx context.Context, n *inotify.Inotify, opts ...DumpOption) (*Snapshot, error) {
 	t := taker{s: new(Snapshot)}
 	for _, o := range opts {
 		o(&t.o)
@@ -114,14 +115,14 @@ func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapsho
 	return t.result(nil)
 }
 
-// TakeFD takes the instance that process pid has as descriptor fd. If the main thread of the
+// DumpFD takes the instance that process pid has as descriptor fd. If the main thread of the
 // process has exited, the descriptor is that of its other threads. For the descriptor of a
 // thread that has a table of its own, by unshare(CLONE_FILES), pid is the thread's id (Linux
 // 6.9; before it, as much as is known without a duplicate of the descriptor). It leaves the
 // instance as it was: it adds nothing to it and moves no counter, so that the next
 // number and the pending events are not learned unless [WithDrain] is given; the
 // number of their bytes is. Where it lacks a right, it does without and says so in
-// NotLearned. Effects lists what others may see of it.
+// Unknown. SideEffects lists what others may see of it.
 //
 // Everything is read through one duplicate of the descriptor. The process should be stopped:
 // of one that is running, the snapshot may be torn, with some of what it did meanwhile and not
@@ -130,7 +131,11 @@ func Take(ctx context.Context, n *inotify.Inotify, opts ...TakeOption) (*Snapsho
 // It fails where the descriptor is not an inotify descriptor or the process replaced it
 // meanwhile, its fdinfo may not be read, /proc is of another pid namespace, or the kernel lists
 // no watches there (errors.Is [errors.ErrUnsupported]).
-func TakeFD(ctx context.Context, pid, fd int, opts ...TakeOption) (*Snapshot, error) {
+//
+// A process that does not answer for a second is an error that matches
+// [os.ErrDeadlineExceeded]; if ctx ends first, the error is the context's cause. Calls on
+// processes are made on threads of DumpFD's own, as by [Instances].
+func DumpFD(ctx context.Context, pid, fd int, opts ...DumpOption) (*Snapshot, error) {
 	t := taker{s: new(Snapshot)}
 	for _, o := range opts {
 		o(&t.o)
@@ -143,7 +148,7 @@ func TakeFD(ctx context.Context, pid, fd int, opts ...TakeOption) (*Snapshot, er
 
 // A taker makes one snapshot.
 type taker struct {
-	o       takeOptions
+	o       dumpOptions
 	s       *Snapshot
 	drained bool // events were taken, which are nowhere else
 }
@@ -185,4 +190,4 @@ const (
 	effectMoved      = "the next number moved on by one, as a watch was to be added, to learn it, and the limit of watches did not let it"
 )
 
-func (t *taker) effect(text string) { t.s.Effects = append(t.s.Effects, text) }
+func (t *taker) effect(text string) { t.s.SideEffects = append(t.s.SideEffects, text) }

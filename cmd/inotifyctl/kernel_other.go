@@ -5,8 +5,14 @@
 
 package main
 
-// What needs these is Linux's.
+// Used on Linux only.
 
 func isNoProcess(error) bool { return false }
 
 func isNoInstance(error) bool { return false }
+
+func isInstanceLimit(error) bool { return false }
+
+func isWatchLimit(error) bool { return false }
+
+func kernelRelease() string { return "" }

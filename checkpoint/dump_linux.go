@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/locate"
 )
@@ -162,51 +163,148 @@ func (t *taker) take(n *inotify.Inotify) error {
 	}
 }
 
-// other takes another process's. Everything is read through one duplicate of the
-// descriptor: the process may give its number to another file at any moment.
-func (t *taker) other(ctx context.Context, pid, fd int) (err error) {
-	p, err := pinTable(pid)
+// other takes another process's.
+func (t *taker) other(ctx context.Context, pid, fd int) error {
+	o, err := abandon.Call(ctx, pid, func() (*opened, error) { return openDescriptor(pid, fd, t.o.drain) }, (*opened).close)
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	if is, err := p.isInotify(fd); err != nil {
+	defer o.close()
+	t.s.FD = fd
+	t.bootID()
+	if o.dup != nil {
+		err = t.duplicated(o)
+	} else {
+		err = t.withoutDuplicate(o)
+	}
+	if err != nil {
+		return err
+	}
+	if t.o.drain {
+		return t.drain(ctx, o)
+	}
+	if o.dup != nil {
+		if err := t.read(o.dup); err != nil {
+			return err
+		}
+	}
+	t.s.gap("next_wd", 0, errUntouched)
+	if t.s.PendingBytes > 0 || !t.s.Known("pending_bytes") {
+		t.s.gap("pending", 0, errUntouched)
+	}
+	return t.paths(ctx, o.process)
+}
+
+// An opened is a process's inotify descriptor, with all that can only be had by calls which
+// may never return. Everything is read through one duplicate of the descriptor: the process
+// may give its number to another file at any moment.
+type opened struct {
+	*process
+	dup    *os.File // nil if it cannot be duplicated
+	none   error    // why dup is nil
+	text   []byte   // fdinfo of the descriptor's number
+	unsure error    // why it is unknown whether that is of the duplicate
+}
+
+// openDescriptor opens process pid's descriptor fd, which must be inotify's. To be drained, the process
+// must be stopped, and the descriptor duplicated. It may never return: see package abandon.
+func openDescriptor(pid, fd int, drain bool) (*opened, error) {
+	p, err := pinTable(pid)
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{process: p}
+	if err := o.inspect(fd, drain); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *opened) close() {
+	o.process.close()
+	if o.dup != nil {
+		o.dup.Close()
+	}
+}
+
+func (o *opened) inspect(fd int, drain bool) (err error) {
+	if is, err := o.isInotify(fd); err != nil {
 		return err
 	} else if !is {
 		return errNotInotify
 	}
-	if err := ctx.Err(); err != nil {
+	if drain {
+		if o.isSelf() {
+			return errors.New("this process cannot be stopped: drain an instance of one's own with Dump")
+		}
+		if err := o.process.stopped(); err != nil {
+			return fmt.Errorf("the process is running, and may read events meanwhile: stop it first: %w", err)
+		}
+	}
+	switch o.dup, err = o.duplicate(fd); {
+	case err == nil:
+		return o.compare(fd)
+	case drain:
 		return err
 	}
-	t.s.FD = fd
-	t.bootID()
-	if t.o.drain {
-		return t.drain(ctx, p, fd)
-	}
-	dup, err := p.duplicate(fd)
-	if err != nil {
-		err = t.withoutDuplicate(p, fd, err)
-	} else {
-		defer dup.Close()
-		err = t.read(p, fd, dup)
-	}
+	o.none = err
+	return o.readText(fd)
+}
+
+// compare reads the fdinfo of the descriptor's number, and returns an error unless that is the
+// duplicate's still.
+func (o *opened) compare(fd int) error {
+	own := int(o.dup.Fd())
+	self, err := pinSelf()
 	if err != nil {
 		return err
 	}
-	t.s.gap("next_wd", 0, errUntouched)
-	if t.s.PendingBytes > 0 || !t.s.Learned("pending_bytes") {
-		t.s.gap("pending", 0, errUntouched)
+	defer self.close()
+	if is, err := self.isInotify(own); err != nil {
+		return err
+	} else if !is {
+		return errReplaced
 	}
-	return t.paths(ctx, p)
+	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errReplaced
+	} else if err != nil {
+		return err
+	}
+	var order int
+	order, o.unsure = compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: o.pid, FD: fd})
+	if order != 0 {
+		return errReplaced
+	}
+	return o.alive()
+}
+
+// readText reads the fdinfo of the descriptor's number where it cannot be duplicated. That this
+// is of an inotify instance is certain if it has watches, or if the process cannot have replaced
+// it.
+func (o *opened) readText(fd int) (err error) {
+	if o.text, err = o.read("fdinfo/" + strconv.Itoa(fd)); err != nil {
+		return err
+	}
+	if ws, err := parseWatches(o.text); err != nil || len(ws) > 0 {
+		return err
+	}
+	if err := o.process.stopped(); err != nil {
+		return fmt.Errorf("whether it is an inotify descriptor all the time cannot be told without a duplicate of it (%w): stop the process first: %w", o.none, err)
+	}
+	if is, err := o.isInotify(fd); err != nil {
+		return err
+	} else if !is {
+		return errReplaced
+	}
+	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
+	return err
 }
 
 // read learns what leaves the instance as it is.
-func (t *taker) read(p *process, fd int, dup *os.File) error {
-	if err := t.duplicated(p, fd, dup); err != nil {
-		return err
-	}
+func (t *taker) read(dup *os.File) (err error) {
 	own := int(dup.Fd())
-	var err error
 	if t.s.PendingBytes, err = queued(own); err != nil {
 		t.s.gap("pending_bytes", 0, err)
 	}
@@ -220,77 +318,37 @@ func (t *taker) read(p *process, fd int, dup *os.File) error {
 // duplicated learns what a duplicate tells of the descriptor and its description. FD_CLOEXEC is
 // the descriptor's own: the process's fdinfo has it, so long as its number is still that
 // descriptor's.
-func (t *taker) duplicated(p *process, fd int, dup *os.File) error {
+func (t *taker) duplicated(o *opened) (err error) {
 	t.effect(effectDuplicate)
-	own := int(dup.Fd())
-	self, err := pinSelf()
-	if err != nil {
-		return err
-	}
-	defer self.close()
-	if is, err := self.isInotify(own); err != nil {
-		return err
-	} else if !is {
-		return errReplaced
-	}
+	own := int(o.dup.Fd())
 	if t.s.Flags, err = flags(own); err != nil {
 		return err
 	}
 	t.s.Flags &^= CloseOnExec
-	t.description(p, own)
-	text, err := p.read("fdinfo/" + strconv.Itoa(fd))
-	if errors.Is(err, fs.ErrNotExist) {
-		return errReplaced
-	} else if err != nil {
-		return err
-	}
-	status, err := fdinfo.Flags(text)
+	t.description(o.process, own)
+	status, err := fdinfo.Flags(o.text)
 	if err != nil {
 		return err
 	}
-	order, err := compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: p.pid, FD: fd})
 	switch {
-	case err != nil && !t.o.drain: // if it is asked for, the process is known to be stopped
-		t.effect(fmt.Sprintf(effectUncompared, err))
-		t.s.gap("flags", 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", err))
-	case err == nil && order != 0:
-		return errReplaced
+	case o.unsure != nil && !t.o.drain: // if it is asked for, the process is known to be stopped
+		t.effect(fmt.Sprintf(effectUncompared, o.unsure))
+		t.s.gap("flags", 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", o.unsure))
 	case status&unix.O_CLOEXEC != 0:
 		t.s.Flags |= CloseOnExec
 	}
-	return p.alive()
+	return nil
 }
 
-// withoutDuplicate learns what one text of fdinfo tells, which is of one file. That this is an
-// inotify instance is certain if it has watches, or if the process cannot have replaced it.
-func (t *taker) withoutDuplicate(p *process, fd int, why error) error {
+// withoutDuplicate learns what the text of fdinfo tells, which is of one file.
+func (t *taker) withoutDuplicate(o *opened) error {
 	for _, what := range []string{"owner", "signal", "pending_bytes"} {
-		t.s.gap(what, 0, why)
+		t.s.gap(what, 0, o.none)
 	}
-	text, err := p.read("fdinfo/" + strconv.Itoa(fd))
-	if err != nil {
+	if err := t.list(o.text); err != nil {
 		return err
 	}
-	if err := t.list(text); err != nil {
-		return err
-	}
-	if len(t.s.Watches) == 0 {
-		if err := p.stopped(); err != nil {
-			return fmt.Errorf("whether it is an inotify descriptor all the time cannot be told without a duplicate of it (%w): stop the process first: %w", why, err)
-		}
-		if is, err := p.isInotify(fd); err != nil {
-			return err
-		} else if !is {
-			return errReplaced
-		}
-		if text, err = p.read("fdinfo/" + strconv.Itoa(fd)); err != nil {
-			return err
-		}
-		if err := t.list(text); err != nil {
-			return err
-		}
-	}
-	status, err := fdinfo.Flags(text)
+	status, err := fdinfo.Flags(o.text)
 	if err != nil {
 		return err
 	}
@@ -298,15 +356,28 @@ func (t *taker) withoutDuplicate(p *process, fd int, why error) error {
 	if status&unix.O_CLOEXEC != 0 {
 		t.s.Flags |= CloseOnExec
 	}
-	return p.alive()
+	return o.alive()
 }
 
 // list reads the watches in a text of fdinfo's.
 func (t *taker) list(text []byte) error {
+	ws, err := parseWatches(text)
+	if err != nil {
+		return err
+	}
+	if len(ws) == 0 {
+		return listed()
+	}
+	t.s.Watches = ws
+	return nil
+}
+
+// parseWatches returns the watches in a text of fdinfo's, in the order of their wds.
+func parseWatches(text []byte) ([]Watch, error) {
 	var ws []Watch
 	for w, err := range fdinfo.Watches(bytes.NewReader(text)) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		ws = append(ws, Watch{Watch: inotify.Watch{
 			WD:     inotify.WD(w.WD),
@@ -316,12 +387,8 @@ func (t *taker) list(text []byte) error {
 			Handle: inotify.Handle{Type: w.HandleType, Bytes: w.Handle},
 		}})
 	}
-	if len(ws) == 0 {
-		return listed()
-	}
 	slices.SortFunc(ws, byWD)
-	t.s.Watches = ws
-	return nil
+	return ws, nil
 }
 
 // listed returns an error if this kernel lists no watches in fdinfo, so that an
@@ -341,11 +408,11 @@ func (t *taker) description(p *process, fd int) {
 	var err error
 	if t.s.Owner, err = owner(fd); err != nil {
 		t.s.gap("owner", 0, err)
-	} else if t.s.Owner.Kind == NoOwner && t.s.Flags&Async != 0 {
+	} else if t.s.Owner.Kind == OwnerNone && t.s.Flags&Async != 0 {
 		t.s.gap("owner", 0, errUnseenOwner)
 	}
-	if o := &t.s.Owner; o.Kind == ProcessOwner || o.Kind == ThreadOwner {
-		o.Self = o.ID == p.group() || o.Kind == ThreadOwner && p.hasThread(o.ID)
+	if o := &t.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
+		o.Self = o.ID == p.group() || o.Kind == OwnerThread && p.hasThread(o.ID)
 	}
 	if t.s.Signal, err = signal(fd); err != nil {
 		t.s.gap("signal", 0, err)
@@ -366,7 +433,7 @@ func bootID() (string, error) {
 }
 
 var levels = map[Paths]locate.Level{
-	NoPaths:       locate.None,
+	PathsNone:     locate.None,
 	PathsByHandle: locate.Handles,
 	PathsBySearch: locate.Search,
 }
@@ -388,7 +455,7 @@ func (t *taker) paths(ctx context.Context, p *process) error {
 	if err != nil {
 		err = fmt.Errorf("finding the paths: %w", err)
 	}
-	if found == nil || t.o.paths == NoPaths && t.o.resolve == nil {
+	if found == nil || t.o.paths == PathsNone && t.o.resolve == nil {
 		why := errNotAsked
 		if err != nil {
 			why = err

@@ -18,23 +18,23 @@ import (
 
 // prove compares what the kernel lists with the snapshot.
 func (r *restorer) prove(n *inotify.Inotify) error {
-	if r.proof == NoProof {
+	if r.proof == VerifyNone {
 		return nil
 	}
 	have, err := n.Watches()
 	if err != nil {
 		return fmt.Errorf("it cannot be proved equal: %w", err)
 	}
-	diffs := compareWatches(r.ws, have, r.proof == ProofIdentity)
+	diffs := compareWatches(r.ws, have, r.proof == VerifyIdentity)
 	if len(diffs) > 0 {
 		if diffs, err = r.others(diffs); err != nil {
 			return err
 		}
 	}
 	if len(diffs) > 0 {
-		return &ProofError{diffs}
+		return &VerifyError{diffs}
 	}
-	if r.proof == ProofIdentity {
+	if r.proof == VerifyIdentity {
 		r.tellWeak()
 		return nil
 	}
@@ -50,7 +50,7 @@ func (r *restorer) others(diffs []Difference) (others []Difference, err error) {
 	}
 	for _, d := range diffs {
 		if d.What == "watch" && d.Have == "" && ended[d.WD] {
-			r.r.Gone = append(r.r.Gone, d.WD)
+			r.r.Destroyed = append(r.r.Destroyed, d.WD)
 		} else {
 			others = append(others, d)
 		}
@@ -135,7 +135,7 @@ func withoutGeneration(h inotify.Handle) bool {
 // is for directories, and a file that was supplied was looked at.
 func (r *restorer) byPath(i int) bool {
 	w := &r.ws[i]
-	return w.Type != Directory && w.Type != UnknownType && r.targets[i].Path == w.Path
+	return w.Type != TypeDirectory && w.Type != TypeUnknown && r.targets[i].Path == w.Path
 }
 
 // checkTypes refuses paths that name something of another type now.
@@ -174,7 +174,7 @@ func (r *restorer) proveTypes(n *inotify.Inotify, have []inotify.Watch) error {
 			if !ended[w.WD] {
 				return &TargetError{*w, err}
 			}
-			r.r.Gone = append(r.r.Gone, w.WD)
+			r.r.Destroyed = append(r.r.Destroyed, w.WD)
 		}
 	}
 	return nil
@@ -258,7 +258,7 @@ func checkType(w *Watch) error {
 }
 
 func refuseType(w *Watch, mode uint32) error {
-	if have := typeOf(mode); w.Type != UnknownType && have != w.Type {
+	if have := typeOf(mode); w.Type != TypeUnknown && have != w.Type {
 		return fmt.Errorf("it is a %s, and was a %s", have, w.Type)
 	}
 	return nil

@@ -29,7 +29,7 @@ type ownerEx struct {
 	id   int32
 }
 
-var ownerKinds = [...]OwnerKind{ThreadOwner, ProcessOwner, GroupOwner} // by F_OWNER_TID etc.
+var ownerKinds = [...]OwnerKind{OwnerThread, OwnerProcess, OwnerGroup} // by F_OWNER_TID etc.
 
 // errUnseenOwner is why an owner is not learned of which only the kind shows.
 var errUnseenOwner = errors.New("it is none, has ended, or is in another pid namespace")

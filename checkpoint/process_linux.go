@@ -148,7 +148,7 @@ func (p *process) alive() error {
 			return nil
 		}
 	}
-	if _, err := p.read("stat"); err != nil {
+	if _, err := p.read("status"); err != nil {
 		return fmt.Errorf("it has ended: %w", err)
 	}
 	return nil
@@ -184,12 +184,14 @@ func (p *process) names(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// isInotify reports whether a descriptor of the process is an instance's.
+// isInotify reports whether a descriptor of the process is an instance's. It may never
+// return, unless the process is this one: see package abandon.
 func (p *process) isInotify(fd int) (bool, error) {
 	return p.isInotifyLink("fd/" + strconv.Itoa(fd))
 }
 
-// isInotifyLink reports whether a link of the process's, like fd/3, is an instance's.
+// isInotifyLink reports whether a link of the process's, like fd/3, is an instance's. It may
+// never return, too.
 // gVisor's are like "anon_inode:[inotifyfd:1]".
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
@@ -203,7 +205,8 @@ func (p *process) isInotifyLink(name string) (bool, error) {
 
 // duplicate returns a duplicate of the process's descriptor (pidfd_getfd, Linux
 // 5.6). While it is open, the instance lives on whatever the process does, and
-// the process gets epoll events for it after closing its own.
+// the process gets epoll events for it after closing its own. It may never return: see
+// package abandon.
 func (p *process) duplicate(fd int) (*os.File, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("duplicating the descriptor needs a pidfd (Linux 5.6): %w", p.none)
@@ -217,7 +220,7 @@ func (p *process) duplicate(fd int) (*os.File, error) {
 
 // hasThread reports whether id is one of the process's threads.
 func (p *process) hasThread(id int) bool {
-	_, err := p.read("task/" + strconv.Itoa(id) + "/stat")
+	_, err := p.read("task/" + strconv.Itoa(id) + "/status")
 	return err == nil
 }
 
@@ -229,7 +232,7 @@ const (
 )
 
 // compareFiles orders two descriptors by their file descriptions: 0 if they are the same
-// one, else -1 or 1. It may never return: see abandonable.
+// one, else -1 or 1. It may never return: see package abandon.
 func compareFiles(a, b Descriptor) (int, error) {
 	return kcmp(kcmpFile, cmp.Or(a.TID, a.PID), cmp.Or(b.TID, b.PID), a.FD, b.FD)
 }

@@ -1,7 +1,20 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-package checkpoint
+// Package abandon makes calls that may never return.
+//
+// kcmp(2), pidfd_getfd(2) and reads of many files of /proc/PID, its links included, wait
+// for locks of process PID: exec_update_lock and the lock of its memory map. A process
+// can be made to hold them for ever, by anybody and without privileges: execve(2) closes
+// a file of a FUSE filesystem whose server does not answer. Such a wait ends with the
+// waiting thread's process and by nothing else, a signal that is handled included
+// (Linux 6.18). So each such call is made on a thread that can be left behind.
+//
+// What waits are kcmp, pidfd_getfd, opening or reading the links fd/N, exe, cwd, root and
+// ns/N, and reading stat, maps, environ, io, auxv, syscall, stack and wchan. What does not
+// are listing directories, reading status, comm, cmdline, cgroup, mountinfo and fdinfo/N,
+// and signal 0 through a pidfd (Linux 6.18).
+package abandon
 
 import (
 	"context"
@@ -14,15 +27,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Calls that may never return.
-//
-// kcmp(2), pidfd_getfd(2) and reads of many files of /proc/PID, its links included, wait
-// for locks of process PID: exec_update_lock and the lock of its memory map. A process
-// can be made to hold them for ever, by anybody and without privileges: execve(2) closes
-// a file of a FUSE filesystem whose server does not answer. Such a wait ends with the
-// waiting thread's process and by nothing else, a signal that is handled included
-// (Linux 6.18). So each such call is made on a thread that can be left behind.
 
 const (
 	// answerTime is how long a call may neither return nor use processor time. A long
@@ -38,10 +42,10 @@ const (
 	maxAbandoned = 256
 )
 
-var (
-	errNoAnswer = fmt.Errorf("no answer within %v: an execve of the process may wait for a filesystem that does not answer: %w", answerTime, os.ErrDeadlineExceeded)
-	errTooMany  = fmt.Errorf("not read: %d calls on processes that do not answer wait already: %w", maxAbandoned, os.ErrDeadlineExceeded)
-)
+// ErrNoAnswer is the error of a call on a process that does not answer.
+var ErrNoAnswer = fmt.Errorf("no answer within %v: an execve of the process may wait for a filesystem that does not answer: %w", answerTime, os.ErrDeadlineExceeded)
+
+var errTooMany = fmt.Errorf("not read: %d calls on processes that do not answer wait already: %w", maxAbandoned, os.ErrDeadlineExceeded)
 
 // A call runs on a thread of its own.
 type call struct {
@@ -61,8 +65,8 @@ var abandoned struct {
 	of    map[int]*call // by the process that it waits for
 }
 
-// abandonable returns what f returns. If f does not return within answerTime and uses no
-// processor time meanwhile, the error is errNoAnswer, which matches
+// Call returns what f returns. If f does not return within answerTime and uses no
+// processor time meanwhile, the error is ErrNoAnswer, which matches
 // [os.ErrDeadlineExceeded]; if ctx ends, it is the context's cause. f then goes on, on a
 // thread of its own, and its result is passed to discard, which may be nil.
 //
@@ -72,7 +76,7 @@ var abandoned struct {
 //
 // f must not change what others see, and it does not see namespaces and credentials that
 // only the calling thread has.
-func abandonable[T any](ctx context.Context, pid int, f func() (T, error), discard func(T)) (T, error) {
+func Call[T any](ctx context.Context, pid int, f func() (T, error), discard func(T)) (T, error) {
 	var value, none T
 	var err error
 	if err := admit(ctx, pid); err != nil {
@@ -105,10 +109,10 @@ func admit(ctx context.Context, pid int) error {
 	abandoned.Unlock()
 	switch {
 	case silent:
-		return errNoAnswer
+		return ErrNoAnswer
 	case earlier != nil: // its context ended too early to tell
 		err := earlier.wait(ctx)
-		if err == errNoAnswer {
+		if err == ErrNoAnswer {
 			abandoned.Lock()
 			earlier.silent = true
 			abandoned.Unlock()
@@ -139,7 +143,7 @@ func (c *call) wait(ctx context.Context) error {
 			idle++
 		}
 	}
-	return errNoAnswer
+	return ErrNoAnswer
 }
 
 // processorTime returns how long the call's thread has run, in nanoseconds, or 0 if that
@@ -175,7 +179,7 @@ func (c *call) leave(pid int, why error) bool {
 	if c.finished {
 		return false
 	}
-	c.left, c.silent = true, why == errNoAnswer
+	c.left, c.silent = true, why == ErrNoAnswer
 	abandoned.count++
 	if pid != 0 {
 		if abandoned.of == nil {
@@ -186,9 +190,9 @@ func (c *call) leave(pid int, why error) bool {
 	return true
 }
 
-// inTurn calls f(0) to f(n-1), one after the other, and does not wait for one that takes
+// InTurn calls f(0) to f(n-1), one after the other, and does not wait for one that takes
 // longer than overtakeTime before it begins the next. It returns when all have returned.
-func inTurn(n int, f func(i int)) {
+func InTurn(n int, f func(i int)) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for i := range n {

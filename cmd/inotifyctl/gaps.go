@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+)
+
+// checkRestorable returns an incompleteError if restore would refuse the dump as it is.
+// It has the reasons and what to do, with advice for paths that are unknown.
+func checkRestorable(s *checkpoint.Snapshot, advice string) error {
+	var reasons []string
+	if gaps := s.Unrestorable(); len(gaps) > 0 {
+		if advice != "" {
+			advice += ", or "
+		}
+		reasons = append(reasons, fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing",
+			strings.Join(subjects(gaps), ", "), advice))
+	}
+	if n := undumpedBytes(s); n > 0 {
+		reasons = append(reasons, fmt.Sprintf("restore would refuse this dump: it lacks %d bytes of pending events; stop the process and dump again with -drain, or drop them with restore -drop-pending", n))
+	}
+	if reasons == nil {
+		return nil
+	}
+	return &incompleteError{reasons}
+}
+
+// undumpedBytes returns how many bytes of events were pending and are not in the dump.
+func undumpedBytes(s *checkpoint.Snapshot) int {
+	if len(s.Pending) > 0 && s.Known("pending") {
+		return 0
+	}
+	return s.PendingBytes
+}
+
+// summary joins gaps that have the same reason: "next_wd, path of 3 watches (1, 2, 3):
+// the reason".
+func summary(gaps []checkpoint.Gap) (lines []string) {
+	const most = 8
+	var reasons []string
+	byReason := make(map[string][]checkpoint.Gap)
+	for _, g := range gaps {
+		if byReason[g.Why] == nil {
+			reasons = append(reasons, g.Why)
+		}
+		byReason[g.Why] = append(byReason[g.Why], g)
+	}
+	for i, why := range reasons {
+		if i == most && len(reasons) > most+1 {
+			return append(lines, fmt.Sprintf("and more, for %d other reasons", len(reasons)-most))
+		}
+		lines = append(lines, strings.Join(subjects(byReason[why]), ", ")+": "+oneLine(why))
+	}
+	return lines
+}
+
+// subjects returns what gaps are about.
+func subjects(gaps []checkpoint.Gap) (names []string) {
+	type subject struct {
+		what string
+		wds  []inotify.WD // empty if it is about the instance
+	}
+	var subjects []*subject
+	for _, g := range gaps {
+		i := slices.IndexFunc(subjects, func(s *subject) bool { return s.what == g.What && (len(s.wds) == 0) == (g.WD == 0) })
+		if i < 0 {
+			i, subjects = len(subjects), append(subjects, &subject{what: g.What})
+		}
+		if g.WD != 0 {
+			subjects[i].wds = append(subjects[i].wds, g.WD)
+		}
+	}
+	for _, s := range subjects {
+		switch what := oneLine(s.what); {
+		case len(s.wds) == 0:
+			names = append(names, what)
+		case s.what == "watch":
+			names = append(names, watches(s.wds))
+		default:
+			names = append(names, what+" of "+watches(s.wds))
+		}
+	}
+	return names
+}
+
+// watches returns "watch 7", or "6 watches (1, 2, 3, 4, 5, …)".
+func watches(wds []inotify.WD) string {
+	const most = 5
+	if len(wds) == 1 {
+		return fmt.Sprint("watch ", wds[0])
+	}
+	var some []string
+	for _, wd := range wds[:min(len(wds), most)] {
+		some = append(some, fmt.Sprint(wd))
+	}
+	if len(wds) > most {
+		some = append(some, "…")
+	}
+	return fmt.Sprintf("%d watches (%s)", len(wds), strings.Join(some, ", "))
+}
