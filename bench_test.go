@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // The benchmarks measure both sides of a ratio in turn, a batch of each at a
@@ -136,7 +138,7 @@ func BenchmarkAddWatchAgain(b *testing.B) {
 func BenchmarkRestoreWatch(b *testing.B) {
 	needIoctl(b)
 	paths := files(b, 5000)
-	request := uint(inotify.SetNextWDRequest())
+	request := uint(sys.SetNextRequest(runtime.GOARCH))
 	alternate(b, onNew(b, paths, func(n *inotify.Inotify, i int, path string) error {
 		return n.RestoreWatch(kerneltest.Context(b), inotify.WD(1000+3*i), path, inotify.Attrib)
 	}), onBare(b, paths, func(fd, i int, path string) error {

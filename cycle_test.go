@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/assign"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // byCycle runs f by the cycle, also where IN_MASK_CREATE does not work.
@@ -114,7 +118,7 @@ func TestCycleTouchesNoWatchedInode(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		var paths []string
-		for _, dir := range append(inotify.ScratchPaths(), "/bin", "/lib", "/home", "/srv") {
+		for _, dir := range append(assign.ScratchPaths[:], "/bin", "/lib", "/home", "/srv") {
 			wd, err := n.AddWatch(dir, inotify.MoveSelf)
 			if err != nil {
 				continue
@@ -167,7 +171,7 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	dir := t.TempDir()
 	n := newInotify(t)
 	strange := ""
-	for _, d := range inotify.ScratchPaths() {
+	for _, d := range assign.ScratchPaths[:] {
 		if wd, err := n.AddWatch(d, inotify.MoveSelf); err == nil && add(t, n, d, inotify.MaskAdd) != wd {
 			strange = d
 		}
@@ -520,7 +524,7 @@ func TestCycleKeepsTheNextLife(t *testing.T) {
 	os.Chmod(paths[0], 0o400) // so that something is put by
 	ended := make(chan error)
 	go func() {
-		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
 		ended <- n.RestoreWatch(context.Background(), 40, paths[1], inotify.Attrib)
 	}()
 	if err := <-ended; err != nil {
@@ -573,7 +577,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 			t.Fatal(berr)
 		}
 		if err != nil {
-			if b < inotify.MaxPutBy || !strings.Contains(err.Error(), "buffer is full") {
+			if b < record.MaxBuffered || !strings.Contains(err.Error(), "buffer is full") {
 				t.Errorf("with %d bytes put by: %v", b, err)
 			}
 			if evs := pending(t, n); len(evs) != count*(i+1)+i {
@@ -581,7 +585,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 			}
 			return
 		}
-		if b > inotify.MaxPutBy+512 { // the last record stays in the kernel's queue
+		if b > record.MaxBuffered+512 { // the last record stays in the kernel's queue
 			t.Fatalf("%d bytes are put by, and the climb went on", b)
 		}
 		if err := n.RemoveWatch(inotify.WD(11 + 10*i)); err != nil {
@@ -618,7 +622,7 @@ func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(),
 	lacking := !hasIoctl(t)
 	go func() {
 		if !lacking { // no t.Skip in here: this is another goroutine than the test's
-			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+			failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
 		}
 		ended <- n.RestoreWatch(ctx, wd, path, inotify.Create, inotify.WithMaxSteps(far))
 	}()
@@ -806,7 +810,7 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 	reached := make(chan struct{})
 	ended := make(chan error)
 	go func() {
-		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
 		ended <- n.RestoreWatch(ctx, far, paths[0], inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 			switch {
 			case ahead == 0:
@@ -1011,49 +1015,5 @@ func TestCycleThatCannotRead(t *testing.T) {
 		}
 		wantError(t, err, unix.EIO)
 		wantUntouched(t, n, watches(t, newInotify(t)))
-	}
-}
-
-// An estimate is of what was measured for it: at least one step.
-func TestCycleEstimate(t *testing.T) {
-	withoutIoctl(t)
-	n := newInotify(t)
-	const steps = 1_000_000
-	begin := time.Now()
-	err := n.RestoreWatch(kerneltest.Context(t), 1+steps, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
-	var cycle *inotify.CycleError
-	if took := time.Since(begin); !errors.As(err, &cycle) || cycle.Estimate > took*steps || cycle.Estimate < steps {
-		t.Errorf("error %v (%+v) after %v", err, cycle, took)
-	}
-}
-
-// Where no other instance can be had, or none that climbs, there is no estimate.
-func TestCycleWithoutEstimate(t *testing.T) {
-	for name, hinder := range map[string]func(t *testing.T){
-		"no instance": func(t *testing.T) {
-			failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
-		},
-		"no watch": func(t *testing.T) {
-			next, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			unix.Close(next)
-			failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 0, uint32(next), false, unix.ENOMEM)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if !hasMaskCreate(t) {
-				t.Skip("this needs IN_MASK_CREATE, without which a climb needs another instance anyway")
-			}
-			withoutIoctl(t)
-			n := newInotify(t)
-			hinder(t)
-			err := n.RestoreWatch(kerneltest.Context(t), 5000, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(1))
-			var cycle *inotify.CycleError
-			if !errors.As(err, &cycle) || cycle.Steps != 4999 || cycle.Estimate != 0 || strings.Contains(err.Error(), "about") {
-				t.Errorf("error %v (%+v), want one of 4999 steps and no estimate", err, cycle)
-			}
-		})
 	}
 }

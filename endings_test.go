@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // An ending is an operation during which a watch of the caller's ends.
@@ -190,7 +192,7 @@ func liveAndEnd(fd int, dir string) (wd int, err error) {
 	}
 	err = os.Mkdir(dir+"/x", 0o700)
 	_, rerr := unix.InotifyRmWatch(fd, uint32(wd))
-	return wd, errors.Join(err, rerr, unix.IoctlSetInt(fd, uint(inotify.SetNextWDRequest()), wd))
+	return wd, errors.Join(err, rerr, unix.IoctlSetInt(fd, uint(sys.SetNextRequest(runtime.GOARCH)), wd))
 }
 
 func takeDescriptor(pid, fd int) (int, error) {

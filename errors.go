@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/seed10546c08/inotify/internal/assign"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // ErrNoWatch is the error of [Inotify.RemoveWatch] for a watch descriptor that no
@@ -20,11 +21,11 @@ var ErrNoWatch = errors.New("no such watch")
 
 // An UnsupportedError says that the kernel, or a seccomp profile before it,
 // does not offer something, or that /proc is not there. errors.Is(err, [errors.ErrUnsupported]) holds for
-// it, and it unwraps to the errno where a system call gave one.
+// it, and it unwraps to the sys.Errno where a system call gave one.
 type UnsupportedError struct {
 	Feature string // what is missing: "setting the next watch descriptor"
 	Needs   string // what brings it: "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE"
-	Err     error  // the errno, or nil
+	Err     error  // the sys.Errno, or nil
 }
 
 func (e *UnsupportedError) Error() string {
@@ -73,7 +74,7 @@ func (e *RestoreError) Error() string {
 	if e.Done > 1 {
 		watches = fmt.Sprintf("%d watches", e.Done)
 	}
-	if errors.As(e.Err, new(*keptError)) {
+	if errors.As(e.Err, new(*assign.LeakedError)) {
 		return fmt.Sprintf("%s (after %s)", s, watches)
 	}
 	return fmt.Sprintf("%s (%s rolled back)", s, watches)
@@ -97,12 +98,7 @@ type CycleError struct {
 	Done  int64 // steps done; one step is one number
 	Steps int64 // steps it takes in all, from where it began to the highest number asked for
 	Limit int64 // steps allowed
-
-	// Estimate is how long the steps would take, if they are more than Limit: a
-	// few were made on another instance to measure it. 0 if that failed.
-	Estimate time.Duration
-
-	Err error
+	Err   error
 }
 
 func (e *CycleError) Error() string {
@@ -111,24 +107,11 @@ func (e *CycleError) Error() string {
 	case e.passed():
 		why = fmt.Sprintf("the next wd is already %d, and the cycle only counts up: restore on a fresh instance, in ascending order", e.Next)
 	case e.Done == 0 && e.Steps > e.Limit:
-		about := ""
-		if e.Estimate > 0 {
-			about = fmt.Sprintf(", here about %v,", rounded(e.Estimate))
-		}
-		why = fmt.Sprintf("%d steps%s are needed and %d are allowed: raise the limit", e.Steps, about, e.Limit)
+		why = fmt.Sprintf("%d steps are needed and %d are allowed: raise the limit", e.Steps, e.Limit)
 	default:
 		why = fmt.Sprintf("stopped after %d of %d steps", e.Done, e.Steps)
 	}
 	return fmt.Sprintf("add/remove cycle to wd %d: %s: %v", e.WD, why, e.Err)
-}
-
-// rounded leaves two or three digits of a duration.
-func rounded(d time.Duration) time.Duration {
-	unit := time.Microsecond
-	for d > 500*unit {
-		unit *= 10
-	}
-	return d.Round(min(unit, time.Second))
 }
 
 func (e *CycleError) passed() bool { return e.Next > e.WD }
@@ -143,7 +126,7 @@ func (e *CycleError) Unwrap() error { return e.Err }
 type LimitError struct {
 	What   string  // what ran out: "inotify watches", "inotify instances", "file descriptors"
 	Limits []Limit // what can be the cause
-	Err    error   // the errno
+	Err    error   // the sys.Errno
 }
 
 // A Limit is the name and value of a kernel setting.
@@ -169,39 +152,49 @@ func (e *LimitError) Error() string {
 
 func (e *LimitError) Unwrap() error { return e.Err }
 
-// What the errors call the system calls.
-const (
-	callInit    = "inotify_init1"
-	callAdd     = "inotify_add_watch"
-	callRemove  = "inotify_rm_watch"
-	callSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
-	callQueued  = "ioctl FIONREAD"
-)
-
-// join adds what went wrong besides to an error.
-func join(err, besides error) error {
-	switch {
-	case besides == nil || errors.Is(err, besides):
-		return err
-	case err == nil:
-		return besides
+// public returns the error of a restore as callers get it, from the cause that the engine
+// returned and what went wrong besides.
+func public(cause, besides error) error {
+	switch e := cause.(type) {
+	case *assign.TakenError:
+		cause = &WDError{Want: WD(e.Want), Got: WD(e.Got)}
+	case *assign.CycleError:
+		cause = &CycleError{WD: WD(e.WD), Next: WD(e.Next), Done: e.Done, Steps: e.Steps, Limit: e.Limit, Err: e.Err}
 	}
-	return errors.Join(err, besides)
+	if cause == assign.ErrShared {
+		cause = &UnsupportedError{
+			Feature: "restoring a watch on an instance that others hold or held",
+			Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
+		}
+	}
+	return sys.Join(cause, besides)
+}
+
+// explain makes the error of a failed call. It is what the engine calls.
+func explain(call string, err error, mask uint32) error {
+	e, _ := err.(sys.Errno)
+	switch call {
+	case sys.CallInit:
+		return initError(err)
+	case sys.CallAdd:
+		return sys.CallError(call, addError(e, Mask(mask)))
+	case sys.CallSetNext:
+		return setNextError(e)
+	case sys.CallFDInfo:
+		return needsProc("listing watches", err)
+	}
+	return sys.CallError(call, err)
 }
 
 // pathError is the error of an inotify_add_watch that the caller asked for.
 func pathError(path string, err error) error {
-	return &fs.PathError{Op: callAdd, Path: path, Err: err}
+	return &fs.PathError{Op: sys.CallAdd, Path: path, Err: err}
 }
 
-func callError(call string, err error) error {
-	return os.NewSyscallError(call, err)
-}
-
-// addError explains the errno with which inotify_add_watch refused a mask.
-func addError(e errno, mask Mask) error {
+// addError explains the sys.Errno with which inotify_add_watch refused a mask.
+func addError(e sys.Errno, mask Mask) error {
 	switch {
-	case e == eNOSPC:
+	case e == sys.ENOSPC:
 		return &LimitError{
 			What: "inotify watches",
 			Limits: []Limit{
@@ -210,9 +203,9 @@ func addError(e errno, mask Mask) error {
 			},
 			Err: e,
 		}
-	case e == eEXIST && mask.Has(MaskCreate):
+	case e == sys.EEXIST && mask.Has(MaskCreate):
 		return fmt.Errorf("the instance already watches this inode, and the mask has IN_MASK_CREATE: %w", e)
-	case e != eINVAL:
+	case e != sys.EINVAL:
 		return e
 	case mask == 0:
 		return fmt.Errorf("the mask is empty: %w", e)
@@ -224,18 +217,18 @@ func addError(e errno, mask Mask) error {
 	return e
 }
 
-// initError explains the errno of inotify_init1.
+// initError explains the sys.Errno of inotify_init1.
 func initError(err error) error {
-	if !errors.Is(err, eMFILE) {
-		return callError(callInit, err)
+	if !errors.Is(err, sys.EMFILE) {
+		return sys.CallError(sys.CallInit, err)
 	}
 	limit := &LimitError{Err: err}
-	if fd, err := sysOpenPath("/", false); errors.Is(err, eMFILE) {
+	if fd, err := sys.OpenPath("/", false); errors.Is(err, sys.EMFILE) {
 		limit.What = "file descriptors"
-		limit.Limits = []Limit{{Name: "RLIMIT_NOFILE", Value: sysFileLimit()}}
+		limit.Limits = []Limit{{Name: "RLIMIT_NOFILE", Value: sys.FileLimit()}}
 	} else {
 		if err == nil {
-			sysClose(fd)
+			sys.Close(fd)
 		}
 		limit.What = "inotify instances"
 		limit.Limits = []Limit{
@@ -243,7 +236,7 @@ func initError(err error) error {
 			sysctl("user.max_inotify_instances"),
 		}
 	}
-	return callError(callInit, limit)
+	return sys.CallError(sys.CallInit, limit)
 }
 
 // needsProc explains an error about a file in /proc where that is not there: left as
@@ -258,14 +251,5 @@ func needsProc(feature string, err error) error {
 	return &UnsupportedError{Feature: feature, Needs: "/proc, which is not mounted"}
 }
 
-// sysctl reads a kernel setting, which has only letters, digits, '_' and '.'.
-func sysctl(name string) Limit {
-	l := Limit{Name: name, Value: -1}
-	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
-	if err == nil {
-		if v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			l.Value = v
-		}
-	}
-	return l
-}
+// sysctl reads a kernel setting.
+func sysctl(name string) Limit { return Limit{Name: name, Value: sys.Sysctl(name)} }

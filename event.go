@@ -4,15 +4,15 @@
 package inotify
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"iter"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // An Event is one record of the instance's queue (struct inotify_event).
@@ -26,37 +26,8 @@ type Event struct {
 	Name   string // of the directory entry, if the watch is on its directory
 }
 
-// recordHeader is the size of struct inotify_event without the name:
-// wd, mask, cookie and len, in the processor's byte order.
-const recordHeader = 16
-
-type record struct {
-	wd     WD
-	mask   Mask
-	cookie uint32
-	name   []byte
-}
-
-// decode reads the record at the front of b and returns its size.
-func decode(b []byte) (rec record, size int, err error) {
-	if len(b) < recordHeader {
-		return record{}, 0, fmt.Errorf("inotify: event record cut off: %d bytes where a header takes %d", len(b), recordHeader)
-	}
-	length := binary.NativeEndian.Uint32(b[12:])
-	if uint64(length) > uint64(len(b)-recordHeader) {
-		return record{}, 0, fmt.Errorf("inotify: event record cut off: its name takes %d bytes and %d are there", length, len(b)-recordHeader)
-	}
-	size = recordHeader + int(length)
-	name := b[recordHeader:size]
-	if i := bytes.IndexByte(name, 0); i >= 0 {
-		name = name[:i]
-	}
-	return record{
-		wd:     WD(binary.NativeEndian.Uint32(b)),
-		mask:   Mask(binary.NativeEndian.Uint32(b[4:])),
-		cookie: binary.NativeEndian.Uint32(b[8:]),
-		name:   name,
-	}, size, nil
+func newEvent(e record.Event) Event {
+	return Event{WD: WD(e.WD), Mask: Mask(e.Mask), Cookie: e.Cookie, Name: e.Name}
 }
 
 // ReadEvent returns the next event, and waits until there is one. It returns
@@ -79,8 +50,8 @@ func (n *Inotify) ReadEvent() (Event, error) {
 // room it returns 0 and no error, at once.
 func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 	if len(buf) == 0 {
-		if n.closed.Load() {
-			return 0, callError("read", os.ErrClosed)
+		if n.in.Closed.Load() {
+			return 0, sys.CallError("read", os.ErrClosed)
 		}
 		return 0, nil
 	}
@@ -89,9 +60,17 @@ func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 		return 0, err
 	}
 	buf[0] = ev
-	n.lockQueue()
-	defer n.unlockQueue()
-	return 1 + n.queue.take(buf[1:]), nil
+	q := &n.in.Queue
+	q.Lock()
+	defer q.Unlock()
+	for count := 1; count < len(buf); count++ {
+		ev, ok := q.More()
+		if !ok {
+			return count, nil
+		}
+		buf[count] = newEvent(ev)
+	}
+	return len(buf), nil
 }
 
 // TryReadEvent returns the next event if there is one, and does not wait. It is
@@ -99,24 +78,26 @@ func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 // readable, call it until ok is false. After a restore too the descriptor is
 // readable whenever there is an event to read that was not there before.
 func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
-	if n.closed.Load() {
-		return Event{}, false, callError("read", os.ErrClosed)
+	if n.in.Closed.Load() {
+		return Event{}, false, sys.CallError("read", os.ErrClosed)
 	}
-	n.lockQueue()
-	defer n.unlockQueue()
-	if ev, ok, err = n.queue.next(); ok || err != nil {
-		return ev, ok, err
+	q := &n.in.Queue
+	q.Lock()
+	defer q.Unlock()
+	if ev, ok, err := q.Next(); ok || err != nil {
+		return newEvent(ev), ok, err
 	}
-	if n.unreadable != nil {
-		return Event{}, false, callError("read", n.unreadable)
+	if n.in.Unreadable != nil {
+		return Event{}, false, sys.CallError("read", n.in.Unreadable)
 	}
-	if n.conn.Control(n.fillQueue) != nil {
-		return Event{}, false, callError("read", os.ErrClosed)
+	if n.in.Conn.Control(n.fillQueue) != nil {
+		return Event{}, false, sys.CallError("read", os.ErrClosed)
 	}
 	if n.filled != nil {
 		return Event{}, false, n.filled
 	}
-	return n.queue.next()
+	next, ok, err := q.Next()
+	return newEvent(next), ok, err
 }
 
 // Events returns the events as they come, each with a nil error. The loop ends
@@ -128,7 +109,7 @@ func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
 // Breaking out of the loop loses no event, and Events may be called again.
 func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		stop := context.AfterFunc(ctx, n.kick)
+		stop := context.AfterFunc(ctx, n.wakeReader)
 		defer stop()
 		for {
 			ev, err := n.readEvent(ctx)
@@ -140,22 +121,22 @@ func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
 }
 
 // readEvent is ReadEvent until ctx ends; the error is then its cause. Whoever
-// passes a context that can end has it call n.kick then.
+// passes a context that can end has it call n.wakeReader then.
 func (n *Inotify) readEvent(ctx context.Context) (ev Event, err error) {
-	if n.closed.Load() {
-		return Event{}, callError("read", os.ErrClosed)
+	if n.in.Closed.Load() {
+		return Event{}, sys.CallError("read", os.ErrClosed)
 	}
 	if ctx.Err() != nil {
 		return Event{}, context.Cause(ctx)
 	}
-	n.lockQueue()
-	ev, ok, err := n.queue.next()
-	n.unlockQueue()
+	n.in.Queue.Lock()
+	next, ok, err := n.in.Queue.Next()
+	n.in.Queue.Unlock()
 	if ok || err != nil {
-		return ev, err
+		return newEvent(next), err
 	}
-	if n.unreadable != nil {
-		return Event{}, callError("read", n.unreadable)
+	if n.in.Unreadable != nil {
+		return Event{}, sys.CallError("read", n.in.Unreadable)
 	}
 	return n.waitEvent(ctx)
 }
@@ -186,7 +167,7 @@ func (n *Inotify) waitEvent(ctx context.Context) (ev Event, err error) {
 		// The poller does not ask when the deadline has passed; what is there counts.
 		return ev, err
 	case errors.Is(failed, os.ErrClosed):
-		return Event{}, callError("read", failed)
+		return Event{}, sys.CallError("read", failed)
 	}
 	return Event{}, failed
 }
@@ -196,23 +177,41 @@ func (n *Inotify) waitEvent(ctx context.Context) (ev Event, err error) {
 // wait already included. Events that are there are still returned. The zero
 // time means no deadline.
 func (n *Inotify) SetReadDeadline(t time.Time) error {
-	if n.closed.Load() {
-		return callError("SetReadDeadline", os.ErrClosed)
+	if n.in.Closed.Load() {
+		return sys.CallError("SetReadDeadline", os.ErrClosed)
 	}
-	if n.unreadable != nil {
-		return callError("SetReadDeadline", n.unreadable)
+	if n.in.Unreadable != nil {
+		return sys.CallError("SetReadDeadline", n.in.Unreadable)
 	}
 	p := &n.poller
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deadline = t
-	if p.kicked {
-		return nil // whom the kick wakes sets it
+	if p.woken {
+		return nil // the reader that is woken sets it
 	}
-	if err := n.file.SetReadDeadline(t); err != nil {
-		return callError("SetReadDeadline", os.ErrClosed)
+	if err := n.in.File.SetReadDeadline(t); err != nil {
+		return sys.CallError("SetReadDeadline", os.ErrClosed)
 	}
 	return nil
+}
+
+// Buffered returns how many bytes of event records a reader would find without
+// waiting: those buffered here, and those in the kernel's queue
+// (ioctl FIONREAD). A record takes 16 bytes and, if it has a name, the name
+// with its final NUL, rounded up to a multiple of 16. After a restore that failed,
+// bytes that no reader will see can be counted too, until what is before them was
+// read.
+func (n *Inotify) Buffered() (bytes int, err error) {
+	err = n.in.With(func(fd int, q *record.Queue) error {
+		queued, e := sys.Queued(fd)
+		if e != sys.OK {
+			return e
+		}
+		bytes = q.Buffered() + max(0, queued-q.Internal())
+		return nil
+	})
+	return bytes, sys.CallError(sys.CallQueued, err)
 }
 
 // How a reader waits, and what wakes it
@@ -222,24 +221,24 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 // when the kernel's queue becomes readable, and it alone: records that another
 // goroutine has read into the buffer (a TryReadEvent, a restore, NextWD) are
 // nothing to the runtime, and it even forgets that the queue was readable if
-// somebody empties it first. So all who wait are woken when the buffer gets
-// records, in one place: unlockQueue, the only way to release the queue.
+// somebody empties it first. So all that wait are woken when the buffer gets
+// records, in one place: record.Queue.Unlock, the only way to release the queue.
 //
 // No reader sleeps while there are records in the buffer:
 //
-//   - The buffer gets records only in queue.read, which advances queue.pos and is
-//     called with the queue locked. So unlockQueue sees each time that pos has
-//     changed since the last unlock (queue.told).
+//   - The buffer gets records only in package record, which advances the queue's
+//     position, and with the queue locked. So Unlock sees each time that the position
+//     has changed since the last Unlock.
 //   - The reader in the poller looks at the buffer and then at the kernel's queue,
-//     finds both empty and sets queue.asleep, all under one lock. A read before that
-//     was seen; one after that finds asleep set, and unlockQueue kicks the reader.
-//     A kick between the look and the sleep is not lost: it is a deadline in the
+//     finds both empty and calls SetAsleep, all under one lock. A read before that
+//     was seen; one after that finds the reader asleep, and Unlock wakes it. Waking
+//     between the look and the sleep is not lost: it is a deadline in the
 //     past, at which the runtime looks again when the sleep begins, and which stays
 //     until the reader itself takes it back (leavePoller). Then the reader looks
-//     again. Only a kick takes asleep away, or the reader that found a record.
+//     again. Only waking ends being asleep, or the reader that found a record.
 //   - The function of a SyscallConn().Read may look at the buffer at any time while
-//     it runs, so asleep is set before it is called.
-//   - A reader that waits for the turn gets the channel queue.changed first, and then
+//     it runs, so SetAsleep is called before it is.
+//   - A reader that waits for the turn gets the channel of Queue.Changed first, and then
 //     looks. A read before the look was seen; one after that closes the channel.
 //     Getting the turn or seeing the channel closed, it looks again.
 //   - A reader that leaves, with an event or an error or because its context ended,
@@ -249,32 +248,6 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 // looked there too. For what comes after that the runtime wakes the reader in the
 // poller, which takes it and gives up the turn; or, in the function of a Read, leaves
 // it, and then the others are woken. They are not while that function runs.
-
-// lockQueue locks the queue. No other place does.
-func (n *Inotify) lockQueue() { n.queue.mu.Lock() }
-
-// unlockQueue unlocks the queue, and wakes all readers that wait if it got records
-// that are still there. See above.
-func (n *Inotify) unlockQueue() {
-	if n.queue.pos != n.queue.told {
-		n.wakeReaders()
-	}
-	n.queue.mu.Unlock()
-}
-
-// wakeReaders is unlockQueue's, when the kernel's queue was read.
-func (n *Inotify) wakeReaders() {
-	q := &n.queue
-	q.told = q.pos
-	if q.buffered() == 0 {
-		return
-	}
-	q.wakeWaiting()
-	if q.asleep {
-		q.asleep = false
-		n.kick()
-	}
-}
 
 // takeTurn waits until the caller is the reader that may enter the poller, and calls
 // look whenever there may be records meanwhile. It returns true if look did, and ctx's
@@ -286,9 +259,9 @@ func (n *Inotify) takeTurn(ctx context.Context, look func() bool) (done bool, er
 	default:
 	}
 	for {
-		n.lockQueue()
-		changed := n.queue.change()
-		n.unlockQueue()
+		n.in.Queue.Lock()
+		changed := n.in.Queue.Changed()
+		n.in.Queue.Unlock()
 		if look() {
 			return true, nil
 		}
@@ -306,13 +279,14 @@ func (n *Inotify) endTurn() { <-n.turn }
 
 // pollRead is what ReadEvent does in the poller, as n.readPolled.
 func (n *Inotify) pollRead(fd uintptr) (done bool) {
-	n.lockQueue()
-	defer n.unlockQueue()
-	ev, ok, err := n.queue.fetch(int(fd))
+	q := &n.in.Queue
+	q.Lock()
+	defer q.Unlock()
+	ev, ok, err := q.Fetch(int(fd))
 	done = ok || err != nil
-	n.queue.asleep = !done
+	q.SetAsleep(!done)
 	if done {
-		n.polled.ev, n.polled.err = ev, err
+		n.polled.ev, n.polled.err = newEvent(ev), err
 	}
 	return done
 }
@@ -324,17 +298,17 @@ type poller struct {
 	mu       sync.Mutex
 	deadline time.Time // the caller's
 	inside   bool      // a reader is in the file's poller
-	kicked   bool      // the file's deadline is in the past, to wake it
+	woken    bool      // the file's deadline is in the past, to wake it
 }
 
-// kick makes the reader in the poller look at its context and at the queue.
-func (n *Inotify) kick() {
+// wakeReader makes the reader in the poller look at its context and at the queue.
+func (n *Inotify) wakeReader() {
 	p := &n.poller
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inside && !p.kicked {
-		p.kicked = true
-		n.file.SetReadDeadline(time.Unix(1, 0)) // fails only after Close, which wakes too
+	if p.inside && !p.woken {
+		p.woken = true
+		n.in.File.SetReadDeadline(time.Unix(1, 0)) // fails only after Close, which wakes too
 	}
 }
 
@@ -344,22 +318,22 @@ func (n *Inotify) enterPoller() {
 	n.poller.mu.Unlock()
 }
 
-// leavePoller reports whether a kick, and not the caller's deadline, ended the
+// leavePoller reports whether wakeReader, and not the caller's deadline, ended the
 // wait.
-func (n *Inotify) leavePoller() (kicked bool) {
+func (n *Inotify) leavePoller() (woken bool) {
 	p := &n.poller
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inside = false
-	kicked = p.kicked
-	if kicked {
-		p.kicked = false
-		n.file.SetReadDeadline(p.deadline)
+	woken = p.woken
+	if woken {
+		p.woken = false
+		n.in.File.SetReadDeadline(p.deadline)
 	}
-	return kicked
+	return woken
 }
 
-// poll calls f whenever the descriptor may have become readable, and after a kick,
+// poll calls f whenever the descriptor may have become readable, and after wakeReader,
 // until f returns true. It returns ctx's error, os.ErrDeadlineExceeded or
 // os.ErrClosed. The caller has the turn.
 func (n *Inotify) poll(ctx context.Context, f func(fd uintptr) bool) error {
@@ -369,16 +343,16 @@ func (n *Inotify) poll(ctx context.Context, f func(fd uintptr) bool) error {
 			n.leavePoller()
 			return err
 		}
-		err := n.conn.Read(f)
-		kicked := n.leavePoller()
+		err := n.in.Conn.Read(f)
+		woken := n.leavePoller()
 		switch {
 		case err == nil:
 			return nil
-		case n.closed.Load():
+		case n.in.Closed.Load():
 			return os.ErrClosed // for the poller's own closing error
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
-		case !kicked:
+		case !woken:
 			return err
 		}
 	}

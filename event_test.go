@@ -612,7 +612,7 @@ func TestReadFails(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, 9), os.Chmod(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	ioctl := n.SupportsSetNextWD()
+	ioctl := kerneltest.SupportsSetNext(n)
 	conn, err := n.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -645,53 +645,4 @@ func TestReadFails(t *testing.T) {
 	if b, err := n.Buffered(); b < 16 || err != nil {
 		t.Errorf("Buffered %d, %v: nothing was read", b, err)
 	}
-}
-
-func TestDecodeIsBoundsChecked(t *testing.T) {
-	n := newInotify(t)
-	dir := t.TempDir()
-	wd := add(t, n, dir, inotify.Create)
-	touch(t, filepath.Join(dir, "name"))
-	raw := rawEvents(t, n)
-	ev, size, err := inotify.DecodeEvent(raw)
-	if err != nil || size != 32 || ev != (inotify.Event{WD: wd, Mask: inotify.Create, Name: "name"}) {
-		t.Fatalf("event %v of %d bytes, %v", ev, size, err)
-	}
-	for short := range 32 {
-		if ev, _, err := inotify.DecodeEvent(raw[:short]); err == nil {
-			t.Errorf("the first %d bytes are decoded as %v", short, ev)
-		}
-	}
-	clear(raw[16:])
-	if ev, size, err := inotify.DecodeEvent(raw); err != nil || size != 32 || ev.Name != "" {
-		t.Errorf("a name of NULs only is decoded as %q, of %d bytes, %v", ev.Name, size, err)
-	}
-	for i := 12; i < 16; i++ {
-		raw[i] = 0xff // a length of 4 GiB, whatever the byte order
-	}
-	if ev, _, err := inotify.DecodeEvent(raw); err == nil || !strings.Contains(err.Error(), "takes 4294967295 bytes and 16 are there") {
-		t.Errorf("a name beyond the end is decoded as %v, %v", ev, err)
-	}
-}
-
-// rawEvents reads the queue past the Inotify.
-func rawEvents(t *testing.T, n *inotify.Inotify) []byte {
-	t.Helper()
-	conn, err := n.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 4096)
-	if err := conn.Read(func(fd uintptr) bool {
-		var k int
-		k, err = unix.Read(int(fd), b)
-		b = b[:max(k, 0)]
-		return true
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }

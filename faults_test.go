@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/assign"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
@@ -241,7 +242,7 @@ func (r *rig) checkUsable(succeeded bool) error {
 	const number = 9000
 	for _, wd := range []inotify.WD{wd, number} {
 		if wd == number {
-			if !r.n.SupportsSetNextWD() {
+			if !kerneltest.SupportsSetNext(r.n) {
 				break
 			}
 			if err := r.n.RestoreWatch(context.Background(), wd, late, inotify.Attrib); err != nil {
@@ -352,13 +353,9 @@ var faultOps = []faultOp{
 		return err
 	}},
 	{name: "SetNextWD", needsIoctl: true, do: func(r *rig) error { return r.n.SetNextWD(50) }},
-	{name: "SupportsSetNextWD", do: func(r *rig) error {
-		r.n.SupportsSetNextWD() // false tells enough
-		return nil
-	}},
 	{name: "NextWD", needsIoctl: true, do: nextIs3},
 	{name: "NextWD without directories", needsIoctl: true, ready: func(r *rig) error {
-		for _, path := range inotify.ScratchPaths() {
+		for _, path := range assign.ScratchPaths[:] {
 			if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
@@ -392,7 +389,7 @@ var faultOps = []faultOp{
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
 	{name: "a long RestoreWatch", ways: []string{"without the ioctl", slowSteps}, do: restoreOne(1200)},
 	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{slowSteps}, ready: func(r *rig) error {
-		for i, path := range inotify.ScratchDirs() {
+		for i, path := range scratchDirs() {
 			if i%2 == 0 {
 				if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
 					return err
@@ -525,7 +522,6 @@ var tolerances = []kerneltest.Tolerance{
 	over("", "read", "anon_inode:inotify", []unix.Errno{unix.EAGAIN}, "what was to be read has been read elsewhere"),
 	over("Restore", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, and stays for readers"),
 	over("NextWD", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, and stays for readers"),
-	over("SupportsSetNextWD", "ioctl", "", nil, "it says no"),
 	over("Watches of none", "inotify_init1", "", nil, "since Linux 4.18 watches are listed"),
 	over("Watches of none", "fcntl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
 	over("Watches of none", "epoll_ctl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
@@ -560,7 +556,7 @@ func tolerated(op string, c *kerneltest.Call, e unix.Errno) string {
 		return "IN_MASK_CREATE is taken to be missing"
 	}
 	for _, t := range tolerances {
-		if t.For(op, c, e) && (t.Why != anotherWillDo || slices.Contains(inotify.ScratchPaths(), c.Object)) {
+		if t.For(op, c, e) && (t.Why != anotherWillDo || slices.Contains(assign.ScratchPaths[:], c.Object)) {
 			return t.Why
 		}
 	}
@@ -569,7 +565,7 @@ func tolerated(op string, c *kerneltest.Call, e unix.Errno) string {
 
 // kindOf does not tell apart which directory it is that a climb uses.
 func kindOf(c *kerneltest.Call) string {
-	if slices.Contains(inotify.ScratchPaths(), c.Object) {
+	if slices.Contains(assign.ScratchPaths[:], c.Object) {
 		return c.Name + " " + scratchKind
 	}
 	return kerneltest.KindOf(c)
@@ -608,7 +604,7 @@ var (
 	}
 	slowStepsRule = kerneltest.Rule{
 		For: func(c *kerneltest.Call) bool {
-			return c.Name == "inotify_add_watch" && slices.Contains(inotify.ScratchPaths(), c.Object)
+			return c.Name == "inotify_add_watch" && slices.Contains(assign.ScratchPaths[:], c.Object)
 		},
 		Delay: 100 * time.Microsecond,
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // headers has where Debian's package linux-libc-dev-NAME-cross puts the kernel's
@@ -84,7 +85,7 @@ var initFlags = map[string]uint64{"IN_CLOEXEC": unix.IN_CLOEXEC, "IN_NONBLOCK": 
 // layout is what the library takes for granted but the bits.
 func layout(goarch string) map[string]uint64 {
 	return map[string]uint64{
-		"INOTIFY_IOC_SETNEXTWD": uint64(inotify.SetNextWDRequestOn(goarch)),
+		"INOTIFY_IOC_SETNEXTWD": uint64(sys.SetNextRequest(goarch)),
 		"sizeof":                unix.SizeofInotifyEvent,
 		"wd":                    0,
 		"mask":                  4,

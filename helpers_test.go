@@ -7,19 +7,24 @@ package inotify_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/assign"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var (
@@ -58,7 +63,6 @@ var children = map[string]func() error{
 	"limit files":     childLimitFiles,
 	"limit watches":   childLimitWatches,
 	"faults":          childFaults,
-	"slices":          childSlices,
 	"closing":         childClosing,
 	"closed rollback": childClosedRollback,
 	"endings":         childEndings,
@@ -242,9 +246,9 @@ func withoutIoctl(t testing.TB) {
 func withoutIoctlAs(t testing.TB, errno unix.Errno) {
 	t.Helper()
 	if hasIoctl(t) {
-		failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, errno)
+		failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, errno)
 	}
-	if newInotify(t).SupportsSetNextWD() {
+	if kerneltest.SupportsSetNext(newInotify(t)) {
 		t.Fatal("the ioctl is still there")
 	}
 }
@@ -256,7 +260,7 @@ func withoutIoctlElsewhere(t testing.TB) func() {
 	has := hasIoctl(t)
 	return func() {
 		if has {
-			failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.ENOTTY)
+			failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
 		}
 	}
 }
@@ -269,4 +273,36 @@ func withoutMaskCreate(t testing.TB) {
 	if hasMaskCreate(t) {
 		failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskCreate), true, unix.EINVAL)
 	}
+}
+
+// scratchDirs returns the directories that a long cycle uses here.
+func scratchDirs() []string {
+	dirs, _, _ := assign.ScratchDirs(16)
+	return dirs
+}
+
+// An askedContext counts how often it is asked.
+type askedContext struct {
+	context.Context
+	asked atomic.Int64
+}
+
+func (c *askedContext) Err() error {
+	c.asked.Add(1)
+	return c.Context.Err()
+}
+
+func (c *askedContext) times() int { return int(c.asked.Load()) }
+
+// numberedIn makes files in a directory, and a batch of watches on them from a number on.
+// It is for child processes.
+func numberedIn(dir string, first, count int) (ws []inotify.Watch, err error) {
+	for i := range count {
+		w := inotify.Watch{WD: inotify.WD(first + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
+		if err := mknod(w.Path); err != nil {
+			return nil, err
+		}
+		ws = append(ws, w)
+	}
+	return ws, nil
 }

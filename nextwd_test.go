@@ -20,7 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/assign"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/record"
 )
 
 func nextWD(t *testing.T, n *inotify.Inotify) inotify.WD {
@@ -87,7 +89,7 @@ func TestNextWD(t *testing.T) {
 func TestNextWDTouchesNoWatch(t *testing.T) {
 	byEachMask(t, func(t *testing.T) {
 		n := newInotify(t)
-		for _, dir := range inotify.ScratchPaths() {
+		for _, dir := range assign.ScratchPaths[:] {
 			n.AddWatch(dir, inotify.MoveSelf)
 			before := watches(t, n)
 			want := before[len(before)-1].WD + 1
@@ -260,7 +262,7 @@ func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
 	for i := range 10 {
 		move(t, dir, fmt.Sprint(name, i, "-"), 12_000)
 		if _, err := n.NextWD(); err != nil {
-			if b, berr := n.Buffered(); b < inotify.MaxPutBy || berr != nil {
+			if b, berr := n.Buffered(); b < record.MaxBuffered || berr != nil {
 				t.Errorf("with %d bytes put by: %v", b, err)
 			}
 			if err := n.RestoreWatch(kerneltest.Context(t), 90, files(t, 1)[0], inotify.Attrib); err == nil {

@@ -132,9 +132,8 @@ func (c *crowd) calls() map[string]func(i int) error {
 			_, err := n.NextWD()
 			return unless(err, errors.ErrUnsupported)
 		},
-		"SupportsSetNextWD": func(int) error {
-			n.SupportsSetNextWD()
-			return nil
+		"RestoreNextWD": func(i int) error {
+			return c.restored(n.RestoreNextWD(c.ctx, inotify.WD(20+i%500)))
 		},
 		"RestoreWatch": func(i int) error {
 			return c.restored(n.RestoreWatch(c.ctx, inotify.WD(20+i%500), path(i), inotify.Open))

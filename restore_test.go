@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // byEachWay runs f with the ioctl and by the cycle, and the latter also where
@@ -101,7 +103,7 @@ func TestRestoreWatchNamesTheCall(t *testing.T) {
 	}
 	named("inotify_add_watch", unix.ENOENT, n.RestoreWatch(kerneltest.Context(t), 7, paths[1]+".missing", inotify.Open))
 	named("inotify_add_watch", unix.EEXIST, n.RestoreWatch(kerneltest.Context(t), 7, paths[0], inotify.Open))
-	failCalls(t, unix.SYS_IOCTL, 1, uint32(inotify.SetNextWDRequest()), false, unix.EIO)
+	failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.EIO)
 	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Open))
 	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 7)))
 }
@@ -114,8 +116,8 @@ func TestMissingIoctl(t *testing.T) {
 			}
 			withoutIoctlAs(t, errno)
 			n := newInotify(t)
-			if n.SupportsSetNextWD() {
-				t.Error("SupportsSetNextWD is true")
+			if kerneltest.SupportsSetNext(n) {
+				t.Error("the ioctl is there")
 			}
 			err := n.SetNextWD(9)
 			wantError(t, err, errors.ErrUnsupported)
@@ -132,23 +134,12 @@ func TestMissingIoctl(t *testing.T) {
 	}
 }
 
-func TestSupportsSetNextWDChangesNothing(t *testing.T) {
-	n := newInotify(t)
-	paths := files(t, 2)
-	add(t, n, paths[0], inotify.Attrib)
-	n.SupportsSetNextWD()
-	if got := add(t, n, paths[1], inotify.Attrib); got != 2 {
-		t.Errorf("the next number is %d, want 2", got)
-	}
-	wantEvents(t, pending(t, n))
-}
-
 // Whatever way is taken, the watch has exactly the number, and works.
 func TestRestoreWatchNumbers(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		numbers := []inotify.WD{1, 2, 7, 8, 300}
-		if n.SupportsSetNextWD() {
+		if kerneltest.SupportsSetNext(n) {
 			numbers = append(numbers, 0x34d71d6, math.MaxInt32, 6)
 		}
 		paths := files(t, len(numbers))
@@ -273,7 +264,7 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 		if err == nil || strings.Count(err.Error(), missing) != 1 {
 			t.Errorf("error %v, want one with the path, once", err)
 		}
-		if got := add(t, n, t.TempDir(), inotify.Create); got > next+2 && !n.SupportsSetNextWD() {
+		if got := add(t, n, t.TempDir(), inotify.Create); got > next+2 && !kerneltest.SupportsSetNext(n) {
 			t.Errorf("the next number was %d and is %d", next, got)
 		}
 	})

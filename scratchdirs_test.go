@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/assign"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
@@ -56,7 +56,7 @@ func inJail(t *testing.T) (jail, bool) {
 		t.Skip("this needs to mount a tmpfs: ", err)
 	}
 	j := jail(root)
-	for _, dir := range inotify.ScratchPaths() {
+	for _, dir := range assign.ScratchPaths[:] {
 		if strings.Count(dir, "/") == 1 {
 			j.mkdir(t, dir)
 		}
@@ -241,44 +241,5 @@ func TestCycleOnAnOverlay(t *testing.T) {
 	restore(t, n, 2000, "/work/f", inotify.Attrib)
 	if requests := f.Requests()[before:]; len(requests) > 0 {
 		t.Errorf("operations %v were asked for", requests)
-	}
-}
-
-func TestScratchDirs(t *testing.T) {
-	line := func(id, parent int, point, kind string) string {
-		return fmt.Sprintf("%d %d 0:%d / %s rw - %s none rw\n", id, parent, id, point, kind)
-	}
-	const inRoot = "/ /run /etc /tmp /usr /var /opt /media /boot"
-	proc := line(2, 1, "/proc", "proc")
-	const inProc = " /proc /proc/tty /proc/irq /proc/fs /proc/bus /proc/sys"
-	for name, test := range map[string]struct{ text, want string }{
-		"plain":                 {line(1, 0, "/", "ext4") + proc, inRoot + " /dev /sys" + inProc},
-		"root of itself":        {line(1, 1, "/", "ext4"), "/proc /dev /sys " + inRoot},
-		"overlay":               {line(1, 0, "/", "overlay") + proc, inProc},
-		"NFS":                   {line(1, 0, "/", "nfs4") + proc, inProc},
-		"FUSE":                  {line(1, 0, "/", "fuse.sshfs") + proc, inProc},
-		"unknown":               {line(1, 0, "/", "newfs") + proc, inProc},
-		"chroot":                {proc, inProc},
-		"nothing":               {"", ""},
-		"malformed":             {line(1, 0, "/", "ext4") + "x\n", ""},
-		"FUSE below":            {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "tmpfs") + line(4, 3, "/dev/shm", "fuse"), "/dev /dev/pts"},
-		"FUSE on the way":       {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "fuse") + line(4, 3, "/dev/shm", "tmpfs"), ""},
-		"mount point below":     {line(1, 0, "/", "overlay") + line(4, 1, "/dev/shm", "tmpfs"), "/dev/shm"},
-		"no mount point":        {line(1, 0, "/", "tmpfs") + line(3, 1, "/x", "fuse"), "/proc /dev /sys " + inRoot},
-		"hidden":                {line(1, 0, "/", "overlay") + line(3, 1, "/run", "fuse") + line(4, 3, "/run", "tmpfs"), "/run"},
-		"hides":                 {line(1, 0, "/", "overlay") + line(3, 1, "/run", "tmpfs") + line(4, 3, "/run", "fuse"), ""},
-		"another order":         {line(4, 3, "/run", "fuse") + line(3, 1, "/run", "tmpfs") + line(1, 0, "/", "overlay"), ""},
-		"hidden with parent":    {line(1, 0, "/", "overlay") + line(3, 1, "/dev", "tmpfs") + line(4, 3, "/dev/shm", "tmpfs") + line(5, 3, "/dev", "fuse"), ""},
-		"on the root":           {line(1, 0, "/", "overlay") + line(3, 1, "/", "ext4") + line(4, 3, "/run", "tmpfs") + line(5, 1, "/opt", "tmpfs"), "/opt"},
-		"mounts in a circle":    {line(1, 0, "/", "overlay") + line(3, 4, "/run", "tmpfs") + line(4, 3, "/run", "tmpfs"), ""},
-		"a name that begins so": {line(1, 0, "/", "overlay") + line(3, 1, "/optional", "tmpfs"), ""},
-	} {
-		got := slices.Sorted(slices.Values(inotify.LocalDirs(test.text)))
-		if want := slices.Sorted(slices.Values(strings.Fields(test.want))); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", name, got, want)
-		}
-	}
-	if dirs := inotify.LocalDirs(line(1, 0, "/", "ext4") + proc); len(dirs) < 2 || dirs[0] != "/" || dirs[1] != "/proc" {
-		t.Errorf("%v is not in the order of ScratchPaths", dirs)
 	}
 }

@@ -35,7 +35,7 @@ func (c *threadCounter) Err() error {
 func ownGoroutines() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return bytes.Count(stacks, []byte("\ncreated by github.com/seed10546c08/inotify."))
+	return bytes.Count(stacks, []byte("\ncreated by github.com/seed10546c08/inotify/internal/assign."))
 }
 
 // A climb has a second thread from 1024 steps on, where there are two processors and
@@ -88,7 +88,7 @@ func TestSecondThread(t *testing.T) {
 // allBut makes watches on the directories that a climb uses, but for some.
 func allBut(t *testing.T, left int) (ws []inotify.Watch) {
 	t.Helper()
-	for _, path := range inotify.ScratchDirs() {
+	for _, path := range scratchDirs() {
 		ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
 	}
 	return ws[:len(ws)-left] // the last are left, as the first is easily overlooked

@@ -7,16 +7,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/seed10546c08/inotify/internal/fdinfo"
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A WD is a watch descriptor: the number by which an instance's events name
@@ -123,52 +121,21 @@ func (h *Handle) UnmarshalText(text []byte) error {
 // The error is a [*fs.PathError] that unwraps to the errno; it holds a [*LimitError]
 // where the kernel says ENOSPC. AddWatch waits while a restore is under way.
 func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
-	if n.closed.Load() {
+	if n.in.Closed.Load() {
 		return NoWD, pathError(path, os.ErrClosed)
 	}
 	if strings.IndexByte(path, 0) >= 0 {
-		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", eINVAL))
+		return NoWD, pathError(path, fmt.Errorf("the path has a NUL byte: %w", sys.EINVAL))
 	}
-	c := addCalls.Get().(*addCall)
-	c.path = append(append(c.path[:0], path...), 0)
-	c.mask, c.e = mask, eINTR
-	n.numbers.RLock()
-	defer n.numbers.RUnlock()
-	var err error
-	for c.e == eINTR && err == nil {
-		err = n.conn.Control(c.run)
-	}
-	wd, e := c.wd, c.e
-	if cap(c.path) <= maxPath {
-		addCalls.Put(c)
-	}
+	wd, err := n.in.Add(path, uint32(mask))
 	if err != nil {
-		return NoWD, pathError(path, os.ErrClosed)
+		if e, ok := err.(sys.Errno); ok {
+			err = addError(e, mask)
+		}
+		return NoWD, pathError(path, err)
 	}
-	if e != success {
-		return NoWD, pathError(path, addError(e, mask))
-	}
-	n.given(wd)
-	return wd, nil
+	return WD(wd), nil
 }
-
-// An addCall is one call of inotify_add_watch: its arguments, its results and the
-// function that makes it. They are used again, so that AddWatch allocates nothing.
-type addCall struct {
-	path []byte // with a final NUL
-	mask Mask
-	wd   WD
-	e    errno
-	run  func(fd uintptr)
-}
-
-var addCalls = sync.Pool{New: func() any {
-	c := new(addCall)
-	c.run = func(fd uintptr) { c.wd, c.e = addOnce(int(fd), &c.path[0], c.mask) }
-	return c
-}}
-
-const maxPath = 4096 // PATH_MAX, with the NUL
 
 // AddWatchFile is [Inotify.AddWatch] for an open file: it watches exactly the
 // inode that f is open on, whatever has become of its name, through
@@ -185,7 +152,7 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	wd := NoWD
 	if cerr := conn.Control(func(fd uintptr) {
 		// With IN_DONT_FOLLOW the kernel would watch the link in /proc.
-		wd, err = n.AddWatch(procFD(int(fd)), mask&^DontFollow)
+		wd, err = n.AddWatch(sys.ProcFD(int(fd)), mask&^DontFollow)
 	}); cerr != nil {
 		err = fmt.Errorf("the file is closed: %w", fs.ErrInvalid) // os.ErrClosed would tell of the Inotify
 	}
@@ -202,19 +169,20 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 func (n *Inotify) RemoveWatch(wd WD) error {
 	// Under the queue's lock, so that no IN_IGNORED comes between a restore's
 	// look at the queue and its add.
-	n.lockQueue()
-	defer n.unlockQueue()
-	var e errno
-	if err := n.control(func(fd int) { e = sysRemove(fd, wd) }); err != nil {
-		return callError(callRemove, err)
+	var e sys.Errno
+	if err := n.in.With(func(fd int, _ *record.Queue) error {
+		e = sys.Remove(fd, int32(wd))
+		return nil
+	}); err != nil {
+		return sys.CallError(sys.CallRemove, err)
 	}
 	switch e {
-	case success:
+	case sys.OK:
 		return nil
-	case eINVAL:
-		return callError(callRemove, fmt.Errorf("watch %d: %w: %w", wd, ErrNoWatch, e))
+	case sys.EINVAL:
+		return sys.CallError(sys.CallRemove, fmt.Errorf("watch %d: %w: %w", wd, ErrNoWatch, e))
 	}
-	return callError(callRemove, fmt.Errorf("watch %d: %w", wd, e))
+	return sys.CallError(sys.CallRemove, fmt.Errorf("watch %d: %w", wd, e))
 }
 
 // Watches returns the instance's watches in ascending order of WD, as the
@@ -224,100 +192,22 @@ func (n *Inotify) RemoveWatch(wd WD) error {
 // Where the kernel lists none (gVisor) and without /proc, the error is an
 // [*UnsupportedError].
 func (n *Inotify) Watches() ([]Watch, error) {
-	ws, err := n.watches()
-	if err == nil && len(ws) == 0 {
-		err = n.listsWatches()
+	list, err := n.in.Watches()
+	if err == nil && len(list) == 0 {
+		err = n.haveWatchList()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inotify: list watches: %w", needsProc("listing watches", err))
 	}
+	ws := make([]Watch, len(list))
+	for i, w := range list {
+		ws[i] = Watch{
+			WD:     WD(w.WD),
+			Mask:   Mask(w.Mask),
+			Device: Device{Major: w.Major, Minor: w.Minor},
+			Inode:  w.Inode,
+			Handle: Handle{Type: w.HandleType, Bytes: w.Handle},
+		}
+	}
 	return ws, nil
-}
-
-func (n *Inotify) watches() ([]Watch, error) {
-	text, lines, err := n.readFDInfo()
-	if err != nil {
-		return nil, err
-	}
-	ws := make([]Watch, 0, lines)
-	for l, err := range fdinfo.Watches(io.MultiReader(text...)) {
-		if err != nil {
-			return nil, err
-		}
-		ws = append(ws, Watch{
-			WD:     WD(l.WD),
-			Mask:   Mask(l.Mask),
-			Device: Device{Major: l.Major, Minor: l.Minor},
-			Inode:  l.Inode,
-			Handle: Handle{Type: l.HandleType, Bytes: l.Handle},
-		})
-	}
-	slices.SortFunc(ws, func(a, b Watch) int { return int(a.WD) - int(b.WD) })
-	return ws, nil
-}
-
-// readFDInfo reads what the kernel says of the descriptor, in pieces, and counts
-// the lines. A list that grew instead would be copied over and over.
-//
-// The kernel writes the whole text at the first read, of the file that the number
-// then stands for. So the first read needs the descriptor to stay open, and the
-// others do not.
-func (n *Inotify) readFDInfo() (text []io.Reader, lines int, err error) {
-	var f *os.File
-	read := func() error {
-		piece := make([]byte, 64<<10)
-		k, err := f.Read(piece)
-		text = append(text, bytes.NewReader(piece[:k]))
-		lines += bytes.Count(piece[:k], []byte("\n"))
-		return err
-	}
-	if cerr := n.control(func(fd int) {
-		if f, err = openFDInfo(fd); err == nil {
-			err = read()
-		}
-	}); cerr != nil {
-		err = cerr
-	}
-	if f != nil {
-		defer f.Close()
-	}
-	for err == nil {
-		err = read()
-	}
-	if err == io.EOF {
-		err = nil
-	}
-	return text, lines, err
-}
-
-// listsWatches tells, with an instance of its own, whether the kernel lists
-// watches in fdinfo: an instance without watches looks the same as one whose
-// watches are not listed.
-func (n *Inotify) listsWatches() error {
-	probe, err := New()
-	if err != nil {
-		if honoured, _ := n.honoursCreate(); honoured {
-			return nil // Linux 4.18 or later, which lists them
-		}
-		return fmt.Errorf("none is listed, and the kernel could not be probed for whether it lists any: %w", err)
-	}
-	defer probe.Close()
-	if _, err := probe.AddWatch("/", scratchMask); err != nil {
-		return fmt.Errorf("none is listed, and the kernel could not be probed for whether it lists any: %w", err)
-	}
-	ws, err := probe.watches()
-	if err == nil && len(ws) == 0 {
-		return &UnsupportedError{Feature: "listing watches in /proc/self/fdinfo", Needs: "Linux 3.8"}
-	}
-	return err
-}
-
-// given notes the number of a watch that was added here.
-func (n *Inotify) given(wd WD) {
-	for {
-		h := n.highest.Load()
-		if int32(wd) <= h || n.highest.CompareAndSwap(h, int32(wd)) {
-			return
-		}
-	}
 }

@@ -132,7 +132,7 @@ func probe() (f features, reached error) {
 }
 
 func probeSetNextWD(n *inotify.Inotify) error {
-	if n.SupportsSetNextWD() {
+	if inotify.HaveSetNextWD() == nil {
 		return nil
 	}
 	return &inotify.UnsupportedError{

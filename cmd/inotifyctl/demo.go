@@ -112,7 +112,7 @@ func (d *demonstration) create(ctx context.Context) (*inotify.Inotify, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.SupportsSetNextWD() {
+	if inotify.HaveSetNextWD() != nil {
 		d.watches = demoWatches(d.dir, smallWDs)
 		d.say("note", "this kernel lacks INOTIFY_IOC_SETNEXTWD: small wds, by the add/remove cycle")
 	}

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		// INOTIFY_IOC_SETNEXTWD's number ends in 0x4900 on every processor.
 		failCalls(unix.SYS_IOCTL, 0xffff, 0x4900, unix.ENOTTY)
 		if n, err := inotify.New(); err == nil {
-			if n.SupportsSetNextWD() {
+			if kerneltest.SupportsSetNext(n) {
 				os.Exit(exitNotTaken)
 			}
 			n.Close()
@@ -122,7 +122,7 @@ func hasIoctl(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	return n.SupportsSetNextWD()
+	return kerneltest.SupportsSetNext(n)
 }
 
 // command prepares the command as a process of its own.

@@ -52,7 +52,7 @@ func (c config) openLab() (*lab, error) {
 	if c.quick {
 		settle = 0
 	}
-	return newLab(c.dir, n.SupportsSetNextWD(), settle)
+	return newLab(c.dir, inotify.HaveSetNextWD() == nil, settle)
 }
 
 // facts finds out what the kernel has.

@@ -96,7 +96,7 @@ func (task) hasIoctl() ([]int64, error) {
 		return nil, err
 	}
 	defer n.Close()
-	if n.SupportsSetNextWD() {
+	if inotify.HaveSetNextWD() == nil {
 		return []int64{1}, nil
 	}
 	return []int64{0}, nil

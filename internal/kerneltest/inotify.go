@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // NewInotify returns an instance that is closed at the end of the test.
@@ -85,7 +86,19 @@ func WantError(t testing.TB, err, want error) {
 // HasIoctl reports whether the kernel has INOTIFY_IOC_SETNEXTWD.
 func HasIoctl(t testing.TB) bool {
 	t.Helper()
-	return NewInotify(t).SupportsSetNextWD()
+	return SupportsSetNext(NewInotify(t))
+}
+
+// SupportsSetNext reports whether the kernel has the ioctl, by what it says to the calling
+// thread, which a seccomp filter may have changed.
+func SupportsSetNext(n *inotify.Inotify) bool {
+	conn, err := n.SyscallConn()
+	if err != nil {
+		return false
+	}
+	e := sys.ENOSYS
+	conn.Control(func(fd uintptr) { e = sys.SetNext(int(fd), 0) })
+	return e == sys.OK || e == sys.EINVAL
 }
 
 // NeedIoctl skips the test where the kernel lacks it.

@@ -198,12 +198,12 @@ func WithoutIoctl(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if n.SupportsSetNextWD() {
+	if SupportsSetNext(n) {
 		for _, request := range []uint32{0x40044900, 0x80044900} { // which one it is depends on the processor
 			FailCalls(t, unix.SYS_IOCTL, 1, request, false, unix.ENOTTY)
 		}
 	}
-	if n.SupportsSetNextWD() {
+	if SupportsSetNext(n) {
 		t.Fatal("the ioctl is still there")
 	}
 }

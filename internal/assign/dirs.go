@@ -1,25 +1,23 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-package inotify
+package assign
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 
 	"github.com/seed10546c08/inotify/internal/mountinfo"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// scratchPaths are directories for scratch watches: those that exist nearly everywhere,
+// ScratchPaths are directories for scratch watches: those that exist nearly everywhere,
 // the fastest first. A second component of a path costs a tenth of a step. The last
 // ones are for containers, where those before /proc are on an overlay.
-var scratchPaths = [...]string{
+var ScratchPaths = [...]string{
 	"/", "/proc", "/dev", "/run", "/etc", "/tmp", "/usr", "/var", "/opt", "/media", "/boot",
 	"/sys", "/dev/shm", "/dev/pts", "/proc/tty", "/proc/irq",
 	"/proc/fs", "/proc/bus", "/proc/sys", "/sys/fs", "/sys/bus", "/sys/class", "/sys/kernel", "/sys/devices", "/sys/module", "/sys/dev",
@@ -66,13 +64,13 @@ func localDirs(text []byte, paths []string) ([]string, error) {
 	return local, nil
 }
 
-// scratchDirs returns the first so many of scratchPaths that can be used, which inodes
+// ScratchDirs returns the first so many of ScratchPaths that can be used, which inodes
 // they are, and the mountinfo by which they were chosen.
-func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
-	mounts, err := sysMountinfo()
+func ScratchDirs(count int) (dirs []string, inodes []sys.Inode, mounts []byte) {
+	mounts, err := sys.Mountinfo()
 	var local []string
 	if err == nil {
-		local, err = localDirs(mounts, scratchPaths[:])
+		local, err = localDirs(mounts, ScratchPaths[:])
 	}
 	if err != nil {
 		local = rootDirs()
@@ -81,57 +79,26 @@ func scratchDirs(count int) (dirs []string, inodes []inode, mounts []byte) {
 		if len(dirs) == count {
 			break
 		}
-		if i, err := sysPathInode(dir, true); err == nil && i.dir && !slices.Contains(inodes, i) {
+		if i, err := sys.PathInode(dir, true); err == nil && i.Dir && !slices.Contains(inodes, i) {
 			dirs, inodes = append(dirs, dir), append(inodes, i)
 		}
 	}
 	return dirs, inodes, mounts
 }
 
-// rootDirs returns those of scratchPaths that can be used without mountinfo: the root
+// rootDirs returns those of ScratchPaths that can be used without mountinfo: the root
 // directory, since every absolute path begins there, and what is on the same filesystem.
 func rootDirs() (dirs []string) {
-	root, err := sysPathInode("/", true)
-	for _, p := range scratchPaths {
+	root, err := sys.PathInode("/", true)
+	for _, p := range ScratchPaths {
 		if path.Dir(p) != "/" {
 			continue // what is on the way may wait
 		}
-		if i, e := sysPathInode(p, true); err == nil && e == nil && i.major == root.major && i.minor == root.minor {
+		if i, e := sys.PathInode(p, true); err == nil && e == nil && i.Major == root.Major && i.Minor == root.Minor {
 			dirs = append(dirs, p)
 		}
 	}
 	return dirs
-}
-
-// choose finds directories for scratch watches that no watch of the batch is for, and
-// starts a second thread if that helps.
-func (c *climb) choose(ctx context.Context) error {
-	wanted := 2 * groupSteps
-	if c.stepsInAll() < worthAMate {
-		wanted = groupSteps
-	}
-	dirs, inodes, mounts := scratchDirs(wanted)
-	for i := range c.b.ws {
-		if i%64 == 0 && (ctx.Err() != nil || c.b.n.closed.Load()) {
-			return c.stopped(cmp.Or(ctx.Err(), os.ErrClosed))
-		}
-		// Also finds what is missing before a cycle that may be long.
-		w := &c.b.ws[i]
-		target, err := sysPathInode(w.Path, w.Mask&DontFollow != 0)
-		if err != nil {
-			c.b.failed = i
-			return err
-		}
-		if at := slices.Index(inodes, target); at >= 0 {
-			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
-		}
-	}
-	for _, dir := range dirs {
-		c.own.paths = append(c.own.paths, ownPath(dir))
-	}
-	c.mask |= DontFollow
-	c.startMate(mounts)
-	return nil
 }
 
 // sameElsewhere reports whether other threads have the mounts of this one. A caller may
@@ -139,36 +106,26 @@ func (c *climb) choose(ctx context.Context) error {
 func sameElsewhere(mounts []byte) bool {
 	result := make(chan bool)
 	go func() {
-		theirs, err := sysMountinfo()
+		theirs, err := sys.Mountinfo()
 		result <- err == nil && bytes.Equal(theirs, mounts)
 	}()
 	return <-result
 }
 
-// An inode is what tells one from another, and whether it is a directory.
-type inode struct {
-	major, minor uint32
-	number       uint64
-	dir          bool
-}
-
 // lastResort finds an inode where no directory will do: one that nobody else has.
-func (c *climb) lastResort() (err error) {
+func (c *cycle) lastResort() (err error) {
 	if c.memfd >= 0 {
-		if c.own.no == success {
+		if c.own.unusable == sys.OK {
 			return errNoInode
 		}
-		return fmt.Errorf("%w: %w", errNoInode, callError(callAdd, c.own.no))
+		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.own.unusable))
 	}
-	if c.memfd, err = sysMemfd(); err != nil {
-		return fmt.Errorf("no inode to climb on: %w", callError("memfd_create", err))
+	if c.memfd, err = sys.Memfd(); err != nil {
+		return fmt.Errorf("no inode for scratch watches: %w", sys.CallError("memfd_create", err))
 	}
-	c.mask &^= DontFollow // its path is a symbolic link
-	c.own.paths = append(c.own.paths, ownPath(procFD(c.memfd)))
+	c.mask &^= sys.DontFollow // its path is a symbolic link
+	c.own.paths = append(c.own.paths, sys.CString(sys.ProcFD(c.memfd)))
 	return nil
 }
 
-// ownPath returns a path of the library's own, which has no NUL inside, for a system call.
-func ownPath(path string) *byte { return &append([]byte(path), 0)[0] }
-
-var errNoInode = errors.New("no inode to climb on: neither a directory nor a memory file can be watched")
+var errNoInode = errors.New("no inode for scratch watches: neither a directory nor a memory file can be watched")

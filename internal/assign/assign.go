@@ -1,0 +1,404 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package assign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/seed10546c08/inotify/internal/instance"
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
+)
+
+const (
+	// A restore yields after so many steps or so much time, whichever comes first. So at
+	// most that many internal records are queued at any time.
+	sliceSteps = 64
+	sliceTime  = 300 * time.Microsecond
+)
+
+// A Watch is a watch to be added under a wd.
+type Watch struct {
+	WD   int32
+	Mask uint32
+	Path string // without a NUL
+}
+
+// Options are for the add/remove cycle.
+type Options struct {
+	MaxSteps int64
+	Progress func(Progress) // or nil
+}
+
+// Progress says how far a cycle is.
+type Progress struct {
+	WD          int32 // the wd to reach
+	Done, Steps int64
+	Elapsed     time.Duration
+}
+
+// Restore adds each of ws, which are in ascending order of different wds, or none.
+func Restore(ctx context.Context, in *instance.Instance, ws []Watch, o Options) *Failure {
+	a := assignment{in: in, ws: ws, options: o, last: -1}
+	return a.restore(ctx)
+}
+
+// RestoreOne is Restore for one watch, without a slice to allocate.
+func RestoreOne(ctx context.Context, in *instance.Instance, w Watch, o Options) *Failure {
+	a := assignment{in: in, single: [1]Watch{w}, options: o, last: -1}
+	a.ws = a.single[:]
+	return a.restore(ctx)
+}
+
+// An assignment is one restore under way.
+type assignment struct {
+	in      *instance.Instance
+	ws      []Watch  // ascending
+	single  [1]Watch // the room for one
+	options Options
+	locked  bool             // the wds; whoever calls progress unlocks them
+	create  bool             // IN_MASK_CREATE works
+	used    instance.UsedWDs // when the wds were last locked; by the ioctl only where that bit does not work
+	cycle   *cycle           // or nil: by the ioctl
+	target  target           // ws[done]
+	done    int              // ws[:done] have been added
+	last    int32            // the wd given last, or -1; a new watch gets last+1, unless that is used
+	marks   []mark
+}
+
+// A residue is what watches that were removed again may have left in the queue.
+type residue int
+
+const (
+	nothing   residue = iota
+	quiet             // an IN_IGNORED each
+	reporting         // also events, which may come after that
+)
+
+func (a *assignment) restore(ctx context.Context) *Failure {
+	defer a.unlock()
+	if err := a.lock(ctx); err != nil {
+		return &Failure{Err: err}
+	}
+	defer a.target.release()
+	dup, dupErr := -1, error(nil)
+	if len(a.ws) > 1 && a.in.Shared.Load() {
+		// Others keep the instance if it is closed here in the middle.
+		if dup, dupErr = a.in.Dup(); dupErr == nil {
+			defer sys.Close(dup)
+		}
+	}
+	left, failed, err := a.run(ctx)
+	if missing, ok := err.(*noIoctl); ok {
+		left, failed, err = a.runCycle(ctx, missing.err)
+	}
+	if err != nil {
+		f := &Failure{Watch: failed, Done: a.done}
+		f.Err, f.Besides = split(err)
+		f.Err = a.annotate(f.Err, failed)
+		f.Besides = join(f.Besides, a.rollBack(left, dup, dupErr))
+		return f
+	}
+	if a.cycle != nil {
+		a.report()
+	}
+	return nil
+}
+
+// lock locks the wds. Where IN_MASK_CREATE does not work it reads which are used.
+func (a *assignment) lock(ctx context.Context) (err error) {
+	if err := a.in.Lock(ctx); err != nil {
+		return err
+	}
+	a.locked = true
+	if a.create, err = a.in.HasMaskCreate(); err == nil && !a.create {
+		err = a.readUsed()
+	}
+	return err
+}
+
+func (a *assignment) unlock() {
+	if a.locked {
+		a.in.Unlock()
+		a.locked = false
+	}
+}
+
+func (a *assignment) readUsed() (err error) {
+	if a.used, err = a.in.Used(); err != nil {
+		return err
+	}
+	if !a.create && a.in.Shared.Load() && !a.used.Listed {
+		return ErrShared
+	}
+	return nil
+}
+
+// run adds the watches that are not there yet, slice by slice. It returns what misplaced
+// watches left in the queue, and which watch failed.
+func (a *assignment) run(ctx context.Context) (left residue, failed int, err error) {
+	for a.done < len(a.ws) {
+		if err := ctx.Err(); err != nil {
+			return nothing, a.done, err
+		}
+		if err := a.prepare(); err != nil {
+			return nothing, a.done, err
+		}
+		err := a.in.With(func(fd int, q *record.Queue) (err error) {
+			left, err = a.slice(fd, q)
+			return err
+		})
+		if a.done > 0 {
+			a.in.Given(a.ws[a.done-1].WD)
+		}
+		if err != nil {
+			return left, a.done, err
+		}
+		if left != nothing {
+			if err := discard(a.in, left); err != nil {
+				return nothing, a.done, err
+			}
+			left = nothing
+		}
+		if a.cycle != nil && a.done < len(a.ws) {
+			if failed, err := a.callProgress(ctx); err != nil {
+				return nothing, failed, err
+			}
+		}
+		if a.done < len(a.ws) {
+			runtime.Gosched()
+		}
+	}
+	return nothing, 0, nil
+}
+
+// prepare makes ws[done] the target, pinned where IN_MASK_CREATE does not work and it is
+// next.
+func (a *assignment) prepare() error {
+	t, w := &a.target, &a.ws[a.done]
+	if a.cycle != nil && t.wd == w.WD && t.pinned {
+		return nil
+	}
+	t.set(w)
+	if !a.create && (a.cycle == nil || a.free() == 0) {
+		return t.pin(w.Path, false)
+	}
+	return nil
+}
+
+// free returns how many wds are to be given before the target's.
+func (a *assignment) free() int64 { return a.used.Between(a.last, a.target.wd) }
+
+// slice adds as many watches as fit into one slice, or one pinned one: it advances to the
+// wd, by the ioctl or by steps of the cycle, and places the watch. If that comes under a
+// wrong wd it is removed again, and what it left is returned; by the cycle that is no
+// error if the wd can still be reached.
+//
+// The calls of a restore by the ioctl are made in this function itself: after a system
+// call each return costs what a mispredicted branch costs, and they are most of what
+// there is to save.
+func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
+	t, c := &a.target, a.cycle
+	var p pacer
+	if c != nil || a.done+1 < len(a.ws) {
+		p.begin()
+	}
+	room := 0
+	if c == nil {
+		err = a.mark(fd, q)
+	} else {
+		room, err = c.makeRoom(fd, q)
+	}
+	if err != nil {
+		return nothing, err
+	}
+	for {
+		if c == nil {
+			if t.wd != a.last+1 {
+				if e := sys.SetNext(fd, t.wd); e != sys.OK {
+					return nothing, a.setNextFailed(e)
+				}
+			}
+		} else {
+			there, made, err := a.steps(fd, q, room, p.start.Add(sliceTime))
+			if !there || err != nil || !a.create && !t.pinned { // prepare pins it
+				return nothing, err
+			}
+			room -= made + 1
+		}
+		got, e := sys.AddOnce(fd, &t.path[0], t.firstMask())
+		if got == t.wd && !t.pinned {
+			a.last = got
+			a.done++
+		} else if left, err := a.placed(fd, q, got, e); left != nothing || err != nil {
+			return left, err
+		}
+		if a.done == len(a.ws) || !a.create || p.over() {
+			return nothing, nil
+		}
+		t.set(&a.ws[a.done])
+	}
+}
+
+// A pacer ends a slice. While steps take little time it looks at the clock at every
+// eighth only, which would cost some percent.
+type pacer struct {
+	start, looked time.Time
+	steps, look   int
+}
+
+func (p *pacer) begin() {
+	p.start = time.Now()
+	p.looked = p.start
+}
+
+// over counts a step, and reports whether the slice's time is over.
+func (p *pacer) over() bool {
+	p.steps++
+	if p.steps < p.look {
+		return false
+	}
+	now := time.Now()
+	p.look = p.steps + 8
+	if now.Sub(p.looked) > sliceTime/4 {
+		p.look = p.steps + 1 // each takes its time
+	}
+	p.looked = now
+	return now.Sub(p.start) > sliceTime
+}
+
+// setNextFailed explains why the next wd could not be set.
+func (a *assignment) setNextFailed(e sys.Errno) error {
+	err := a.in.Explain(sys.CallSetNext, e, 0)
+	if errors.Is(err, errors.ErrUnsupported) && a.done == 0 {
+		return &noIoctl{err}
+	}
+	return err
+}
+
+// placed finishes the add of the target's watch, which returned got and e, where it
+// was not clearly done with that call. A watch with a wrong wd is removed again, and so is
+// one that did not get its mask.
+func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (left residue, err error) {
+	t := &a.target
+	if e == sys.EINTR {
+		got, e = sys.Add(fd, &t.path[0], t.firstMask())
+	}
+	if err := a.check(got, e); err != nil {
+		return nothing, err
+	}
+	a.last = got
+	a.in.Given(got)
+	if got != t.wd {
+		left, err := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
+		switch {
+		case a.cycle == nil:
+			err = join(&TakenError{Want: t.wd, Got: got}, err)
+		case err == nil && got > t.wd:
+			err = errPassed
+		}
+		return left, err
+	}
+	other, err := t.finish(a.in, fd)
+	switch {
+	case other != -1: // the watch was removed meanwhile by somebody else, and this is another
+		left, err := a.removeMisplaced(fd, q, a.misplaced(other, false), a.misplaced(got, true))
+		return left, join(fmt.Errorf("setting the mask of watch %d reached watch %d", got, other), err)
+	case err != nil:
+		left, besides := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
+		return left, join(err, besides)
+	}
+	a.done++
+	a.unpin(fd, q)
+	return nothing, nil
+}
+
+// check returns what is wrong with what the add of the target's watch returned, which may
+// be any wd, but not that of a watch that was there.
+func (a *assignment) check(wd int32, e sys.Errno) error {
+	mask := a.target.firstMask()
+	switch {
+	case e == sys.EEXIST:
+		return errWatched
+	case e != sys.OK:
+		a.in.Failed(e)
+		return a.in.Explain(sys.CallAdd, e, mask)
+	case mask&sys.MaskCreate != 0:
+		return nil
+	}
+	if existed, err := a.known().existed(wd, true); existed {
+		return join(watchedAs(wd), err)
+	}
+	return nil
+}
+
+// known is what a restore knows of the watches that were there before an add.
+type known struct {
+	in    *instance.Instance
+	used  instance.UsedWDs
+	added []Watch // by this restore
+}
+
+func (a *assignment) known() known { return known{a.in, a.used, a.ws[:a.done]} }
+
+// existed reports whether wd, which an add returned on a kernel that ignores
+// IN_MASK_CREATE, is that of a watch that was there before. closely says to make certain
+// that it is not a new one on a wd that became free.
+func (k known) existed(wd int32, closely bool) (bool, error) {
+	if _, found := find(k.added, wd); found {
+		return true, nil // the counter is beyond it
+	}
+	return k.in.Existed(k.used, wd, closely)
+}
+
+// find returns the place in ws, which ascend, of the watch wd or of the next.
+func find(ws []Watch, wd int32) (int, bool) {
+	return slices.BinarySearchFunc(ws, wd, func(w Watch, wd int32) int { return int(w.WD) - int(wd) })
+}
+
+// unpin closes the descriptor of a target whose watch has been added. Linux reports
+// no closing of an O_PATH descriptor, but gVisor, which lists no watches, does, to the
+// new watch; that record, as long as an IN_IGNORED, is dropped.
+func (a *assignment) unpin(fd int, q *record.Queue) {
+	t := &a.target
+	if !t.pinned || a.create || a.used.Listed {
+		t.release()
+		return
+	}
+	from, err := q.End(fd)
+	t.release()
+	if until, e := q.End(fd); err == nil && e == nil && until > from && a.in.Unreadable == nil {
+		q.Filter(record.Span{WD: t.wd, From: from, Until: until, Only: sys.CloseNoWrite})
+	}
+}
+
+// annotate adds to the error for an inode that is watched already which watch that
+// is, where there are several that it can be.
+func (a *assignment) annotate(err error, failed int) error {
+	if err != errWatched || len(a.ws) == 1 {
+		return err
+	}
+	w := &a.ws[failed]
+	fd, oerr := sys.OpenPath(w.Path, w.Mask&sys.DontFollow != 0)
+	if oerr != nil {
+		return err
+	}
+	defer sys.Close(fd) // the inode keeps its number until then
+	inode, ierr := sys.FDInode(fd)
+	ws, werr := a.in.Watches()
+	if ierr != nil || werr != nil {
+		return err
+	}
+	for _, other := range ws {
+		if other.Major == inode.Major && other.Minor == inode.Minor && other.Inode == inode.Number {
+			return watchedAs(other.WD)
+		}
+	}
+	return err
+}

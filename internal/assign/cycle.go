@@ -1,0 +1,373 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package assign
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
+)
+
+const (
+	progressInterval = 100 * time.Millisecond
+
+	// While progress is called others may add watches. Near a wd to restore
+	// they could take that, so progress is called seldom there.
+	quietSteps = 256
+
+	// minHelperSteps is how many steps it takes before a helper thread and more inodes pay.
+	minHelperSteps = 1024
+)
+
+// A cycle is what it takes to bring the instance's counter up by adding and removing
+// scratch watches.
+type cycle struct {
+	missing error  // what SETNEXTWD said
+	mask    uint32 // of scratch watches
+	own     scratch
+	helper  *helper // or nil
+	memfd   int     // or -1
+	room    int     // for internal records in the kernel's queue
+	from    uint64  // where the records of scratch watches begin to be this cycle's
+	first   int32   // the wd at which it began
+
+	start, reported time.Time
+	pause           time.Duration // between two reports
+}
+
+func newCycle(create bool, missing error) *cycle {
+	return &cycle{missing: missing, mask: blankMask(create), memfd: -1, pause: progressInterval}
+}
+
+// release gives back what the cycle used.
+func (c *cycle) release() {
+	if c.helper != nil {
+		c.helper.end()
+	}
+	if c.memfd >= 0 {
+		sys.Close(c.memfd)
+	}
+}
+
+// runCycle is run by the cycle, on a kernel that has no ioctl.
+func (a *assignment) runCycle(ctx context.Context, missing error) (left residue, failed int, err error) {
+	if a.in.Unreadable != nil {
+		return nothing, a.done, join(a.in.Unreadable, missing)
+	}
+	c := newCycle(a.create, missing)
+	defer c.release()
+	a.cycle = c
+	c.room = queueRoom()
+	if a.create { // else lock did
+		err = a.readUsed()
+	}
+	if err == nil {
+		err = a.markAll()
+	}
+	if err == nil {
+		c.start = time.Now()
+		c.reported = c.start
+		left, failed, err = a.begin()
+	}
+	if err == nil && a.done < len(a.ws) {
+		if failed, err = a.choose(ctx); err == nil {
+			left, failed, err = a.run(ctx)
+			if err != nil {
+				err = a.explain(err, failed)
+			}
+		}
+	}
+	if a.locked && (err == nil || a.done == 0 && left == nothing) { // else rollBack does it
+		err = join(err, a.in.With(discardHere))
+	}
+	return left, failed, err
+}
+
+// markAll notes where the former lives of all wds end that come now, when it is known which
+// are used.
+func (a *assignment) markAll() error {
+	return a.in.With(func(fd int, q *record.Queue) (err error) {
+		a.cycle.from, err = q.End(fd)
+		a.marks = append(a.marks, mark{a.done, a.cycle.from})
+		return err
+	})
+}
+
+// firstUsed returns the index of the first watch whose wd others have, and the error.
+func (a *assignment) firstUsed() (int, error) {
+	for i := a.done; i < len(a.ws); i++ {
+		if a.used.Has(a.ws[i].WD) {
+			return i, &TakenError{Want: a.ws[i].WD, Got: -1}
+		}
+	}
+	return 0, nil
+}
+
+// begin makes the first step, which is to add the lowest watch itself: the
+// counter cannot be read and may stand at its wd, and much of what can be
+// wrong shows at once.
+func (a *assignment) begin() (left residue, failed int, err error) {
+	t := &a.target
+	t.set(&a.ws[0])
+	if err := t.pin(a.ws[0].Path, a.create); err != nil {
+		return nothing, 0, err
+	}
+	err = a.in.With(func(fd int, q *record.Queue) (err error) {
+		got, e := sys.Add(fd, &t.path[0], t.firstMask())
+		left, err = a.placed(fd, q, got, e)
+		return err
+	})
+	t.release()
+	a.cycle.first = a.last
+	passed := err == errPassed
+	if left != nothing && (err == nil || passed) {
+		if besides := discard(a.in, left); besides != nil {
+			return nothing, 0, join(err, besides)
+		}
+		left = nothing
+	}
+	if err != nil && !passed {
+		return left, 0, err
+	}
+	if failed, err := a.firstUsed(); err != nil {
+		return left, failed, err
+	}
+	if passed {
+		return left, 0, a.stopped(0, a.cycle.missing)
+	}
+	if last := len(a.ws) - 1; a.allSteps() > a.options.MaxSteps {
+		return left, last, a.stopped(last, a.cycle.missing)
+	}
+	return left, 0, nil
+}
+
+// choose finds directories for scratch watches that no watch of the restore is for, and
+// starts a helper thread if that helps. It returns which watch failed.
+func (a *assignment) choose(ctx context.Context) (failed int, err error) {
+	wanted := 2 * groupSteps
+	if a.allSteps() < minHelperSteps {
+		wanted = groupSteps
+	}
+	dirs, inodes, mounts := ScratchDirs(wanted)
+	for i := range a.ws {
+		if i%64 == 0 && (ctx.Err() != nil || a.in.Closed.Load()) {
+			return a.done, a.stopped(a.done, cmp.Or(ctx.Err(), os.ErrClosed))
+		}
+		// Also finds what is missing before a cycle that may be long.
+		w := &a.ws[i]
+		target, err := sys.PathInode(w.Path, w.Mask&sys.DontFollow != 0)
+		if err != nil {
+			return i, err
+		}
+		if at := slices.Index(inodes, target); at >= 0 {
+			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
+		}
+	}
+	c := a.cycle
+	for _, dir := range dirs {
+		c.own.paths = append(c.own.paths, sys.CString(dir))
+	}
+	c.mask |= sys.DontFollow
+	if runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && a.allSteps() >= minHelperSteps && c.room == sliceSteps-1 && sameElsewhere(mounts) {
+		c.startHelper()
+	}
+	return 0, nil
+}
+
+// startHelper starts a helper thread, which gets every other inode.
+func (c *cycle) startHelper() {
+	h := &helper{ended: make(chan struct{})}
+	paths := c.own.paths
+	c.own.paths = nil
+	for i, path := range paths {
+		if i%2 == 0 {
+			c.own.paths = append(c.own.paths, path)
+		} else {
+			h.paths = append(h.paths, path)
+		}
+	}
+	c.helper = h
+	go h.work()
+}
+
+// makeRoom empties the queue of what the slice before left, and returns how many
+// steps there is room for.
+func (c *cycle) makeRoom(fd int, q *record.Queue) (steps int, err error) {
+	end, err := q.End(fd)
+	if err != nil {
+		return 0, err
+	}
+	q.CloseSpans(end) // the scratch watches have been removed
+	if err = q.DrainTo(fd, end); err == nil && q.Buffered() > record.MaxBuffered {
+		err = record.ErrFull
+	}
+	return c.room, err
+}
+
+// steps makes steps until the target's wd is next, there is no more room for internal
+// records or the time is over. It reports whether the wd is next, and how many steps
+// there is less room for.
+func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (next bool, made int, err error) {
+	for made < room {
+		free := a.free()
+		if free == 0 {
+			return true, made, nil
+		}
+		j := job{a.known(), q, fd, until, a.cycle.mask, a.cycle.from, a.last}
+		some, last, err := a.cycle.walk(j, a.target.wd, int(min(free, int64(room-made))))
+		made += some
+		a.last = last
+		a.in.Given(last)
+		if err == nil && last >= a.target.wd {
+			err = errPassed
+		}
+		if err != nil || time.Now().After(until) {
+			return false, made, err
+		}
+	}
+	return false, made, nil
+}
+
+// walk makes steps on the way to a wd, with the helper if there is one, and returns how
+// many it made and which wd was given last.
+func (c *cycle) walk(j job, wd int32, steps int) (made int, last int32, err error) {
+	if len(c.own.paths) == 0 && c.helper != nil {
+		c.own.paths, c.helper = c.helper.end(), nil
+	}
+	if len(c.own.paths) == 0 {
+		if err := c.lastResort(); err != nil {
+			return 0, j.last, err
+		}
+		j.mask = c.mask
+	}
+	if c.helper == nil || steps <= groupSteps {
+		c.own.run(&j, steps)
+	} else {
+		c.helper.share(&j, &c.own, steps)
+	}
+	return c.merge(&j, wd)
+}
+
+// merge has the queue drop the records of the watches that were added and removed, and
+// returns how many steps were made and which wd was given last.
+func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
+	s := &c.own
+	made, full, failed := s.made(), s.full, s.leaked.error()
+	if h := c.helper; h != nil {
+		made += h.made()
+		s.given = append(s.given, h.given...)
+		full = join(full, h.full)
+		failed = join(failed, h.leaked.error())
+		h.given, h.burned = h.given[:0], 0
+	}
+	last = j.last
+	for i := range s.given {
+		last = max(last, s.given[i].WD)
+	}
+	if burned := int32(made - len(s.given)); burned > 0 {
+		// Rather too high, as a watch that comes under a lower wd is removed.
+		last = max(last, wd-1-max(0, wd-1-last-burned))
+	}
+	j.q.Filter(s.given...)
+	s.given, s.burned = s.given[:0], 0
+	if failed == nil && full != nil && c.helper != nil {
+		c.helper.end() // it may be what took the room
+		c.helper, s.full, full = nil, nil, nil
+	}
+	return made, last, cmp.Or(failed, full)
+}
+
+// explain returns why the cycle ended before its time.
+func (a *assignment) explain(err error, failed int) error {
+	if err == errPassed {
+		return a.overshot(failed)
+	}
+	if errors.Is(err, sys.EEXIST) || errors.As(err, new(*TakenError)) {
+		return err
+	}
+	return a.stopped(failed, err)
+}
+
+// overshot explains why the target's wd was not given: somebody has it, or
+// had it, or so many watches were added while progress was called.
+func (a *assignment) overshot(failed int) error {
+	used, err := a.in.Used()
+	if err != nil {
+		return err
+	}
+	wd := a.ws[failed].WD
+	if used.Has(wd) {
+		return &TakenError{Want: wd, Got: a.last}
+	}
+	return a.stopped(failed, a.cycle.missing)
+}
+
+// callProgress calls the caller's function, with the wds unlocked, when it
+// is due. What is read anew then takes time with many watches, so it is called
+// the less often. It returns which watch failed.
+func (a *assignment) callProgress(ctx context.Context) (failed int, err error) {
+	c := a.cycle
+	since := time.Since(c.reported)
+	near := a.ws[a.done].WD-a.last < quietSteps
+	if a.options.Progress == nil || since < c.pause || near && since < 10*c.pause {
+		return 0, nil
+	}
+	if err := a.in.With(discardHere); err != nil { // the wds' next lives may begin
+		return a.done, err
+	}
+	a.report()
+	begin := time.Now()
+	if err := a.lock(ctx); err != nil {
+		if !a.locked && a.done > 0 { // they are needed to undo
+			a.locked = a.in.Lock(context.Background()) == nil
+		}
+		return a.done, err
+	}
+	if a.create { // else lock did
+		err = a.readUsed()
+	}
+	if err == nil {
+		err = a.markAll()
+	}
+	if err != nil {
+		return a.done, err
+	}
+	c.reported = time.Now()
+	c.pause = max(progressInterval, 20*c.reported.Sub(begin))
+	return a.firstUsed()
+}
+
+// report calls the caller's function with the wds unlocked.
+func (a *assignment) report() {
+	if a.options.Progress == nil {
+		return
+	}
+	a.unlock()
+	a.options.Progress(Progress{
+		WD: a.goal(), Done: a.doneSteps(), Steps: a.allSteps(), Elapsed: time.Since(a.cycle.start),
+	})
+}
+
+// goal is the highest wd to reach.
+func (a *assignment) goal() int32 { return a.ws[len(a.ws)-1].WD }
+
+func (a *assignment) doneSteps() int64 {
+	return max(0, min(int64(a.last)-int64(a.cycle.first), a.allSteps()))
+}
+
+func (a *assignment) allSteps() int64 { return max(0, int64(a.goal())-int64(a.cycle.first)) }
+
+func (a *assignment) stopped(failed int, err error) *CycleError {
+	return &CycleError{
+		WD: a.ws[failed].WD, Next: a.last, Done: a.doneSteps(), Steps: a.allSteps(),
+		Limit: a.options.MaxSteps, Err: err,
+	}
+}

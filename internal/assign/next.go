@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package assign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed10546c08/inotify/internal/instance"
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
+)
+
+// Next returns the wd that the next add of a new watch gets. It adds and removes one
+// scratch watch, and sets the counter back with the ioctl.
+func Next(in *instance.Instance) (int32, error) {
+	if in.Unreadable != nil && !in.Closed.Load() {
+		return -1, in.Unreadable // the scratch watch's IN_IGNORED would remain
+	}
+	a := assignment{in: in, last: -1}
+	defer a.unlock()
+	if err := a.lock(context.Background()); err != nil {
+		return -1, err
+	}
+	c := newCycle(a.create, nil)
+	defer c.release()
+	// Every absolute path begins there, so no other inode waits for less. To find out which
+	// of ScratchPaths can be used takes longer than all the rest.
+	c.own.paths = append(c.own.paths, sys.CString("/"))
+	wd := int32(-1)
+	err := in.With(func(fd int, q *record.Queue) error {
+		if e := sys.SetNext(fd, 0); e != sys.EINVAL {
+			return in.Explain(sys.CallSetNext, e, 0)
+		}
+		if q.Buffered() > record.MaxBuffered {
+			return record.ErrFull
+		}
+		from, err := q.End(fd)
+		if err == nil {
+			wd, err = c.probe(job{known: a.known(), q: q, fd: fd, mask: c.mask, from: from})
+		}
+		return join(err, q.Discard(fd))
+	})
+	return wd, err
+}
+
+// probe adds and removes one scratch watch and sets the counter back to its wd.
+func (c *cycle) probe(j job) (int32, error) {
+	var none error
+	for len(c.own.given) == 0 {
+		if len(c.own.paths) == 0 && none == nil {
+			if none = c.lastResort(); none != nil { // as without /proc
+				dirs, _, _ := ScratchDirs(2 * groupSteps)
+				for _, dir := range dirs {
+					c.own.paths = append(c.own.paths, sys.CString(dir))
+				}
+				c.mask |= sys.DontFollow
+			}
+			j.mask = c.mask
+		}
+		if len(c.own.paths) == 0 {
+			return -1, none
+		}
+		j.until = time.Now()
+		if c.own.add(&j, 1); c.own.full != nil {
+			return -1, c.own.full
+		}
+	}
+	own := c.own.given
+	j.q.Filter(own...)
+	var leaked leaked
+	err := removeSome(j.in, j.fd, j.q, own, &leaked)
+	err = join(err, leaked.error())
+	if e := sys.SetNext(j.fd, own[0].WD); e != sys.OK {
+		err = join(err, fmt.Errorf("the next wd has moved on by one: %w", j.in.Explain(sys.CallSetNext, e, 0)))
+	}
+	return own[0].WD, err
+}
+
+// RestoreNext makes wd the one that the next add of a new watch gets if it is free, and
+// otherwise the next free one above it: by the ioctl, or by the cycle, which leads to the
+// highest free wd below it.
+func RestoreNext(ctx context.Context, in *instance.Instance, wd int32, o Options) *Failure {
+	a := assignment{in: in, options: o, last: -1}
+	defer a.unlock()
+	if err := a.lock(ctx); err != nil {
+		return &Failure{Err: err}
+	}
+	var e sys.Errno
+	if err := in.Control(func(fd int) { e = sys.SetNext(fd, wd) }); err != nil {
+		return &Failure{Err: sys.CallError(sys.CallSetNext, err)}
+	}
+	if e == sys.OK {
+		return nil
+	}
+	missing := in.Explain(sys.CallSetNext, e, 0)
+	if !errors.Is(missing, errors.ErrUnsupported) {
+		return &Failure{Err: missing}
+	}
+	if in.KnowsNext() {
+		switch next := in.Highest() + 1; { // negative where it begins anew
+		case next == wd:
+			return nil
+		case next > wd:
+			return &Failure{Err: &CycleError{WD: wd, Next: next, Limit: o.MaxSteps, Err: missing}}
+		}
+	}
+	f := a.cycleBelow(ctx, wd, missing)
+	if f != nil {
+		if e, ok := f.Err.(*CycleError); ok {
+			e.WD = wd
+			e.Next = max(e.Next, e.Next+1)
+		}
+	}
+	return f
+}
+
+// cycleBelow adds a watch under the highest free wd below wd, and removes it again.
+func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *Failure {
+	used, err := a.in.Used()
+	if err != nil {
+		return &Failure{Err: err}
+	}
+	memfd, err := sys.Memfd()
+	if err != nil {
+		return &Failure{Err: sys.CallError("memfd_create", err)}
+	}
+	defer sys.Close(memfd)
+	defer a.target.release()
+	a.single[0] = Watch{WD: max(1, used.FreeBelow(wd)), Path: sys.ProcFD(memfd)}
+	a.ws = a.single[:]
+	if progress := a.options.Progress; progress != nil {
+		a.options.Progress = func(p Progress) {
+			p.WD = wd
+			progress(p)
+		}
+	}
+	left, _, err := a.runCycle(ctx, missing)
+	if err != nil {
+		cause, besides := split(err)
+		return &Failure{Err: cause, Besides: join(besides, a.rollBack(left, -1, nil))}
+	}
+	err = a.in.With(func(fd int, q *record.Queue) (err error) {
+		left, err = a.removeMisplaced(fd, q, a.misplaced(a.ws[0].WD, true))
+		return err
+	})
+	if err = join(err, discard(a.in, left)); err != nil {
+		cause, besides := split(err)
+		return &Failure{Err: cause, Besides: besides}
+	}
+	a.report()
+	return nil
+}

@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Package instance has what the root package and the engine of restores share of one
+// inotify instance: the descriptor, the lock of the watch descriptors (wds), the queue,
+// what the kernel can do, and what it lists in fdinfo.
+package instance
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/sys"
+)
+
+// An Instance is one inotify instance. Init makes it usable.
+type Instance struct {
+	File   *os.File        // owns the descriptor
+	Conn   syscall.RawConn // File's, for calls that must not allocate; others use Control
+	Closed atomic.Bool
+
+	// Unreadable says why nothing may be read, or is nil. It is set before use.
+	Unreadable error
+	Shared     atomic.Bool // others hold the instance, or did, and may add watches to it
+
+	Queue record.Queue
+
+	explain Explain
+
+	// restoring is held by the one restore under way, and is taken first;
+	// wds is held shared by adds and alone by that restore.
+	restoring chan struct{}
+	wds       sync.RWMutex
+	highest   atomic.Int32 // the highest wd given here
+	burned    atomic.Bool  // an add that failed may have taken a wd
+	create    atomic.Int32 // what the kernel makes of IN_MASK_CREATE, once it is known
+}
+
+// An Explain makes the error of a failed call that callers of the root package get. call
+// is one of package sys's names, and mask that of an inotify_add_watch.
+type Explain func(call string, err error, mask uint32) error
+
+// Init makes in the instance of f. wake wakes the reader in f's poller.
+func (in *Instance) Init(f *os.File, wake func(), explain Explain) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	in.File, in.Conn = f, conn
+	in.explain = explain
+	in.restoring = make(chan struct{}, 1)
+	in.Queue.Init(wake)
+	return nil
+}
+
+// Control runs f with the descriptor, which stays open meanwhile. The only error is
+// os.ErrClosed.
+//
+// The connection is made anew each time: since Go 1.26 f then stays on the stack,
+// while what is passed to in.Conn is always allocated. Calls that must not allocate
+// on any version use in.Conn and a function that is made once.
+func (in *Instance) Control(f func(fd int)) error {
+	conn, err := in.File.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { f(int(fd)) })
+	}
+	if err != nil {
+		return os.ErrClosed // the poller's own closing error, or the file's
+	}
+	return nil
+}
+
+// With runs f with the descriptor and the locked queue. A function with these two
+// parameters runs inside With, and uses neither of them afterwards.
+func (in *Instance) With(f func(fd int, q *record.Queue) error) error {
+	in.Queue.Lock()
+	defer in.Queue.Unlock()
+	var err error
+	if cerr := in.Control(func(fd int) { err = f(fd, &in.Queue) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// Lock takes the sole right to give out wds. It waits for the restore under way until
+// ctx ends, and then for the adds under way.
+func (in *Instance) Lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case in.restoring <- struct{}{}:
+	default:
+		select {
+		case in.restoring <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	in.wds.Lock()
+	return nil
+}
+
+// Unlock gives back what Lock took.
+func (in *Instance) Unlock() {
+	in.wds.Unlock()
+	<-in.restoring
+}
+
+// Explain makes the error of a failed call that callers of the root package get.
+func (in *Instance) Explain(call string, err error, mask uint32) error {
+	return in.explain(call, err, mask)
+}
+
+// Add adds a watch, or changes the one that the inode has, and returns its wd. The error
+// is an errno, or os.ErrClosed. It waits for the restore under way. path has no NUL inside.
+func (in *Instance) Add(path string, mask uint32) (int32, error) {
+	c := addCalls.Get().(*addCall)
+	c.path = append(append(c.path[:0], path...), 0)
+	c.mask, c.e = mask, sys.EINTR
+	in.wds.RLock()
+	defer in.wds.RUnlock()
+	var err error
+	for c.e == sys.EINTR && err == nil {
+		err = in.Conn.Control(c.run)
+	}
+	wd, e := c.wd, c.e
+	if cap(c.path) <= maxPath {
+		addCalls.Put(c)
+	}
+	switch {
+	case err != nil:
+		return -1, os.ErrClosed
+	case e != sys.OK:
+		in.Failed(e)
+		return -1, e
+	}
+	in.Given(wd)
+	return wd, nil
+}
+
+// An addCall is one call of inotify_add_watch: its arguments, its results and the
+// function that makes it. They are used again, so that Add allocates nothing.
+type addCall struct {
+	path []byte // with a final NUL
+	mask uint32
+	wd   int32
+	e    sys.Errno
+	run  func(fd uintptr)
+}
+
+var addCalls = sync.Pool{New: func() any {
+	c := new(addCall)
+	c.run = func(fd uintptr) { c.wd, c.e = sys.AddOnce(int(fd), &c.path[0], c.mask) }
+	return c
+}}
+
+const maxPath = 4096 // PATH_MAX, with the NUL
+
+// Given notes a wd that a watch got here.
+func (in *Instance) Given(wd int32) {
+	for {
+		h := in.highest.Load()
+		if wd <= h || in.highest.CompareAndSwap(h, wd) {
+			return
+		}
+	}
+}
+
+// Failed notes that an add failed. The kernel takes a wd before it looks at the limits.
+func (in *Instance) Failed(e sys.Errno) {
+	if e == sys.ENOSPC || e == sys.ENOMEM {
+		in.burned.Store(true)
+	}
+}
+
+// Highest returns the highest wd that was given here.
+func (in *Instance) Highest() int32 { return in.highest.Load() }
+
+// KnowsNext reports whether the next wd is the one behind Highest, as long as nobody sets
+// it with the ioctl: whether all adds are known, and what each of them did.
+func (in *Instance) KnowsNext() bool { return !in.Shared.Load() && !in.burned.Load() }
+
+// Dup returns a duplicate of the descriptor, and notes that the instance is shared.
+func (in *Instance) Dup() (fd int, err error) {
+	in.Shared.Store(true)
+	if cerr := in.Control(func(own int) { fd, err = sys.Dup(own) }); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return -1, sys.CallError("fcntl F_DUPFD_CLOEXEC", err)
+	}
+	return fd, nil
+}
+
+// Quiesce waits until no event is on its way of a watch that has been removed.
+//
+// IN_IGNORED is not always a watch's last record: what another processor is
+// just then reporting comes after it (seen on Linux 6.18, TestEventsAfterIgnored).
+// The kernel waits for those processors (synchronize_srcu) before it frees a
+// removed watch, and for that when an instance is closed, some 10 ms.
+func (in *Instance) Quiesce() error {
+	other, err := sys.Init()
+	if err != nil {
+		return in.explain(sys.CallInit, err, 0)
+	}
+	sys.Close(other)
+	return nil
+}

@@ -1,0 +1,292 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package record
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/seed10546c08/inotify/internal/sys"
+)
+
+const (
+	// readSize is how much one read(2) asks for. A record has at most 272
+	// bytes, and the kernel refuses a buffer too small for the next.
+	readSize = 32 << 10
+
+	// MaxBuffered is how many bytes of records the add/remove cycle buffers for
+	// readers before it gives up. The kernel's own queue, at its default of 16384
+	// events, can hold 4.25 MiB.
+	MaxBuffered = 16 << 20
+)
+
+// ErrFull says that more than MaxBuffered bytes are buffered.
+var ErrFull = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
+
+// A Queue buffers raw records between the kernel and the readers, and drops the
+// internal ones. The caller of each method holds it locked.
+//
+// The only descriptor operations that it needs are a read that does not wait and
+// FIONREAD, so that in tests a pipe can stand for the kernel.
+type Queue struct {
+	mu   sync.Mutex
+	buf  []byte
+	r, w int    // buf[r:w] is for readers
+	pos  uint64 // bytes read from the kernel so far
+	filter
+	names *nameCache
+
+	wake    func()        // wakes the reader in the poller
+	told    uint64        // pos when readers were last told of records
+	asleep  bool          // the reader in the poller found none and is to be woken for more
+	changed chan struct{} // closed to wake the other readers that wait, or nil
+}
+
+// Init sets what wakes the reader in the poller.
+func (q *Queue) Init(wake func()) { q.wake = wake }
+
+// Lock locks the queue.
+func (q *Queue) Lock() { q.mu.Lock() }
+
+// Unlock unlocks the queue, and wakes all readers that wait if it got records that are
+// still there. There is no other way to release the queue, so that nobody can forget
+// the readers.
+func (q *Queue) Unlock() {
+	if q.pos != q.told {
+		q.tell()
+	}
+	q.mu.Unlock()
+}
+
+// tell is Unlock's, when the kernel's queue was read.
+func (q *Queue) tell() {
+	q.told = q.pos
+	if q.Buffered() == 0 {
+		return
+	}
+	q.WakeWaiting()
+	if q.asleep {
+		q.asleep = false
+		q.wake()
+	}
+}
+
+// SetAsleep says whether the reader in the poller found nothing, and is to be woken when
+// the buffer gets records.
+func (q *Queue) SetAsleep(asleep bool) { q.asleep = asleep }
+
+// Changed returns a channel that is closed when the buffer has got records.
+func (q *Queue) Changed() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
+	return q.changed
+}
+
+// WakeWaiting closes the channel that Changed returned.
+func (q *Queue) WakeWaiting() {
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// Buffered returns how many bytes of records are held for readers.
+func (q *Queue) Buffered() int { return q.w - q.r }
+
+// Pos returns how many bytes were read from the kernel so far.
+func (q *Queue) Pos() uint64 { return q.pos }
+
+// End returns the position behind all that the kernel's queue now holds.
+func (q *Queue) End(fd int) (uint64, error) {
+	queued, e := sys.Queued(fd)
+	if e != sys.OK {
+		return 0, sys.CallError(sys.CallQueued, e)
+	}
+	return q.pos + uint64(queued), nil
+}
+
+// Drain reads all that the kernel's queue holds when it is called, but not the
+// last record: so the descriptor stays readable for a caller who waits for that,
+// though what is read here is buffered.
+func (q *Queue) Drain(fd int) error {
+	end, err := q.End(fd)
+	if err != nil {
+		return err
+	}
+	return q.DrainTo(fd, end)
+}
+
+// DrainTo is Drain for what the queue held when it ended at end.
+func (q *Queue) DrainTo(fd int, end uint64) (err error) {
+	for err == nil && q.pos+HeaderSize < end {
+		size := int(min(end-q.pos-HeaderSize, readSize))
+		var n int
+		if n, err = q.read(fd, size); n == 0 || n < size && size < readSize {
+			break
+		}
+	}
+	if errors.Is(err, sys.EINVAL) {
+		return nil // the last has a name, and is all that is left
+	}
+	return err
+}
+
+// read reads at most size bytes of records once, without waiting, and returns
+// how many bytes it read; 0 if there are none. It keeps what is for readers.
+func (q *Queue) read(fd int, size int) (int, error) {
+	free := q.room(size)
+	n, e := sys.Read(fd, free)
+	switch e {
+	case sys.OK:
+	case sys.EAGAIN:
+		return 0, nil
+	default:
+		return 0, sys.CallError("read", e)
+	}
+	return n, q.Accept(free[:n])
+}
+
+// Load reads what the kernel's queue holds when it is called, and appends it to raw.
+// The caller hands all of raw to Accept before anything else is read.
+func (q *Queue) Load(fd int, raw []byte) ([]byte, error) {
+	queued, e := sys.Queued(fd)
+	if e != sys.OK {
+		return raw, sys.CallError(sys.CallQueued, e)
+	}
+	end := len(raw) + queued
+	raw = slices.Grow(raw, queued)
+	for len(raw) < end {
+		n, e := sys.Read(fd, raw[len(raw):end])
+		if e == sys.EAGAIN { // it was read elsewhere
+			break
+		}
+		if e != sys.OK {
+			return raw, sys.CallError("read", e)
+		}
+		raw = raw[:len(raw)+n]
+	}
+	return raw, nil
+}
+
+// Accept takes in the records that were read last, and keeps those for readers. They lie
+// where room said, or else are copied there.
+func (q *Queue) Accept(raw []byte) error {
+	kept, err := len(raw), error(nil)
+	if len(q.internal) > 0 {
+		kept, err = q.remove(raw, q.pos)
+	}
+	if kept > 0 {
+		copy(q.room(kept), raw[:kept])
+	}
+	q.w += kept
+	q.pos += uint64(len(raw))
+	q.prune(q.pos)
+	return err
+}
+
+// room returns where so many bytes of records for readers can be put.
+func (q *Queue) room(size int) []byte {
+	if q.r == q.w {
+		q.r, q.w = 0, 0
+		if len(q.buf) > readSize {
+			q.buf = nil // grown by a cycle, and done with
+		}
+	}
+	if len(q.buf)-q.w < size {
+		q.grow(size)
+	}
+	return q.buf[q.w : q.w+size]
+}
+
+func (q *Queue) grow(size int) {
+	if q.names == nil {
+		q.names = new(nameCache)
+	}
+	held := q.buf[q.r:q.w]
+	if q.r >= size {
+		copy(q.buf, held)
+	} else {
+		bigger := make([]byte, max(readSize, 2*len(held)+size))
+		copy(bigger, held)
+		q.buf = bigger
+	}
+	q.r, q.w = 0, len(held)
+}
+
+// bufferedAt returns a position for the first of the records that are buffered. Where others
+// were dropped from among them, it is not the one that it had but a later one.
+func (q *Queue) bufferedAt() uint64 { return q.pos - uint64(q.Buffered()) }
+
+// Ignored returns where each IN_IGNORED ends in the records that are buffered, and in
+// those that Load returned, by wd.
+func (q *Queue) Ignored(raw []byte) map[int32][]uint64 {
+	ends := make(map[int32][]uint64)
+	at := q.bufferedAt()
+	for _, b := range [][]byte{q.buf[q.r:q.w], raw} {
+		for len(b) > 0 {
+			rec, size, err := Decode(b)
+			if err != nil {
+				break // the reader gets the error
+			}
+			b = b[size:]
+			at += uint64(size)
+			if rec.Mask&sys.Ignored != 0 {
+				ends[rec.WD] = append(ends[rec.WD], at)
+			}
+		}
+	}
+	return ends
+}
+
+// Next takes the next event from the buffer.
+func (q *Queue) Next() (ev Event, ok bool, err error) {
+	if q.r == q.w {
+		return Event{}, false, nil
+	}
+	rec, size, err := Decode(q.buf[q.r:q.w])
+	if err != nil {
+		q.r = q.w // nothing behind it can be told apart
+		return Event{}, false, err
+	}
+	return q.consume(&rec, size), true, nil
+}
+
+// More is Next for a caller that has an event already: a record that cannot be decoded
+// is left for Next, which returns the error.
+func (q *Queue) More() (ev Event, ok bool) {
+	if q.r == q.w {
+		return Event{}, false
+	}
+	rec, size, err := Decode(q.buf[q.r:q.w])
+	if err != nil {
+		return Event{}, false
+	}
+	return q.consume(&rec, size), true
+}
+
+// consume returns the event of the record at the front, which is taken.
+func (q *Queue) consume(rec *Record, size int) Event {
+	q.r += size
+	return Event{WD: rec.WD, Mask: rec.Mask, Cookie: rec.Cookie, Name: q.names.get(rec.Name)}
+}
+
+// Fill reads from the kernel, without waiting, until there is a record for readers.
+func (q *Queue) Fill(fd int) error {
+	for q.r == q.w {
+		if n, err := q.read(fd, readSize); n == 0 || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fetch takes the next event, from the kernel if none is buffered.
+func (q *Queue) Fetch(fd int) (Event, bool, error) {
+	if err := q.Fill(fd); err != nil {
+		return Event{}, false, err
+	}
+	return q.Next()
+}

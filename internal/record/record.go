@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Package record decodes event records, buffers them between the kernel and the
+// readers, and filters out the internal ones, which the library itself causes.
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// HeaderSize is the size of struct inotify_event without the name: wd, mask, cookie
+// and len, in the processor's byte order.
+const HeaderSize = 16
+
+// A Record is one struct inotify_event.
+type Record struct {
+	WD     int32
+	Mask   uint32
+	Cookie uint32
+	Name   []byte // without the NULs behind it; it aliases what was decoded
+}
+
+// Decode decodes the record at the front of b and returns its size.
+func Decode(b []byte) (rec Record, size int, err error) {
+	if len(b) < HeaderSize {
+		return Record{}, 0, fmt.Errorf("inotify: event record cut off: %d bytes where a header takes %d", len(b), HeaderSize)
+	}
+	length := binary.NativeEndian.Uint32(b[12:])
+	if uint64(length) > uint64(len(b)-HeaderSize) {
+		return Record{}, 0, fmt.Errorf("inotify: event record cut off: its name takes %d bytes and %d are there", length, len(b)-HeaderSize)
+	}
+	size = HeaderSize + int(length)
+	name := b[HeaderSize:size]
+	if i := bytes.IndexByte(name, 0); i >= 0 {
+		name = name[:i]
+	}
+	return Record{
+		WD:     int32(binary.NativeEndian.Uint32(b)),
+		Mask:   binary.NativeEndian.Uint32(b[4:]),
+		Cookie: binary.NativeEndian.Uint32(b[8:]),
+		Name:   name,
+	}, size, nil
+}
+
+// An Event is a record that a reader gets.
+type Event struct {
+	WD     int32
+	Mask   uint32
+	Cookie uint32
+	Name   string
+}
+
+// A nameCache holds recently seen names, so that a name that comes again costs
+// no allocation. A name has one place; two that share it push each other out.
+type nameCache [128]string
+
+func (c *nameCache) get(name []byte) string {
+	if len(name) == 0 {
+		return ""
+	}
+	place := &c[mix(name)%uint64(len(c))]
+	if *place != string(name) {
+		*place = string(name)
+	}
+	return *place
+}
+
+// mix spreads names over the places, in less time than a hash that strangers
+// cannot foresee: those could cause allocations only.
+func mix(name []byte) uint64 {
+	h := uint64(len(name))
+	for ; len(name) >= 8; name = name[8:] {
+		h = (h ^ binary.NativeEndian.Uint64(name)) * 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	for _, b := range name {
+		h = (h ^ uint64(b)) * 0x9e3779b97f4a7c15
+	}
+	return h >> 57
+}

@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build !linux
+
+package sys
+
+import "errors"
+
+// Errno stands for a system call's error number.
+type Errno uint8
+
+const (
+	OK Errno = iota
+	EAGAIN
+	EBADF
+	EEXIST
+	EINTR
+	EINVAL
+	EMFILE
+	ENOENT
+	ENOMEM
+	ENOSPC
+	ENOSYS
+	ENOTTY
+	EPERM
+)
+
+func (e Errno) Error() string { return "not Linux" }
+
+// Elsewhere no instance can be made, so that no method gets as far as a system call.
+
+func Init() (int, error) { return -1, errors.ErrUnsupported }
+
+func AddOnce(int, *byte, uint32) (int32, Errno) { return -1, ENOSYS }
+
+func Add(int, *byte, uint32) (int32, Errno) { return -1, ENOSYS }
+
+func Remove(int, int32) Errno { return ENOSYS }
+
+func AddScratch(int, *byte, uint32) (int32, Errno) { return -1, ENOSYS }
+
+func RemoveScratch(int, int32) Errno { return ENOSYS }
+
+func Read(int, []byte) (int, Errno) { return 0, ENOSYS }
+
+func Queued(int) (int, Errno) { return 0, ENOSYS }
+
+func SetNext(int, int32) Errno { return ENOSYS }
+
+func Nonblock(int) (bool, error) { return false, errors.ErrUnsupported }
+
+func Dup(int) (int, error) { return -1, errors.ErrUnsupported }
+
+func OpenPath(string, bool) (int, error) { return -1, errors.ErrUnsupported }
+
+func FDInode(int) (Inode, error) { return Inode{}, errors.ErrUnsupported }
+
+func PathInode(string, bool) (Inode, error) { return Inode{}, errors.ErrUnsupported }
+
+func Close(int) {}
+
+func Memfd() (int, error) { return -1, errors.ErrUnsupported }
+
+func FileLimit() int64 { return -1 }
+
+func Mountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }
