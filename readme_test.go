@@ -44,9 +44,10 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// unindented returns a text whose lines begin without blanks.
+// unindented returns a text whose lines begin without blanks and have single ones.
 func unindented(text string) string {
-	return regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(text, "")
+	text = regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(text, "")
+	return regexp.MustCompile(`[ \t]+`).ReplaceAllString(text, " ")
 }
 
 // watchDirectory is in README.md.
