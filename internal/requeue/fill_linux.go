@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,25 +66,29 @@ func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event
 	if err := rehearse(ctx, events, opts); err != nil {
 		return Result{}, fmt.Errorf("rehearsal: %w", err)
 	}
-	return fill(ctx, in, events, opts)
-}
-
-// fill fills the queue, or leaves it empty and without watches.
-func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (Result, error) {
-	s, err := newStage(in, opts.Scratch)
+	p, err := fill(ctx, in, events, opts)
 	if err != nil {
 		return Result{}, err
 	}
-	f := filler{stage: s, ctx: ctx, events: events, maxQueue: opts.MaxQueue, progress: newMeter(opts.Progress), buf: make([]byte, bufferSize)}
-	p, err := f.fill(conditions{overflow: opts.Overflow, unmount: canMount()})
+	return Result{Queued: len(p.events()), Changes: p.changes}, nil
+}
+
+// fill fills the queue, or leaves it empty and without watches. It returns what is in it.
+func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (plan, error) {
+	s, err := newStage(in, opts.Scratch)
 	if err != nil {
-		return Result{}, errors.Join(err, s.abandon())
+		return plan{}, err
 	}
-	queued := len(p.records)
-	if p.overflow != none {
-		queued++
+	f := filler{stage: s, ctx: ctx, events: events, maxQueue: opts.MaxQueue, progress: newMeter(opts.Progress, len(events)), buf: make([]byte, bufferSize)}
+	p, err := f.fill(conditions{overflow: opts.Overflow, unmount: unmounts(events) && canMount()})
+	if err != nil {
+		return plan{}, errors.Join(err, s.abandon())
 	}
-	return Result{Queued: queued, Changes: p.changes}, nil
+	return p, nil
+}
+
+func unmounts(events []inotify.Event) bool {
+	return slices.ContainsFunc(events, func(e inotify.Event) bool { return e.Mask.Has(inotify.Unmount) })
 }
 
 // A stage is where records are made: scratch files, and the scratch watches on them.
@@ -154,36 +159,52 @@ func (f *filler) fill(c conditions) (plan, error) {
 
 // fillUntilOverflow has the queue full and the overflow record in it, with what is to be
 // before that.
-func (f *filler) fillUntilOverflow(c conditions) (p plan, junk junkQueue, err error) {
-	if junk, err = f.overflow(); err != nil {
-		return plan{}, junk, err
+func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
+	c.max = f.expectedMax()
+	if p := newPlan(f.events, c); p.overflow > 0 {
+		junk, err := f.makeBefore(p, c.max)
+		var wrongMax *sizeError
+		var limit *inotify.LimitError
+		switch {
+		case errors.As(err, &limit): // watches for all that is before the overflow are there at once
+			c.overflowFirst, c.detail = true, limit.Error()
+		case !errors.As(err, &wrongMax):
+			return p, junk, err
+		}
+		if err := errors.Join(f.watches.abandon(), f.in.empty()); err != nil {
+			return plan{}, junkQueue{}, err
+		}
+	}
+	junk, err := f.overflow()
+	if err != nil {
+		return plan{}, junkQueue{}, err
 	}
 	c.max = junk.to
-	if p = newPlan(f.events, c); p.overflow <= 0 {
+	p := newPlan(f.events, c)
+	if p.overflow <= 0 {
 		return p, junk, nil
 	}
-	if err := f.empty(junk); err != nil {
-		return plan{}, junk, err
+	if err := f.read(junk.bytes() + headerSize); err != nil {
+		return plan{}, junkQueue{}, err
 	}
 	junk, err = f.makeBefore(p, c.max)
-	var limit *inotify.LimitError
-	if !errors.As(err, &limit) {
-		return p, junk, err
+	return p, junk, err
+}
+
+// expectedMax is how many records the queue takes, unless the instance was made under
+// another limit.
+func (f *filler) expectedMax() int {
+	if limit := queueLimit(); limit > 0 {
+		return min(limit, f.maxQueue)
 	}
-	// The watches for what is before the overflow have to be there all at once.
-	if err := errors.Join(f.watches.abandon(), f.in.empty()); err != nil {
-		return plan{}, junk, err
-	}
-	c.overflowFirst, c.detail = true, limit.Error()
-	junk, err = f.overflow()
-	return newPlan(f.events, c), junk, err
+	return 1 << 14 // the kernel's default
 }
 
 // overflow makes junk until the queue overflows, which tells how much it takes.
 func (f *filler) overflow() (junkQueue, error) {
-	more := min(queueLimit(), f.maxQueue)/2 + 1
+	more := f.expectedMax()/2 + 1
 	for made := 0; made <= f.maxQueue; more = 512 {
-		f.progress.total = 2*(made+2*more) + len(f.events)
+		f.progress.total += 2 * 2 * more
 		if err := f.makeJunk(more); err != nil {
 			return junkQueue{}, err
 		}
@@ -214,7 +235,8 @@ func (f *filler) makeJunk(pairs int) error {
 	return nil
 }
 
-// makeBefore makes the records before the overflow, and the overflow, in an empty queue.
+// makeBefore makes the records before the overflow, and the overflow, in an empty queue
+// that takes max records. If that is wrong, the error is a *sizeError.
 func (f *filler) makeBefore(p plan, max int) (junkQueue, error) {
 	junk := junkQueue{0, max - p.overflow}
 	f.progress.total += 2 * max
@@ -226,13 +248,17 @@ func (f *filler) makeBefore(p plan, max int) (junkQueue, error) {
 			return junk, err
 		}
 	}
-	steps := stepsFor(p.records[:p.overflow], kindsOf(p.records)[:p.overflow])
+	before := p.records[:p.overflow]
+	steps := stepsFor(before, kindsOf(p.records)[:p.overflow])
 	for i := range steps {
 		if err := f.make(&steps[i]); err != nil {
 			return junk, err
 		}
 	}
-	return junk, f.junk.write()
+	if err := f.junk.write(); err != nil {
+		return junk, err
+	}
+	return junk, f.in.wantQueued(junk.bytes() + recordsSize(before) + headerSize)
 }
 
 func (f *filler) make(s *step) error {
@@ -386,9 +412,6 @@ func (f *filler) dropWatches(queued int) error {
 	return f.in.wantQueued(queued)
 }
 
-// empty reads the junk and the overflow record behind it.
-func (f *filler) empty(junk junkQueue) error { return f.read(junk.bytes() + headerSize) }
-
 // readJunk reads some of the junk, and the overflow record if there is not enough.
 func (f *filler) readJunk(junk junkQueue, records int) (junkQueue, error) {
 	err := f.read(junk.bytesOf(records))
@@ -427,7 +450,9 @@ type meter struct {
 	last        time.Time
 }
 
-func newMeter(report func(done, total int)) *meter { return &meter{report: report, last: time.Now()} }
+func newMeter(report func(done, total int), total int) *meter {
+	return &meter{report: report, total: total, last: time.Now()}
+}
 
 func (m *meter) add(records int) {
 	m.done = min(m.done+records, m.total)

@@ -131,13 +131,20 @@ func (in instance) queued() (bytes int, err error) {
 	return bytes, err
 }
 
-// wantQueued fails if the queue has not so many bytes.
+// wantQueued fails with a *sizeError if the queue has not so many bytes.
 func (in instance) wantQueued(want int) error {
 	have, err := in.queued()
 	if err == nil && have != want {
-		err = fmt.Errorf("the queue has %d bytes (ioctl FIONREAD) where %d were made", have, want)
+		err = &sizeError{have, want}
 	}
 	return err
+}
+
+// A sizeError says that the queue has not what was made.
+type sizeError struct{ have, want int }
+
+func (e *sizeError) Error() string {
+	return fmt.Sprintf("the queue has %d bytes (ioctl FIONREAD), want %d", e.have, e.want)
 }
 
 // read reads records into buf, and returns how many bytes these take: 0 if there are none.

@@ -57,17 +57,37 @@ func newPlan(events []inotify.Event, c conditions) plan {
 	p.trim(c.max)
 	p.pairRenames()
 	p.merge()
+	for i, c := range p.changes {
+		if c.Index != none {
+			p.changes[i].Event = events[c.Index]
+		}
+	}
 	slices.SortStableFunc(p.changes, func(a, b Change) int { return cmp.Compare(uint(a.Index), uint(b.Index)) })
 	return p
 }
+
+// events returns what is to be in the queue, with other cookies.
+func (p *plan) events() []inotify.Event {
+	events := make([]inotify.Event, 0, len(p.records)+1)
+	for i := range len(p.records) + 1 {
+		if i == p.overflow {
+			events = append(events, overflowEvent)
+		}
+		if i < len(p.records) {
+			events = append(events, p.records[i].Event)
+		}
+	}
+	return events
+}
+
+var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
 
 func (p *plan) change(r record, reason Reason, detail string) {
 	p.changes = append(p.changes, Change{Index: r.index, Event: r.Event, Reason: reason, Detail: detail})
 }
 
 func (p *plan) addOverflow(detail string) {
-	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-	p.change(record{overflow, none}, OverflowAdded, detail)
+	p.change(record{overflowEvent, none}, OverflowAdded, detail)
 }
 
 // makeable has the records that can be made, in the events' order.
@@ -161,8 +181,7 @@ func (p *plan) trim(max int) {
 
 func (p *plan) putOverflowFirst(detail string) {
 	p.overflow = 0
-	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-	p.change(record{overflow, none}, OverflowFirst, detail)
+	p.change(record{overflowEvent, none}, OverflowFirst, detail)
 }
 
 // ends reports whether the watch ends with the record, so that the kernel queues an
@@ -235,7 +254,7 @@ func steady(rs []record, kinds []kind) bool {
 // pairRenames puts each MovedTo right behind its MovedFrom, unless the overflow is between
 // the two. Records of other processors can have come between them, but none of those who
 // change the two directories, as a rename locks both: so the kernel could have given
-// this order.
+// this order. It gives each rename a cookie of its own.
 func (p *plan) pairRenames() {
 	to, moved := map[int]int{}, map[int]bool{}           // from the one to the other, by place
 	open, before := map[renamed]int{}, map[renamed]int{} // MovedFrom without its MovedTo so far
@@ -260,10 +279,15 @@ func (p *plan) pairRenames() {
 		if moved[i] {
 			continue
 		}
+		if r.Mask&inotify.Move != 0 {
+			r.Cookie = uint32(i + 1)
+		}
 		rs = append(rs, r)
 		if j, ok := to[i]; ok {
-			if rs = append(rs, p.records[j]); j > i+1 {
-				p.change(p.records[j], Advanced, "")
+			other := p.records[j]
+			other.Cookie = r.Cookie
+			if rs = append(rs, other); j > i+1 {
+				p.change(other, Advanced, "")
 			}
 		}
 	}
