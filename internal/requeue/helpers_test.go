@@ -6,12 +6,16 @@
 package requeue_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
@@ -128,3 +132,103 @@ var masks = func() map[string]inotify.Mask {
 	}
 	return m
 }()
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// wantEmpty checks that an instance has neither watches nor events.
+func wantEmpty(t *testing.T, n *inotify.Inotify) {
+	t.Helper()
+	wantWatches(t, n)
+	if evs := kerneltest.Pending(t, n); len(evs) > 0 {
+		t.Errorf("%d events, the first %v", len(evs), evs[0])
+	}
+}
+
+// reasons name them as in the source.
+var reasons = map[requeue.Reason]string{
+	requeue.Impossible: "Impossible", requeue.NoPrivilege: "NoPrivilege", requeue.QueueFull: "QueueFull",
+	requeue.OverflowAdded: "OverflowAdded", requeue.OverflowFirst: "OverflowFirst", requeue.OverflowTwice: "OverflowTwice",
+	requeue.Advanced: "Advanced", requeue.Unpaired: "Unpaired", requeue.Split: "Split", requeue.Merged: "Merged",
+}
+
+// wantChanges compares changes with lines like "7 Advanced".
+func wantChanges(t *testing.T, r requeue.Result, want ...string) {
+	t.Helper()
+	var got []string
+	for _, c := range r.Changes {
+		got = append(got, fmt.Sprint(c.Index, " ", reasons[c.Reason]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q; they say %v", got, want, r.Changes)
+	}
+}
+
+// applied returns what events become by the changes, but for those that are split.
+func applied(events []inotify.Event, r requeue.Result) (out []inotify.Event) {
+	at := map[int]requeue.Reason{}
+	var first, last []inotify.Event
+	for _, c := range r.Changes {
+		switch c.Reason {
+		case requeue.OverflowFirst:
+			first, last = []inotify.Event{overflow}, nil
+		case requeue.OverflowAdded:
+			last = []inotify.Event{overflow}
+		}
+		at[c.Index] = c.Reason
+	}
+	for i, e := range events {
+		switch reason, ok := at[i]; {
+		case !ok || reason == requeue.Unpaired:
+			out = append(out, e)
+		case reason == requeue.Advanced:
+			out = slices.Insert(out, partner(out, e)+1, e)
+		}
+	}
+	return slices.Concat(first, out, last)
+}
+
+// partner returns where the event is that an advanced one belongs to.
+func partner(events []inotify.Event, e inotify.Event) int {
+	for i, p := range slices.Backward(events) {
+		if e.Mask.Has(inotify.MovedTo) && p.Mask.Has(inotify.MovedFrom) && p.Cookie == e.Cookie ||
+			e.Mask.Has(inotify.Ignored) && p.WD == e.WD && p.Mask&(inotify.DeleteSelf|inotify.Unmount) != 0 {
+			return i
+		}
+	}
+	return len(events) - 1
+}
+
+// readRecords reads all that a descriptor has.
+func readRecords(t *testing.T, fd int) (events []inotify.Event) {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EAGAIN {
+			return events
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, decode(buf[:n])...)
+	}
+}
+
+// decode decodes records.
+func decode(b []byte) (events []inotify.Event) {
+	for len(b) > 0 {
+		u := binary.NativeEndian.Uint32
+		size := 16 + int(u(b[12:]))
+		events = append(events, inotify.Event{
+			WD: inotify.WD(u(b)), Mask: inotify.Mask(u(b[4:])), Cookie: u(b[8:]),
+			Name: string(bytes.TrimRight(b[16:size], "\x00")),
+		})
+		b = b[size:]
+	}
+	return events
+}

@@ -25,6 +25,7 @@ type conditions struct {
 type plan struct {
 	records  []record
 	overflow int // how many records are before the overflow record, or none
+	index    int // of the event that the overflow record is from, or none
 	changes  []Change
 }
 
@@ -92,12 +93,12 @@ func (p *plan) addOverflow(detail string) {
 
 // makeable has the records that can be made, in the events' order.
 func makeable(events []inotify.Event, unmount bool) plan {
-	p := plan{overflow: none}
+	p := plan{overflow: none, index: none}
 	for i, e := range events {
 		r := record{e, i}
 		switch why := impossible(e); {
 		case e.Mask.Has(inotify.QOverflow) && p.overflow == none:
-			p.overflow = len(p.records)
+			p.overflow, p.index = len(p.records), i
 		case e.Mask.Has(inotify.QOverflow):
 			p.change(r, OverflowTwice, "")
 		case why != "":
@@ -181,7 +182,7 @@ func (p *plan) trim(max int) {
 
 func (p *plan) putOverflowFirst(detail string) {
 	p.overflow = 0
-	p.change(record{overflowEvent, none}, OverflowFirst, detail)
+	p.change(record{overflowEvent, p.index}, OverflowFirst, detail)
 }
 
 // ends reports whether the watch ends with the record, so that the kernel queues an
@@ -212,6 +213,7 @@ func (p *plan) advanceIgnored() bool {
 		}
 	}
 	rs, before, moved := make([]record, 0, len(p.records)), p.overflow, map[int]bool{}
+	var advanced []record
 	for i, r := range p.records {
 		if moved[i] {
 			continue
@@ -225,8 +227,8 @@ func (p *plan) advanceIgnored() bool {
 			return false
 		}
 		moved[j] = true
-		rs = append(rs, p.records[j])
-		if p.change(p.records[j], Advanced, ""); j >= p.overflow {
+		rs, advanced = append(rs, p.records[j]), append(advanced, p.records[j])
+		if j >= p.overflow {
 			before++
 		}
 	}
@@ -234,6 +236,9 @@ func (p *plan) advanceIgnored() bool {
 		return false
 	}
 	p.records, p.overflow = rs, before
+	for _, r := range advanced {
+		p.change(r, Advanced, "")
+	}
 	return true
 }
 
