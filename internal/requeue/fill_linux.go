@@ -202,13 +202,13 @@ func (f *filler) expectedMax() int {
 
 // overflow makes junk until the queue overflows, which tells how much it takes.
 func (f *filler) overflow() (junkQueue, error) {
-	more := f.expectedMax()/2 + 1
-	for made := 0; made <= f.maxQueue; more = 512 {
-		f.progress.total += 2 * 2 * more
-		if err := f.makeJunk(more); err != nil {
+	pairs := f.expectedMax()/2 + 1
+	for made := 0; made <= f.maxQueue; pairs = min(512, (f.maxQueue-made)/2+1) {
+		f.progress.total += 2 * 2 * pairs
+		if err := f.makeJunk(pairs); err != nil {
 			return junkQueue{}, err
 		}
-		made += 2 * more
+		made += 2 * pairs
 		bytes, err := f.in.queued()
 		if err != nil {
 			return junkQueue{}, err

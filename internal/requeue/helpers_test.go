@@ -183,7 +183,10 @@ func applied(events []inotify.Event, r requeue.Result) (out []inotify.Event) {
 	}
 	for i, e := range events {
 		switch reason, ok := at[i]; {
-		case !ok || reason == requeue.Unpaired:
+		case !ok:
+			out = append(out, e)
+		case reason == requeue.Unpaired:
+			e.Cookie = ^e.Cookie
 			out = append(out, e)
 		case reason == requeue.Advanced:
 			out = slices.Insert(out, partner(out, e)+1, e)
