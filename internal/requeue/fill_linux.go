@@ -16,7 +16,8 @@ import (
 )
 
 // Fill puts events into n's queue, in their order, by INOTIFY_IOC_SETNEXTWD and /proc.
-// Without the ioctl the error matches [errors.ErrUnsupported], and nothing was changed.
+// Without the ioctl the error matches [errors.ErrUnsupported], and nothing was changed. If
+// there is nothing to put, nothing is done.
 //
 // n must have no watches and no unread events, O_NONBLOCK set and O_ASYNC not set. It may
 // be another process's, through a duplicate. Nobody may read it, add watches to it or
@@ -41,12 +42,6 @@ func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts 
 }
 
 func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
-	if !n.SupportsSetNextWD() {
-		return Result{}, &inotify.UnsupportedError{
-			Feature: "setting the next watch descriptor",
-			Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE",
-		}
-	}
 	in, err := newInstance(n)
 	if err != nil {
 		return Result{}, err
@@ -62,6 +57,9 @@ func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event
 	}
 	if len(events) == 0 && !opts.Overflow {
 		return Result{}, nil
+	}
+	if err := n.SetNextWD(junkWDs(events)[0]); err != nil {
+		return Result{}, err
 	}
 	if err := rehearse(ctx, events, opts); err != nil {
 		return Result{}, fmt.Errorf("rehearsal: %w", err)
@@ -97,7 +95,7 @@ type stage struct {
 	scratch scratch
 	junk    *junkSource
 	watches *watches
-	removed bool // the scratch files
+	closed  bool // the descriptors of the scratch files
 }
 
 func newStage(in instance, below string) (*stage, error) {
@@ -107,18 +105,19 @@ func newStage(in instance, below string) (*stage, error) {
 	}
 	junk, err := newJunkSource(dir)
 	if err != nil {
+		unix.Close(dir.fd)
 		return nil, errors.Join(err, dir.remove())
 	}
 	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(in, dir)}, nil
 }
 
-// remove removes the files.
+// remove removes the files. It may be called again if it fails.
 func (s *stage) remove() error {
-	if s.removed {
-		return nil
+	if !s.closed {
+		s.closed = true
+		unix.Close(s.junk.fd)
+		unix.Close(s.scratch.fd)
 	}
-	s.removed = true
-	unix.Close(s.junk.fd)
 	return s.scratch.remove()
 }
 

@@ -59,19 +59,27 @@ func scratchBelow(dir string) (scratch, error) {
 }
 
 // newMount makes a tmpfs that is mounted nowhere: it goes with its last descriptor.
-func newMount() (fd int, err error) {
-	config, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+func newMount() (mount int, err error) {
+	var config int
+	err = retry(func() (err error) {
+		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+		return err
+	})
 	if err != nil {
 		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
 	defer unix.Close(config)
-	if err := unix.FsconfigCreate(config); err != nil {
+	if err := retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
 		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
 	}
-	if fd, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0); err != nil {
+	err = retry(func() (err error) {
+		mount, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
 		return -1, fmt.Errorf("fsmount tmpfs: %w", err)
 	}
-	return fd, nil
+	return mount, nil
 }
 
 // canMount returns whether newMount works.
@@ -84,9 +92,8 @@ func canMount() bool {
 	return true
 }
 
-// remove removes the directory and what is in it.
+// remove removes the directory and what is in it, which needs no descriptor.
 func (s scratch) remove() error {
-	unix.Close(s.fd)
 	if s.path == "" {
 		return nil
 	}
