@@ -38,11 +38,9 @@ func fill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue
 	return r
 }
 
-// refill fills a new instance and returns what is read there.
-func refill(t *testing.T, events []inotify.Event, opts requeue.Options) ([]inotify.Event, requeue.Result) {
+// refill fills an instance and returns what is read there.
+func refill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue.Options) ([]inotify.Event, requeue.Result) {
 	t.Helper()
-	n := kerneltest.NewInotify(t)
-	defer n.Close()
 	r := fill(t, n, events, opts)
 	wantWatches(t, n)
 	got := kerneltest.Pending(t, n)

@@ -24,8 +24,10 @@ import (
 // What real operations of several threads queue is read, the second half put into another
 // instance, and read there.
 func TestHistories(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
-	rounds := 6
+	n := kerneltest.NewInotify(t)
+	rounds := 4
 	if kerneltest.LongTests() {
 		rounds = 60
 	}
@@ -39,7 +41,7 @@ func TestHistories(t *testing.T) {
 			events = slices.Insert(events, len(events)*2/3, overflow)
 		}
 		pending := events[len(events)/2:]
-		got, r := refill(t, pending, requeue.Options{})
+		got, r := refill(t, n, pending, requeue.Options{})
 		same(t, got, applied(pending, r))
 		for _, c := range r.Changes {
 			if c.Reason != requeue.Advanced && c.Reason != requeue.Unpaired && c.Reason != requeue.OverflowFirst && c.Reason != requeue.Merged {

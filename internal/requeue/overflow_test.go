@@ -33,9 +33,20 @@ func many(count int) []inotify.Event {
 	return events
 }
 
+// plain returns so many events that take little time to make.
+func plain(count int) []inotify.Event {
+	events := make([]inotify.Event, count)
+	for i := range events {
+		events[i] = inotify.Event{WD: inotify.WD(3 + i%2), Mask: inotify.Attrib}
+	}
+	return events
+}
+
 // A queue as long as the kernel's, and as long as possible, with an overflow anywhere.
 func TestQueueLengths(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	limit := maxQueued(t)
 	lengths := []struct {
 		events, overflow int // the overflow's place, or -1
@@ -57,13 +68,13 @@ func TestQueueLengths(t *testing.T) {
 			}{limit - 1, at, nil})
 		}
 	}
-	all := many(limit)
+	all := plain(limit)
 	for _, l := range lengths {
 		events := slices.Clone(all[:l.events])
 		if l.overflow >= 0 {
 			events = slices.Insert(events, l.overflow, overflow)
 		}
-		got, r := refill(t, events, requeue.Options{})
+		got, r := refill(t, n, events, requeue.Options{})
 		same(t, got, applied(events, r))
 		if wantChanges(t, r, l.changes...); t.Failed() {
 			t.Fatalf("%d events, the overflow behind %d", l.events, l.overflow)
@@ -73,27 +84,31 @@ func TestQueueLengths(t *testing.T) {
 
 // Events that come from a longer queue are cut off, as the kernel would have.
 func TestQueueTooShort(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	limit := maxQueued(t)
-	events := many(limit + 2)
-	got, r := refill(t, events, requeue.Options{})
+	events := plain(limit + 2)
+	got, r := refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, fmt.Sprint(limit, " QueueFull"), fmt.Sprint(limit+1, " QueueFull"), "-1 OverflowAdded")
 	same(t, got, append(events[:limit:limit], overflow))
 
-	events = slices.Insert(many(limit), 0, overflow)
-	got, r = refill(t, events, requeue.Options{})
+	events = slices.Insert(plain(limit), 0, overflow)
+	got, r = refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, fmt.Sprint(limit, " QueueFull"))
 	same(t, got, events[:limit])
 }
 
 func TestOverflowOption(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	for _, tt := range []struct{ events, want []string }{
 		{nil, []string{"OVERFLOW"}},
 		{[]string{"3 ATTRIB"}, []string{"3 ATTRIB", "OVERFLOW"}},
 		{[]string{"OVERFLOW", "3 ATTRIB"}, []string{"OVERFLOW", "3 ATTRIB"}},
 	} {
-		got, r := refill(t, parse(t, tt.events...), requeue.Options{Overflow: true})
+		got, r := refill(t, n, parse(t, tt.events...), requeue.Options{Overflow: true})
 		same(t, got, parse(t, tt.want...))
 		wantChanges(t, r)
 	}
@@ -101,7 +116,9 @@ func TestOverflowOption(t *testing.T) {
 
 // What is changed, and that this is said.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	long := strings.Repeat("x", 256)
 	for _, tt := range []struct {
 		events, want, changes []string
@@ -142,7 +159,7 @@ func TestChanges(t *testing.T) {
 			}
 		}
 		events := parse(t, tt.events...)
-		got, r := refill(t, events, requeue.Options{})
+		got, r := refill(t, n, events, requeue.Options{})
 		same(t, got, parse(t, tt.want...))
 		wantChanges(t, r, tt.changes...)
 		for _, c := range r.Changes {
@@ -159,7 +176,8 @@ func TestChanges(t *testing.T) {
 // A name with a NUL byte is no line of TestChanges.
 func TestNameWithNUL(t *testing.T) {
 	kerneltest.NeedIoctl(t)
-	_, r := refill(t, []inotify.Event{{WD: 3, Mask: inotify.Attrib, Name: "a\x00b"}}, requeue.Options{})
+	n := kerneltest.NewInotify(t)
+	_, r := refill(t, n, []inotify.Event{{WD: 3, Mask: inotify.Attrib, Name: "a\x00b"}}, requeue.Options{})
 	wantChanges(t, r, "0 Impossible", "-1 OverflowAdded")
 }
 
@@ -198,9 +216,9 @@ func TestLimits(t *testing.T) {
 		kerneltest.SetKernel(t, "max_queued_events", limit)
 		events := parse(t, "3 ATTRIB", "3 CREATE 0 x", "3 OPEN 0 y", "3 OPEN 0 z", "4 OPEN", "4 DELETE_SELF")
 		for k := range events {
-			got, r := refill(t, events[:k], requeue.Options{})
+			got, r := refill(t, kerneltest.NewInotify(t), events[:k], requeue.Options{})
 			same(t, got, applied(events[:k], r))
-			got, r = refill(t, slices.Insert(slices.Clone(events[:k]), k/2, overflow), requeue.Options{})
+			got, r = refill(t, kerneltest.NewInotify(t), slices.Insert(slices.Clone(events[:k]), k/2, overflow), requeue.Options{})
 			same(t, got, applied(slices.Insert(slices.Clone(events[:k]), k/2, overflow), r))
 		}
 	}
@@ -213,7 +231,7 @@ func TestLimits(t *testing.T) {
 		last = done
 	}
 	events := many(20000)
-	got, r := refill(t, events, requeue.Options{Progress: progress})
+	got, r := refill(t, kerneltest.NewInotify(t), events, requeue.Options{Progress: progress})
 	same(t, got, events)
 	wantChanges(t, r)
 	if calls < 2 {
@@ -228,24 +246,24 @@ func TestFewWatches(t *testing.T) {
 		return
 	}
 	// The next three events are about three wds, or two at once.
+	n := kerneltest.NewInotify(t)
 	events := parse(t, every...)
 	for i := range 40 {
 		events = append(events, inotify.Event{WD: inotify.WD(i%9 + 1), Mask: inotify.Attrib | inotify.IsDir})
 	}
 	before := slices.Insert(parse(t, "1 ATTRIB", "2 ATTRIB", "3 ATTRIB", "4 ATTRIB"), 3, overflow)
-	for limit := 5; limit >= 2; limit-- {
+	for _, limit := range []int{5, 3, 2} {
 		kerneltest.OwnLimit(t, "max_inotify_watches", limit)
-		got, r := refill(t, events, requeue.Options{})
+		got, r := refill(t, n, events, requeue.Options{})
 		same(t, got, events)
 		wantChanges(t, r)
-		got, r = refill(t, before, requeue.Options{})
+		got, r = refill(t, n, before, requeue.Options{})
 		same(t, got, applied(before, r))
 		if limit < 5 {
 			wantChanges(t, r, "3 OverflowFirst")
 		}
 	}
 	kerneltest.OwnLimit(t, "max_inotify_watches", 1)
-	n := kerneltest.NewInotify(t)
 	_, err := requeue.Fill(context.Background(), n, events, requeue.Options{})
 	kerneltest.WantError(t, err, unix.ENOSPC)
 	wantEmpty(t, n)
@@ -254,15 +272,15 @@ func TestFewWatches(t *testing.T) {
 // The context ends it at any time.
 func TestContext(t *testing.T) {
 	kerneltest.NeedIoctl(t)
-	events := many(maxQueued(t) / 8)
-	refill(t, events[:1], requeue.Options{}) // has done the rehearsal
+	n := kerneltest.NewInotify(t)
+	events := many(maxQueued(t) / 32)
+	refill(t, n, events[:1], requeue.Options{}) // has done the rehearsal
 	start := time.Now()
-	refill(t, events, requeue.Options{})
+	refill(t, n, events, requeue.Options{})
 	all := time.Since(start)
 	stopped := 0
-	for i := range 8 {
-		ctx, cancel := context.WithTimeout(context.Background(), all*time.Duration(i)/8)
-		n := kerneltest.NewInotify(t)
+	for i := range 6 {
+		ctx, cancel := context.WithTimeout(context.Background(), all*time.Duration(i)/6)
 		_, err := requeue.Fill(ctx, n, events, requeue.Options{})
 		if cancel(); err == nil {
 			same(t, kerneltest.Pending(t, n), events)
@@ -272,7 +290,6 @@ func TestContext(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		wantEmpty(t, n)
-		n.Close()
 	}
 	if stopped == 0 {
 		t.Error("it never ended before")

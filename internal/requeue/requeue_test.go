@@ -45,10 +45,12 @@ var every = []string{
 }
 
 func TestEveryKind(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	events := parse(t, every...)
 	for _, scratch := range []string{"", t.TempDir()} {
-		got, r := refill(t, events, requeue.Options{Scratch: scratch, Rehearse: true})
+		got, r := refill(t, n, events, requeue.Options{Scratch: scratch, Rehearse: true})
 		same(t, got, events)
 		wantChanges(t, r)
 		if left, _ := os.ReadDir(scratch); len(left) > 0 {
@@ -60,13 +62,14 @@ func TestEveryKind(t *testing.T) {
 // Each on the kinds of filesystems that a scratch directory is on.
 func TestFilesystems(t *testing.T) {
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	events := parse(t, every...)
 	for _, kind := range []string{"ext4", "overlay"} {
 		t.Run(kind, func(t *testing.T) {
 			kerneltest.OwnMounts(t)
 			dir := t.TempDir()
 			mountKind(t, kind, dir)
-			got, r := refill(t, events, requeue.Options{Scratch: dir})
+			got, r := refill(t, n, events, requeue.Options{Scratch: dir})
 			same(t, got, events)
 			wantChanges(t, r)
 			for _, e := range must(os.ReadDir(dir)) {
@@ -116,8 +119,9 @@ func TestOrdinaryUser(t *testing.T) {
 			return
 		}
 	}
+	n := kerneltest.NewInotify(t)
 	events := append(parse(t, every...), parse(t, "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR")...)
-	got, r := refill(t, events, requeue.Options{})
+	got, r := refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, "65 NoPrivilege", "67 NoPrivilege", "-1 OverflowAdded", "-1 OverflowFirst")
 	same(t, got, applied(events, r))
 	if left := must(os.ReadDir(os.TempDir())); len(left) > 1 {
@@ -144,6 +148,7 @@ func TestRootlessNamespace(t *testing.T) {
 }
 
 func TestUnmount(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	if fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC); err != nil {
 		t.Skip("this needs to mount: fsopen: ", err)
@@ -154,16 +159,19 @@ func TestUnmount(t *testing.T) {
 }
 
 func wantUnmounts(t *testing.T) {
+	n := kerneltest.NewInotify(t)
 	events := append(parse(t, every...), parse(t,
 		"10 ATTRIB", "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR", "11 IGNORED",
 		"12 UNMOUNT", "3 CREATE 0 between", "12 IGNORED", "13 UNMOUNT|ISDIR", "3 CREATE 0 x", "10 UNMOUNT", "10 IGNORED")...)
-	got, r := refill(t, events, requeue.Options{})
+	got, r := refill(t, n, events, requeue.Options{})
 	same(t, got, events)
 	wantChanges(t, r)
 }
 
 func TestNames(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	var events []inotify.Event
 	for length := 1; length <= 255; length++ {
 		name := make([]byte, length)
@@ -182,14 +190,16 @@ func TestNames(t *testing.T) {
 			inotify.Event{WD: 3, Mask: inotify.MovedFrom, Name: string(name), Cookie: uint32(length)},
 			inotify.Event{WD: 4, Mask: inotify.MovedTo, Name: string(name[:1]) + "-", Cookie: uint32(length)})
 	}
-	got, r := refill(t, events, requeue.Options{})
+	got, r := refill(t, n, events, requeue.Options{})
 	same(t, got, events)
 	wantChanges(t, r)
 }
 
 // Watches are dropped and made anew when there are many.
 func TestManyWDs(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
 	var events []inotify.Event
 	for i := range 4000 {
 		wd := inotify.WD(i%2500 + 1)
@@ -198,13 +208,14 @@ func TestManyWDs(t *testing.T) {
 			events = append(events, inotify.Event{WD: wd, Mask: inotify.Ignored})
 		}
 	}
-	got, r := refill(t, events, requeue.Options{})
+	got, r := refill(t, n, events, requeue.Options{})
 	same(t, got, events)
 	wantChanges(t, r)
 }
 
 // What comes after Fill is as on an instance that was never filled.
 func TestInstanceIsUsable(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	pending := parse(t, "7 ATTRIB", "3 CREATE 0 x")
@@ -243,7 +254,8 @@ func TestDuplicate(t *testing.T) {
 
 func TestNothing(t *testing.T) {
 	kerneltest.NeedIoctl(t)
-	got, r := refill(t, nil, requeue.Options{})
+	n := kerneltest.NewInotify(t)
+	got, r := refill(t, n, nil, requeue.Options{})
 	same(t, got, nil)
 	wantChanges(t, r)
 }
