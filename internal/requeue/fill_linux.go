@@ -58,7 +58,7 @@ func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event
 	if len(events) == 0 && !opts.Overflow {
 		return Result{}, nil
 	}
-	if err := n.SetNextWD(junkWDs(events)[0]); err != nil {
+	if err := n.SetNextWD(junkWDs(events)[0]); err != nil { // before any file is made
 		return Result{}, err
 	}
 	if err := rehearse(ctx, events, opts); err != nil {
@@ -377,7 +377,8 @@ func (f *filler) prepareWatch(wd inotify.WD, k kind, mask inotify.Mask, used map
 	return err
 }
 
-// keep removes the scratch watches and reads what is before the records.
+// keep removes the scratch watches and reads what is before the records. In the end the
+// queue has to have the records' bytes: then no removal has left one.
 func (f *filler) keep(p plan, junk junkQueue) error {
 	wanted, before := recordsSize(p.records), junk.bytes()
 	if p.overflow == none {
@@ -400,15 +401,12 @@ func (f *filler) keep(p plan, junk junkQueue) error {
 
 // dropWatches removes all watches without a record, as the queue is full. Were a record
 // missing, a removal would put an Ignored in its place, of the same size as a record
-// without a name: so the queue's size has to be right before, too.
+// without a name: so the queue has to have so many bytes before.
 func (f *filler) dropWatches(queued int) error {
 	if err := f.in.wantQueued(queued); err != nil {
 		return err
 	}
-	if err := f.watches.dropAll(nil); err != nil {
-		return err
-	}
-	return f.in.wantQueued(queued)
+	return f.watches.dropAll(nil)
 }
 
 // readJunk reads some of the junk, and the overflow record if there is not enough.

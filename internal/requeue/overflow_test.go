@@ -137,6 +137,8 @@ func TestChanges(t *testing.T) {
 		{[]string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW"}, []string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW"}, nil},
 		{[]string{"7 DELETE_SELF", "3 CREATE 0 x", "OVERFLOW"}, []string{"OVERFLOW", "7 DELETE_SELF", "3 CREATE 0 x"}, []string{"2 OverflowFirst"}},
 		{[]string{"7 ATTRIB", "7 CREATE 0 x", "OVERFLOW"}, []string{"OVERFLOW", "7 ATTRIB", "7 CREATE 0 x"}, []string{"2 OverflowFirst"}},
+		// The highest wds, which junk records have otherwise.
+		{[]string{"2147483647 OPEN", "2147483646 OPEN", "OVERFLOW"}, []string{"2147483647 OPEN", "2147483646 OPEN", "OVERFLOW"}, nil},
 		// What a queue cannot have.
 		{[]string{"3 ATTRIB", "OVERFLOW", "3 OPEN", "OVERFLOW", "3 ACCESS"}, []string{"3 ATTRIB", "OVERFLOW", "3 OPEN", "3 ACCESS"}, []string{"3 OverflowTwice"}},
 		{[]string{"3 ATTRIB", "3 ATTRIB", "3 ATTRIB 0 x", "3 ATTRIB"}, []string{"3 ATTRIB", "3 ATTRIB 0 x", "3 ATTRIB"}, []string{"1 Merged"}},
