@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -300,35 +299,8 @@ func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, 
 	return junk, nil
 }
 
-const (
-	maxSegment = 256  // steps
-	maxWatches = 1024 // that are kept for later segments
-)
-
-// segment returns how many of the steps can be made without a full queue between them:
-// until a watch would have to change its inode, or to end without an Ignored.
-func segment(steps []step) int {
-	kinds := map[inotify.WD]kind{}
-	for i := range steps[:min(len(steps), maxSegment)] {
-		s := &steps[i]
-		if k, ok := kinds[s.WD]; ok && k != s.kind {
-			return i
-		}
-		if k, ok := kinds[s.to.WD]; s.paired && ok && k != dir {
-			return i
-		}
-		if kinds[s.WD] = s.kind; s.paired {
-			kinds[s.to.WD] = dir
-		}
-		if s.endsLife() {
-			delete(kinds, s.WD)
-		}
-		if s.leavesIgnored() {
-			return i + 1
-		}
-	}
-	return min(len(steps), maxSegment)
-}
+// maxWatches is how many watches are kept for later segments.
+const maxWatches = 1024
 
 // prepare adds the watches that the steps begin with, while the queue is full. It returns
 // for how many steps there are watches: for all, if the user may have enough.
@@ -438,29 +410,4 @@ func (f *filler) read(bytes int) error {
 func (f *filler) did(records int) error {
 	f.progress.add(records)
 	return f.ctx.Err()
-}
-
-// A meter reports progress.
-type meter struct {
-	report      func(done, total int) // or nil
-	done, total int
-	last        time.Time
-}
-
-func newMeter(report func(done, total int), total int) *meter {
-	return &meter{report: report, total: total, last: time.Now()}
-}
-
-func (m *meter) add(records int) {
-	m.done = min(m.done+records, m.total)
-	if m.report != nil && time.Since(m.last) >= 100*time.Millisecond {
-		m.last = time.Now()
-		m.report(m.done, m.total)
-	}
-}
-
-func (m *meter) finish() {
-	if m.report != nil {
-		m.report(m.total, m.total)
-	}
 }

@@ -280,7 +280,7 @@ func TestConditions(t *testing.T) {
 	}
 	n := kerneltest.NewInotify(t)
 	wd := must(n.AddWatch(t.TempDir(), inotify.Create))
-	wantError(n, requeue.Options{}, "has 1 watches")
+	wantError(n, requeue.Options{}, "has watches (wd 1)")
 	if err := n.RemoveWatch(wd); err != nil {
 		t.Fatal(err)
 	}

@@ -137,6 +137,34 @@ func pairs(a, b inotify.Event) bool {
 	return a.Mask.Has(inotify.MovedFrom) && b.Mask.Has(inotify.MovedTo) && a.Cookie == b.Cookie && (a.Mask^b.Mask)&inotify.IsDir == 0
 }
 
+// maxSegment is how many steps there are in a segment.
+const maxSegment = 256
+
+// segment returns how many of the steps can be made without a full queue between them:
+// until a watch would have to change its inode, or to end without an Ignored.
+func segment(steps []step) int {
+	kinds := map[inotify.WD]kind{}
+	for i := range steps[:min(len(steps), maxSegment)] {
+		s := &steps[i]
+		if k, ok := kinds[s.WD]; ok && k != s.kind {
+			return i
+		}
+		if k, ok := kinds[s.to.WD]; s.paired && ok && k != dir {
+			return i
+		}
+		if kinds[s.WD] = s.kind; s.paired {
+			kinds[s.to.WD] = dir
+		}
+		if s.endsLife() {
+			delete(kinds, s.WD)
+		}
+		if s.leavesIgnored() {
+			return i + 1
+		}
+	}
+	return min(len(steps), maxSegment)
+}
+
 // recordSize is how many bytes of the queue an event takes: a header, and its name with a
 // final NUL, rounded up.
 func recordSize(e inotify.Event) int {
