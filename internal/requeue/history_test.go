@@ -145,3 +145,52 @@ func (h *history) operate(r *rand.Rand) {
 		}
 	}
 }
+
+// Any events in any order, as a hostile snapshot may have them.
+func TestRandomLists(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	rounds := 6
+	if kerneltest.LongTests() {
+		rounds = 300
+	}
+	for range rounds {
+		seed := rand.Uint64()
+		events := randomEvents(parse(t, every...), rand.New(rand.NewPCG(seed, 0)))
+		got, r := refill(t, n, events, requeue.Options{})
+		if same(t, got, applied(events, r)); t.Failed() {
+			t.Fatalf("seed %d; changes %v", seed, r.Changes)
+		}
+	}
+}
+
+func randomEvents(kinds []inotify.Event, r *rand.Rand) (events []inotify.Event) {
+	wds := 1 + r.IntN(8)
+	open := map[inotify.Mask]uint32{} // the last MovedFrom without its MovedTo
+	for i := range r.IntN(400) {
+		e := kinds[r.IntN(len(kinds))]
+		e.WD = inotify.WD(1 + r.IntN(wds))
+		isDir := e.Mask & inotify.IsDir
+		switch {
+		case e.Mask.Has(inotify.MovedFrom):
+			e.Cookie = uint32(i + 1)
+			open[isDir] = e.Cookie
+		case e.Mask.Has(inotify.MovedTo):
+			e.Cookie = uint32(i + 1)
+			if open[isDir] != 0 {
+				e.Cookie, open[isDir] = open[isDir], 0
+			}
+		}
+		switch r.IntN(200) {
+		case 0:
+			e.Mask, e.Cookie = inotify.Mask(r.Uint32())&^(inotify.Access|inotify.Modify|inotify.Attrib), 0
+		case 1:
+			e.WD = -e.WD
+		case 2:
+			e = overflow
+		}
+		events = append(events, e)
+	}
+	return events
+}

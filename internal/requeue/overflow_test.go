@@ -128,6 +128,7 @@ func TestChanges(t *testing.T) {
 		{[]string{"3 MOVED_FROM 5 a", "3 MOVED_FROM 6 c", "4 MOVED_TO 5 b", "4 MOVED_TO 6 d"}, []string{"3 MOVED_FROM 5 a", "4 MOVED_TO 5 b", "3 MOVED_FROM 6 c", "4 MOVED_TO 6 d"}, []string{"2 Advanced", "3 Advanced"}},
 		{[]string{"3 MOVED_FROM 5 a", "OVERFLOW", "4 MOVED_TO 5 b"}, []string{"3 MOVED_FROM 5 a", "OVERFLOW", "4 MOVED_TO 6 b"}, []string{"2 Unpaired"}},
 		// What is no rename.
+		{[]string{"3 MOVED_FROM 5 a", "3 MOVED_TO 5 a"}, []string{"3 MOVED_FROM 5 a", "3 MOVED_TO 6 a"}, []string{"1 Unpaired"}},
 		{[]string{"4 MOVED_TO 5 b", "3 MOVED_FROM 5 a"}, []string{"4 MOVED_TO 5 b", "3 MOVED_FROM 6 a"}, nil},
 		{[]string{"3 MOVED_FROM|ISDIR 5 a", "3 MOVED_TO 5 b"}, []string{"3 MOVED_FROM|ISDIR 5 a", "3 MOVED_TO 6 b"}, nil},
 		// Ends before an overflow.

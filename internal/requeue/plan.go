@@ -97,9 +97,9 @@ func makeable(events []inotify.Event, unmount bool) plan {
 	for i, e := range events {
 		r := record{e, i}
 		switch why := impossible(e); {
-		case e.Mask.Has(inotify.QOverflow) && p.overflow == none:
+		case e.Mask == inotify.QOverflow && p.overflow == none:
 			p.overflow, p.index = len(p.records), i
-		case e.Mask.Has(inotify.QOverflow):
+		case e.Mask == inotify.QOverflow:
 			p.change(r, OverflowTwice, "")
 		case why != "":
 			p.change(r, Impossible, why)
@@ -271,12 +271,17 @@ func (p *plan) pairRenames() {
 		if r.Mask.Has(inotify.MovedFrom) {
 			open[key] = i
 		} else if r.Mask.Has(inotify.MovedTo) {
-			if j, ok := open[key]; ok {
+			j, ok := open[key]
+			_, cut := before[key]
+			switch from := p.records[j]; {
+			case ok && from.WD == r.WD && from.Name == r.Name:
+				p.change(r, Unpaired, "both have the same name")
+			case ok:
 				to[j], moved[i] = i, true
-				delete(open, key)
-			} else if _, ok := before[key]; ok {
-				p.change(r, Unpaired, "")
+			case cut:
+				p.change(r, Unpaired, "the overflow is between the two")
 			}
+			delete(open, key)
 		}
 	}
 	rs := make([]record, 0, len(p.records))

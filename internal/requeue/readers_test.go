@@ -312,11 +312,7 @@ func fillForEver() error {
 // Where the scratch files are mounted nowhere, nothing is left of a process that is killed.
 func TestKill(t *testing.T) {
 	kerneltest.NeedIoctl(t)
-	if fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC); err != nil {
-		t.Skip("this needs to mount: fsopen: ", err)
-	} else {
-		unix.Close(fd)
-	}
+	needMounts(t)
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	mounts := mountCount(t)

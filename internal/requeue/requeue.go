@@ -134,8 +134,8 @@ const (
 	// Unmount. Events of other processors had come between the two.
 	Advanced
 
-	// Unpaired: the MovedTo has another cookie than its MovedFrom, as an overflow is
-	// between the two.
+	// Unpaired: the MovedTo has another cookie than its MovedFrom, as the overflow is
+	// between the two, or as they are about the same name, which no rename is.
 	Unpaired
 
 	// Split: the event's bits are records of their own.

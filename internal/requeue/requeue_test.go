@@ -104,6 +104,31 @@ func mountKind(t *testing.T, kind, dir string) {
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
+// Files that are mounted nowhere are not seen, not even where they would be otherwise.
+func TestNobodySees(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	needMounts(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	watcher, n := kerneltest.NewInotify(t), kerneltest.NewInotify(t)
+	must(watcher.AddWatch(dir, inotify.AllEvents))
+	fill(t, n, parse(t, every...), requeue.Options{})
+	kerneltest.WantEvents(t, kerneltest.Pending(t, watcher))
+	fill(t, kerneltest.NewInotify(t), parse(t, every...), requeue.Options{Scratch: dir})
+	if len(kerneltest.Pending(t, watcher)) == 0 {
+		t.Error("the watcher sees nothing")
+	}
+}
+
+func needMounts(t *testing.T) {
+	t.Helper()
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		t.Skip("this needs to mount: fsopen: ", err)
+	}
+	unix.Close(fd)
+}
+
 // As an ordinary user, with a scratch directory in TMPDIR.
 func TestOrdinaryUser(t *testing.T) {
 	kerneltest.NeedIoctl(t)
@@ -150,11 +175,7 @@ func TestRootlessNamespace(t *testing.T) {
 func TestUnmount(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
-	if fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC); err != nil {
-		t.Skip("this needs to mount: fsopen: ", err)
-	} else {
-		unix.Close(fd)
-	}
+	needMounts(t)
 	wantUnmounts(t)
 }
 
