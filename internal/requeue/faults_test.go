@@ -26,7 +26,7 @@ var faultCalls = []struct {
 	nr   uintptr
 	name string // by which errors name it
 }{
-	{unix.SYS_FSOPEN, ""}, {unix.SYS_FSCONFIG, ""}, {unix.SYS_FSMOUNT, "fsmount"}, // errors of what is not needed are not told
+	{unix.SYS_FSOPEN, ""}, {unix.SYS_FSCONFIG, ""}, {unix.SYS_FSMOUNT, "fsmount"}, // these are not always needed
 	{unix.SYS_MKDIRAT, "mkdir"}, {unix.SYS_MKNODAT, "mknodat"}, {unix.SYS_OPENAT, "open"},
 	{unix.SYS_PREAD64, "pread"}, {unix.SYS_PWRITE64, "pwrite"}, {unix.SYS_READ, "read"},
 	{unix.SYS_IOCTL, "ioctl"}, {unix.SYS_INOTIFY_ADD_WATCH, "inotify_add_watch"}, {unix.SYS_INOTIFY_RM_WATCH, "inotify_rm_watch"},

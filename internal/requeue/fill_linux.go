@@ -198,7 +198,7 @@ func (f *filler) expectedMax() int {
 	return 1 << 14 // the kernel's default
 }
 
-// overflow makes junk until the queue overflows, which tells how much it takes.
+// overflow makes junk until the queue overflows. Then it is known how much it takes.
 func (f *filler) overflow() (junkQueue, error) {
 	pairs := f.expectedMax()/2 + 1
 	for made := 0; made <= f.maxQueue; pairs = min(512, (f.maxQueue-made)/2+1) {

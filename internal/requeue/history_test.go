@@ -151,7 +151,7 @@ func TestRandomLists(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
-	rounds := 6
+	rounds := 4
 	if kerneltest.LongTests() {
 		rounds = 300
 	}

@@ -304,7 +304,7 @@ func (p *plan) pairRenames() {
 	p.records = rs
 }
 
-// renamed tells renames apart.
+// renamed is what the two halves of a rename have in common.
 type renamed struct {
 	cookie uint32
 	isDir  inotify.Mask

@@ -33,7 +33,7 @@ import (
 const childVariable = "INOTIFY_TEST_REQUEUE_CHILD"
 
 const (
-	blocking = "blocking" // reads when told
+	blocking = "blocking" // reads when asked to
 	inRead   = "in read"  // waits in read(2)
 	edge     = "edge"     // waits for an edge, after one was used up
 	async    = "async"    // gets signals
@@ -255,7 +255,7 @@ func printRecords(fd, count int) error {
 	return nil
 }
 
-// usedUpEdge returns an epoll descriptor that has told of events, which were then read.
+// usedUpEdge returns an epoll descriptor that has reported events, which were then read.
 func usedUpEdge(fd int) (int, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -287,7 +287,7 @@ func await(poll int) error {
 		case err != nil:
 			return err
 		case n == 0:
-			return errors.New("epoll_wait tells of nothing")
+			return errors.New("epoll_wait reports nothing")
 		default:
 			return nil
 		}

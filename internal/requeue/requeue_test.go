@@ -133,7 +133,7 @@ func needMounts(t *testing.T) {
 func TestOrdinaryUser(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	if os.Geteuid() == 0 {
-		dir := must(os.MkdirTemp("/dev/shm", "inotify-test-nobody-"))
+		dir := must(os.MkdirTemp("", "nobody"))
 		defer os.RemoveAll(dir)
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
