@@ -201,19 +201,9 @@ func (r record) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(in
 // record: that Ignored overflows the queue, and is lost. It reports whether all before
 // the overflow can be made so: with one inode for each life of a wd.
 func (p *plan) advanceIgnored() bool {
-	from := make([]int, len(p.records)) // for an end, where its Ignored is
-	next := map[inotify.WD]int{}
-	for i := len(p.records) - 1; i >= 0; i-- {
-		r := p.records[i]
-		if from[i] = none; r.Mask.Has(inotify.Ignored) {
-			next[r.WD] = i
-		} else if j, ok := next[r.WD]; ok && r.ends() {
-			from[i] = j
-			delete(next, r.WD)
-		}
-	}
 	rs, before, moved := make([]record, 0, len(p.records)), p.overflow, map[int]bool{}
 	var advanced []record
+	ignored := ignoredOf(p.records)
 	for i, r := range p.records {
 		if moved[i] {
 			continue
@@ -222,8 +212,8 @@ func (p *plan) advanceIgnored() bool {
 		if i >= p.overflow-1 || !r.ends() || p.records[i+1].ignores(r.WD) {
 			continue
 		}
-		j := from[i]
-		if j == none {
+		j, ok := ignored[i]
+		if !ok {
 			return false
 		}
 		moved[j] = true
@@ -240,6 +230,20 @@ func (p *plan) advanceIgnored() bool {
 		p.change(r, Advanced, "")
 	}
 	return true
+}
+
+// ignoredOf returns where the Ignored is, for the place of each record that ends a watch.
+func ignoredOf(rs []record) map[int]int {
+	ignored, next := map[int]int{}, map[inotify.WD]int{}
+	for i, r := range slices.Backward(rs) {
+		if r.Mask.Has(inotify.Ignored) {
+			next[r.WD] = i
+		} else if j, ok := next[r.WD]; ok && r.ends() {
+			ignored[i] = j
+			delete(next, r.WD)
+		}
+	}
+	return ignored
 }
 
 // steady reports whether each life of a wd has one inode.
@@ -261,28 +265,9 @@ func steady(rs []record, kinds []kind) bool {
 // change the two directories, as a rename locks both: so the kernel could have given
 // this order. It gives each rename a cookie of its own.
 func (p *plan) pairRenames() {
-	to, moved := map[int]int{}, map[int]bool{}           // from the one to the other, by place
-	open, before := map[renamed]int{}, map[renamed]int{} // MovedFrom without its MovedTo so far
-	for i, r := range p.records {
-		if i == p.overflow {
-			open, before = before, open
-		}
-		key := renamed{r.Cookie, r.Mask & inotify.IsDir}
-		if r.Mask.Has(inotify.MovedFrom) {
-			open[key] = i
-		} else if r.Mask.Has(inotify.MovedTo) {
-			j, ok := open[key]
-			_, cut := before[key]
-			switch from := p.records[j]; {
-			case ok && from.WD == r.WD && from.Name == r.Name:
-				p.change(r, Unpaired, "both have the same name")
-			case ok:
-				to[j], moved[i] = i, true
-			case cut:
-				p.change(r, Unpaired, "the overflow is between the two")
-			}
-			delete(open, key)
-		}
+	to, moved := p.renames(), map[int]bool{}
+	for _, i := range to {
+		moved[i] = true
 	}
 	rs := make([]record, 0, len(p.records))
 	for i, r := range p.records {
@@ -302,6 +287,36 @@ func (p *plan) pairRenames() {
 		}
 	}
 	p.records = rs
+}
+
+// renames returns where the MovedTo is, for the place of each MovedFrom that has one.
+func (p *plan) renames() map[int]int {
+	to := map[int]int{}
+	open, before := map[renamed]int{}, map[renamed]int{} // MovedFrom without its MovedTo so far
+	for i, r := range p.records {
+		if i == p.overflow {
+			open, before = before, open
+		}
+		key := renamed{r.Cookie, r.Mask & inotify.IsDir}
+		if r.Mask.Has(inotify.MovedFrom) {
+			open[key] = i
+		}
+		if !r.Mask.Has(inotify.MovedTo) {
+			continue
+		}
+		j, ok := open[key]
+		_, cut := before[key]
+		switch from := p.records[j]; {
+		case ok && from.WD == r.WD && from.Name == r.Name:
+			p.change(r, Unpaired, "both have the same name")
+		case ok:
+			to[j] = i
+		case cut:
+			p.change(r, Unpaired, "the overflow is between the two")
+		}
+		delete(open, key)
+	}
+	return to
 }
 
 // renamed is what the two halves of a rename have in common.
