@@ -81,6 +81,7 @@ func fillBy(t *testing.T, n *inotify.Inotify, events []inotify.Event, ctx contex
 // It is one here where capset does nothing, so that truncating a set-user-ID file does not
 // change its attributes.
 func TestRehearsal(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	if !kerneltest.Again(t, nil) {
 		return

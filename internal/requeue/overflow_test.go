@@ -246,6 +246,7 @@ func TestLimits(t *testing.T) {
 
 // With few watches the segments are shorter.
 func TestFewWatches(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
@@ -276,6 +277,7 @@ func TestFewWatches(t *testing.T) {
 
 // The context ends it at any time.
 func TestContext(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	events := many(maxQueued(t) / 32)

@@ -42,6 +42,7 @@ const (
 
 // TestReaders fills the queue of a process that is stopped.
 func TestReaders(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	for _, how := range []string{blocking, inRead, edge, async} {
 		t.Run(how, func(t *testing.T) {

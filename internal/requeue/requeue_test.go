@@ -164,6 +164,7 @@ func copyOfSelf(t *testing.T, dir string) string {
 }
 
 func TestRootlessNamespace(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	attr := kerneltest.OwnUsers(t)
 	attr.Cloneflags |= unix.CLONE_NEWNS
@@ -254,6 +255,7 @@ func TestInstanceIsUsable(t *testing.T) {
 
 // Through a duplicate, also one that package os cannot wait for.
 func TestDuplicate(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	kerneltest.NeedDuplicates(t)
 	fd := must(unix.InotifyInit1(unix.IN_CLOEXEC)) // blocking
