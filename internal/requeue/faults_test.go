@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux && amd64
+
+package requeue_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/requeue"
+)
+
+// faultCalls are the system calls that Fill makes. In a real run close fails never, or has
+// closed all the same: it is not failed here, where it would not.
+var faultCalls = []struct {
+	nr   uintptr
+	name string // by which errors name it
+}{
+	{unix.SYS_FSOPEN, ""}, {unix.SYS_FSCONFIG, ""}, {unix.SYS_FSMOUNT, "fsmount"}, // these are not always needed
+	{unix.SYS_MKDIRAT, "mkdir"}, {unix.SYS_MKNODAT, "mknodat"}, {unix.SYS_OPENAT, "open"},
+	{unix.SYS_PREAD64, "pread"}, {unix.SYS_PWRITE64, "pwrite"}, {unix.SYS_READ, "read"},
+	{unix.SYS_IOCTL, "ioctl"}, {unix.SYS_INOTIFY_ADD_WATCH, "inotify_add_watch"}, {unix.SYS_INOTIFY_RM_WATCH, "inotify_rm_watch"},
+	{unix.SYS_FCNTL, "fcntl"}, {unix.SYS_RENAMEAT, "renameat"}, {unix.SYS_UNLINKAT, "unlinkat"},
+	{unix.SYS_UTIMENSAT, "utimensat"}, {unix.SYS_FCHMODAT, "fchmodat"}, {unix.SYS_FTRUNCATE, "ftruncate"},
+	{unix.SYS_CAPGET, "capget"}, {unix.SYS_CAPSET, "capset"},
+}
+
+// uninterrupted are those that no signal interrupts.
+var uninterrupted = []uintptr{unix.SYS_IOCTL, unix.SYS_FCNTL, unix.SYS_INOTIFY_RM_WATCH, unix.SYS_CAPGET, unix.SYS_CAPSET}
+
+// Whatever fails, either all events are in the queue, or none and no watch.
+func TestFaults(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	events := slices.Insert(parse(t, every...), 20, overflow)
+	events = append(events, parse(t, "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR", "12 ATTRIB", "3 ATTRIB")...)
+	refill(t, n, events, requeue.Options{}) // has done the rehearsal
+	scratches := []string{"", t.TempDir()}
+	if !kerneltest.LongTests() {
+		scratches = scratches[:1]
+	}
+	for _, scratch := range scratches {
+		f := faults{t, n, events, requeue.Options{Scratch: scratch}}
+		for i, c := range faultCalls {
+			places := []int{i % 3}
+			if kerneltest.LongTests() {
+				calls, _ := f.try(c.nr, c.name, -1, 0)
+				places = []int{0, 1, calls / 2, calls - 1}
+			}
+			for _, place := range places {
+				f.try(c.nr, c.name, place, unix.ENOMEM)
+				if !kerneltest.LongTests() || slices.Contains(uninterrupted, c.nr) {
+					continue
+				}
+				if _, err := f.try(c.nr, c.name, place, unix.EINTR); err != nil {
+					t.Errorf("%s, interrupted at place %d: %v", c.name, place, err)
+				}
+			}
+		}
+	}
+}
+
+type faults struct {
+	t      *testing.T
+	n      *inotify.Inotify
+	events []inotify.Event
+	opts   requeue.Options
+}
+
+// try has one call fail, and looks what has become of everything.
+func (f faults) try(nr uintptr, name string, place int, errno unix.Errno) (calls int, err error) {
+	n := f.n
+	before := kerneltest.OpenDescriptors()
+	var r requeue.Result
+	calls = kerneltest.FailOne(f.t, nr, place, errno, func() {
+		r, err = requeue.Fill(context.Background(), n, f.events, f.opts)
+	})
+	switch {
+	case err == nil:
+		same(f.t, kerneltest.Pending(f.t, n), applied(f.events, r))
+		wantWatches(f.t, n)
+	case !errors.Is(err, errno) || !strings.Contains(err.Error(), name):
+		f.t.Errorf("error %v", err)
+		fallthrough
+	default:
+		wantEmpty(f.t, n)
+	}
+	if after := kerneltest.OpenDescriptors(); len(after) > len(before) {
+		f.t.Errorf("descriptors before %q, after %q", before, after)
+	}
+	for _, dir := range []string{os.Getenv("TMPDIR"), f.opts.Scratch} {
+		if left, _ := os.ReadDir(dir); dir != "" && len(left) > 0 && !(err != nil && strings.Contains(err.Error(), "unlinkat")) {
+			f.t.Errorf("left behind: %v", left)
+		}
+	}
+	if f.t.Failed() {
+		f.t.Fatalf("%s, call %d of %d: %v; Fill's error: %v", name, place, calls, errno, err)
+	}
+	return calls, err
+}

@@ -1,0 +1,413 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package requeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// Fill puts events into n's queue, in their order, by INOTIFY_IOC_SETNEXTWD and /proc.
+// Without the ioctl the error matches [errors.ErrUnsupported], and nothing was changed. If
+// there is nothing to put, nothing is done.
+//
+// n must have no watches and no unread events, O_NONBLOCK set and O_ASYNC not set. It may
+// be another process's, through a duplicate. Nobody may read it, add watches to it or
+// change its flags meanwhile: all processes that hold the instance must be stopped, as
+// they would read junk records. Fill needs two watches, or some more: a user that may
+// have few gets them one after the other.
+//
+// Afterwards n has no watches and its queue holds a record for each event, with the
+// same wd, mask and name, and nothing else. Cookies are new, and those of the two halves of
+// a rename are equal. What had to be changed is in the Result. Next comes what sets the
+// next wd ([inotify.Inotify.SetNextWD]) and adds watches ([inotify.Inotify.RestoreWatches]);
+// not NextWD, which leaves a record in the queue.
+//
+// If Fill fails, or ctx ends, n has no watches and an empty queue, and the error names the
+// call that failed. The error says so if that could not be reached.
+func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
+	r, err := fillChecked(ctx, n, events, opts)
+	if err != nil {
+		return Result{}, fmt.Errorf("put events into the queue: %w", err)
+	}
+	return r, nil
+}
+
+func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
+	in, err := newInstance(n)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := in.check(); err != nil {
+		return Result{}, err
+	}
+	if opts.MaxQueue <= 0 {
+		opts.MaxQueue = DefaultMaxQueue
+	}
+	if limit := queueLimit(); limit > opts.MaxQueue {
+		return Result{}, fmt.Errorf("fs.inotify.max_queued_events is %d, and at most %d records may be made", limit, opts.MaxQueue)
+	}
+	if len(events) == 0 && !opts.Overflow {
+		return Result{}, nil
+	}
+	if err := n.SetNextWD(junkWDs(events)[0]); err != nil { // before any file is made
+		return Result{}, err
+	}
+	if err := rehearse(ctx, events, opts); err != nil {
+		return Result{}, fmt.Errorf("rehearsal: %w", err)
+	}
+	p, err := fill(ctx, in, events, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Queued: len(p.events()), Changes: p.changes}, nil
+}
+
+// fill fills the queue, or leaves it empty and without watches. It returns what is in it.
+func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (plan, error) {
+	s, err := newStage(in, opts.Scratch)
+	if err != nil {
+		return plan{}, err
+	}
+	f := filler{stage: s, ctx: ctx, events: events, maxQueue: opts.MaxQueue, progress: newMeter(opts.Progress, len(events)), buf: make([]byte, bufferSize)}
+	p, err := f.fill(conditions{overflow: opts.Overflow, unmount: unmounts(events) && canMount()})
+	if err != nil {
+		return plan{}, errors.Join(err, s.abandon())
+	}
+	return p, nil
+}
+
+func unmounts(events []inotify.Event) bool {
+	return slices.ContainsFunc(events, func(e inotify.Event) bool { return e.Mask.Has(inotify.Unmount) })
+}
+
+// A stage is where records are made: scratch files, and the scratch watches on them.
+type stage struct {
+	in      instance
+	scratch scratch
+	junk    *junkSource
+	watches *watches
+	closed  bool // the descriptors of the scratch files
+}
+
+func newStage(in instance, below string) (*stage, error) {
+	dir, err := newScratch(below)
+	if err != nil {
+		return nil, err
+	}
+	junk, err := newJunkSource(dir)
+	if err != nil {
+		unix.Close(dir.fd)
+		return nil, errors.Join(err, dir.remove())
+	}
+	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(in, dir)}, nil
+}
+
+// remove removes the files. It may be called again if it fails.
+func (s *stage) remove() error {
+	if !s.closed {
+		s.closed = true
+		unix.Close(s.junk.fd)
+		unix.Close(s.scratch.fd)
+	}
+	return s.scratch.remove()
+}
+
+// abandon leaves the instance without watches and its queue empty.
+func (s *stage) abandon() error {
+	return errors.Join(s.junk.unwatch(s.in), s.watches.abandon(), s.in.empty(), s.remove())
+}
+
+// A filler fills a queue.
+type filler struct {
+	*stage
+	ctx      context.Context
+	events   []inotify.Event
+	maxQueue int
+	progress *meter
+	buf      []byte
+}
+
+// fill makes the records and has nothing else in the queue.
+func (f *filler) fill(c conditions) (plan, error) {
+	if err := f.junk.watch(f.in, f.scratch, junkWDs(f.events)); err != nil {
+		return plan{}, err
+	}
+	p, junk, err := f.fillUntilOverflow(c)
+	if err != nil {
+		return plan{}, err
+	}
+	if err := f.junk.unwatch(f.in); err != nil {
+		return plan{}, err
+	}
+	a := max(p.overflow, 0)
+	steps := stepsFor(p.records[a:], kindsOf(p.records)[a:])
+	if junk, err = f.makeBehind(steps, junk, recordsSize(p.records[:a])); err != nil {
+		return plan{}, err
+	}
+	return p, f.keep(p, junk)
+}
+
+// fillUntilOverflow has the queue full and the overflow record in it, with what is to be
+// before that.
+func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
+	c.max = f.expectedMax()
+	if p := newPlan(f.events, c); p.overflow > 0 {
+		junk, err := f.makeBefore(p, c.max)
+		var wrongMax *sizeError
+		var limit *inotify.LimitError
+		switch {
+		case errors.As(err, &limit): // watches for all that is before the overflow are there at once
+			c.overflowFirst, c.detail = true, limit.Error()
+		case !errors.As(err, &wrongMax):
+			return p, junk, err
+		}
+		if err := errors.Join(f.watches.abandon(), f.in.empty()); err != nil {
+			return plan{}, junkQueue{}, err
+		}
+	}
+	junk, err := f.overflow()
+	if err != nil {
+		return plan{}, junkQueue{}, err
+	}
+	c.max = junk.to
+	p := newPlan(f.events, c)
+	if p.overflow <= 0 {
+		return p, junk, nil
+	}
+	if err := f.read(junk.bytes() + headerSize); err != nil {
+		return plan{}, junkQueue{}, err
+	}
+	junk, err = f.makeBefore(p, c.max)
+	return p, junk, err
+}
+
+// expectedMax is how many records the queue takes, unless the instance was made under
+// another limit.
+func (f *filler) expectedMax() int {
+	if limit := queueLimit(); limit > 0 {
+		return min(limit, f.maxQueue)
+	}
+	return 1 << 14 // the kernel's default
+}
+
+// overflow makes junk until the queue overflows. Then it is known how much it takes.
+func (f *filler) overflow() (junkQueue, error) {
+	pairs := f.expectedMax()/2 + 1
+	for made := 0; made <= f.maxQueue; pairs = min(512, (f.maxQueue-made)/2+1) {
+		f.progress.total += 2 * 2 * pairs
+		if err := f.makeJunk(pairs); err != nil {
+			return junkQueue{}, err
+		}
+		made += 2 * pairs
+		bytes, err := f.in.queued()
+		if err != nil {
+			return junkQueue{}, err
+		}
+		if bytes < (junkQueue{0, made}).bytes() {
+			return junkQueue{0, recordsIn(bytes - headerSize)}, nil
+		}
+	}
+	return junkQueue{}, fmt.Errorf("the queue is longer than %d records", f.maxQueue)
+}
+
+// makeJunk makes two records each.
+func (f *filler) makeJunk(pairs int) error {
+	for pairs > 0 {
+		n := min(pairs, 256)
+		if err := f.junk.pairs(n); err != nil {
+			return err
+		}
+		if err := f.did(2 * n); err != nil {
+			return err
+		}
+		pairs -= n
+	}
+	return nil
+}
+
+// makeBefore makes the records before the overflow, and the overflow, in an empty queue
+// that takes max records. If that is wrong, the error is a *sizeError.
+func (f *filler) makeBefore(p plan, max int) (junkQueue, error) {
+	junk := junkQueue{0, max - p.overflow}
+	f.progress.total += 2 * max
+	if err := f.makeJunk(junk.to / 2); err != nil {
+		return junk, err
+	}
+	if junk.to%2 == 1 {
+		if err := f.junk.write(); err != nil {
+			return junk, err
+		}
+	}
+	before := p.records[:p.overflow]
+	steps := stepsFor(before, kindsOf(p.records)[:p.overflow])
+	for i := range steps {
+		if err := f.make(&steps[i]); err != nil {
+			return junk, err
+		}
+	}
+	if err := f.junk.write(); err != nil {
+		return junk, err
+	}
+	return junk, f.in.wantQueued(junk.bytes() + recordsSize(before) + headerSize)
+}
+
+func (f *filler) make(s *step) error {
+	if err := f.watches.make(s); err != nil {
+		return err
+	}
+	return f.did(s.records())
+}
+
+// makeBehind makes the records behind the overflow record. It makes room for some at a
+// time and fills that, so that the queue is full between two segments: then watches can
+// be removed without a record.
+func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, error) {
+	excess := 1 // the overflow record is one more than the queue takes
+	for len(steps) > 0 {
+		if len(f.watches.live) > maxWatches {
+			if err := f.dropWatches(junk.bytes() + headerSize + made); err != nil {
+				return junk, err
+			}
+		}
+		n, err := f.prepare(steps[:segment(steps)])
+		if err != nil {
+			return junk, err
+		}
+		room := excess
+		for i := range steps[:n] {
+			room += steps[i].records()
+		}
+		if junk, err = f.readJunk(junk, room); err != nil {
+			return junk, err
+		}
+		for i := range steps[:n] {
+			if err := f.make(&steps[i]); err != nil {
+				return junk, err
+			}
+			made += steps[i].size()
+		}
+		steps, excess = steps[n:], 0
+	}
+	return junk, nil
+}
+
+// maxWatches is how many watches are kept for later segments.
+const maxWatches = 1024
+
+// prepare adds the watches that the steps begin with, while the queue is full. It returns
+// for how many steps there are watches: for all, if the user may have enough.
+func (f *filler) prepare(steps []step) (int, error) {
+	used := map[inotify.WD]bool{}
+	for i := range steps {
+		err := f.prepareWatch(steps[i].WD, steps[i].kind, steps[i].mask(), used)
+		if err == nil && steps[i].paired {
+			err = f.prepareWatch(steps[i].to.WD, dir, inotify.MovedTo, used)
+		}
+		var limit *inotify.LimitError
+		if i > 0 && errors.As(err, &limit) {
+			return i, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("make %s: %w", describe(steps[i].Event), err)
+		}
+	}
+	return len(steps), nil
+}
+
+// prepareWatch adds a watch, unless it is there or its wd is used in this segment already.
+func (f *filler) prepareWatch(wd inotify.WD, k kind, mask inotify.Mask, used map[inotify.WD]bool) error {
+	if used[wd] {
+		return nil
+	}
+	used[wd] = true
+	w, ok := f.watches.live[wd]
+	if ok && w.kind == k {
+		return nil
+	}
+	if ok {
+		if err := f.watches.drop(wd); err != nil {
+			return err
+		}
+	}
+	_, err := f.watches.add(wd, k, mask)
+	var limit *inotify.LimitError
+	if !errors.As(err, &limit) || len(f.watches.live) == 0 {
+		return err
+	}
+	if derr := f.watches.dropAll(used); derr != nil {
+		return errors.Join(err, derr)
+	}
+	_, err = f.watches.add(wd, k, mask)
+	return err
+}
+
+// keep removes the scratch watches and reads what is before the records. In the end the
+// queue has to have the records' bytes: then no removal has left one.
+func (f *filler) keep(p plan, junk junkQueue) error {
+	wanted, before := recordsSize(p.records), junk.bytes()
+	if p.overflow == none {
+		before += headerSize // that overflow record is not wanted
+	} else {
+		wanted += headerSize
+	}
+	if err := f.dropWatches(before + wanted); err != nil {
+		return err
+	}
+	if err := f.remove(); err != nil {
+		return err
+	}
+	if err := f.read(before); err != nil {
+		return err
+	}
+	f.progress.finish()
+	return f.in.wantQueued(wanted)
+}
+
+// dropWatches removes all watches without a record, as the queue is full. Were a record
+// missing, a removal would put an Ignored in its place, of the same size as a record
+// without a name: so the queue has to have so many bytes before.
+func (f *filler) dropWatches(queued int) error {
+	if err := f.in.wantQueued(queued); err != nil {
+		return err
+	}
+	return f.watches.dropAll(nil)
+}
+
+// readJunk reads some of the junk, and the overflow record if there is not enough.
+func (f *filler) readJunk(junk junkQueue, records int) (junkQueue, error) {
+	err := f.read(junk.bytesOf(records))
+	return junkQueue{junk.from + records, junk.to}, err
+}
+
+// read reads records of so many bytes. These are whole records, so that nothing behind
+// them is read.
+func (f *filler) read(bytes int) error {
+	for bytes > 0 {
+		n, err := f.in.read(f.buf[:min(bytes, len(f.buf))])
+		if err != nil {
+			return err
+		}
+		if n <= 0 {
+			return fmt.Errorf("read: the queue is empty where %d bytes of junk should be", bytes)
+		}
+		bytes -= n
+		if err := f.did(n * 2 / pairOfJunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// did is to be called now and then: so many records were made or read.
+func (f *filler) did(records int) error {
+	f.progress.add(records)
+	return f.ctx.Err()
+}

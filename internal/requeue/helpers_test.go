@@ -1,0 +1,238 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package requeue_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/requeue"
+)
+
+func TestMain(m *testing.M) {
+	if how := os.Getenv(childVariable); how != "" {
+		os.Exit(playChild(how))
+	}
+	os.Exit(kerneltest.Main(m))
+}
+
+func fill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue.Options) requeue.Result {
+	t.Helper()
+	r, err := requeue.Fill(context.Background(), n, events, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// refill fills an instance and returns what is read there.
+func refill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue.Options) ([]inotify.Event, requeue.Result) {
+	t.Helper()
+	r := fill(t, n, events, opts)
+	wantWatches(t, n)
+	got := kerneltest.Pending(t, n)
+	if len(got) != r.Queued {
+		t.Errorf("%d records are queued, and Result.Queued is %d", len(got), r.Queued)
+	}
+	return got, r
+}
+
+func wantWatches(t *testing.T, n *inotify.Inotify) {
+	t.Helper()
+	ws, err := n.Watches()
+	if err != nil || len(ws) > 0 {
+		t.Errorf("the instance has watches %v, %v", ws, err)
+	}
+}
+
+// same compares events, in which cookies count by which are equal.
+func same(t *testing.T, got, want []inotify.Event) {
+	t.Helper()
+	g, w := renumbered(got), renumbered(want)
+	if slices.Equal(g, w) {
+		return
+	}
+	for i := range max(len(g), len(w)) {
+		if i >= len(g) || i >= len(w) || g[i] != w[i] {
+			t.Errorf("%d events, want %d; from the %dth on:\n got %v\nwant %v", len(g), len(w), i, some(g, i), some(w, i))
+			return
+		}
+	}
+}
+
+func some(events []inotify.Event, from int) []inotify.Event {
+	return events[min(from, len(events)):min(from+8, len(events))]
+}
+
+// renumbered has cookies that count from 1.
+func renumbered(events []inotify.Event) []inotify.Event {
+	cookies := map[uint32]uint32{0: 0}
+	events = slices.Clone(events)
+	for i := range events {
+		c, ok := cookies[events[i].Cookie]
+		if !ok {
+			c = uint32(len(cookies))
+			cookies[events[i].Cookie] = c
+		}
+		events[i].Cookie = c
+	}
+	return events
+}
+
+// parse reads events: "3 MOVED_FROM|ISDIR 7 name" is wd, mask, cookie and name, of which
+// the last two may be missing; OVERFLOW is one.
+func parse(t *testing.T, lines ...string) (events []inotify.Event) {
+	t.Helper()
+	for _, line := range lines {
+		if line == "OVERFLOW" {
+			events = append(events, overflow)
+			continue
+		}
+		var wd inotify.WD
+		var mask, name string
+		var cookie uint32
+		if n, err := fmt.Sscan(line, &wd, &mask, &cookie, &name); n < 2 {
+			t.Fatalf("%q: %v", line, err)
+		}
+		events = append(events, inotify.Event{WD: wd, Mask: maskOf(t, mask), Cookie: cookie, Name: name})
+	}
+	return events
+}
+
+var overflow = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+
+func maskOf(t *testing.T, text string) (mask inotify.Mask) {
+	t.Helper()
+	for _, word := range strings.Split(text, "|") {
+		bit, ok := masks["IN_"+word]
+		if !ok {
+			t.Fatalf("there is no IN_%s", word)
+		}
+		mask |= bit
+	}
+	return mask
+}
+
+var masks = func() map[string]inotify.Mask {
+	m := map[string]inotify.Mask{}
+	for bit := inotify.Mask(1); bit != 0; bit <<= 1 {
+		m[bit.String()] = bit
+	}
+	return m
+}()
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// wantEmpty checks that an instance has neither watches nor events.
+func wantEmpty(t *testing.T, n *inotify.Inotify) {
+	t.Helper()
+	wantWatches(t, n)
+	if evs := kerneltest.Pending(t, n); len(evs) > 0 {
+		t.Errorf("%d events, the first %v", len(evs), evs[0])
+	}
+}
+
+// reasons name them as in the source.
+var reasons = map[requeue.Reason]string{
+	requeue.Impossible: "Impossible", requeue.NoPrivilege: "NoPrivilege", requeue.QueueFull: "QueueFull",
+	requeue.OverflowAdded: "OverflowAdded", requeue.OverflowFirst: "OverflowFirst", requeue.OverflowTwice: "OverflowTwice",
+	requeue.Advanced: "Advanced", requeue.Unpaired: "Unpaired", requeue.Split: "Split", requeue.Merged: "Merged",
+}
+
+// wantChanges compares changes with lines like "7 Advanced".
+func wantChanges(t *testing.T, r requeue.Result, want ...string) {
+	t.Helper()
+	var got []string
+	for _, c := range r.Changes {
+		got = append(got, fmt.Sprint(c.Index, " ", reasons[c.Reason]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q; they say %v", got, want, r.Changes)
+	}
+}
+
+// applied returns what events become by the changes, but for those that are split.
+func applied(events []inotify.Event, r requeue.Result) (out []inotify.Event) {
+	at := map[int]requeue.Reason{}
+	var first, last []inotify.Event
+	for _, c := range r.Changes {
+		switch c.Reason {
+		case requeue.OverflowFirst:
+			first, last = []inotify.Event{overflow}, nil
+		case requeue.OverflowAdded:
+			last = []inotify.Event{overflow}
+		}
+		at[c.Index] = c.Reason
+	}
+	for i, e := range events {
+		switch reason, ok := at[i]; {
+		case !ok:
+			out = append(out, e)
+		case reason == requeue.Unpaired:
+			e.Cookie = ^e.Cookie
+			out = append(out, e)
+		case reason == requeue.Advanced:
+			out = slices.Insert(out, partner(out, e)+1, e)
+		}
+	}
+	return slices.Concat(first, out, last)
+}
+
+// partner returns where the event is that an advanced one belongs to.
+func partner(events []inotify.Event, e inotify.Event) int {
+	for i, p := range slices.Backward(events) {
+		if e.Mask.Has(inotify.MovedTo) && p.Mask.Has(inotify.MovedFrom) && p.Cookie == e.Cookie ||
+			e.Mask.Has(inotify.Ignored) && p.WD == e.WD && p.Mask&(inotify.DeleteSelf|inotify.Unmount) != 0 {
+			return i
+		}
+	}
+	return len(events) - 1
+}
+
+// readRecords reads all that a descriptor has.
+func readRecords(t *testing.T, fd int) (events []inotify.Event) {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EAGAIN {
+			return events
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, decode(buf[:n])...)
+	}
+}
+
+// decode decodes records.
+func decode(b []byte) (events []inotify.Event) {
+	for len(b) > 0 {
+		u := binary.NativeEndian.Uint32
+		size := 16 + int(u(b[12:]))
+		events = append(events, inotify.Event{
+			WD: inotify.WD(u(b)), Mask: inotify.Mask(u(b[4:])), Cookie: u(b[8:]),
+			Name: string(bytes.TrimRight(b[16:size], "\x00")),
+		})
+		b = b[size:]
+	}
+	return events
+}

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package requeue
+
+import (
+	"errors"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// Junk records are of two sizes, in turn: of the watch on the directory, with the file's
+// name, and of that on the file.
+const (
+	namedJunk  = 2 * headerSize
+	selfJunk   = headerSize
+	pairOfJunk = namedJunk + selfJunk
+)
+
+const (
+	junkDir  = "j"
+	junkFile = junkDir + "/x"
+)
+
+// A junkSource makes junk records.
+type junkSource struct {
+	fd  int           // of the file
+	wds [2]inotify.WD // of the watches on its directory and on the file, if there are any
+}
+
+// newJunkSource makes the files.
+func newJunkSource(s scratch) (*junkSource, error) {
+	if err := create(s.fd, junkDir, true); err != nil {
+		return nil, err
+	}
+	fd, err := openAt(s.fd, junkFile, unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	j := &junkSource{fd: fd}
+	if err := j.write(); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return j, nil
+}
+
+// watch has the instance get the junk.
+func (j *junkSource) watch(in instance, s scratch, wds [2]inotify.WD) error {
+	if err := in.add(wds[0], procPath(s.fd, junkDir), inotify.Access|inotify.Modify); err != nil {
+		return err
+	}
+	j.wds[0] = wds[0]
+	if err := in.add(wds[1], procPath(s.fd, junkFile), inotify.Access); err != nil {
+		return err
+	}
+	j.wds[1] = wds[1]
+	return nil
+}
+
+// unwatch removes the watches. One that cannot be removed is tried again the next time.
+func (j *junkSource) unwatch(in instance) error {
+	for i, wd := range j.wds {
+		if wd == 0 {
+			continue
+		}
+		if err := in.remove(wd); err != nil {
+			return err
+		}
+		j.wds[i] = 0
+	}
+	return nil
+}
+
+// write makes one record, of the directory's watch.
+func (j *junkSource) write() error {
+	return callError("pwrite", junkFile, retry(func() error {
+		_, err := unix.Pwrite(j.fd, []byte{1}, 0)
+		return err
+	}))
+}
+
+// pairs makes two records each.
+func (j *junkSource) pairs(count int) error {
+	var b [1]byte
+	for range count {
+		for {
+			_, err := unix.Pread(j.fd, b[:], 0)
+			if err == nil {
+				break
+			}
+			if err != unix.EINTR {
+				return callError("pread", junkFile, err)
+			}
+		}
+	}
+	return nil
+}
+
+// junkWDs returns the two highest wds that no event has.
+func junkWDs(events []inotify.Event) (wds [2]inotify.WD) {
+	used := map[inotify.WD]bool{}
+	for _, e := range events {
+		used[e.WD] = true
+	}
+	wd := inotify.WD(math.MaxInt32)
+	for i := range wds {
+		for used[wd] {
+			wd--
+		}
+		wds[i] = wd
+		wd--
+	}
+	return wds
+}
+
+// junkQueue is the junk that the queue begins with: from one record to another, of which
+// those with even numbers have the file's name.
+type junkQueue struct{ from, to int }
+
+func (q junkQueue) bytes() int { return q.bytesOf(q.to - q.from) }
+
+// bytesOf returns how many bytes the first records take.
+func (q junkQueue) bytesOf(records int) int {
+	named := (records + 1 - q.from%2) / 2
+	return named*namedJunk + (records-named)*selfJunk
+}
+
+// recordsIn returns how many junk records take so many bytes, the first of which has the
+// file's name.
+func recordsIn(bytes int) int { return bytes/pairOfJunk*2 + bytes%pairOfJunk/namedJunk }
+
+// queueLimit returns fs.inotify.max_queued_events, or 0. An instance has its value of
+// when it was made.
+func queueLimit() int {
+	text, _ := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	limit, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return limit
+}

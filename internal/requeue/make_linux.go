@@ -1,0 +1,189 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package requeue
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+)
+
+// make makes a step's records.
+func (ws *watches) make(s *step) error {
+	w, err := ws.get(s.WD, s.kind, s.mask())
+	if err == nil {
+		switch {
+		case s.Mask.Has(inotify.Ignored):
+			err = ws.drop(s.WD)
+		case s.paired:
+			err = ws.renamePair(w, s)
+		case s.Name != "":
+			err = ws.makeNamed(w, s.Event)
+		default:
+			err = ws.makeSelf(w, s.Event)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", describe(s.Event), err)
+	}
+	return nil
+}
+
+// renamePair makes the two halves of a rename.
+func (ws *watches) renamePair(w *watch, s *step) error {
+	to := w
+	if s.to.WD != s.WD {
+		var err error
+		if to, err = ws.get(s.to.WD, dir, inotify.MovedTo); err != nil {
+			return err
+		}
+	}
+	return ws.move(w.name+"/"+s.Name, to.name+"/"+s.to.Name, s.Mask.Has(inotify.IsDir))
+}
+
+// move makes a file, renames and removes it.
+func (ws *watches) move(from, to string, isDir bool) error {
+	if err := create(ws.dir, from, isDir); err != nil {
+		return err
+	}
+	if err := rename(ws.dir, from, to); err != nil {
+		return err
+	}
+	return remove(ws.dir, to, isDir)
+}
+
+// makeNamed makes the record of a file or directory in the watched directory. What is
+// made for it is removed at once: to change the mask of a directory takes the longer the
+// more names the kernel has cached there.
+func (ws *watches) makeNamed(w *watch, e inotify.Event) error {
+	isDir, name := e.Mask.Has(inotify.IsDir), w.name+"/"+e.Name
+	switch e.Mask &^ inotify.IsDir {
+	case inotify.MovedFrom:
+		return ws.move(name, ws.newName(), isDir)
+	case inotify.MovedTo:
+		return ws.move(ws.newName(), name, isDir)
+	}
+	if err := create(ws.dir, name, isDir); err != nil {
+		return err
+	}
+	if e.Mask&(inotify.Create|inotify.Delete) == 0 {
+		if err := touch(ws.dir, name, e.Mask); err != nil {
+			return err
+		}
+	}
+	return remove(ws.dir, name, isDir)
+}
+
+// makeSelf makes the record of what is watched itself.
+func (ws *watches) makeSelf(w *watch, e inotify.Event) error {
+	switch e.Mask &^ inotify.IsDir {
+	case inotify.MoveSelf:
+		to := ws.newName()
+		if err := rename(ws.dir, w.name, to); err != nil {
+			return err
+		}
+		w.name = to
+		return nil
+	case inotify.DeleteSelf:
+		if err := ws.discard(w); err != nil {
+			return err
+		}
+		delete(ws.live, e.WD)
+		return nil
+	case inotify.Unmount:
+		delete(ws.live, e.WD) // also if close fails, which closes in any case
+		return callError("close", w.name, ws.discard(w))
+	}
+	return touch(ws.dir, w.name, e.Mask)
+}
+
+// touch makes the record of a file or directory that stays.
+func touch(dir int, name string, mask inotify.Mask) error {
+	flags := unix.O_RDONLY
+	if mask.Has(inotify.IsDir) {
+		flags = unix.O_DIRECTORY
+	}
+	switch mask &^ inotify.IsDir {
+	case inotify.Access:
+		return setTimes(dir, name, someTime, sameTime)
+	case inotify.Modify:
+		return setTimes(dir, name, sameTime, someTime)
+	case inotify.Attrib:
+		return setTimes(dir, name, someTime, someTime)
+	case inotify.Modify | inotify.Attrib:
+		return truncateSetuid(dir, name)
+	case inotify.CloseWrite:
+		return openClose(dir, name, unix.O_WRONLY)
+	default:
+		return openClose(dir, name, flags)
+	}
+}
+
+var (
+	someTime = unix.Timespec{Sec: 1}
+	sameTime = unix.Timespec{Nsec: unix.UTIME_OMIT}
+)
+
+// setTimes sets the times of access and modification. The kernel reports one of them as if
+// it were that access, and both as a change of attributes.
+func setTimes(dir int, name string, access, modification unix.Timespec) error {
+	return callError("utimensat", name, retry(func() error {
+		return unix.UtimesNanoAt(dir, name, []unix.Timespec{access, modification}, unix.AT_SYMLINK_NOFOLLOW)
+	}))
+}
+
+func openClose(dir int, name string, flags int) error {
+	fd, err := openAt(dir, name, flags|unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	return callError("close", name, unix.Close(fd))
+}
+
+// truncateSetuid makes a record that is Modify and Attrib at once: to truncate a
+// set-user-ID file takes that bit away, unless the thread has CAP_FSETID.
+func truncateSetuid(dir int, name string) error {
+	if err := retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
+		return callError("fchmodat", name, err)
+	}
+	fd, err := openAt(dir, name, unix.O_WRONLY|unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	err = withoutFsetid(func() error {
+		return callError("ftruncate", name, retry(func() error { return unix.Ftruncate(fd, 0) }))
+	})
+	return errors.Join(err, callError("close", name, unix.Close(fd)))
+}
+
+// withoutFsetid calls f on a thread that has not CAP_FSETID meanwhile.
+func withoutFsetid(f func() error) error {
+	runtime.LockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var had [2]unix.CapUserData
+	if err := unix.Capget(&header, &had[0]); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("capget: %w", err)
+	}
+	reduced := had
+	reduced[0].Effective &^= 1 << unix.CAP_FSETID
+	if reduced == had {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
+	if err := unix.Capset(&header, &reduced[0]); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("capset without CAP_FSETID: %w", err)
+	}
+	err := f()
+	if cerr := unix.Capset(&header, &had[0]); cerr != nil {
+		return errors.Join(err, fmt.Errorf("capset: %w", cerr)) // the thread stays this goroutine's
+	}
+	runtime.UnlockOSThread()
+	return err
+}

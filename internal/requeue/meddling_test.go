@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package requeue_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/requeue"
+)
+
+// A meddler reads a record from the instance when the context is asked for the nth time.
+type meddler struct {
+	context.Context
+	fd    int
+	calls int
+	at    int
+}
+
+func (m *meddler) Err() error {
+	if m.calls++; m.calls == m.at {
+		buf := make([]byte, 32)
+		if n, _ := unix.Read(m.fd, buf[:16]); n <= 0 {
+			unix.Read(m.fd, buf)
+		}
+	}
+	return nil
+}
+
+// Where somebody else takes a record, the queue has not the size that it should have. Then
+// nothing is left, rather than something wrong.
+func TestMeddling(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	file := must(n.File())
+	defer file.Close()
+	m := meddler{Context: context.Background()}
+	if err := must(file.SyscallConn()).Control(func(fd uintptr) { m.fd = int(fd) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, events := range [][]inotify.Event{
+		parse(t, "3 ATTRIB", "4 ATTRIB", "5 ATTRIB", "3 OPEN"),
+		parse(t, "3 ATTRIB", "OVERFLOW", "4 ATTRIB", "5 ATTRIB"),
+	} {
+		m.at, m.calls = -1, 0
+		fillBy(t, n, events, &m)
+		same(t, kerneltest.Pending(t, n), events)
+		calls := m.calls
+		for _, before := range []int{12, 6, 4, 0} { // the last calls are for the events, and for the junk that is read
+			m.at, m.calls = calls-before, 0
+			if _, err := requeue.Fill(&m, n, events, requeue.Options{}); err == nil {
+				same(t, kerneltest.Pending(t, n), events)
+			}
+			wantEmpty(t, n)
+		}
+	}
+}
+
+func fillBy(t *testing.T, n *inotify.Inotify, events []inotify.Event, ctx context.Context) {
+	t.Helper()
+	for range 2 { // the first has done the rehearsal
+		kerneltest.Pending(t, n)
+		ctx.(*meddler).calls = 0
+		if _, err := requeue.Fill(ctx, n, events, requeue.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A kernel that makes another record of the same size is found out on another instance.
+// It is one here where capset does nothing, so that truncating a set-user-ID file does not
+// change its attributes.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	if !kerneltest.Again(t, nil) {
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("this needs CAP_FSETID")
+	}
+	kerneltest.FailCalls(t, unix.SYS_CAPSET, 0, 0, true, 0)
+	n := kerneltest.NewInotify(t)
+	wantError := func(want string, opts requeue.Options, lines ...string) {
+		t.Helper()
+		_, err := requeue.Fill(context.Background(), n, parse(t, lines...), opts)
+		if err == nil && want != "" || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if err != nil {
+			wantEmpty(t, n)
+		}
+		kerneltest.Pending(t, n)
+	}
+	const different = "on this kernel is wd 7 IN_MODIFY, want wd 7 IN_MODIFY|IN_ATTRIB"
+	wantError("rehearsal: record 3 "+different, requeue.Options{}, "3 ATTRIB")
+	wantError("rehearsal: record 3 "+different, requeue.Options{}, "3 ATTRIB")
+	wantError("", requeue.Options{Rehearse: true}, "3 ATTRIB")
+	wantError("rehearsal: record 1 "+different, requeue.Options{Rehearse: true}, "3 ATTRIB", "7 MODIFY|ATTRIB")
+}

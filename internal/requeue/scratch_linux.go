@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package requeue
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A scratch is the directory for scratch files.
+type scratch struct {
+	fd   int
+	path string // or "" if it is mounted nowhere
+}
+
+// newScratch makes it: below a directory, or without one in a mount of its own, or, if
+// that is not allowed, in a temporary directory.
+func newScratch(below string) (scratch, error) {
+	if below != "" {
+		return scratchBelow(below)
+	}
+	fd, err := newMount()
+	if err == nil {
+		return scratch{fd: fd}, nil
+	}
+	errs := []error{err}
+	for _, dir := range temporaryDirs() {
+		s, err := scratchBelow(dir)
+		if err == nil {
+			return s, nil
+		}
+		errs = append(errs, err)
+	}
+	return scratch{}, errors.Join(errs...)
+}
+
+func temporaryDirs() []string {
+	if os.Getenv("TMPDIR") != "" {
+		return []string{os.TempDir()}
+	}
+	return []string{"/dev/shm", os.TempDir()}
+}
+
+func scratchBelow(dir string) (scratch, error) {
+	path, err := os.MkdirTemp(dir, "inotify-requeue-"+strconv.Itoa(os.Getpid())+"-")
+	if err != nil {
+		return scratch{}, fmt.Errorf("scratch directory: %w", err)
+	}
+	fd, err := openAt(unix.AT_FDCWD, path, unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return scratch{}, errors.Join(err, os.Remove(path))
+	}
+	return scratch{fd, path}, nil
+}
+
+// newMount makes a tmpfs that is mounted nowhere: it goes with its last descriptor.
+func newMount() (mount int, err error) {
+	var config int
+	err = retry(func() (err error) {
+		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
+	}
+	defer unix.Close(config)
+	if err := retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
+		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
+	}
+	err = retry(func() (err error) {
+		mount, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, fmt.Errorf("fsmount tmpfs: %w", err)
+	}
+	return mount, nil
+}
+
+// canMount returns whether newMount works.
+func canMount() bool {
+	fd, err := newMount()
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// remove removes the directory and what is in it, which needs no descriptor.
+func (s scratch) remove() error {
+	if s.path == "" {
+		return nil
+	}
+	if err := os.RemoveAll(s.path); err != nil {
+		return fmt.Errorf("scratch directory: %w", err)
+	}
+	return nil
+}
+
+// procPath is the path of a name below an open directory.
+func procPath(fd int, name string) string { return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name }
+
+// What follows are system calls, made again if a signal interrupts them.
+
+func callError(call, name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s of scratch %q: %w", call, name, err)
+	}
+	return nil
+}
+
+func openAt(dir int, name string, flags int) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0o600)
+		return err
+	})
+	return fd, callError("openat", name, err)
+}
+
+// create makes a file or a directory.
+func create(dir int, name string, isDir bool) error {
+	if isDir {
+		return callError("mkdirat", name, retry(func() error { return unix.Mkdirat(dir, name, 0o700) }))
+	}
+	return callError("mknodat", name, retry(func() error { return unix.Mknodat(dir, name, unix.S_IFREG|0o600, 0) }))
+}
+
+func remove(dir int, name string, isDir bool) error {
+	flags := 0
+	if isDir {
+		flags = unix.AT_REMOVEDIR
+	}
+	return callError("unlinkat", name, retry(func() error { return unix.Unlinkat(dir, name, flags) }))
+}
+
+func rename(dir int, from, to string) error {
+	return callError("renameat", from, retry(func() error { return unix.Renameat(dir, from, dir, to) }))
+}

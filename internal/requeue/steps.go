@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package requeue
+
+import "github.com/seed10546c08/inotify"
+
+// A kind is what a scratch watch has to be on.
+type kind uint8
+
+const (
+	unknown kind = iota
+	file
+	dir
+	mountFile // in a mount of its own, for Unmount
+	mountDir
+)
+
+func (k kind) isDir() bool   { return k == dir || k == mountDir }
+func (k kind) mounted() bool { return k == mountFile || k == mountDir }
+
+// kindsOf returns the kind for each record, which records behind it may decide, as long as
+// the watch has not ended.
+func kindsOf(rs []record) []kind {
+	kinds, next := make([]kind, len(rs)), map[inotify.WD]kind{}
+	for i := len(rs) - 1; i >= 0; i-- {
+		r := rs[i]
+		k := ownKind(r.Event)
+		if r.endsLife() {
+			delete(next, r.WD)
+		}
+		if k == unknown {
+			k = next[r.WD]
+		}
+		if kinds[i] = k; !k.mounted() {
+			next[r.WD] = k
+		}
+	}
+	last := map[inotify.WD]kind{}
+	for i, r := range rs { // what is still unknown is as before it
+		if kinds[i] == unknown {
+			kinds[i] = max(last[r.WD], file)
+		}
+		if last[r.WD] = kinds[i]; r.endsLife() {
+			delete(last, r.WD)
+		}
+	}
+	return kinds
+}
+
+// ownKind is the kind that an event alone says, or unknown.
+func ownKind(e inotify.Event) kind {
+	isDir := e.Mask.Has(inotify.IsDir)
+	switch e.Mask &^ inotify.IsDir {
+	case inotify.Ignored, inotify.MoveSelf, inotify.DeleteSelf:
+		return unknown
+	case inotify.Unmount:
+		if isDir {
+			return mountDir
+		}
+		return mountFile
+	}
+	if e.Name != "" || isDir {
+		return dir
+	}
+	return file
+}
+
+// A step makes a record, or two that the kernel queues at once.
+type step struct {
+	inotify.Event
+	kind    kind
+	to      inotify.Event // the other half, if paired
+	paired  bool          // the two halves of a rename
+	ignored bool          // the watch ends, and its Ignored is wanted, too
+}
+
+// records returns how many records it makes.
+func (s *step) records() int {
+	if s.paired || s.ignored {
+		return 2
+	}
+	return 1
+}
+
+// size returns how many bytes of the queue they take.
+func (s *step) size() (bytes int) {
+	bytes = recordSize(s.Event)
+	if s.paired {
+		bytes += recordSize(s.to)
+	}
+	if s.ignored {
+		bytes += headerSize
+	}
+	return bytes
+}
+
+// leavesIgnored reports whether the kernel queues an Ignored that is not wanted, if there
+// is room.
+func (s *step) leavesIgnored() bool { return record{Event: s.Event}.ends() && !s.ignored }
+
+func (s *step) endsLife() bool { return record{Event: s.Event}.endsLife() }
+
+// mask is what the watch has to watch for.
+func (s *step) mask() inotify.Mask {
+	switch bits := s.Mask &^ inotify.IsDir; {
+	case bits == inotify.Modify|inotify.Attrib:
+		return inotify.Modify // not for the chmod before it
+	case bits == inotify.Unmount, bits == inotify.Ignored:
+		return inotify.IsDir // nothing: these come in any case
+	case s.paired && s.to.WD == s.WD:
+		return inotify.Move
+	default:
+		return bits
+	}
+}
+
+// stepsFor returns the steps that make the records.
+func stepsFor(rs []record, kinds []kind) []step {
+	steps := make([]step, 0, len(rs))
+	for i := 0; i < len(rs); i += steps[len(steps)-1].records() {
+		s := step{Event: rs[i].Event, kind: kinds[i]}
+		if i+1 < len(rs) {
+			next := rs[i+1]
+			s.ignored = rs[i].ends() && next.ignores(s.WD)
+			if s.paired = pairs(s.Event, next.Event); s.paired {
+				s.to = next.Event
+			}
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+// pairs reports whether the two are one rename.
+func pairs(a, b inotify.Event) bool {
+	return a.Mask.Has(inotify.MovedFrom) && b.Mask.Has(inotify.MovedTo) && a.Cookie == b.Cookie && (a.Mask^b.Mask)&inotify.IsDir == 0
+}
+
+// maxSegment is how many steps there are in a segment.
+const maxSegment = 256
+
+// segment returns how many of the steps can be made without a full queue between them:
+// until a watch would have to change its inode, or to end without an Ignored.
+func segment(steps []step) int {
+	kinds := map[inotify.WD]kind{}
+	for i := range steps[:min(len(steps), maxSegment)] {
+		s := &steps[i]
+		if k, ok := kinds[s.WD]; ok && k != s.kind {
+			return i
+		}
+		if k, ok := kinds[s.to.WD]; s.paired && ok && k != dir {
+			return i
+		}
+		if kinds[s.WD] = s.kind; s.paired {
+			kinds[s.to.WD] = dir
+		}
+		if s.endsLife() {
+			delete(kinds, s.WD)
+		}
+		if s.leavesIgnored() {
+			return i + 1
+		}
+	}
+	return min(len(steps), maxSegment)
+}
+
+// recordSize is how many bytes of the queue an event takes: a header, and its name with a
+// final NUL, rounded up.
+func recordSize(e inotify.Event) int {
+	if e.Name == "" {
+		return headerSize
+	}
+	return headerSize + (len(e.Name)+1+headerSize-1)/headerSize*headerSize
+}
+
+const headerSize = 16 // struct inotify_event
+
+func recordsSize(rs []record) (bytes int) {
+	for _, r := range rs {
+		bytes += recordSize(r.Event)
+	}
+	return bytes
+}
