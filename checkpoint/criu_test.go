@@ -282,7 +282,7 @@ func TestReplacedPathIsRefused(t *testing.T) {
 		os.Rename(path+".new", path)
 		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(proof))
 		var e *checkpoint.VerifyError
-		if !errors.As(err, &e) || len(e.Differences) != 1 || e.Differences[0].WD != 1 || e.Differences[0].What != "inode" {
+		if !errors.As(err, &e) || len(e.Differences) != 1 || e.Differences[0].WD != 1 || e.Differences[0].Field != "inode" {
 			t.Fatalf("error %v", err)
 		}
 		for _, want := range []string{path, fmt.Sprint(s.Watches[0].Inode), s.Watches[0].Handle.String()} {

@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-//go:build linux
-
 package checkpoint
 
 import (

@@ -33,8 +33,8 @@ func (t *taker) drain(ctx context.Context, o *opened) error {
 		err = t.paths(ctx, o.process)
 	}
 	for _, h := range append(slices.Clone(holders), o.process) {
-		if serr := h.stopped(); serr != nil {
-			err = errors.Join(err, fmt.Errorf("a process ran while its instance was dumped, which may be torn: %w", serr))
+		if serr := h.checkStopped(); serr != nil {
+			err = errors.Join(err, fmt.Errorf("the snapshot may be inconsistent: a process ran during the dump: %w", serr))
 		}
 	}
 	return err
@@ -71,7 +71,7 @@ func (t *taker) drainDuplicate(dup *os.File) (failed error) {
 // stopped returns the other processes that have the instance, of those that can be read, or an
 // error if one of them runs. They must be closed. Without kcmp(2) they are unknown.
 func (t *taker) stopped(ctx context.Context, p *process, dup *os.File) ([]*process, error) {
-	t.effect(effectProc)
+	t.s.addSideEffect(SideEffectProcRead, "")
 	pids, err := processes()
 	if err != nil {
 		return nil, err
@@ -88,25 +88,25 @@ func (t *taker) stopped(ctx context.Context, p *process, dup *os.File) ([]*proce
 		return holders, context.Cause(ctx)
 	}
 	for _, h := range holders {
-		if err := h.stopped(); err != nil {
-			return holders, fmt.Errorf("a process that has the instance is running, and may read events meanwhile: stop it first: %w", err)
+		if err := h.checkStopped(); err != nil {
+			return holders, fmt.Errorf("another process has the instance and may read its events: %w", err)
 		}
 	}
 	var silent []int
 	var unread []error
 	for i, err := range errs {
 		switch {
-		case errors.Is(err, abandon.ErrNoAnswer):
+		case errors.Is(err, ErrNoAnswer):
 			silent = append(silent, pids[i])
 		case err != nil && !ended(err):
 			unread = append(unread, &ProcessError{pids[i], err})
 		}
 	}
 	if len(silent) > 0 {
-		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("processes %v do not answer", silent)))
+		t.s.addGap(FieldStopped, 0, fmt.Errorf("processes %v do not answer", silent))
 	}
 	if len(unread) > 0 {
-		t.effect(fmt.Sprintf(effectHolders, fmt.Sprintf("%d processes could not be read, or not in full; the first is %v", len(unread), unread[0])))
+		t.s.addGap(FieldStopped, 0, fmt.Errorf("%d processes could not be read, or not completely; the first: %w", len(unread), unread[0]))
 	}
 	return holders, nil
 }
@@ -144,9 +144,9 @@ func closeAll(ps []*process) {
 	}
 }
 
-// stopped returns an error unless every thread of the process is stopped, by a
-// signal or a tracer, or the process is in a frozen cgroup.
-func (p *process) stopped() error {
+// checkStopped returns an error that matches ErrNotStopped unless each thread of the process
+// is stopped, by a signal or a tracer, or is in a frozen cgroup.
+func (p *process) checkStopped() error {
 	threads, err := p.names("task")
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (p *process) stopped() error {
 		if p.frozen(thread) {
 			continue
 		}
-		return fmt.Errorf("thread %s of process %d is in state %c", thread, p.pid, state)
+		return fmt.Errorf("process %d: thread %s is in state %c: %w", p.pid, thread, state, ErrNotStopped)
 	}
 	return p.alive()
 }

@@ -62,9 +62,9 @@ func TestDrain(t *testing.T) {
 		if hasIoctl(t) && s.NextWD != 77 || !hasIoctl(t) && len(gaps(s.Unknown, "next_wd")) != 1 {
 			t.Errorf("next number %d, not learned %v", s.NextWD, s.Unknown)
 		}
-		wantEffect(t, s, "pending events were taken", true)
-		wantEffect(t, s, "to learn the next number", hasIoctl(t))
-		wantEffect(t, s, "/proc", true)
+		wantSideEffect(t, s, checkpoint.SideEffectDrained, true)
+		wantSideEffect(t, s, checkpoint.SideEffectProbed, hasIoctl(t))
+		wantSideEffect(t, s, checkpoint.SideEffectProcRead, true)
 		again := h.take()
 		if diffs := s.Compare(again); len(diffs) != 0 || again.PendingBytes != 0 || len(again.Watches) != 1 {
 			t.Errorf("afterwards: differences %v, %d pending bytes", diffs, again.PendingBytes)
@@ -354,8 +354,8 @@ func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	if s.NextWD != 0 || len(gaps(s.Unknown, "next_wd")) != 1 {
 		t.Errorf("next number %d, not learned %v", s.NextWD, s.Unknown)
 	}
-	wantEffect(t, s, "moved on by one", true)
-	wantEffect(t, s, "put back", false)
+	wantSideEffect(t, s, checkpoint.SideEffectNextWDMoved, true)
+	wantSideEffect(t, s, checkpoint.SideEffectProbed, false)
 	h.resume()
 	h.sh("echo 9 >/proc/sys/user/max_inotify_watches")
 	if next := h.do("nextwd"); next != "3" {
@@ -396,5 +396,5 @@ func TestUnseenOwner(t *testing.T) {
 	if s.Owner.Kind != checkpoint.OwnerNone || len(gaps(s.Unknown, "owner")) != 1 || s.NextWD != 0 || len(gaps(s.Unknown, "next_wd")) != 1 {
 		t.Errorf("owner %v, next number %d, not learned %v", s.Owner, s.NextWD, s.Unknown)
 	}
-	wantEffect(t, s, "to learn the next number", false)
+	wantSideEffect(t, s, checkpoint.SideEffectProbed, false)
 }

@@ -85,7 +85,7 @@ func WithProgress(f func(entries int)) DumpOption {
 // Every process that has another process's instance must be stopped, by SIGSTOP, a
 // freezer or ptrace. This is checked first, and again at the end, for the process asked
 // about and for all others whose descriptors can be read, for which /proc is read. Those that
-// cannot be read, or do not answer for a second, are listed in SideEffects. While
+// cannot be read, or do not answer for a second, are a gap of FieldStopped in Unknown. While
 // the events are drained and the watches listed, the instance does not block; if this
 // program is killed just then, it stays so.
 //
@@ -164,10 +164,10 @@ func (t *taker) result(err error) (*Snapshot, error) {
 	why := errUnexplained
 	if err != nil && t.s.Watches == nil {
 		why = err
-		t.s.gap("watches", 0, err)
+		t.s.addGap(FieldWatches, 0, err)
 	}
 	for _, wd := range t.s.unexplained() {
-		t.s.gap("pending", wd, why)
+		t.s.addGap(FieldPending, wd, why)
 	}
 	return t.s, err
 }
@@ -176,18 +176,3 @@ func (t *taker) result(err error) (*Snapshot, error) {
 // read before, or lost when the queue was full; an event that was being reported when the watch
 // ended comes after it.
 var errUnexplained = errors.New("the watch has ended, and its IN_IGNORED is not among the pending events")
-
-// The effects.
-const (
-	effectDuplicate  = "a duplicate of the descriptor was open for a moment: a process that closed its own just then still got epoll events for it"
-	effectUncompared = "whether the process replaced the descriptor meanwhile could not be learned: %v"
-	effectDecoded    = "file handles were opened with O_PATH: of directories that were not cached, watchers of those above may have seen IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE; an IN_DELETE_SELF came later by that moment"
-	effectSearched   = "the directories below %s were read: their watchers saw IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"
-	effectProc       = "directories and files of /proc were read, to find the processes that have the instance: their watchers saw that, also through the instance itself"
-	effectDrained    = "the pending events were taken from the instance, and meanwhile it did not block"
-	effectHolders    = "whether all processes that have the instance were stopped could not be learned: %v"
-	effectProbed     = "a watch was added to the instance and removed, to learn the next number, which was put back: others who read the instance may have been woken, and seen its IN_IGNORED"
-	effectMoved      = "the next number moved on by one, as a watch was to be added, to learn it, and the limit of watches did not let it"
-)
-
-func (t *taker) effect(text string) { t.s.SideEffects = append(t.s.SideEffects, text) }

@@ -65,7 +65,7 @@ func (t *taker) look(n *inotify.Inotify) (err error) {
 		return err
 	}
 	if t.s.PendingBytes > 0 {
-		t.s.gap("pending", 0, errNotAsked)
+		t.s.addGap(FieldPending, 0, errNotAsked)
 	}
 	ws, err := n.Watches()
 	if err != nil {
@@ -79,7 +79,7 @@ func (t *taker) look(n *inotify.Inotify) (err error) {
 // meanwhile: events are taken before and after the list is made, and a watch that has ended
 // since is left out of it.
 func (t *taker) empty(n *inotify.Inotify) error {
-	t.effect(effectDrained)
+	t.s.addSideEffect(SideEffectDrained, "")
 	if err := t.take(n); err != nil {
 		return err
 	}
@@ -114,32 +114,30 @@ func withoutPaths(ws []inotify.Watch) []Watch {
 }
 
 var (
-	errNotInotify = fmt.Errorf("not an inotify descriptor: %w", unix.EINVAL)
-	errNotAsked   = errors.New("not asked for")
-	errUntouched  = errors.New("not asked for: to learn it, the instance would have to be changed")
-	errReplaced   = errors.New("the process replaced the descriptor meanwhile: stop the process")
-	errSignals    = errors.New("to learn it would signal the owner: clear O_ASYNC first")
+	errNotAsked  = errors.New("not asked for")
+	errUntouched = errors.New("not asked for: to learn it, the instance would have to be changed")
+	errSignals   = errors.New("to learn it would signal the owner: clear O_ASYNC first")
 )
 
 // next learns the next number and leaves it as it is. The watch that it takes
 // queues a record, which would signal an owner, also one who cannot be seen.
 func (t *taker) next(n *inotify.Inotify) error {
 	if t.s.Flags&Async != 0 {
-		t.s.gap("next_wd", 0, errSignals)
+		t.s.addGap(FieldNextWD, 0, errSignals)
 		return nil
 	}
 	next, err := n.NextWD()
 	switch {
 	case err == nil:
 		t.s.NextWD = next
-		t.effect(effectProbed)
+		t.s.addSideEffect(SideEffectProbed, "")
 		return nil
 	case errors.Is(err, os.ErrClosed):
 		return err
 	case errors.As(err, new(*inotify.LimitError)): // the kernel had given a number already
-		t.effect(effectMoved)
+		t.s.addSideEffect(SideEffectNextWDMoved, "")
 	}
-	t.s.gap("next_wd", 0, err)
+	t.s.addGap(FieldNextWD, 0, err)
 	return nil
 }
 
@@ -188,9 +186,9 @@ func (t *taker) other(ctx context.Context, pid, fd int) error {
 			return err
 		}
 	}
-	t.s.gap("next_wd", 0, errUntouched)
-	if t.s.PendingBytes > 0 || !t.s.Known("pending_bytes") {
-		t.s.gap("pending", 0, errUntouched)
+	t.s.addGap(FieldNextWD, 0, errUntouched)
+	if t.s.PendingBytes > 0 || !t.s.Known(FieldPendingBytes) {
+		t.s.addGap(FieldPending, 0, errUntouched)
 	}
 	return t.paths(ctx, o.process)
 }
@@ -232,14 +230,14 @@ func (o *opened) inspect(fd int, drain bool) (err error) {
 	if is, err := o.isInotify(fd); err != nil {
 		return err
 	} else if !is {
-		return errNotInotify
+		return ErrNotInotify
 	}
 	if drain {
 		if o.isSelf() {
-			return errors.New("this process cannot be stopped: drain an instance of one's own with Dump")
+			return errors.New("drain: a process cannot stop itself: use Dump for an instance of this process")
 		}
-		if err := o.process.stopped(); err != nil {
-			return fmt.Errorf("the process is running, and may read events meanwhile: stop it first: %w", err)
+		if err := o.checkStopped(); err != nil {
+			return err
 		}
 	}
 	switch o.dup, err = o.duplicate(fd); {
@@ -264,18 +262,18 @@ func (o *opened) compare(fd int) error {
 	if is, err := self.isInotify(own); err != nil {
 		return err
 	} else if !is {
-		return errReplaced
+		return ErrReplaced
 	}
 	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
 	if errors.Is(err, fs.ErrNotExist) {
-		return errReplaced
+		return ErrReplaced
 	} else if err != nil {
 		return err
 	}
 	var order int
 	order, o.unsure = compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: o.pid, FD: fd})
 	if order != 0 {
-		return errReplaced
+		return ErrReplaced
 	}
 	return o.alive()
 }
@@ -290,13 +288,13 @@ func (o *opened) readText(fd int) (err error) {
 	if ws, err := parseWatches(o.text); err != nil || len(ws) > 0 {
 		return err
 	}
-	if err := o.process.stopped(); err != nil {
-		return fmt.Errorf("whether it is an inotify descriptor all the time cannot be told without a duplicate of it (%w): stop the process first: %w", o.none, err)
+	if err := o.checkStopped(); err != nil {
+		return fmt.Errorf("the descriptor shows no watches and cannot be duplicated, so it may have been replaced (%w): %w", o.none, err)
 	}
 	if is, err := o.isInotify(fd); err != nil {
 		return err
 	} else if !is {
-		return errReplaced
+		return ErrReplaced
 	}
 	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
 	return err
@@ -306,7 +304,7 @@ func (o *opened) readText(fd int) (err error) {
 func (t *taker) read(dup *os.File) (err error) {
 	own := int(dup.Fd())
 	if t.s.PendingBytes, err = queued(own); err != nil {
-		t.s.gap("pending_bytes", 0, err)
+		t.s.addGap(FieldPendingBytes, 0, err)
 	}
 	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(own))
 	if err != nil {
@@ -319,7 +317,7 @@ func (t *taker) read(dup *os.File) (err error) {
 // the descriptor's own: the process's fdinfo has it, so long as its number is still that
 // descriptor's.
 func (t *taker) duplicated(o *opened) (err error) {
-	t.effect(effectDuplicate)
+	t.s.addSideEffect(SideEffectDuplicated, "")
 	own := int(o.dup.Fd())
 	if t.s.Flags, err = flags(own); err != nil {
 		return err
@@ -332,8 +330,7 @@ func (t *taker) duplicated(o *opened) (err error) {
 	}
 	switch {
 	case o.unsure != nil && !t.o.drain: // if it is asked for, the process is known to be stopped
-		t.effect(fmt.Sprintf(effectUncompared, o.unsure))
-		t.s.gap("flags", 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", o.unsure))
+		t.s.addGap(FieldFlags, 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", o.unsure))
 	case status&unix.O_CLOEXEC != 0:
 		t.s.Flags |= CloseOnExec
 	}
@@ -342,8 +339,8 @@ func (t *taker) duplicated(o *opened) (err error) {
 
 // withoutDuplicate learns what the text of fdinfo tells, which is of one file.
 func (t *taker) withoutDuplicate(o *opened) error {
-	for _, what := range []string{"owner", "signal", "pending_bytes"} {
-		t.s.gap(what, 0, o.none)
+	for _, field := range []Field{FieldOwner, FieldSignal, FieldPendingBytes} {
+		t.s.addGap(field, 0, o.none)
 	}
 	if err := t.list(o.text); err != nil {
 		return err
@@ -407,22 +404,22 @@ func listed() error {
 func (t *taker) description(p *process, fd int) {
 	var err error
 	if t.s.Owner, err = owner(fd); err != nil {
-		t.s.gap("owner", 0, err)
+		t.s.addGap(FieldOwner, 0, err)
 	} else if t.s.Owner.Kind == OwnerNone && t.s.Flags&Async != 0 {
-		t.s.gap("owner", 0, errUnseenOwner)
+		t.s.addGap(FieldOwner, 0, errUnseenOwner)
 	}
 	if o := &t.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
 		o.Self = o.ID == p.group() || o.Kind == OwnerThread && p.hasThread(o.ID)
 	}
 	if t.s.Signal, err = signal(fd); err != nil {
-		t.s.gap("signal", 0, err)
+		t.s.addGap(FieldSignal, 0, err)
 	}
 }
 
 func (t *taker) bootID() {
 	id, err := bootID()
 	if err != nil {
-		t.s.gap("boot_id", 0, err)
+		t.s.addGap(FieldBootID, 0, err)
 	}
 	t.s.BootID = id
 }
@@ -461,8 +458,8 @@ func (t *taker) paths(ctx context.Context, p *process) error {
 			why = err
 		}
 		if len(ws) > 0 {
-			t.s.gap("path", 0, why)
-			t.s.gap("type", 0, why)
+			t.s.addGap(FieldPath, 0, why)
+			t.s.addGap(FieldType, 0, why)
 		}
 		return err
 	}
@@ -480,20 +477,20 @@ func (t *taker) found(found *locate.Result) {
 			continue
 		}
 		missing = true
-		t.s.gap("path", w.WD, place.Err)
+		t.s.addGap(FieldPath, w.WD, place.Err)
 		if place.Mode == 0 {
-			t.s.gap("type", w.WD, place.Err)
+			t.s.addGap(FieldType, w.WD, place.Err)
 		}
 	}
 	if found.Decoded {
-		t.effect(effectDecoded)
+		t.s.addSideEffect(SideEffectHandlesOpened, "")
 	}
 	for _, tree := range found.Searched {
-		t.effect(fmt.Sprintf(effectSearched, tree))
+		t.s.addSideEffect(SideEffectTreeRead, tree)
 	}
 	for _, skipped := range found.Skipped {
 		if missing {
-			t.s.gap("path", 0, fmt.Errorf("%s was not searched: %s", skipped.Path, skipped.Reason))
+			t.s.addGap(FieldPath, 0, fmt.Errorf("%s was not searched: %s", skipped.Path, skipped.Reason))
 		}
 	}
 }

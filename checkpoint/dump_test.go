@@ -34,10 +34,10 @@ func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 	t.Helper()
 	var got []string
 	for _, g := range list {
-		if g.Why == "" {
+		if g.Reason == "" {
 			t.Errorf("%v has no reason", g)
 		}
-		got = append(got, g.What)
+		got = append(got, string(g.Field))
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -83,10 +83,10 @@ func TestTakeOwn(t *testing.T) {
 		wantGaps(t, s.Unknown, "pending", "next_wd")
 	}
 	wantSame(t, watches(t, n), want)
-	wantEffect(t, s, "to learn the next number", hasIoctl(t))
-	wantEffect(t, s, "pending events were taken", false)
+	wantSideEffect(t, s, checkpoint.SideEffectProbed, hasIoctl(t))
+	wantSideEffect(t, s, checkpoint.SideEffectDrained, false)
 	s = take(t, n, checkpoint.WithDrain())
-	wantEffect(t, s, "pending events were taken", true)
+	wantSideEffect(t, s, checkpoint.SideEffectDrained, true)
 }
 
 func TestTakeFails(t *testing.T) {
@@ -254,7 +254,7 @@ func TestTakeCProgram(t *testing.T) {
 		t.Fatalf("instances %+v, %v", is, err)
 	}
 	opts := []checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir), checkpoint.WithDrain()}
-	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, 9, opts...); err == nil || !strings.Contains(err.Error(), "stop") {
+	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, 9, opts...); !errors.Is(err, checkpoint.ErrNotStopped) {
 		t.Errorf("drained while it runs: error %v", err)
 	}
 	h.stop()
@@ -370,7 +370,7 @@ func TestResolver(t *testing.T) {
 		t.Errorf("asked for %v, watches %v", asked, s.Watches)
 	}
 	g := gaps(s.Unknown, "path")
-	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Why, "knows nothing") {
+	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Reason, "knows nothing") {
 		t.Errorf("not learned %v", s.Unknown)
 	}
 	if s.Watches[0].Type != checkpoint.TypeRegular {
@@ -378,11 +378,11 @@ func TestResolver(t *testing.T) {
 	}
 }
 
-// wantEffect checks that an effect is told, or is not.
-func wantEffect(t testing.TB, s *checkpoint.Snapshot, text string, want bool) {
+// wantSideEffect checks that a kind of side effect is listed, or is not.
+func wantSideEffect(t testing.TB, s *checkpoint.Snapshot, kind checkpoint.SideEffectKind, want bool) {
 	t.Helper()
-	if got := slices.ContainsFunc(s.SideEffects, func(e string) bool { return strings.Contains(e, text) }); got != want {
-		t.Errorf("side effects %q: %q among them: %v", s.SideEffects, text, got)
+	if got := slices.ContainsFunc(s.SideEffects, func(e checkpoint.SideEffect) bool { return e.Kind == kind }); got != want {
+		t.Errorf("side effects %v: %q among them: %v", s.SideEffects, kind, got)
 	}
 }
 
@@ -407,7 +407,7 @@ func TestSearchBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Watches[0].Path == "" {
-		if g := gaps(s.Unknown, "path"); len(g) < 2 || !slices.ContainsFunc(g, func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Why, "not searched") }) {
+		if g := gaps(s.Unknown, "path"); len(g) < 2 || !slices.ContainsFunc(g, func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Reason, "not searched") }) {
 			t.Errorf("not learned %v, want what was not searched", s.Unknown)
 		}
 	} else if os.Geteuid() != 0 { // else it was found by its handle
@@ -449,8 +449,10 @@ func TestSearchIsTold(t *testing.T) {
 	}
 	dir := filepath.Dir(files(t, 50)[0])
 	s := take(t, n, checkpoint.WithSearchDirs(dir), checkpoint.WithMaxSearchEntries(10))
-	wantEffect(t, s, "the directories below "+dir, true)
-	notSearched := func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Why, "was not searched") }
+	if !slices.Contains(s.SideEffects, checkpoint.SideEffect{Kind: checkpoint.SideEffectTreeRead, Detail: dir}) {
+		t.Errorf("side effects %v, want that %s was read", s.SideEffects, dir)
+	}
+	notSearched := func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Reason, "was not searched") }
 	if g := gaps(s.Unknown, "path"); !slices.ContainsFunc(g, notSearched) {
 		t.Errorf("not learned %v, want what was not searched", s.Unknown)
 	}
@@ -471,7 +473,7 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 	h.do("watch", "3", "IN_CREATE", dir)
 	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
 	wantGaps(t, s.Unknown, "owner", "signal", "pending_bytes", "pending", "next_wd", "path", "type")
-	wantEffect(t, s, "a duplicate", false)
+	wantSideEffect(t, s, checkpoint.SideEffectDuplicated, false)
 	if len(s.Watches) != 1 || s.Watches[0].WD != 3 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
 		t.Errorf("snapshot %+v", s)
 	}
@@ -493,7 +495,7 @@ func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	fd := h.fd()
-	if s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "stop the process first") {
+	if s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.EPERM) || !errors.Is(err, checkpoint.ErrNotStopped) {
 		t.Errorf("snapshot %+v, error %v", s, err)
 	}
 	h.stop()
@@ -515,8 +517,7 @@ func TestTakeWithoutKcmp(t *testing.T) {
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
 	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
-	wantEffect(t, s, "replaced the descriptor meanwhile could not be learned: kcmp: operation not permitted", true)
-	if g := gaps(s.Unknown, "flags"); len(g) != 1 || !strings.Contains(g[0].Why, "FD_CLOEXEC") || s.Flags != checkpoint.NonBlock {
+	if g := gaps(s.Unknown, "flags"); len(g) != 1 || !strings.Contains(g[0].Reason, "FD_CLOEXEC") || !strings.HasSuffix(g[0].Reason, "kcmp: operation not permitted") || s.Flags != checkpoint.NonBlock {
 		t.Errorf("flags %v, not learned %v", s.Flags, s.Unknown)
 	}
 	h.stop() // a stopped process replaces nothing
@@ -548,7 +549,7 @@ func TestSearchProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantEffect(t, s, "the directories below", shown > 0)
+	wantSideEffect(t, s, checkpoint.SideEffectTreeRead, shown > 0)
 	if shown == 0 {
 		t.Skip("this needs a search that takes longer than a tenth of a second")
 	}

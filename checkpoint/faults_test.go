@@ -274,11 +274,6 @@ func checkTaken(r *rig, failed error, a *kerneltest.FaultAnswer) {
 		for _, g := range r.s.Unknown {
 			a.Told = append(a.Told, g.String())
 		}
-		for _, effect := range r.s.SideEffects {
-			if strings.Contains(effect, "could not be learned") {
-				a.Told = append(a.Told, effect)
-			}
-		}
 	}
 	if failed == nil {
 		r.compare(r.s, a)
@@ -294,7 +289,7 @@ func checkTaken(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	if r.s != nil && !left && !moved {
 		r.compare(r.s, a)
 		for _, g := range r.s.Unknown {
-			if !slices.ContainsFunc(r.truth.Unknown, func(t checkpoint.Gap) bool { return t.What == g.What && t.WD == g.WD }) {
+			if !slices.ContainsFunc(r.truth.Unknown, func(t checkpoint.Gap) bool { return t.Field == g.Field && t.WD == g.WD }) {
 				a.Broke("afterwards: %v", g)
 			}
 		}
@@ -325,7 +320,7 @@ func checkTaken(r *rig, failed error, a *kerneltest.FaultAnswer) {
 // compare compares what was taken with what is so. What is missing must be listed.
 func (r *rig) compare(s *checkpoint.Snapshot, a *kerneltest.FaultAnswer) {
 	listed := func(what string, wd inotify.WD) bool {
-		return slices.ContainsFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What == what && g.WD == wd })
+		return slices.ContainsFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field == checkpoint.Field(what) && g.WD == wd })
 	}
 	want := r.truth.Flags
 	if listed("flags", 0) {
@@ -409,7 +404,7 @@ func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
 	defer func() { r.restored = nil }()
 	defer r.restored.Close()
 	listed := func(what string, wd inotify.WD) bool {
-		return slices.ContainsFunc(r.restored.NotRestored, func(g checkpoint.Gap) bool { return g.What == what && g.WD == wd })
+		return slices.ContainsFunc(r.restored.NotRestored, func(g checkpoint.Gap) bool { return g.Field == checkpoint.Field(what) && g.WD == wd })
 	}
 	for _, g := range r.restored.NotRestored {
 		a.Told = append(a.Told, g.String())
@@ -420,7 +415,7 @@ func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
 		return
 	}
 	for _, d := range r.s.Compare(live) {
-		if !listed(d.What, d.WD) {
+		if !listed(string(d.Field), d.WD) {
 			a.Broke("what was restored: %v", d)
 		}
 	}

@@ -179,7 +179,7 @@ func queued(t testing.TB, r *checkpoint.Restored) []inotify.Event {
 // gaps returns what is listed under what.
 func gaps(list []checkpoint.Gap, what string) (found []checkpoint.Gap) {
 	for _, g := range list {
-		if g.What == what {
+		if g.Field == checkpoint.Field(what) {
 			found = append(found, g)
 		}
 	}

@@ -3,10 +3,7 @@
 
 package checkpoint
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // A Descriptor is a descriptor of a process.
 type Descriptor struct {
@@ -33,15 +30,6 @@ type Instance struct {
 	// instance, too. It then has one descriptor.
 	Ungrouped error
 }
-
-// A ProcessError says that a process could not be read, or not in full.
-type ProcessError struct {
-	PID int
-	Err error
-}
-
-func (e *ProcessError) Error() string { return fmt.Sprintf("process %d: %v", e.PID, e.Err) }
-func (e *ProcessError) Unwrap() error { return e.Err }
 
 // Instances lists the inotify instances that the processes have open, in
 // ascending order of their first descriptor; without pids, of all processes that

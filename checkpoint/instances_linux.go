@@ -244,7 +244,7 @@ func (l *lister) group(ds []Descriptor) []Instance {
 		if ds = l.answering(ds); len(ds) < before {
 			continue
 		}
-		if retries--; retries == 0 || !errors.Is(err, abandon.ErrNoAnswer) {
+		if retries--; retries == 0 || !errors.Is(err, ErrNoAnswer) {
 			return apart(ds, err)
 		}
 	}
@@ -262,7 +262,7 @@ func (l *lister) answering(ds []Descriptor) []Descriptor {
 	silent := make([]bool, len(first))
 	abandon.InTurn(len(first), func(i int) {
 		_, err := abandon.Call(l.ctx, first[i].PID, func() (int, error) { return compareFiles(first[i], first[i]) }, nil)
-		if silent[i] = errors.Is(err, abandon.ErrNoAnswer); silent[i] {
+		if silent[i] = errors.Is(err, ErrNoAnswer); silent[i] {
 			l.fail(first[i].PID, err)
 		}
 	})

@@ -21,20 +21,20 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Version is the version of the JSON form that this package writes and reads.
-const Version = 2
+// version is the version of the JSON form.
+const version = 2
 
-// MaxSize is how many bytes [Read] reads at most. 180,000 watches take less whose
-// paths have 4096 bytes, written in base64 or with a backslash before each.
-const MaxSize = 3 << 29
+// maxSize is how many bytes Read reads at most. 180,000 watches with paths of 4096 bytes
+// are shorter, even if each byte has a backslash before it.
+const maxSize = 3 << 29
 
 // Read reads a snapshot's JSON form to the end of r. It refuses a version other
-// than [Version], members that it does not know or that are given twice, null,
-// text that is not UTF-8, more than [MaxSize] bytes, and whatever
+// than 2, members that it does not know or that are given twice, null,
+// text that is not UTF-8, more than 1.5 GiB, and whatever
 // [Snapshot.Validate] refuses. It ends at the first of these, and takes memory in
 // proportion to what it has read.
 func Read(r io.Reader) (*Snapshot, error) {
-	in := &input{r: bufio.NewReaderSize(io.LimitReader(r, MaxSize+1), 64<<10)}
+	in := &input{r: bufio.NewReaderSize(io.LimitReader(r, maxSize+1), 64<<10)}
 	s, err := decode(in)
 	if in.failed != nil {
 		return nil, fmt.Errorf("checkpoint: reading a snapshot: %w", in.failed)
@@ -84,18 +84,18 @@ func (s *Snapshot) UnmarshalJSON(text []byte) error {
 // ignores it before Go 1.24.
 
 type snapshotForm struct {
-	Version      int         `json:"version"`
-	BootID       string      `json:"boot_id,omitempty"`
-	FD           int         `json:"fd"`
-	Flags        Flags       `json:"flags"`
-	NextWD       inotify.WD  `json:"next_wd,omitempty"`
-	Owner        *ownerForm  `json:"owner,omitempty"`
-	Signal       int         `json:"signal,omitempty"`
-	Watches      []watchForm `json:"watches"`
-	Pending      []eventForm `json:"pending,omitempty"`
-	PendingBytes int         `json:"pending_bytes,omitempty"`
-	Unknown      []gapForm   `json:"unknown,omitempty"`
-	SideEffects  []string    `json:"side_effects,omitempty"`
+	Version      int              `json:"version"`
+	BootID       string           `json:"boot_id,omitempty"`
+	FD           int              `json:"fd"`
+	Flags        Flags            `json:"flags"`
+	NextWD       inotify.WD       `json:"next_wd,omitempty"`
+	Owner        *ownerForm       `json:"owner,omitempty"`
+	Signal       int              `json:"signal,omitempty"`
+	Watches      []watchForm      `json:"watches"`
+	Pending      []eventForm      `json:"pending,omitempty"`
+	PendingBytes int              `json:"pending_bytes,omitempty"`
+	Unknown      []gapForm        `json:"unknown,omitempty"`
+	SideEffects  []sideEffectForm `json:"side_effects,omitempty"`
 }
 
 type ownerForm struct {
@@ -124,9 +124,15 @@ type eventForm struct {
 }
 
 type gapForm struct {
-	What string     `json:"what"`
-	WD   inotify.WD `json:"wd,omitempty"`
-	Why  string     `json:"why"`
+	Field  Field      `json:"field"`
+	WD     inotify.WD `json:"wd,omitempty"`
+	Reason string     `json:"reason"`
+}
+
+type sideEffectForm struct {
+	Kind        SideEffectKind `json:"kind"`
+	Detail      string         `json:"detail,omitempty"`
+	DetailBytes []byte         `json:"detail_bytes,omitempty"`
 }
 
 // form returns the JSON form of a valid snapshot.
@@ -135,8 +141,8 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 		return nil, err
 	}
 	f := &snapshotForm{
-		Version: Version, BootID: s.BootID, FD: s.FD, Flags: s.Flags, NextWD: s.NextWD,
-		Signal: s.Signal, Watches: []watchForm{}, PendingBytes: s.PendingBytes, SideEffects: s.SideEffects,
+		Version: version, BootID: s.BootID, FD: s.FD, Flags: s.Flags, NextWD: s.NextWD,
+		Signal: s.Signal, Watches: []watchForm{}, PendingBytes: s.PendingBytes,
 	}
 	if s.Owner != (Owner{}) {
 		owner := ownerForm(s.Owner)
@@ -154,6 +160,11 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	}
 	for _, g := range s.Unknown {
 		f.Unknown = append(f.Unknown, gapForm(g))
+	}
+	for _, e := range s.SideEffects {
+		ef := sideEffectForm{Kind: e.Kind}
+		ef.Detail, ef.DetailBytes = split(e.Detail)
+		f.SideEffects = append(f.SideEffects, ef)
 	}
 	return f, nil
 }
@@ -205,8 +216,8 @@ func (in *input) Read(p []byte) (n int, err error) {
 		n += m
 	}
 	in.size += n
-	if in.size > MaxSize {
-		err = fmt.Errorf("it is longer than %d bytes", MaxSize)
+	if in.size > maxSize {
+		err = fmt.Errorf("it is longer than %d bytes", maxSize)
 	}
 	if err != io.EOF {
 		in.failed = err
@@ -234,10 +245,11 @@ var (
 		"version", "fd", "flags", "watches",
 		"boot_id", "next_wd", "owner", "signal", "pending", "pending_bytes", "unknown", "side_effects",
 	}
-	ownerMembers = []string{"kind", "id", "self"}
-	watchMembers = []string{"wd", "mask", "path", "path_bytes", "type", "device", "inode", "handle"}
-	eventMembers = []string{"wd", "mask", "cookie", "name", "name_bytes"}
-	gapMembers   = []string{"what", "why", "wd"}
+	ownerMembers      = []string{"kind", "id", "self"}
+	watchMembers      = []string{"wd", "mask", "path", "path_bytes", "type", "device", "inode", "handle"}
+	eventMembers      = []string{"wd", "mask", "cookie", "name", "name_bytes"}
+	gapMembers        = []string{"field", "reason", "wd"}
+	sideEffectMembers = []string{"kind", "detail", "detail_bytes"}
 )
 
 // decode reads a snapshot and what follows it, which must be nothing.
@@ -289,7 +301,7 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	case "unknown":
 		s.Unknown, err = elements(d, d.gap)
 	case "side_effects":
-		s.SideEffects, err = elements(d, d.text)
+		s.SideEffects, err = elements(d, d.sideEffect)
 	}
 	return err
 }
@@ -301,12 +313,12 @@ func (d *decoder) version() error {
 	switch {
 	case err != nil:
 		return err
-	case string(raw) == strconv.Itoa(Version):
+	case string(raw) == strconv.Itoa(version):
 		return nil
 	case raw[0] != '-' && (raw[0] < '0' || raw[0] > '9'):
 		return errors.New("it is no number")
 	}
-	d.other = fmt.Errorf("it has version %.20s, and version %d is what this program reads", raw, Version)
+	d.other = fmt.Errorf("it has version %.20s, and version %d is what this program reads", raw, version)
 	return d.other
 }
 
@@ -411,16 +423,31 @@ func (d *decoder) validEvent() (ev inotify.Event, err error) {
 func (d *decoder) gap() (g Gap, err error) {
 	err = d.object(gapMembers, 2, func(name string) (err error) {
 		switch name {
-		case "what":
-			g.What, err = d.text()
+		case "field":
+			g.Field, err = parsed(d, parseField)
 		case "wd":
 			g.WD, err = d.wd()
-		case "why":
-			g.Why, err = d.text()
+		case "reason":
+			g.Reason, err = d.text()
 		}
 		return err
 	})
 	return g, err
+}
+
+func (d *decoder) sideEffect() (e SideEffect, err error) {
+	err = d.object(sideEffectMembers, 1, func(name string) (err error) {
+		switch name {
+		case "kind":
+			e.Kind, err = parsed(d, parseSideEffectKind)
+		case "detail":
+			e.Detail, err = d.either(e.Detail, d.text)
+		case "detail_bytes":
+			e.Detail, err = d.either(e.Detail, d.bytes)
+		}
+		return err
+	})
+	return e, err
 }
 
 // elements reads an array, to the first element that is refused.

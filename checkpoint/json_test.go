@@ -50,8 +50,8 @@ func full() *checkpoint.Snapshot {
 			{WD: 3, Mask: inotify.Ignored},
 		},
 		PendingBytes: 64,
-		Unknown:      []checkpoint.Gap{{What: "path", WD: 0x7fffffff, Why: "it is unlinked"}, {What: "next_wd", Why: "not asked for"}},
-		SideEffects:  []string{"something was seen"},
+		Unknown:      []checkpoint.Gap{{Field: "path", WD: 0x7fffffff, Reason: "it is unlinked"}, {Field: "next_wd", Reason: "not asked for"}},
+		SideEffects:  []checkpoint.SideEffect{{Kind: checkpoint.SideEffectDrained}, {Kind: checkpoint.SideEffectTreeRead, Detail: "/\xff"}},
 	}
 }
 
@@ -228,8 +228,11 @@ func TestReadRefusesMissing(t *testing.T) {
 		{minimal(`"watches":[],"pending":[{"wd":1}]`), "pending: element 0: it has no mask"},
 		{minimal(`"watches":[],"owner":{"id":1}`), "owner: it has no kind"},
 		{minimal(`"watches":[],"owner":{"kind":"process"}`), "owner: it has no id"},
-		{minimal(`"watches":[],"unknown":[{"why":""}]`), "unknown: element 0: it has no what"},
-		{minimal(`"watches":[],"unknown":[{"what":""}]`), "unknown: element 0: it has no why"},
+		{minimal(`"watches":[],"unknown":[{"reason":""}]`), "unknown: element 0: it has no field"},
+		{minimal(`"watches":[],"unknown":[{"field":"path"}]`), "unknown: element 0: it has no reason"},
+		{minimal(`"watches":[],"unknown":[{"field":"","reason":""}]`), "unknown: element 0: field: unknown field \"\""},
+		{minimal(`"watches":[],"side_effects":[{"detail":"/"}]`), "side_effects: element 0: it has no kind"},
+		{minimal(`"watches":[],"side_effects":[{"kind":"moved"}]`), "side_effects: element 0: kind: unknown kind \"moved\""},
 	} {
 		refused(t, c.text, c.want)
 	}
@@ -274,7 +277,7 @@ func TestReadRefusesEachMember(t *testing.T) {
 		{minimal(`"watches":[null]`), "watches: element 0: it is null"},
 		{minimal(`"watches":[],"pending":[null]`), "pending: element 0: it is null"},
 		{minimal(`"watches":[],"unknown":[null]`), "unknown: element 0: it is null"},
-		{minimal(`"watches":[],"side_effects":["",null]`), "side_effects: element 1: it is null"},
+		{minimal(`"watches":[],"side_effects":[{"kind":"drained"},null]`), "side_effects: element 1: it is null"},
 		{minimal(`"watches":{}`), "watches: it is no array"},
 		{minimal(`"watches":[],"owner":[]`), "owner: it is no object"},
 		{minimal(`"watches":[[]]`), "watches: element 0: it is no object"},
@@ -304,7 +307,7 @@ func TestReadUnicode(t *testing.T) {
 		refused(t, minimal(`"watches":[{"wd":1,"mask":"0","path":"`+c.path+`"}]`), c.want)
 	}
 	refused(t, minimal("\"w\xffatches\":[]"), "unknown")
-	refused(t, minimal("\"watches\":[],\"side_effects\":[\"\xc3\x28\"]"), "side_effects: element 0: it is not UTF-8")
+	refused(t, minimal("\"watches\":[],\"side_effects\":[{\"kind\":\"\xc3\x28\"}]"), "side_effects: element 0: kind: it is not UTF-8")
 	for path, want := range map[string]string{
 		`/\ud83d\ude00`: "/😀", `/\ud83d\uDE00\ud83d\ude00x`: "/😀😀x", `/\\ud800`: `/\ud800`, `/\ufffd\"`: "/\ufffd\"", "/\ufffd": "/\ufffd",
 	} {
@@ -369,7 +372,7 @@ func TestReadTakesLittleMemory(t *testing.T) {
 		"long path":        {minimal(fill(`"watches":[{"wd":1,"mask":"0","path":"`, `\n`, `"}]`)), 20},
 		"long mask":        {minimal(fill(`"watches":[{"wd":1,"mask":"`, `0|`, `"}]`)), 20},
 		"white space":      {fill(`{`, ` `, `}`), 20},
-		"side_effects":     {minimal(fill(`"watches":[],"side_effects":[`, `"",`, `7]`)), 80},
+		"side_effects":     {minimal(fill(`"watches":[],"side_effects":[`, `{"kind":"drained"},`, `7]`)), 80},
 		"watches":          {minimal(`"watches":[` + numbered() + `]`), 80},
 		"something follow": {fill(minimal(`"watches":[]`), `{}`), 1},
 	} {
@@ -480,7 +483,7 @@ func TestValidatePending(t *testing.T) {
 	create := func(wd inotify.WD) inotify.Event { return inotify.Event{WD: wd, Mask: inotify.Create, Name: "a"} }
 	ignored := inotify.Event{WD: 7, Mask: inotify.Ignored}
 	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-	listed := []checkpoint.Gap{{What: "pending", WD: 7, Why: "it has ended"}}
+	listed := []checkpoint.Gap{{Field: "pending", WD: 7, Reason: "it has ended"}}
 	for name, c := range map[string]struct {
 		pending []inotify.Event
 		gaps    []checkpoint.Gap
@@ -497,7 +500,7 @@ func TestValidatePending(t *testing.T) {
 		"an overflow that was queued":       {pending: []inotify.Event{overflow, create(7)}},
 		"listed":                            {pending: []inotify.Event{create(7)}, gaps: listed},
 		"another listed":                    {pending: []inotify.Event{create(7), create(8)}, gaps: listed, refused: "watch 8"},
-		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{What: "pending", Why: "not asked for"}},
+		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{Field: "pending", Reason: "not asked for"}},
 			refused: "watch 7"},
 	} {
 		s := checkpoint.Snapshot{Pending: c.pending, Unknown: c.gaps, Watches: []checkpoint.Watch{
@@ -563,7 +566,7 @@ func FuzzRead(f *testing.F) {
 		minimal(`"watches":[{"WD":1,"mask":"0","mask":null}]`),
 		minimal(`"watches":[],"watches":[]`),
 		minimal(`"watches":[],"owner":{"kind":"process","id":4294967297},"signal":128`),
-		minimal(`"watches":[],"pending":[{"wd":-1,"mask":"IN_Q_OVERFLOW"}],"unknown":[{"what":"","why":"\ufffd"}],"side_effects":[""]`),
+		minimal(`"watches":[],"pending":[{"wd":-1,"mask":"IN_Q_OVERFLOW"}],"unknown":[{"field":"type","reason":"\ufffd"}],"side_effects":[{"kind":"tree_read","detail_bytes":"/w=="}]`),
 		`{"new":[{"version":2},"version",1e999],"version":1}`,
 		`{"watches":[[[[[[[[{}]]]]]]]],"version":2}`,
 		`{"fd":2147483648`,
@@ -639,7 +642,7 @@ func TestCompare(t *testing.T) {
 	want = slices.Insert(want, 4, "next_wd: expected 8, found 9")
 	check()
 	for _, one := range []*checkpoint.Snapshot{a, b} { // one of the two is enough
-		one.Unknown = []checkpoint.Gap{{What: "next_wd", Why: "for the test"}}
+		one.Unknown = []checkpoint.Gap{{Field: "next_wd", Reason: "for the test"}}
 		all := want
 		want = slices.Delete(slices.Clone(want), 4, 5)
 		check()

@@ -196,7 +196,7 @@ func TestNextNumberAtTheLimit(t *testing.T) {
 	n.Close()
 	kerneltest.OwnLimit(t, "max_inotify_watches", 2)
 	r := restore(t, s)
-	if told := gaps(r.NotRestored, "next_wd"); len(told) != 1 || !strings.Contains(told[0].Why, "max_inotify_watches (now 2)") {
+	if told := gaps(r.NotRestored, "next_wd"); len(told) != 1 || !strings.Contains(told[0].Reason, "max_inotify_watches (now 2)") {
 		t.Errorf("not restored: %v", r.NotRestored)
 	}
 	kerneltest.OwnLimit(t, "max_inotify_watches", 3)

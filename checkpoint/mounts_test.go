@@ -76,7 +76,7 @@ func (h *holder) wantNoPaths(s *checkpoint.Snapshot, why string) {
 		}
 	}
 	g := gaps(s.Unknown, "path")
-	if len(g) < len(s.Watches) || !strings.Contains(g[0].Why, why) {
+	if len(g) < len(s.Watches) || !strings.Contains(g[0].Reason, why) {
 		h.t.Errorf("not learned %v, want %q for each of %d", s.Unknown, why, len(s.Watches))
 	}
 }
@@ -124,7 +124,7 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 					}
 				}
 			}
-			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Why, "cannot be told") {
+			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Reason, "cannot be told") {
 				t.Skip("this needs a kernel that tells these inodes apart: ", g[0]) // Linux 6.1 does not
 			}
 			s = h.wantAround(checkpoint.PathsBySearch, paths...)

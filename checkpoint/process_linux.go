@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-//go:build linux
-
 package checkpoint
 
 import (
@@ -74,10 +72,6 @@ func pinSelf() (*process, error) {
 	return &process{pid: os.Getpid(), pidfd: -1, none: errors.ErrUnsupported, dir: dir}, nil
 }
 
-// errOtherNamespace is why a process is refused: /proc/PID is of the pid namespace that the
-// procfs was mounted for, whereas system calls take a pid of the caller's.
-var errOtherNamespace = errors.New("/proc is of another pid namespace than this program, which needs one of its own")
-
 // checkNamespace returns an error unless the process's pid is the same in /proc. Its pidfd's
 // fdinfo has the pid there, 0 for none, and -1 once the process was reaped (Linux 5.3).
 func (p *process) checkNamespace() error {
@@ -93,9 +87,9 @@ func (p *process) checkNamespace() error {
 	case pids[0] == "-1":
 		return fmt.Errorf("it has ended: %w", unix.ESRCH)
 	case pids[0] == "0":
-		return fmt.Errorf("%w: process %d is not in it", errOtherNamespace, p.pid)
+		return fmt.Errorf("%w: process %d is not in it", ErrOtherNamespace, p.pid)
 	}
-	return fmt.Errorf("%w: process %d is %s there", errOtherNamespace, p.pid, pids[0])
+	return fmt.Errorf("%w: process %d is %s there", ErrOtherNamespace, p.pid, pids[0])
 }
 
 // checkOwnNamespace returns an error unless /proc is of this process's own pid namespace.
@@ -103,7 +97,7 @@ func (p *process) checkNamespace() error {
 func checkOwnNamespace() error {
 	pids, err := procPIDs("status", "NSpid:")
 	if err == nil && len(pids) > 1 {
-		return fmt.Errorf("%w: this process, %s, is %s there", errOtherNamespace, pids[len(pids)-1], pids[0])
+		return fmt.Errorf("%w: this process, %s, is %s there", ErrOtherNamespace, pids[len(pids)-1], pids[0])
 	}
 	return err
 }
@@ -114,7 +108,7 @@ func procPIDs(name, key string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/" + name)
 	if err != nil {
 		if _, lerr := os.Readlink("/proc/self"); errors.Is(lerr, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: this process is not in it", errOtherNamespace)
+			return nil, fmt.Errorf("%w: this process is not in it", ErrOtherNamespace)
 		}
 		return nil, err
 	}

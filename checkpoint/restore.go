@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/seed10546c08/inotify"
@@ -228,63 +227,6 @@ func (r *Restored) drain() error {
 	}
 }
 
-// A Difference is something in which an instance is not as a snapshot has it.
-type Difference struct {
-	WD   inotify.WD // 0 if it is about the instance
-	What string     // the JSON name of the field, or "watch" for one that is not on both sides
-	Want string     // as in the snapshot; "" if it has no such watch
-	Have string     // as it is; "" if there is none
-}
-
-func (d Difference) String() string {
-	what := d.What
-	if d.WD != 0 {
-		what = fmt.Sprintf("%s of watch %d", what, d.WD)
-		if d.What == "watch" {
-			what = fmt.Sprintf("watch %d", d.WD)
-		}
-	}
-	return fmt.Sprintf("%s: expected %s, found %s", what, orNone(d.Want), orNone(d.Have))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
-
-// A VerifyError says that what was restored is not what the snapshot has. No
-// instance is left of it.
-type VerifyError struct {
-	Differences []Difference
-}
-
-func (e *VerifyError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "it was restored, and is not what the snapshot has: %v", e.Differences[0])
-	if more := len(e.Differences) - 1; more > 0 {
-		fmt.Fprintf(&b, " (and %d differences more)", more)
-	}
-	return b.String()
-}
-
-// A TargetError says what is wrong with what a watch is to be restored on.
-type TargetError struct {
-	Watch Watch
-	Err   error
-}
-
-func (e *TargetError) Error() string {
-	return fmt.Sprintf("watch %d on %q: %v", e.Watch.WD, e.Watch.Path, e.Err)
-}
-
-func (e *TargetError) Unwrap() error { return e.Err }
-
-// ErrNoPath is the cause of a [*TargetError] for a watch whose path was not
-// learned and for which no file was supplied.
-var ErrNoPath = errors.New("the path is unknown: supply an open file for the watch, or tolerate missing targets")
-
 // Restore makes a new instance with the snapshot's watches under their numbers
 // and with its next number, and proves that it is equal, as far as WithVerify says:
 // it compares what the kernel lists of it with the snapshot. A difference is a
@@ -324,16 +266,17 @@ func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	boot := s.BootID != "" && s.BootID == live.BootID
 	diffs := compareWatches(ascending(s.Watches), have, boot)
 	for _, f := range []struct {
-		what, want, have string
-		same             bool
+		field      Field
+		want, have string
+		same       bool
 	}{
-		{"next_wd", fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD), s.NextWD == live.NextWD},
-		{"flags", s.Flags.String(), live.Flags.String(), s.Flags == live.Flags},
-		{"owner", s.Owner.String(), live.Owner.String(), s.Owner.same(live.Owner, boot)},
-		{"signal", fmt.Sprint(s.Signal), fmt.Sprint(live.Signal), s.Signal == live.Signal},
+		{FieldNextWD, fmt.Sprint(s.NextWD), fmt.Sprint(live.NextWD), s.NextWD == live.NextWD},
+		{FieldFlags, s.Flags.String(), live.Flags.String(), s.Flags == live.Flags},
+		{FieldOwner, s.Owner.String(), live.Owner.String(), s.Owner.same(live.Owner, boot)},
+		{FieldSignal, fmt.Sprint(s.Signal), fmt.Sprint(live.Signal), s.Signal == live.Signal},
 	} {
-		if !f.same && s.Known(f.what) && live.Known(f.what) {
-			diffs = append(diffs, Difference{What: f.what, Want: f.want, Have: f.have})
+		if !f.same && s.Known(f.field) && live.Known(f.field) {
+			diffs = append(diffs, Difference{Field: f.field, Want: f.want, Have: f.have})
 		}
 	}
 	return diffs
@@ -368,10 +311,10 @@ func compareWatches(want []Watch, have []inotify.Watch, identity bool) (diffs []
 	for len(want) > 0 || len(have) > 0 {
 		switch {
 		case len(have) == 0 || len(want) > 0 && want[0].WD < have[0].WD:
-			diffs = append(diffs, Difference{WD: want[0].WD, What: "watch", Want: describe(want[0].Watch)})
+			diffs = append(diffs, Difference{WD: want[0].WD, Field: FieldWatch, Want: describe(want[0].Watch)})
 			want = want[1:]
 		case len(want) == 0 || have[0].WD < want[0].WD:
-			diffs = append(diffs, Difference{WD: have[0].WD, What: "watch", Have: describe(have[0])})
+			diffs = append(diffs, Difference{WD: have[0].WD, Field: FieldWatch, Have: describe(have[0])})
 			have = have[1:]
 		default:
 			diffs = append(diffs, compareWatch(&want[0], &have[0], identity)...)
@@ -383,11 +326,11 @@ func compareWatches(want []Watch, have []inotify.Watch, identity bool) (diffs []
 
 func compareWatch(want *Watch, have *inotify.Watch, identity bool) (diffs []Difference) {
 	if w, h := want.Mask&kept, have.Mask&kept; w != h {
-		diffs = append(diffs, Difference{WD: want.WD, What: "mask", Want: w.String(), Have: h.String()})
+		diffs = append(diffs, Difference{WD: want.WD, Field: FieldMask, Want: w.String(), Have: h.String()})
 	}
 	same := want.Device == have.Device && want.Inode == have.Inode && want.Handle == have.Handle
 	if identity && !same {
-		diffs = append(diffs, Difference{WD: want.WD, What: "inode", Want: describe(want.Watch), Have: describe(*have)})
+		diffs = append(diffs, Difference{WD: want.WD, Field: FieldInode, Want: describe(want.Watch), Have: describe(*have)})
 	}
 	return diffs
 }

@@ -93,7 +93,7 @@ func (r *restorer) aim() error {
 	for i := range all {
 		target, err := r.target(&all[i])
 		if r.o.missing && missing(err) {
-			r.missed = append(r.missed, Gap{"watch", all[i].WD, err.Error()})
+			r.missed = append(r.missed, Gap{FieldWatch, all[i].WD, err.Error()})
 			continue
 		}
 		if err != nil {
@@ -105,8 +105,8 @@ func (r *restorer) aim() error {
 	return nil
 }
 
-func (r *restorer) gap(what string, wd inotify.WD, why error) {
-	r.r.NotRestored = append(r.r.NotRestored, Gap{what, wd, why.Error()})
+func (r *restorer) addGap(f Field, wd inotify.WD, reason error) {
+	r.r.NotRestored = append(r.r.NotRestored, Gap{f, wd, reason.Error()})
 }
 
 // missing reports whether err says that a target is not there.
@@ -200,7 +200,7 @@ func (r *restorer) again() error {
 	for i := range ws {
 		if ws[i].Path != "" && targets[i].Path == ws[i].Path {
 			if err := checkType(&ws[i]); missing(err) {
-				r.missed = append(r.missed, Gap{"watch", ws[i].WD, err.Error()})
+				r.missed = append(r.missed, Gap{FieldWatch, ws[i].WD, err.Error()})
 				continue
 			} else if err != nil {
 				return &TargetError{ws[i], err}
@@ -242,9 +242,9 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	if err := r.signals(n); err != nil {
 		return err
 	}
-	r.unknown("pending")
+	r.unknown(FieldPending)
 	if r.weaker != nil && len(r.ws) > 0 {
-		r.gap("inode", 0, r.weaker)
+		r.addGap(FieldInode, 0, r.weaker)
 	}
 	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
 	return nil
@@ -280,10 +280,10 @@ var errNotInSnapshot = errors.New("not in the snapshot")
 
 // unknown notes a field of the instance that the snapshot does not have, and the snapshot's
 // reason.
-func (r *restorer) unknown(what string) bool {
-	why, unknown := r.s.whyUnknown(what)
+func (r *restorer) unknown(f Field) bool {
+	reason, unknown := r.s.whyUnknown(f)
 	if unknown {
-		r.gap(what, 0, fmt.Errorf("%w: %s", errNotInSnapshot, why))
+		r.addGap(f, 0, fmt.Errorf("%w: %s", errNotInSnapshot, reason))
 	}
 	return unknown
 }
@@ -292,8 +292,8 @@ func (r *restorer) unknown(what string) bool {
 func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	want := r.s.NextWD
 	if want == 0 {
-		if !r.unknown("next_wd") {
-			r.gap("next_wd", 0, errNotInSnapshot)
+		if !r.unknown(FieldNextWD) {
+			r.addGap(FieldNextWD, 0, errNotInSnapshot)
 		}
 		return nil
 	}
@@ -306,14 +306,14 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	}
 	have, err := n.NextWD()
 	if errors.As(err, new(*inotify.LimitError)) { // which moved it on
-		r.gap("next_wd", 0, fmt.Errorf("it was set, and could not be read back: %w", err))
+		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, and could not be read back: %w", err))
 		return n.SetNextWD(want)
 	}
 	if err != nil {
 		return err // a watch may be left
 	}
 	if have != want {
-		return &VerifyError{[]Difference{{What: "next_wd", Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
+		return &VerifyError{[]Difference{{Field: FieldNextWD, Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
 	}
 	return nil
 }
@@ -324,7 +324,7 @@ func (r *restorer) climb(ctx context.Context, n *inotify.Inotify, want inotify.W
 	if k := len(r.ws); k > 0 && r.ws[k-1].WD < want {
 		next = r.ws[k-1].WD + 1
 	} else if k > 0 {
-		r.gap("next_wd", 0, fmt.Errorf("it is below the highest number, and without the ioctl the kernel only counts up: %w", unsupported))
+		r.addGap(FieldNextWD, 0, fmt.Errorf("it is below the highest number, and without the ioctl the kernel only counts up: %w", unsupported))
 		return nil
 	}
 	if next == want {
@@ -338,7 +338,7 @@ func (r *restorer) climb(ctx context.Context, n *inotify.Inotify, want inotify.W
 	below := want - 1
 	err = n.RestoreWatch(ctx, below, "/proc/self/fd/"+strconv.Itoa(fd), 0, r.o.climb...)
 	if errors.Is(err, errors.ErrUnsupported) {
-		r.gap("next_wd", 0, err)
+		r.addGap(FieldNextWD, 0, err)
 		return nil
 	}
 	if err != nil {
@@ -363,17 +363,17 @@ func (r *restorer) drop(wd inotify.WD) {
 func (r *restorer) signals(n *inotify.Inotify) error {
 	s := r.s
 	for _, f := range []struct {
-		what string
-		set  bool
+		field Field
+		set   bool
 	}{
-		{"owner", s.Owner.Kind != OwnerNone},
-		{"signal", s.Signal != 0},
-		{"flags", s.Flags&Async != 0},
+		{FieldOwner, s.Owner.Kind != OwnerNone},
+		{FieldSignal, s.Signal != 0},
+		{FieldFlags, s.Flags&Async != 0},
 	} {
 		switch {
-		case r.unknown(f.what):
+		case r.unknown(f.field):
 		case f.set && r.o.owner == nil:
-			r.gap(f.what, 0, errNobodyNamed)
+			r.addGap(f.field, 0, errNobodyNamed)
 		}
 	}
 	if r.o.owner == nil {
@@ -387,7 +387,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		if err = setSignal(int(fd), s.Signal); err != nil {
 			return
 		}
-		if s.Owner.Kind != OwnerNone || !s.Known("owner") {
+		if s.Owner.Kind != OwnerNone || !s.Known(FieldOwner) {
 			if err = setOwner(int(fd), *r.o.owner); err != nil {
 				return
 			}

@@ -174,7 +174,7 @@ func TestWeakIdentityIsTold(t *testing.T) {
 	if s.Watches[0].Handle == (inotify.Handle{}) {
 		t.Skip("this needs a filesystem with handles in ", os.TempDir())
 	}
-	if len(g) != 1 || g[0].WD != 2 || !strings.Contains(g[0].Why, "just inode numbers") {
+	if len(g) != 1 || g[0].WD != 2 || !strings.Contains(g[0].Reason, "just inode numbers") {
 		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
 	}
 	if g := gaps(restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)).NotRestored, "handle"); len(g) != 0 {
@@ -674,7 +674,7 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 	} {
 		s.BootID = c.boot
 		g := gaps(restore(t, s, c.opts...).NotRestored, "inode")
-		if c.why == "" && len(g) != 0 || c.why != "" && (len(g) != 1 || g[0].WD != 0 || !strings.Contains(g[0].Why, c.why)) {
+		if c.why == "" && len(g) != 0 || c.why != "" && (len(g) != 1 || g[0].WD != 0 || !strings.Contains(g[0].Reason, c.why)) {
 			t.Errorf("%s: not restored %v, want %q", name, g, c.why)
 		}
 	}
@@ -694,17 +694,17 @@ func TestRestoreGivesTheSnapshotsReasons(t *testing.T) {
 		{Watch: inotify.Watch{WD: 5, Mask: inotify.Attrib}},
 	}}
 	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
-		s.Unknown = append(s.Unknown, checkpoint.Gap{What: what, Why: "reason of " + what})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{Field: checkpoint.Field(what), Reason: "reason of " + what})
 	}
-	s.Unknown = append(s.Unknown, checkpoint.Gap{What: "path", Why: "reason of all"}, checkpoint.Gap{What: "path", WD: 4, Why: "reason of 4"})
+	s.Unknown = append(s.Unknown, checkpoint.Gap{Field: "path", Reason: "reason of all"}, checkpoint.Gap{Field: "path", WD: 4, Reason: "reason of 4"})
 	r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(checkpoint.VerifyNone))
 	for _, what := range []string{"next_wd", "owner", "signal", "flags", "pending"} {
-		if g := gaps(r.NotRestored, what); len(g) != 1 || !strings.Contains(g[0].Why, "reason of "+what) {
+		if g := gaps(r.NotRestored, what); len(g) != 1 || !strings.Contains(g[0].Reason, "reason of "+what) {
 			t.Errorf("%s: not restored %v", what, g)
 		}
 	}
 	g := gaps(r.NotRestored, "watch")
-	if len(g) != 2 || !strings.Contains(g[0].Why, "reason of 4") || !strings.Contains(g[1].Why, "reason of all") {
+	if len(g) != 2 || !strings.Contains(g[0].Reason, "reason of 4") || !strings.Contains(g[1].Reason, "reason of all") {
 		t.Errorf("watches: not restored %v", g)
 	}
 	_, err := s.Restore(kerneltest.Context(t))

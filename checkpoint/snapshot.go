@@ -15,7 +15,7 @@ import (
 //
 // Its JSON form is an object with the version, 2, and a member for each field,
 // named as below. Members that are zero are left out, but for version, fd, flags,
-// watches, wd and mask, an owner's kind and id, and what and why of a gap: these
+// watches, wd and mask, an owner's kind and id, and field and reason of a gap, and the kind of a side effect: these
 // must be given. Unknown members are refused, and so are null and a member given
 // twice. The same state gives the same bytes.
 type Snapshot struct {
@@ -62,9 +62,9 @@ type Snapshot struct {
 	// JSON: "unknown", an array of objects; see Gap.
 	Unknown []Gap
 
-	// SideEffects lists what the taking may have shown to others.
-	// JSON: "side_effects", an array of strings.
-	SideEffects []string
+	// SideEffects lists what other processes may have noticed of the dump.
+	// JSON: "side_effects", an array of objects; see SideEffect.
+	SideEffects []SideEffect
 }
 
 // A Watch is one watch of a snapshot. Path is as the process saw it: from its
@@ -195,41 +195,3 @@ const (
 	OwnerProcess OwnerKind = "process"
 	OwnerGroup   OwnerKind = "group"
 )
-
-// A Gap is something that could not be learned or restored, and why.
-//
-// In JSON: "what" and "why", strings, and "wd", a number.
-type Gap struct {
-	What string     // the JSON name of the field: "next_wd", or "path" or "pending" of a watch
-	WD   inotify.WD // of the watch; 0 if it is about the instance, or about all watches
-	Why  string
-}
-
-func (g Gap) String() string {
-	if g.WD == 0 {
-		return g.What + ": " + g.Why
-	}
-	return fmt.Sprintf("%s of watch %d: %s", g.What, g.WD, g.Why)
-}
-
-// gap notes what was not learned.
-func (s *Snapshot) gap(what string, wd inotify.WD, why error) {
-	s.Unknown = append(s.Unknown, Gap{what, wd, why.Error()})
-}
-
-// Known reports whether a field of the instance, named as in JSON, was learned:
-// whether Unknown does not list it for the instance as a whole.
-func (s *Snapshot) Known(what string) bool {
-	_, unknown := s.whyUnknown(what)
-	return !unknown
-}
-
-// whyUnknown returns the reason why a field of the instance is unknown, if it is.
-func (s *Snapshot) whyUnknown(what string) (why string, unknown bool) {
-	for _, g := range s.Unknown {
-		if g.What == what && g.WD == 0 {
-			return g.Why, true
-		}
-	}
-	return "", false
-}

@@ -71,7 +71,7 @@ func TestTakeFDAfterTheMainThreadHasExited(t *testing.T) {
 	if len(s.Watches) != 1 || s.PendingBytes != 32 || s.Owner != self || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
 		t.Errorf("snapshot %+v", s)
 	}
-	if s, err := h.drain(fd); err == nil || s != nil || !strings.Contains(err.Error(), "stop it first") {
+	if s, err := h.drain(fd); s != nil || !errors.Is(err, checkpoint.ErrNotStopped) {
 		t.Errorf("drained while it runs: %v, %v", s, err)
 	}
 	unix.Kill(h.pid, unix.SIGSTOP)

@@ -19,7 +19,7 @@ func (s *Snapshot) Unrestorable() []Gap {
 	for i := range s.Watches {
 		w := &s.Watches[i]
 		if w.hasTarget() != nil {
-			gaps = append(gaps, Gap{"path", w.WD, pathReason(reasons, w.WD)})
+			gaps = append(gaps, Gap{FieldPath, w.WD, pathReason(reasons, w.WD)})
 		}
 	}
 	return gaps
@@ -38,8 +38,8 @@ func (w *Watch) hasTarget() error {
 func (s *Snapshot) pathReasons() map[inotify.WD]string {
 	reasons := make(map[inotify.WD]string)
 	for _, g := range s.Unknown {
-		if _, known := reasons[g.WD]; g.What == "path" && !known {
-			reasons[g.WD] = g.Why
+		if _, known := reasons[g.WD]; g.Field == FieldPath && !known {
+			reasons[g.WD] = g.Reason
 		}
 	}
 	return reasons

@@ -26,14 +26,14 @@ func TestUnrestorable(t *testing.T) {
 		want  []checkpoint.Gap
 	}{
 		{"all known", dirs, nil, nil},
-		{"all known, another field unknown", dirs, []checkpoint.Gap{{What: "next_wd", Why: unasked}, {What: "type", WD: 2, Why: stale}}, nil},
+		{"all known, another field unknown", dirs, []checkpoint.Gap{{Field: "next_wd", Reason: unasked}, {Field: "type", WD: 2, Reason: stale}}, nil},
 		{"one unknown", []string{dirs[0], ""},
-			[]checkpoint.Gap{{What: "path", Why: "/mnt was not searched"}, {What: "path", WD: 2, Why: stale}},
-			[]checkpoint.Gap{{What: "path", WD: 2, Why: stale}}},
-		{"none asked for", []string{"", ""}, []checkpoint.Gap{{What: "path", Why: unasked}},
-			[]checkpoint.Gap{{What: "path", WD: 1, Why: unasked}, {What: "path", WD: 2, Why: unasked}}},
-		{"no reason", []string{"", dirs[1]}, []checkpoint.Gap{{What: "type", WD: 1, Why: stale}},
-			[]checkpoint.Gap{{What: "path", WD: 1, Why: unsaid}}},
+			[]checkpoint.Gap{{Field: "path", Reason: "/mnt was not searched"}, {Field: "path", WD: 2, Reason: stale}},
+			[]checkpoint.Gap{{Field: "path", WD: 2, Reason: stale}}},
+		{"none asked for", []string{"", ""}, []checkpoint.Gap{{Field: "path", Reason: unasked}},
+			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: unasked}, {Field: "path", WD: 2, Reason: unasked}}},
+		{"no reason", []string{"", dirs[1]}, []checkpoint.Gap{{Field: "type", WD: 1, Reason: stale}},
+			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: unsaid}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &checkpoint.Snapshot{Unknown: tt.gaps}

@@ -55,6 +55,16 @@ func (s *Snapshot) validate() error {
 			return fmt.Errorf("pending event %d: %w", i, err)
 		}
 	}
+	for i, g := range s.Unknown {
+		if _, err := parseField(string(g.Field)); err != nil {
+			return fmt.Errorf("unknown %d: %w", i, err)
+		}
+	}
+	for i, e := range s.SideEffects {
+		if _, err := parseSideEffectKind(string(e.Kind)); err != nil {
+			return fmt.Errorf("side effect %d: %w", i, err)
+		}
+	}
 	return s.validateTogether()
 }
 
@@ -89,7 +99,7 @@ func (s *Snapshot) unexplained() []inotify.WD {
 		return nil
 	}
 	for _, g := range s.Unknown {
-		if g.What == "pending" && g.WD != 0 {
+		if g.Field == FieldPending && g.WD != 0 {
 			ended = append(ended, g.WD)
 		}
 	}

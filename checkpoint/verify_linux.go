@@ -49,7 +49,7 @@ func (r *restorer) others(diffs []Difference) (others []Difference, err error) {
 		return nil, err
 	}
 	for _, d := range diffs {
-		if d.What == "watch" && d.Have == "" && ended[d.WD] {
+		if d.Field == FieldWatch && d.Have == "" && ended[d.WD] {
 			r.r.Destroyed = append(r.r.Destroyed, d.WD)
 		} else {
 			others = append(others, d)
@@ -85,7 +85,7 @@ func (r *restorer) tellWeak() {
 			follow = unix.AT_SYMLINK_FOLLOW
 		}
 		if err := weak(w.Handle, target.Path, follow); err != nil {
-			r.gap("handle", w.WD, err)
+			r.addGap(FieldHandle, w.WD, err)
 		}
 	}
 }

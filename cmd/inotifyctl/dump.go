@@ -96,9 +96,8 @@ func (d *dump) run(ctx context.Context, in *invocation) (err error) {
 		return salvage(s, text, err, in.stderr)
 	}
 	note(in.stderr, "unknown", summary(s.Unknown)...)
-	if d.verbose {
-		note(in.stderr, "side effect", s.SideEffects...)
-	}
+	effects := sideEffects{verbose: d.verbose}
+	effects.print(in.stderr, s)
 	return checkRestorable(s, d.paths.advice())
 }
 

@@ -232,7 +232,7 @@ func TestDumpDrains(t *testing.T) {
 	if hasIoctl(t) && s.NextWD != 8 {
 		t.Errorf("next wd %d, want 8", s.NextWD)
 	}
-	if !strings.Contains(stderr, "side effect: the pending events were taken") {
+	if !strings.Contains(stderr, "side effect: the pending events were removed") {
 		t.Errorf("standard error %q", stderr)
 	}
 }
@@ -495,12 +495,12 @@ func TestSearchOnTerminal(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	gaps := []checkpoint.Gap{
-		{What: "path", WD: 3, Why: "stale"},
-		{What: "next_wd", Why: "not asked for"},
-		{What: "path", WD: 4, Why: "stale"},
-		{What: "type", WD: 3, Why: "stale"},
-		{What: "pending", Why: "not asked for"},
-		{What: "watch", WD: 9, Why: "it is\ngone\x1b"},
+		{Field: "path", WD: 3, Reason: "stale"},
+		{Field: "next_wd", Reason: "not asked for"},
+		{Field: "path", WD: 4, Reason: "stale"},
+		{Field: "type", WD: 3, Reason: "stale"},
+		{Field: "pending", Reason: "not asked for"},
+		{Field: "watch", WD: 9, Reason: "it is\ngone\x1b"},
 	}
 	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches (3, 4), type of watch 3: stale\n"+
 		"next_wd, pending: not asked for\n"+
@@ -509,7 +509,7 @@ func TestSummary(t *testing.T) {
 	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5, 6}), "6 watches (1, 2, 3, 4, 5, …)")
 	var many []checkpoint.Gap
 	for i := range 20 {
-		many = append(many, checkpoint.Gap{What: "path", WD: inotify.WD(i + 1), Why: fmt.Sprint(i)})
+		many = append(many, checkpoint.Gap{Field: "path", WD: inotify.WD(i + 1), Reason: fmt.Sprint(i)})
 	}
 	got := summary(many)
 	if len(got) != 9 || got[8] != "and more, for 12 other reasons" {

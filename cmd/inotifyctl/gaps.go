@@ -34,7 +34,7 @@ func checkRestorable(s *checkpoint.Snapshot, advice string) error {
 
 // undumpedBytes returns how many bytes of events were pending and are not in the dump.
 func undumpedBytes(s *checkpoint.Snapshot) int {
-	if len(s.Pending) > 0 && s.Known("pending") {
+	if len(s.Pending) > 0 && s.Known(checkpoint.FieldPending) {
 		return 0
 	}
 	return s.PendingBytes
@@ -47,16 +47,16 @@ func summary(gaps []checkpoint.Gap) (lines []string) {
 	var reasons []string
 	byReason := make(map[string][]checkpoint.Gap)
 	for _, g := range gaps {
-		if byReason[g.Why] == nil {
-			reasons = append(reasons, g.Why)
+		if byReason[g.Reason] == nil {
+			reasons = append(reasons, g.Reason)
 		}
-		byReason[g.Why] = append(byReason[g.Why], g)
+		byReason[g.Reason] = append(byReason[g.Reason], g)
 	}
-	for i, why := range reasons {
+	for i, reason := range reasons {
 		if i == most && len(reasons) > most+1 {
 			return append(lines, fmt.Sprintf("and more, for %d other reasons", len(reasons)-most))
 		}
-		lines = append(lines, strings.Join(subjects(byReason[why]), ", ")+": "+oneLine(why))
+		lines = append(lines, strings.Join(subjects(byReason[reason]), ", ")+": "+oneLine(reason))
 	}
 	return lines
 }
@@ -64,27 +64,27 @@ func summary(gaps []checkpoint.Gap) (lines []string) {
 // subjects returns what gaps are about.
 func subjects(gaps []checkpoint.Gap) (names []string) {
 	type subject struct {
-		what string
-		wds  []inotify.WD // empty if it is about the instance
+		field checkpoint.Field
+		wds   []inotify.WD // empty if it is about the instance
 	}
 	var subjects []*subject
 	for _, g := range gaps {
-		i := slices.IndexFunc(subjects, func(s *subject) bool { return s.what == g.What && (len(s.wds) == 0) == (g.WD == 0) })
+		i := slices.IndexFunc(subjects, func(s *subject) bool { return s.field == g.Field && (len(s.wds) == 0) == (g.WD == 0) })
 		if i < 0 {
-			i, subjects = len(subjects), append(subjects, &subject{what: g.What})
+			i, subjects = len(subjects), append(subjects, &subject{field: g.Field})
 		}
 		if g.WD != 0 {
 			subjects[i].wds = append(subjects[i].wds, g.WD)
 		}
 	}
 	for _, s := range subjects {
-		switch what := oneLine(s.what); {
+		switch field := string(s.field); {
 		case len(s.wds) == 0:
-			names = append(names, what)
-		case s.what == "watch":
+			names = append(names, field)
+		case s.field == checkpoint.FieldWatch:
 			names = append(names, watches(s.wds))
 		default:
-			names = append(names, what+" of "+watches(s.wds))
+			names = append(names, field+" of "+watches(s.wds))
 		}
 	}
 	return names

@@ -75,17 +75,17 @@ func processObjects(i checkpoint.Instance) (objects []processObject) {
 // A sideEffects prints the side effects of several dumps, each once.
 type sideEffects struct {
 	verbose bool
-	printed map[string]bool
+	printed map[checkpoint.SideEffect]bool
 }
 
 func (e *sideEffects) print(stderr io.Writer, s *checkpoint.Snapshot) {
-	for _, text := range s.SideEffects {
-		if e.verbose && !e.printed[text] {
-			note(stderr, "side effect", text)
+	for _, effect := range s.SideEffects {
+		if e.verbose && !e.printed[effect] {
+			note(stderr, "side effect", effect.String())
 			if e.printed == nil {
-				e.printed = make(map[string]bool)
+				e.printed = make(map[checkpoint.SideEffect]bool)
 			}
-			e.printed[text] = true
+			e.printed[effect] = true
 		}
 	}
 }

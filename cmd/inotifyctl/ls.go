@@ -132,10 +132,10 @@ func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
 		case ctx.Err() != nil:
 			return errInterrupted
 		case err != nil:
-			one.gaps = append(one.gaps, checkpoint.Gap{What: "watches", Why: err.Error()})
+			one.gaps = append(one.gaps, checkpoint.Gap{Field: checkpoint.FieldWatches, Reason: err.Error()})
 		default:
 			one.watches = s.Watches
-			one.gaps = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What != "path" })
+			one.gaps = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field != checkpoint.FieldPath })
 			l.effects.print(l.stderr, s)
 		}
 	}
@@ -230,7 +230,7 @@ func (l *ls) lines(c *usageByUser) (lines []string) {
 	var gaps []checkpoint.Gap
 	for _, i := range l.instances {
 		if i.Ungrouped != nil {
-			gaps = append(gaps, checkpoint.Gap{What: "shared with", Why: i.Ungrouped.Error()})
+			gaps = append(gaps, checkpoint.Gap{Field: "shared with", Reason: i.Ungrouped.Error()})
 		}
 		gaps = append(gaps, i.gaps...)
 	}
@@ -265,9 +265,9 @@ type instanceObject struct {
 }
 
 type gapObject struct {
-	What string     `json:"what"`
-	WD   inotify.WD `json:"wd,omitempty"`
-	Why  string     `json:"why"`
+	Field  checkpoint.Field `json:"field"`
+	WD     inotify.WD       `json:"wd,omitempty"`
+	Reason string           `json:"reason"`
 }
 
 type userObject struct {

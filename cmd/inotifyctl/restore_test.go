@@ -287,7 +287,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.PendingBytes = 64
-		s.Unknown = append(s.Unknown, checkpoint.Gap{What: "pending", Why: "not asked for"})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{Field: "pending", Reason: "not asked for"})
 	})
 	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
 		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
@@ -319,7 +319,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	ws := watchesOn(t, 1, 2, 3, 4)
 	file := snapshotFile(t, 5, ws, func(s *checkpoint.Snapshot) { s.Watches[3].Path = "" })
 	code, _, stderr := result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "watch 4", "path is unknown", "dump again with -paths search")
+	wantFailure(t, code, stderr, "wd 4", "path is unknown", "dump again with -paths search")
 	for _, w := range ws[1:3] {
 		if err := os.Remove(w.Path); err != nil {
 			t.Fatal(err)
@@ -520,7 +520,7 @@ func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoin
 	s.FD = fd
 	if s.NextWD == 0 && len(ws) > 0 { // the kernel does not report it
 		s.NextWD = ws[len(ws)-1].WD + 1
-		s.Unknown = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.What == "next_wd" })
+		s.Unknown = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field == "next_wd" })
 	}
 	if edit != nil {
 		edit(s)

@@ -32,7 +32,7 @@ func TestDumpThatRestoreRefuses(t *testing.T) {
 		t.Errorf("verify: exit code %d, %q, %s", code, stdout, stderr)
 	}
 	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
-	wantFailure(t, code, stderr, "watch 1")
+	wantFailure(t, code, stderr, "wd 1")
 
 	code, _, stderr = call("dump", "-paths", "search", "-hint", filepath.Dir(ws[0].Path), "-o", file, h.arg())
 	if code != 0 || strings.Contains(stderr, "incomplete") {

@@ -68,9 +68,8 @@ func (v *verify) run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return withDumpHint(err)
 	}
-	if v.verbose {
-		note(in.stderr, "side effect", have.SideEffects...)
-	}
+	effects := sideEffects{verbose: v.verbose}
+	effects.print(in.stderr, have)
 	if err := printDifferences(in.stdout, want, have, fmt.Sprintf("descriptor %d of process %d", fd, pid)); err != nil {
 		return err
 	}
@@ -123,11 +122,11 @@ func comparedFields(a, b *checkpoint.Snapshot) (compared, not []string) {
 	default:
 		not = append(not, "inodes (the dump is from another machine or boot)")
 	}
-	for _, what := range []string{"next_wd", "flags", "owner", "signal"} {
-		if a.Known(what) && b.Known(what) {
-			compared = append(compared, what)
+	for _, field := range []checkpoint.Field{checkpoint.FieldNextWD, checkpoint.FieldFlags, checkpoint.FieldOwner, checkpoint.FieldSignal} {
+		if a.Known(field) && b.Known(field) {
+			compared = append(compared, string(field))
 		} else {
-			not = append(not, what)
+			not = append(not, string(field))
 		}
 	}
 	return compared, append(not, "paths", "pending events")

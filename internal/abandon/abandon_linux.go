@@ -1,19 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Package abandon makes calls that may never return.
-//
-// kcmp(2), pidfd_getfd(2) and reads of many files of /proc/PID, its links included, wait
-// for locks of process PID: exec_update_lock and the lock of its memory map. A process
-// can be made to hold them for ever, by anybody and without privileges: execve(2) closes
-// a file of a FUSE filesystem whose server does not answer. Such a wait ends with the
-// waiting thread's process and by nothing else, a signal that is handled included
-// (Linux 6.18). So each such call is made on a thread that can be left behind.
-//
-// What waits are kcmp, pidfd_getfd, opening or reading the links fd/N, exe, cwd, root and
-// ns/N, and reading stat, maps, environ, io, auxv, syscall, stack and wchan. What does not
-// are listing directories, reading status, comm, cmdline, cgroup, mountinfo and fdinfo/N,
-// and signal 0 through a pidfd (Linux 6.18).
 package abandon
 
 import (
@@ -28,22 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// answerTime is how long a call may neither return nor use processor time. A long
-	// one that uses it, like the reading of the fdinfo of a million watches, works.
-	answerTime = time.Second
-	ticks      = 4 // per answerTime
-
-	// overtakeTime is how long a process that does not answer keeps others waiting.
-	overtakeTime = 20 * time.Millisecond
-
-	// maxAbandoned bounds the threads that are left behind. Go ends a program that has
-	// 10,000.
-	maxAbandoned = 256
-)
-
-// ErrNoAnswer is the error of a call on a process that does not answer.
-var ErrNoAnswer = fmt.Errorf("no answer within %v: an execve of the process may wait for a filesystem that does not answer: %w", answerTime, os.ErrDeadlineExceeded)
+const ticks = 4 // per answerTime
 
 var errTooMany = fmt.Errorf("not read: %d calls on processes that do not answer wait already: %w", maxAbandoned, os.ErrDeadlineExceeded)
 

@@ -69,7 +69,7 @@ func TestIsRestored(t *testing.T) {
 	}
 	for name, r := range map[string]*checkpoint.Restored{
 		"":     {Inotify: n},
-		"less": {Inotify: n, NotRestored: []checkpoint.Gap{{What: "owner"}}},
+		"less": {Inotify: n, NotRestored: []checkpoint.Gap{{Field: "owner"}}},
 		"gone": {Inotify: n, Destroyed: []inotify.WD{1}},
 	} {
 		if err := isRestored(s, r); (err == nil) != (name == "") {

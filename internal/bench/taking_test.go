@@ -96,7 +96,7 @@ func wantError(t *testing.T, what string, err error, says string) {
 func TestIsTaken(t *testing.T) {
 	paths := []string{"/a", "/b"}
 	taken := func() *checkpoint.Snapshot {
-		s := &checkpoint.Snapshot{Unknown: []checkpoint.Gap{{What: "next_wd"}}}
+		s := &checkpoint.Snapshot{Unknown: []checkpoint.Gap{{Field: "next_wd"}}}
 		for i, path := range paths {
 			w := checkpoint.Watch{Type: checkpoint.TypeRegular}
 			w.WD, w.Path, w.Mask = inotify.WD(i+1), path, inotify.Attrib
@@ -113,7 +113,7 @@ func TestIsTaken(t *testing.T) {
 		"mask":  func(s *checkpoint.Snapshot) { s.Watches[1].Mask = inotify.Create },
 		"type":  func(s *checkpoint.Snapshot) { s.Watches[1].Type = checkpoint.TypeDirectory },
 		"count": func(s *checkpoint.Snapshot) { s.Watches = s.Watches[:1] },
-		"gap":   func(s *checkpoint.Snapshot) { s.Unknown = []checkpoint.Gap{{What: "path", WD: 1}} },
+		"gap":   func(s *checkpoint.Snapshot) { s.Unknown = []checkpoint.Gap{{Field: "path", WD: 1}} },
 	} {
 		s := taken()
 		change(s)

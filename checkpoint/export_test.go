@@ -1,0 +1,7 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+// MaxSize is how many bytes Read reads at most.
+const MaxSize = maxSize
