@@ -110,7 +110,7 @@ func (t task) restoreSnapshot(opts ...checkpoint.RestoreOption) ([]int64, error)
 // isRestored returns an error unless all of the snapshot was restored.
 func isRestored(s *checkpoint.Snapshot, r *checkpoint.Restored) error {
 	gaps := slices.DeleteFunc(slices.Clone(r.NotRestored), func(g checkpoint.Gap) bool {
-		return g.What == "inode" // compared below, where Restore was asked not to
+		return g.Field == checkpoint.FieldInode // compared below, where Restore was asked not to
 	})
 	if len(gaps) > 0 || len(r.Destroyed) > 0 {
 		return fmt.Errorf("not restored: %v, destroyed: %v", gaps, r.Destroyed)
