@@ -303,6 +303,9 @@ func group(ds []Descriptor) (joined []Instance) {
 		}
 	}
 	joined = joinEach(joined, each)
+	if len(joined) == 1 { // there is nothing that it could be the same as
+		joined[0].Ungrouped = nil
+	}
 	for _, i := range joined {
 		slices.SortFunc(i.Descriptors, inOrder)
 	}

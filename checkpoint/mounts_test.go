@@ -124,7 +124,7 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 					}
 				}
 			}
-			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Reason, "cannot be told") {
+			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Reason, "could not be determined") {
 				t.Skip("this needs a kernel that tells these inodes apart: ", g[0]) // Linux 6.1 does not
 			}
 			s = h.wantAround(checkpoint.PathsBySearch, paths...)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestVerify(t *testing.T) {
+	needsKcmp(t)
 	needsList(t)
 	kerneltest.NeedBootID(t)
 	ws := watchesOn(t, 1, 7)
@@ -36,6 +37,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestVerifyFindsDifferences(t *testing.T) {
+	needsKcmp(t)
 	needsList(t)
 	kerneltest.NeedBootID(t)
 	kerneltest.NeedFlags(t)
