@@ -157,6 +157,7 @@ func TestTakeFDOfAZombie(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, h.pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
+	needTasks(t, h.pid)
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("error %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -98,6 +99,11 @@ func ownProc(t *testing.T) *syscall.SysProcAttr {
 	attr := kerneltest.OwnUsers(t)
 	attr.Cloneflags |= unix.CLONE_NEWPID
 	attr.Unshareflags = unix.CLONE_NEWNS
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
+	if err := cmd.Run(); err != nil {
+		t.Skip("this needs a pid and a mount namespace: ", err)
+	}
 	return attr
 }
 

@@ -273,6 +273,9 @@ func TestOutputThatFails(t *testing.T) {
 		{"watch", "-json", "-n", "0", dir},
 	} {
 		t.Run(strings.Join(args[:1], " "), func(t *testing.T) {
+			if args[0] == "who" {
+				needsList(t)
+			}
 			var stderr strings.Builder
 			code := run(kerneltest.Context(t), args, failing{}, &stderr)
 			wantFailure(t, code, stderr.String(), syscall.ENOSPC.Error())
