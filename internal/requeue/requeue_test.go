@@ -284,6 +284,7 @@ func TestNothing(t *testing.T) {
 }
 
 func TestWithoutIoctl(t *testing.T) {
+	kerneltest.NeedLists(t)
 	kerneltest.WithoutIoctl(t)
 	n := kerneltest.NewInotify(t)
 	_, err := requeue.Fill(context.Background(), n, parse(t, "3 ATTRIB"), requeue.Options{})
