@@ -41,11 +41,11 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 // Is reports whether target is [errors.ErrUnsupported].
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// A WDError says that a watch could not have the number that was asked for,
+// A WDError says that a watch could not get the wd that was asked for,
 // because another watch of the instance has it.
 type WDError struct {
-	Want WD // the number asked for
-	Got  WD // the number that the kernel gave instead, since given back, or NoWD if the kernel was not asked
+	Want WD // the wd asked for
+	Got  WD // the wd that the kernel gave instead, removed since, or NoWD if the kernel was not asked
 }
 
 func (e *WDError) Error() string {
@@ -83,20 +83,20 @@ func (e *RestoreError) Error() string {
 func (e *RestoreError) Unwrap() error { return e.Err }
 
 // A CycleError says that the add/remove cycle, which is used where the kernel
-// lacks INOTIFY_IOC_SETNEXTWD, did not reach a number. No watch is left behind, unless
+// lacks INOTIFY_IOC_SETNEXTWD, did not reach a wd. No watch is left behind, unless
 // Err says that one could not be removed again.
 //
-// Err tells why. If errors.Is(err, [errors.ErrUnsupported]), the cycle was
-// refused before it began: when Next is beyond WD, the number cannot be reached
+// Err says why. If errors.Is(err, [errors.ErrUnsupported]), the cycle was
+// refused before it began: when Next is beyond WD, the wd cannot be reached
 // on this instance, since the kernel only counts up, but can be on a fresh one;
 // otherwise Steps is more than Limit, and [WithMaxSteps] raises the limit.
 // Else Err is what stopped it: the context's error, [os.ErrClosed], or a
 // system call's.
 type CycleError struct {
-	WD    WD    // the number asked for
-	Next  WD    // the number that the instance had come to
-	Done  int64 // steps done; one step is one number
-	Steps int64 // steps it takes in all, from where it began to the highest number asked for
+	WD    WD    // the wd asked for
+	Next  WD    // the wd that the instance had come to
+	Done  int64 // steps done; one step is one wd
+	Steps int64 // steps it takes in all, from where it began to the highest wd asked for
 	Limit int64 // steps allowed
 	Err   error
 }
@@ -156,7 +156,7 @@ func (e *LimitError) Unwrap() error { return e.Err }
 // returned and what went wrong besides.
 func public(cause, besides error) error {
 	switch e := cause.(type) {
-	case *assign.TakenError:
+	case *assign.InUseError:
 		cause = &WDError{Want: WD(e.Want), Got: WD(e.Got)}
 	case *assign.CycleError:
 		cause = &CycleError{WD: WD(e.WD), Next: WD(e.Next), Done: e.Done, Steps: e.Steps, Limit: e.Limit, Err: e.Err}

@@ -353,6 +353,9 @@ var faultOps = []faultOp{
 		return err
 	}},
 	{name: "SetNextWD", needsIoctl: true, do: func(r *rig) error { return r.n.SetNextWD(50) }},
+	{name: "RestoreNextWD", ways: []string{"without the ioctl", "without both"}, do: func(r *rig) error {
+		return r.n.RestoreNextWD(context.Background(), 40)
+	}},
 	{name: "NextWD", needsIoctl: true, do: nextIs3},
 	{name: "NextWD without directories", needsIoctl: true, ready: func(r *rig) error {
 		for _, path := range assign.ScratchPaths[:] {

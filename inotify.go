@@ -83,13 +83,18 @@ func FromFile(f *os.File) (*Inotify, error) {
 
 // FromFD is [FromFile] for a bare descriptor, which belongs to the Inotify if FromFD
 // succeeds, and otherwise stays the caller's. It does not change O_NONBLOCK: on a
-// description in blocking mode what reads returns an error, as for FromFile.
+// description in blocking mode what reads returns an error, as for FromFile, and so it does
+// if the runtime cannot wait for the descriptor.
 func FromFD(fd int) (*Inotify, error) {
 	nonblock, err := checkInotify(fd)
 	if err != nil {
 		return nil, fmt.Errorf("inotify: adopt descriptor %d: %w", fd, err)
 	}
-	return adopt(os.NewFile(uintptr(fd), "inotify"), nonblock)
+	n, err := adopt(os.NewFile(uintptr(fd), "inotify"), nonblock)
+	if err == nil && n.in.Unreadable == errNotPolled {
+		n.in.Unreadable = errNoPoller
+	}
+	return n, err
 }
 
 // adopt makes an Inotify of f, which others may hold, too.
@@ -110,6 +115,7 @@ func adopt(f *os.File, nonblock bool) (*Inotify, error) {
 
 var (
 	errBlocking  = fmt.Errorf("the adopted descriptor is in blocking mode, where a read cannot be interrupted: set O_NONBLOCK first: %w", os.ErrNoDeadline)
+	errNoPoller  = fmt.Errorf("the runtime cannot wait for the descriptor (see fs.epoll.max_user_watches): %w", os.ErrNoDeadline)
 	errNotPolled = fmt.Errorf("the adopted descriptor was in blocking mode when os.NewFile made its file, so the runtime does not wait for it: set O_NONBLOCK before os.NewFile (or it could not wait: see fs.epoll.max_user_watches): %w", os.ErrNoDeadline)
 )
 

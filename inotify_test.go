@@ -647,3 +647,63 @@ func TestLimitOfWatches(t *testing.T) {
 		}
 	}
 }
+
+func TestFromFD(t *testing.T) {
+	fd := rawInotify(t, unix.IN_NONBLOCK)
+	n, err := inotify.FromFD(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := files(t, 1)[0]
+	wd := add(t, n, path, inotify.Attrib)
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if ev, err := n.ReadEvent(); err != nil || ev != (inotify.Event{WD: wd, Mask: inotify.Attrib}) {
+		t.Errorf("event %v, %v", ev, err)
+	}
+	n.Close()
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Errorf("after Close the descriptor is %v, want EBADF", err)
+	}
+}
+
+// A blocking description stays so, and what reads says why it does not.
+func TestFromFDBlocking(t *testing.T) {
+	n, err := inotify.FromFD(rawInotify(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	add(t, n, files(t, 1)[0], inotify.Attrib)
+	_, err = n.ReadEvent()
+	wantBlocking(t, "ReadEvent", err)
+	wantError(t, err, os.ErrNoDeadline)
+	conn, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nonblock, err := isNonblock(conn); nonblock || err != nil {
+		t.Errorf("the description is in non-blocking mode, %v", err)
+	}
+}
+
+// What is not an inotify descriptor stays the caller's.
+func TestFromFDOfOthers(t *testing.T) {
+	if n, err := inotify.FromFD(-1); n != nil || !errors.Is(err, unix.EBADF) {
+		t.Errorf("%v, %v; want EBADF", n, err)
+	}
+	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if n, err := inotify.FromFD(fd); n != nil || !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "not an inotify descriptor") {
+		t.Errorf("%v, %v; want EINVAL", n, err)
+	}
+	runtime.GC() // a file that owned it would close it now
+	time.Sleep(time.Millisecond)
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		t.Error("the descriptor is gone: ", err)
+	}
+}

@@ -6,6 +6,7 @@
 package inotify_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -303,4 +304,103 @@ func TestNextWDOnABlockingDescriptor(t *testing.T) {
 	if got := add(t, n, files(t, 1)[0], unix.IN_ATTRIB); got != 1 {
 		t.Errorf("the next number is %d, want 1", got)
 	}
+}
+
+// RestoreNextWD reaches a wd by each way, and leaves no watch and no event.
+func TestRestoreNextWD(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		paths := files(t, 6)
+		for i, wd := range []inotify.WD{1, 2, 50, 51, 300} { // 1, 2 and 51 are next already
+			for range 2 { // the second time it is next already
+				if err := n.RestoreNextWD(kerneltest.Context(t), wd); err != nil {
+					t.Fatal(wd, err)
+				}
+			}
+			if got := add(t, n, paths[i], inotify.Attrib); got != wd {
+				t.Errorf("the next wd is %d, want %d", got, wd)
+			}
+		}
+		wantEvents(t, pending(t, n))
+		err := n.RestoreNextWD(kerneltest.Context(t), 7)
+		if kerneltest.SupportsSetNext(n) {
+			if err != nil || add(t, n, paths[5], inotify.Attrib) != 7 {
+				t.Errorf("error %v, or 7 is not next", err)
+			}
+			return
+		}
+		var cycle *inotify.CycleError
+		wantError(t, err, errors.ErrUnsupported)
+		if !errors.As(err, &cycle) || cycle.WD != 7 || cycle.Next != 301 || cycle.Done != 0 {
+			t.Errorf("error %+v, want one for wd 7 where 301 is next", err)
+		}
+	})
+}
+
+// Where others can have added watches, RestoreNextWD does not guess: a used wd just below
+// is passed over, and a wd that may be passed counts as passed.
+func TestRestoreNextWDShared(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		needLists(t)
+		n := newInotify(t)
+		f, err := n.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := inotify.FromFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		paths := files(t, 4)
+		restore(t, n, 5, paths[0], inotify.Attrib)
+		err = other.RestoreNextWD(kerneltest.Context(t), 6)
+		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
+			t.Errorf("error %v where 6 is next; the ioctl is there: %t", err, ioctl)
+		}
+		if err := other.RestoreNextWD(kerneltest.Context(t), 40); err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, n, paths[1], inotify.Attrib); got != 40 {
+			t.Errorf("the next wd is %d, want 40", got)
+		}
+		if ws := watches(t, n); len(ws) != 2 {
+			t.Errorf("watches %v, want 2", ws)
+		}
+		wantEvents(t, pending(t, n))
+	})
+}
+
+func TestRestoreNextWDFails(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		n := newInotify(t)
+		ended, cancel := context.WithCancel(kerneltest.Context(t))
+		cancel()
+		wantError(t, n.RestoreNextWD(ended, 9), context.Canceled)
+		wantError(t, n.RestoreNextWD(kerneltest.Context(t), 0), unix.EINVAL)
+		var seen []inotify.WD
+		err := n.RestoreNextWD(kerneltest.Context(t), 1000, inotify.WithMaxSteps(997), inotify.WithProgress(func(p inotify.Progress) {
+			seen = append(seen, p.WD)
+		}))
+		if !kerneltest.SupportsSetNext(n) {
+			var cycle *inotify.CycleError
+			if !errors.As(err, &cycle) || cycle.WD != 1000 || cycle.Steps != 998 || cycle.Limit != 997 {
+				t.Errorf("error %v (%+v), want one of 998 steps where 997 are allowed", err, cycle)
+			}
+			err = n.RestoreNextWD(kerneltest.Context(t), 1000, inotify.WithProgress(func(p inotify.Progress) {
+				seen = append(seen, p.WD)
+			}))
+			if err != nil || len(seen) == 0 || seen[0] != 1000 {
+				t.Errorf("error %v, progress to %v", err, seen)
+			}
+		} else if err != nil {
+			t.Error(err)
+		}
+		if got := add(t, n, files(t, 1)[0], inotify.Attrib); got != 1000 {
+			t.Errorf("the next wd is %d, want 1000", got)
+		}
+		wantEvents(t, pending(t, n))
+		n.Close()
+		wantError(t, n.RestoreNextWD(kerneltest.Context(t), 9), os.ErrClosed)
+	})
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// A WD is a watch descriptor: the number by which an instance's events name
-// their watch. The kernel gives numbers from 1 to [math.MaxInt32], each
-// instance its own, in cyclic order: the next free one after the last given.
+// A WD is a watch descriptor (wd): the number by which an instance's events name
+// their watch. The kernel gives each instance wds from 1 to [math.MaxInt32], in cyclic
+// order: the next free one after the last given.
 type WD int32
 
 // NoWD is the WD of an event that belongs to no watch: a queue overflow.
@@ -115,7 +115,7 @@ func (h *Handle) UnmarshalText(text []byte) error {
 }
 
 // AddWatch watches what path names, or changes the watch that the instance has
-// on that inode, and returns its number: inotify_add_watch(2). Add [MaskCreate]
+// on that inode, and returns its wd: inotify_add_watch(2). Add [MaskCreate]
 // to fail instead if there is one, [DontFollow] to watch a symbolic link itself.
 //
 // The error is a [*fs.PathError] that unwraps to the errno; it holds a [*LimitError]

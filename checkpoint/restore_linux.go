@@ -297,14 +297,18 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 		}
 		return nil
 	}
-	err := n.SetNextWD(want)
+	err := n.RestoreNextWD(ctx, want, r.o.climb...)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return r.climb(ctx, n, want, err)
+		r.addGap(FieldNextWD, 0, err)
+		return nil
 	}
 	if err != nil || r.proof == VerifyNone {
 		return err
 	}
 	have, err := n.NextWD()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil // the cycle led there
+	}
 	if errors.As(err, new(*inotify.LimitError)) { // which moved it on
 		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, and could not be read back: %w", err))
 		return n.SetNextWD(want)
@@ -315,42 +319,6 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	if have != want {
 		return &VerifyError{[]Difference{{Field: FieldNextWD, Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
 	}
-	return nil
-}
-
-// climb brings the counter to want by adding and removing a watch just below it.
-func (r *restorer) climb(ctx context.Context, n *inotify.Inotify, want inotify.WD, unsupported error) error {
-	next := inotify.WD(1)
-	if k := len(r.ws); k > 0 && r.ws[k-1].WD < want {
-		next = r.ws[k-1].WD + 1
-	} else if k > 0 {
-		r.addGap(FieldNextWD, 0, fmt.Errorf("it is below the highest number, and without the ioctl the kernel only counts up: %w", unsupported))
-		return nil
-	}
-	if next == want {
-		return nil
-	}
-	fd, err := unix.MemfdCreate("inotify-scratch", unix.MFD_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("memfd_create", err)
-	}
-	defer unix.Close(fd)
-	below := want - 1
-	err = n.RestoreWatch(ctx, below, "/proc/self/fd/"+strconv.Itoa(fd), 0, r.o.climb...)
-	if errors.Is(err, errors.ErrUnsupported) {
-		r.addGap(FieldNextWD, 0, err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := n.RemoveWatch(below); err != nil {
-		return err
-	}
-	if err := r.r.drain(); err != nil {
-		return err
-	}
-	r.drop(below)
 	return nil
 }
 

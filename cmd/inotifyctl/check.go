@@ -119,7 +119,7 @@ func probe() (f features, reached error) {
 	}
 	defer n.Close()
 	f = features{
-		setNextWD:  probeSetNextWD(n),
+		setNextWD:  probeSetNextWD(),
 		maskCreate: probeMaskCreate(n),
 		watchList:  probeWatchList(n),
 	}
@@ -131,9 +131,9 @@ func probe() (f features, reached error) {
 	return f, reached
 }
 
-func probeSetNextWD(n *inotify.Inotify) error {
-	if inotify.HaveSetNextWD() == nil {
-		return nil
+func probeSetNextWD() error {
+	if err := inotify.HaveSetNextWD(); !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
 	return &inotify.UnsupportedError{
 		Feature: "INOTIFY_IOC_SETNEXTWD",

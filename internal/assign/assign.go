@@ -299,7 +299,7 @@ func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (le
 		left, err := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
 		switch {
 		case a.cycle == nil:
-			err = join(&TakenError{Want: t.wd, Got: got}, err)
+			err = join(&InUseError{Want: t.wd, Got: got}, err)
 		case err == nil && got > t.wd:
 			err = errPassed
 		}

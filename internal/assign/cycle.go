@@ -30,9 +30,9 @@ const (
 // A cycle is what it takes to bring the instance's counter up by adding and removing
 // scratch watches.
 type cycle struct {
-	missing error  // what SETNEXTWD said
-	mask    uint32 // of scratch watches
-	own     scratch
+	missing error   // what SETNEXTWD said
+	mask    uint32  // of scratch watches
+	scratch scratch // this thread's
 	helper  *helper // or nil
 	memfd   int     // or -1
 	room    int     // for internal records in the kernel's queue
@@ -105,7 +105,7 @@ func (a *assignment) markAll() error {
 func (a *assignment) firstUsed() (int, error) {
 	for i := a.done; i < len(a.ws); i++ {
 		if a.used.Has(a.ws[i].WD) {
-			return i, &TakenError{Want: a.ws[i].WD, Got: -1}
+			return i, &InUseError{Want: a.ws[i].WD, Got: -1}
 		}
 	}
 	return 0, nil
@@ -173,7 +173,7 @@ func (a *assignment) choose(ctx context.Context) (failed int, err error) {
 	}
 	c := a.cycle
 	for _, dir := range dirs {
-		c.own.paths = append(c.own.paths, sys.CString(dir))
+		c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
 	}
 	c.mask |= sys.DontFollow
 	if runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && a.allSteps() >= minHelperSteps && c.room == sliceSteps-1 && sameElsewhere(mounts) {
@@ -185,11 +185,11 @@ func (a *assignment) choose(ctx context.Context) (failed int, err error) {
 // startHelper starts a helper thread, which gets every other inode.
 func (c *cycle) startHelper() {
 	h := &helper{ended: make(chan struct{})}
-	paths := c.own.paths
-	c.own.paths = nil
+	paths := c.scratch.paths
+	c.scratch.paths = nil
 	for i, path := range paths {
 		if i%2 == 0 {
-			c.own.paths = append(c.own.paths, path)
+			c.scratch.paths = append(c.scratch.paths, path)
 		} else {
 			h.paths = append(h.paths, path)
 		}
@@ -239,19 +239,19 @@ func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (
 // walk makes steps on the way to a wd, with the helper if there is one, and returns how
 // many it made and which wd was given last.
 func (c *cycle) walk(j job, wd int32, steps int) (made int, last int32, err error) {
-	if len(c.own.paths) == 0 && c.helper != nil {
-		c.own.paths, c.helper = c.helper.end(), nil
+	if len(c.scratch.paths) == 0 && c.helper != nil {
+		c.scratch.paths, c.helper = c.helper.end(), nil
 	}
-	if len(c.own.paths) == 0 {
+	if len(c.scratch.paths) == 0 {
 		if err := c.lastResort(); err != nil {
 			return 0, j.last, err
 		}
 		j.mask = c.mask
 	}
 	if c.helper == nil || steps <= groupSteps {
-		c.own.run(&j, steps)
+		c.scratch.run(&j, steps)
 	} else {
-		c.helper.share(&j, &c.own, steps)
+		c.helper.share(&j, &c.scratch, steps)
 	}
 	return c.merge(&j, wd)
 }
@@ -259,7 +259,7 @@ func (c *cycle) walk(j job, wd int32, steps int) (made int, last int32, err erro
 // merge has the queue drop the records of the watches that were added and removed, and
 // returns how many steps were made and which wd was given last.
 func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
-	s := &c.own
+	s := &c.scratch
 	made, full, failed := s.made(), s.full, s.leaked.error()
 	if h := c.helper; h != nil {
 		made += h.made()
@@ -290,7 +290,7 @@ func (a *assignment) explain(err error, failed int) error {
 	if err == errPassed {
 		return a.overshot(failed)
 	}
-	if errors.Is(err, sys.EEXIST) || errors.As(err, new(*TakenError)) {
+	if errors.Is(err, sys.EEXIST) || errors.As(err, new(*InUseError)) {
 		return err
 	}
 	return a.stopped(failed, err)
@@ -305,7 +305,7 @@ func (a *assignment) overshot(failed int) error {
 	}
 	wd := a.ws[failed].WD
 	if used.Has(wd) {
-		return &TakenError{Want: wd, Got: a.last}
+		return &InUseError{Want: wd, Got: a.last}
 	}
 	return a.stopped(failed, a.cycle.missing)
 }

@@ -115,16 +115,16 @@ func sameElsewhere(mounts []byte) bool {
 // lastResort finds an inode where no directory will do: one that nobody else has.
 func (c *cycle) lastResort() (err error) {
 	if c.memfd >= 0 {
-		if c.own.unusable == sys.OK {
+		if c.scratch.unusable == sys.OK {
 			return errNoInode
 		}
-		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.own.unusable))
+		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.scratch.unusable))
 	}
 	if c.memfd, err = sys.Memfd(); err != nil {
 		return fmt.Errorf("no inode for scratch watches: %w", sys.CallError("memfd_create", err))
 	}
 	c.mask &^= sys.DontFollow // its path is a symbolic link
-	c.own.paths = append(c.own.paths, sys.CString(sys.ProcFD(c.memfd)))
+	c.scratch.paths = append(c.scratch.paths, sys.CString(sys.ProcFD(c.memfd)))
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 type Failure struct {
 	Watch   int   // the index of the watch that failed
 	Done    int   // how many had been added before it
-	Err     error // the cause; a *TakenError, a *CycleError and ErrShared are for the caller to reword
+	Err     error // the cause; a *InUseError, a *CycleError and ErrShared are for the caller to reword
 	Besides error // what went wrong besides, as in the rollback, or nil
 }
 
@@ -23,13 +23,13 @@ type Failure struct {
 // have.
 var ErrShared = errors.New("restoring a watch on a shared instance is not supported here")
 
-// A TakenError says that a watch could not have a wd, because another has it.
-type TakenError struct {
+// A InUseError says that a watch could not have a wd, because another has it.
+type InUseError struct {
 	Want int32
 	Got  int32 // what the kernel gave instead, or -1 if it was not asked
 }
 
-func (e *TakenError) Error() string { return fmt.Sprintf("wd %d is in use", e.Want) }
+func (e *InUseError) Error() string { return fmt.Sprintf("wd %d is in use", e.Want) }
 
 // A CycleError says that the add/remove cycle did not reach a wd.
 type CycleError struct {

@@ -29,7 +29,7 @@ func Next(in *instance.Instance) (int32, error) {
 	defer c.release()
 	// Every absolute path begins there, so no other inode waits for less. To find out which
 	// of ScratchPaths can be used takes longer than all the rest.
-	c.own.paths = append(c.own.paths, sys.CString("/"))
+	c.scratch.paths = append(c.scratch.paths, sys.CString("/"))
 	wd := int32(-1)
 	err := in.With(func(fd int, q *record.Queue) error {
 		if e := sys.SetNext(fd, 0); e != sys.EINVAL {
@@ -50,34 +50,34 @@ func Next(in *instance.Instance) (int32, error) {
 // probe adds and removes one scratch watch and sets the counter back to its wd.
 func (c *cycle) probe(j job) (int32, error) {
 	var none error
-	for len(c.own.given) == 0 {
-		if len(c.own.paths) == 0 && none == nil {
+	for len(c.scratch.given) == 0 {
+		if len(c.scratch.paths) == 0 && none == nil {
 			if none = c.lastResort(); none != nil { // as without /proc
 				dirs, _, _ := ScratchDirs(2 * groupSteps)
 				for _, dir := range dirs {
-					c.own.paths = append(c.own.paths, sys.CString(dir))
+					c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
 				}
 				c.mask |= sys.DontFollow
 			}
 			j.mask = c.mask
 		}
-		if len(c.own.paths) == 0 {
+		if len(c.scratch.paths) == 0 {
 			return -1, none
 		}
 		j.until = time.Now()
-		if c.own.add(&j, 1); c.own.full != nil {
-			return -1, c.own.full
+		if c.scratch.add(&j, 1); c.scratch.full != nil {
+			return -1, c.scratch.full
 		}
 	}
-	own := c.own.given
-	j.q.Filter(own...)
+	given := c.scratch.given
+	j.q.Filter(given...)
 	var leaked leaked
-	err := removeSome(j.in, j.fd, j.q, own, &leaked)
+	err := removeSome(j.in, j.fd, j.q, given, &leaked)
 	err = join(err, leaked.error())
-	if e := sys.SetNext(j.fd, own[0].WD); e != sys.OK {
+	if e := sys.SetNext(j.fd, given[0].WD); e != sys.OK {
 		err = join(err, fmt.Errorf("the next wd has moved on by one: %w", j.in.Explain(sys.CallSetNext, e, 0)))
 	}
-	return own[0].WD, err
+	return given[0].WD, err
 }
 
 // RestoreNext makes wd the one that the next add of a new watch gets if it is free, and

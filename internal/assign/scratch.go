@@ -61,25 +61,25 @@ type scratch struct {
 	unusable sys.Errno     // why an inode was no use, if not because it is watched
 }
 
-// run makes steps, as many as it is told or until the time, in groups. It works on a copy,
+// run makes steps, at most so many, until the time is over, in groups. It works on a copy,
 // as another thread reads what lies beside s in memory, and the two would wait for each
 // other's cache lines.
 func (s *scratch) run(j *job, steps int) {
-	own := *s
-	last := own.made() + steps
-	for own.made() < last && len(own.paths) > 0 && own.full == nil && own.leaked.count == 0 {
-		first := len(own.given)
-		own.add(j, last)
-		for _, w := range own.given[first:] {
+	local := *s
+	last := local.made() + steps
+	for local.made() < last && len(local.paths) > 0 && local.full == nil && local.leaked.count == 0 {
+		first := len(local.given)
+		local.add(j, last)
+		for _, w := range local.given[first:] {
 			if e := sys.RemoveScratch(j.fd, w.WD); e != sys.OK && e != sys.EINVAL { // else it went with its inode
-				own.leaked.add(w.WD, e)
+				local.leaked.add(w.WD, e)
 			}
 		}
 		if time.Now().After(j.until) {
 			break
 		}
 	}
-	*s = own
+	*s = local
 }
 
 func (s *scratch) made() int { return len(s.given) + s.burned }
@@ -162,11 +162,11 @@ func (h *helper) work() {
 }
 
 // share makes a slice's steps on both threads, and returns when they are made.
-func (h *helper) share(j *job, own *scratch, steps int) {
+func (h *helper) share(j *job, here *scratch, steps int) {
 	h.job = *j // which the helper reads only when it has taken steps
 	h.left.Store(int32(steps))
 	for steps := h.take(); steps > 0; steps = h.take() {
-		own.run(j, steps)
+		here.run(j, steps)
 	}
 	for h.working.Load() {
 		runtime.Gosched()

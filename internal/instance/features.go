@@ -68,7 +68,7 @@ func (in *Instance) HasSetNext() (e sys.Errno, err error) {
 	return e, err
 }
 
-// ListsWatches tells, with an instance of its own, whether the kernel lists watches in
+// ListsWatches reports, by another instance, whether the kernel lists watches in
 // fdinfo: an instance without watches looks the same as one whose watches are not listed.
 func (in *Instance) ListsWatches() (bool, error) {
 	fd, err := sys.Init()

@@ -188,7 +188,7 @@ func (in *Instance) KnowsNext() bool { return !in.Shared.Load() && !in.burned.Lo
 // Dup returns a duplicate of the descriptor, and notes that the instance is shared.
 func (in *Instance) Dup() (fd int, err error) {
 	in.Shared.Store(true)
-	if cerr := in.Control(func(own int) { fd, err = sys.Dup(own) }); cerr != nil {
+	if cerr := in.Control(func(old int) { fd, err = sys.Dup(old) }); cerr != nil {
 		err = cerr
 	}
 	if err != nil {

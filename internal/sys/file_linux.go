@@ -51,7 +51,7 @@ func OpenPath(path string, nofollow bool) (int, error) {
 	}
 }
 
-// FDInode returns which inode fd stands for, as stat(2) tells.
+// FDInode returns which inode fd stands for, by stat(2).
 func FDInode(fd int) (Inode, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)

@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package inotify_test
+
+import (
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+// Each feature is reported as the calls behave.
+func TestHave(t *testing.T) {
+	n := newInotify(t)
+	add(t, n, t.TempDir(), inotify.Create)
+	ws, _ := n.Watches()
+	for _, test := range []struct {
+		name string
+		have func() error
+		want bool
+	}{
+		{"HaveSetNextWD", inotify.HaveSetNextWD, hasIoctl(t)},
+		{"HaveMaskCreate", inotify.HaveMaskCreate, hasMaskCreate(t)},
+		{"HaveWatchList", inotify.HaveWatchList, len(ws) == 1},
+	} {
+		for range 2 {
+			err := test.have()
+			if test.want != (err == nil) {
+				t.Errorf("%s: %v, but it works: %t", test.name, err, test.want)
+			}
+			if err != nil && (!errors.As(err, new(*inotify.UnsupportedError)) || !errors.Is(err, errors.ErrUnsupported)) {
+				t.Errorf("%s: error %v (%T), want an UnsupportedError", test.name, err, err)
+			}
+		}
+	}
+}
+
+// A probe that cannot be made is an error, and is made anew the next time.
+func TestHaveIsNotRememberedAfterALimit(t *testing.T) {
+	if !kerneltest.Again(t, nil) {
+		return
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	newInotify(t) // the poller has its descriptors now
+	haves := []func() error{inotify.HaveSetNextWD, inotify.HaveMaskCreate, inotify.HaveWatchList}
+	none := limit
+	none.Cur = 3
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	for i, have := range haves {
+		err := have()
+		if !errors.Is(err, unix.EMFILE) || errors.Is(err, errors.ErrUnsupported) || !errors.As(err, new(*inotify.LimitError)) {
+			t.Errorf("%d: error %v (%T), want a LimitError", i, err, err)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for i, have := range haves {
+		if err := have(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%d: error %v", i, err)
+		}
+	}
+}
+
+// A seccomp profile that forbids the ioctl is told from a kernel without it by the errno.
+func TestHaveSetNextWDSaysWhy(t *testing.T) {
+	needIoctl(t)
+	if !kerneltest.Again(t, nil) {
+		return
+	}
+	withoutIoctlAs(t, unix.EPERM)
+	err := inotify.HaveSetNextWD()
+	var unsupported *inotify.UnsupportedError
+	if !errors.As(err, &unsupported) || unsupported.Err != unix.EPERM {
+		t.Errorf("error %v (%+v), want an UnsupportedError of EPERM", err, unsupported)
+	}
+}

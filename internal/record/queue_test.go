@@ -1,0 +1,192 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package record_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/record"
+)
+
+// A kernel is a pipe: what is written there is queued.
+type kernel struct {
+	t           *testing.T
+	read, write int
+}
+
+func newKernel(t *testing.T) kernel {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.Close(p[0])
+		unix.Close(p[1])
+	})
+	return kernel{t, p[0], p[1]}
+}
+
+func (k kernel) queue(wd int32, mask uint32, name string) {
+	k.t.Helper()
+	if _, err := unix.Write(k.write, encode(wd, mask, name)); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+func (k kernel) end(q *record.Queue) uint64 {
+	k.t.Helper()
+	end, err := q.End(k.read)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return end
+}
+
+// events reads all, as "wd:name", with "!" for an IN_IGNORED.
+func (k kernel) events(q *record.Queue) (all []string) {
+	k.t.Helper()
+	for {
+		ev, ok, err := q.Fetch(k.read)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if !ok {
+			return all
+		}
+		if ev.Mask == ignored {
+			ev.Name = "!"
+		}
+		all = append(all, fmt.Sprintf("%d:%s", ev.WD, ev.Name))
+	}
+}
+
+func (k kernel) want(q *record.Queue, want string) {
+	k.t.Helper()
+	if got := k.events(q); !slices.Equal(got, strings.Fields(want)) {
+		k.t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// Of three lives of a wd only the internal one's records are dropped, wherever they are
+// when that is known.
+func TestFilterKeepsOtherLives(t *testing.T) {
+	for _, buffered := range []bool{false, true} {
+		k, q := newKernel(t), new(record.Queue)
+		k.queue(5, create, "former")
+		k.queue(5, ignored, "")
+		k.queue(6, create, "other")
+		from := k.end(q)
+		k.queue(5, create, "internal")
+		k.queue(6, create, "other")
+		k.queue(6, create, "") // stays; a pipe, unlike the kernel, would give half a record
+		if buffered {
+			if err := q.Drain(k.read); err != nil {
+				t.Fatal(err)
+			}
+		}
+		span := record.Span{WD: 5, From: from, Until: record.Open}
+		if err := q.FilterBuffered(span); err != nil {
+			t.Fatal(err)
+		}
+		k.queue(5, ignored, "")
+		k.queue(5, create, "late")
+		q.CloseSpans(k.end(q))
+		k.queue(5, create, "next")
+		k.queue(5, ignored, "")
+		k.want(q, "5:former 5:! 6:other 6:other 6: 5:next 5:!")
+	}
+}
+
+// A scratch watch has one record. Whatever else has its wd is another life's.
+func TestFilterOnly(t *testing.T) {
+	k, q := newKernel(t), new(record.Queue)
+	q.Filter(record.Span{WD: 7, Until: record.Open, Only: ignored})
+	k.queue(7, create, "another")
+	k.queue(7, ignored, "")
+	k.queue(7, ignored, "")
+	k.want(q, "7:another 7:!")
+	if q.Internal() != 0 {
+		t.Errorf("%d bytes are awaited", q.Internal())
+	}
+}
+
+// Discard drops the internal records if there is nothing else, and otherwise leaves them
+// to the reader, who is being woken for the rest.
+func TestDiscard(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		k, q := newKernel(t), new(record.Queue)
+		q.Filter(record.Span{WD: 7, Until: record.Open, Only: ignored}, record.Span{WD: 8, Until: record.Open, Only: ignored})
+		k.queue(7, ignored, "")
+		k.queue(8, ignored, "")
+		want, left := "", uint64(0)
+		if others {
+			k.queue(9, create, "other")
+			want, left = "9:other", 64
+		}
+		if err := q.Discard(k.read); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.end(q) - q.Pos(); got != left {
+			t.Errorf("%d bytes are left, want %d", got, left)
+		}
+		k.want(q, want)
+	}
+}
+
+// Drain leaves the last record, by which the descriptor stays readable.
+func TestDrainLeavesOne(t *testing.T) {
+	k, q := newKernel(t), new(record.Queue)
+	for i := range int32(3000) {
+		k.queue(1+i, create, "")
+	}
+	if err := q.Drain(k.read); err != nil {
+		t.Fatal(err)
+	}
+	if left := k.end(q) - q.Pos(); left != 16 || q.Buffered() != 2999*16 {
+		t.Errorf("%d bytes are left and %d buffered, want 16 and the others", left, q.Buffered())
+	}
+}
+
+// Unlock wakes all that wait when the buffer got records, and nobody for internal ones.
+func TestUnlockWakes(t *testing.T) {
+	for _, internal := range []bool{false, true} {
+		k, q := newKernel(t), new(record.Queue)
+		woken := 0
+		q.Init(func() { woken++ })
+		q.Lock()
+		q.SetAsleep(true)
+		changed := q.Changed()
+		q.Unlock()
+		q.Lock()
+		if internal {
+			q.Filter(record.Span{WD: 3, Until: record.Open})
+		}
+		k.queue(3, ignored, "")
+		if err := q.Fill(k.read); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			q.Unlock()
+			q.Lock()
+		}
+		q.Unlock()
+		told := false
+		select {
+		case <-changed:
+			told = true
+		default:
+		}
+		if told == internal || (woken == 1) == internal || woken > 1 {
+			t.Errorf("internal %t: the reader was woken %d times, and the others: %t", internal, woken, told)
+		}
+	}
+}
