@@ -9,8 +9,9 @@
 // [Inotify.ReadEvent] and [Inotify.Events] read events, and [Inotify.RestoreWatches] adds
 // watches under given wds. Package checkpoint dumps and restores whole instances.
 //
-// The package keeps no state per watch and leaves no goroutine behind. Nor does it map
-// wds to paths: the caller does, and may do so with a slice, since wds can be chosen.
+// The package keeps no state per watch and leaves no goroutine behind. The caller maps wds
+// to paths. A map needs no more than the wd as its key: the kernel does not use a wd again
+// before it has handed out all 2,147,483,647.
 //
 // # What to know about inotify
 //

@@ -39,13 +39,12 @@ func ExampleInotify_AddWatch() {
 		log.Fatal(err)
 	}
 	defer n.Close()
-	// Numbers begin at 1 and go up, so they can index a slice.
-	paths := []string{""} // there is no number 0
+	paths := map[inotify.WD]string{}
 	wd, err := n.AddWatch(dir, inotify.Create|inotify.OnlyDir)
 	if err != nil {
 		log.Fatal(err)
 	}
-	paths = append(paths, dir)
+	paths[wd] = dir
 
 	if err := os.WriteFile(filepath.Join(dir, "hello"), nil, 0o600); err != nil {
 		log.Fatal(err)
