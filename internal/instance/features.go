@@ -29,10 +29,10 @@ func (in *Instance) HasMaskCreate() (bool, error) {
 
 // ProbeMaskCreate reports whether IN_MASK_CREATE works. A kernel that has it
 // refuses it together with IN_MASK_ADD (EINVAL) before it looks at the path,
-// and alone gets to find that the path is empty (ENOENT). Older kernels and
-// gVisor ignore the bit, and find the empty path both times, or know no such
-// bit, and say EINVAL both times. Nothing is changed by asking. The error says why
-// the answer cannot be known.
+// and alone gets to find that the path is empty (ENOENT). Older kernels
+// ignore the bit, and find the empty path both times, or know no such
+// bit, and say EINVAL both times. gVisor finds no bit that it knows in the one alone
+// (EINVAL). Nothing is changed by asking. The error says why the answer cannot be known.
 func (in *Instance) ProbeMaskCreate() (bool, error) {
 	if known := in.create.Load(); known != createUnknown {
 		return known == createHonored, nil
@@ -49,7 +49,7 @@ func (in *Instance) ProbeMaskCreate() (bool, error) {
 	case alone == sys.ENOENT && both == sys.EINVAL:
 		in.create.Store(createHonored)
 		return true, nil
-	case alone == both && (alone == sys.ENOENT || alone == sys.EINVAL):
+	case (alone == sys.ENOENT || alone == sys.EINVAL) && (both == sys.ENOENT || both == alone):
 		in.create.Store(createIgnored)
 		return false, nil
 	case alone == sys.ENOENT:
