@@ -338,7 +338,7 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 					for _, opts := range [][]checkpoint.RestoreOption{opts, supplied} {
 						_, err := other.Restore(kerneltest.Context(t), opts...)
 						var e *checkpoint.TargetError
-						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is a %s, and was a %s", is.kind, was)) {
+						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is now a %s (was a %s)", is.kind, was)) {
 							t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
 						}
 					}

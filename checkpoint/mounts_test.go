@@ -133,7 +133,7 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 				t.Error(err)
 			}
 			s.Watches[2].Type = checkpoint.TypeFIFO
-			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is a file, and was a fifo") {
+			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is now a file (was a fifo)") {
 				t.Errorf("another type was taken: %v", err)
 			}
 		})
@@ -300,7 +300,7 @@ func TestOtherMountNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.sh("rm " + paths[2] + "; mkdir " + paths[2])
-	if err := other.restore(s); err == nil || !strings.Contains(err.Error(), "is a directory, and was a file") {
+	if err := other.restore(s); err == nil || !strings.Contains(err.Error(), "is now a directory (was a file)") {
 		t.Errorf("another type was taken: %v", err)
 	}
 }

@@ -178,7 +178,7 @@ func TestWeakIdentityIsTold(t *testing.T) {
 		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
 	}
 	if g := gaps(restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)).NotRestored, "handle"); len(g) != 0 {
-		t.Errorf("not restored %v, where identity was not asked for", g)
+		t.Errorf("not restored %v, where identity was not requested", g)
 	}
 }
 
@@ -668,8 +668,8 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 		"this boot":       {boot: s.BootID},
 		"another boot":    {boot: "another", why: "another boot"},
 		"an unknown boot": {boot: "", why: "boot id"},
-		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not asked for"},
-		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not asked for"},
+		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not requested"},
+		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not requested"},
 		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyIdentity)}},
 	} {
 		s.BootID = c.boot

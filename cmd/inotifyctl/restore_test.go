@@ -287,7 +287,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.PendingBytes = 64
-		s.Unknown = append(s.Unknown, checkpoint.Gap{Field: "pending", Reason: "not asked for"})
+		s.Unknown = append(s.Unknown, checkpoint.Gap{Field: "pending", Reason: "not requested"})
 	})
 	for _, option := range []string{"-missing", "-pending=" + filepath.Join(t.TempDir(), "events")} {
 		code, stdout, stderr := result(t, command(t, "restore", option, file, "--", "echo", "executed"))
@@ -299,7 +299,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
 	wantLine(t, stderr, "inotifyctl: dropped: 64 bytes of pending events that the dump lacks")
-	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not asked for")
+	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not requested")
 }
 
 // Without a place for the events, the command is not executed.

@@ -28,7 +28,7 @@ func TestDumpThatRestoreRefuses(t *testing.T) {
 	}
 	code, stdout, stderr = call("verify", file, h.arg())
 	if code != 3 || !strings.Contains(stdout, "is equal to the dump") ||
-		!strings.HasPrefix(stderr, "inotifyctl: unknown: path of 2 watches (1, 7): not asked for\n"+want) {
+		!strings.HasPrefix(stderr, "inotifyctl: unknown: path of 2 watches (1, 7): not requested\n"+want) {
 		t.Errorf("verify: exit code %d, %q, %s", code, stdout, stderr)
 	}
 	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))

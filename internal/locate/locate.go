@@ -53,11 +53,11 @@ const (
 type Options struct {
 	Level Level
 
-	// Hints are directories, as the process sees them, to search before the
+	// SearchDirs are directories, as the process sees them, to search before the
 	// mounts. Each is looked up on whatever filesystem it leads to, and its tree
 	// walked up to the next mount points, but not on a kind of filesystem that
 	// takes AllFilesystems.
-	Hints []string
+	SearchDirs []string
 
 	// MaxEntries is how many directory entries the search may look at in all.
 	// 0 is no bound.

@@ -101,7 +101,7 @@ func (s *seeker) notFound(ended error) reason {
 
 // trees walks the hints, then the mounts of the wanted devices.
 func (s *seeker) trees(ctx context.Context) error {
-	for _, hint := range s.o.Hints {
+	for _, hint := range s.o.SearchDirs {
 		if err := s.tree(ctx, hint, 0); err != nil || s.left == 0 {
 			return err
 		}

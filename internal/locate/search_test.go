@@ -34,7 +34,7 @@ func nowhere(w inotify.Watch) inotify.Watch {
 }
 
 func hint(dirs ...string) locate.Options {
-	return locate.Options{Level: locate.Search, Hints: dirs}
+	return locate.Options{Level: locate.Search, SearchDirs: dirs}
 }
 
 // tree makes count directories of count files each.
@@ -107,7 +107,7 @@ func TestSearchCrossesNoMountPoint(t *testing.T) {
 		if found != "" {
 			ws = append(ws, watch(t, n, found))
 		}
-		res := paths(t, 0, ws, locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 3})
+		res := paths(t, 0, ws, locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 3})
 		if res.Entries > 3 || len(res.Searched) == 0 || res.Searched[0] != dir {
 			t.Errorf("%s, %s: %d entries, searched %q", lack, name, res.Entries, res.Searched)
 		}
@@ -206,7 +206,7 @@ func TestProgress(t *testing.T) {
 	var calls []int
 	o := hint(dir)
 	for range 400 { // hints that are walked are not walked again, so that this is the mount
-		o.Hints = append(o.Hints, dir+"/d1")
+		o.SearchDirs = append(o.SearchDirs, dir+"/d1")
 	}
 	o.MaxEntries = 200_000
 	o.Progress = func(entries int) { calls = append(calls, entries) }
@@ -681,7 +681,7 @@ func TestSearchFollowsNoLink(t *testing.T) {
 	w := watch(t, newInotify(t), touch(t, other+"/f"))
 	try(t, os.Symlink(other, dir+"/link"))
 	resolve := func(inotify.Watch) (string, error) { return "", nil }
-	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 5, Resolve: resolve}
+	o := locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 5, Resolve: resolve}
 	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
 	for _, s := range res.Searched {
 		if strings.Contains(s, "link") {

@@ -184,7 +184,7 @@ func TestSearchOfLargeDirectory(t *testing.T) {
 	dir := t.TempDir()
 	fuse(t, dir)
 	w := nowhere(watch(t, newInotify(t), mkdir(t, t.TempDir()+"/d")))
-	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, Hints: []string{dir}, AllFilesystems: true, MaxEntries: 9})
+	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, SearchDirs: []string{dir}, AllFilesystems: true, MaxEntries: 9})
 	if !slices.Contains(res.Searched, dir) {
 		t.Errorf("%s: searched %q, want %q among it", lack, res.Searched, dir)
 	}
