@@ -439,7 +439,7 @@ func TestResolve(t *testing.T) {
 		"wrong":          {other, nil, "", "another inode"},
 		"a link to it":   {dir + "/link", nil, "", "another inode"},
 		"missing":        {dir + "/missing", nil, "", "no such file"},
-		"does not know":  {"", nil, "", "not asked for"},
+		"does not know":  {"", nil, "", "not requested"},
 		"fails":          {"", boom, "", "boom"},
 		"through /proc":  {"/proc/self/root" + dir + "/f", nil, "", "symbolic links"},
 		"relative":       {"f", nil, "", "not an absolute path"},
@@ -556,7 +556,7 @@ func TestResolveComesFirst(t *testing.T) {
 func TestNone(t *testing.T) {
 	w := watch(t, newInotify(t), t.TempDir())
 	p := find(t, 0, w, locate.Options{})
-	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotAsked) {
+	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotRequested) {
 		t.Errorf("error %v", p.Err)
 	}
 	ended, cancel := context.WithCancel(context.Background())

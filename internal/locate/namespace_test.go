@@ -179,7 +179,7 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	if asked != len(ws)+1 {
 		t.Fatal("nothing was mounted")
 	}
-	wantNone(t, res.Places[0], "not asked for")
+	wantNone(t, res.Places[0], "not requested")
 	wantNone(t, res.Places[1], "changed meanwhile")
 	wantPath(t, res.Places[2], other+"/f")
 }

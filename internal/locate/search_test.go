@@ -147,7 +147,7 @@ func TestMaxEntries(t *testing.T) {
 		if res.Entries != bound {
 			t.Errorf("%d entries, want %d", res.Entries, bound)
 		}
-		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "bound") || res.Skipped[0].Path != dir {
+		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "limit of") || res.Skipped[0].Path != dir {
 			t.Errorf("skipped %+v", res.Skipped)
 		}
 	}
@@ -189,7 +189,7 @@ func TestHiddenIsTold(t *testing.T) {
 		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), nowhere(watch(t, n, dir))
 		below := mkdir(t, dir+"/below")
 		mount(t, "locate", below, "tmpfs", 0, "")
-		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("what other mounts hide, at %q", []string{below})}
+		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("directories hidden by other mounts: %q", []string{below})}
 		if res := paths(t, 0, []inotify.Watch{f, w}, hint(dir)); !slices.Contains(res.Skipped, want) {
 			t.Errorf("%s: skipped %+v, want %+v", lack, res.Skipped, want)
 		}
@@ -502,7 +502,7 @@ func TestSearchEndsBetweenTrees(t *testing.T) {
 	o := hint(dir+"/a", dir+"/b")
 	o.MaxEntries = 255
 	res := paths(t, 0, []inotify.Watch{w}, o)
-	if want := (locate.Skipped{Path: dir + "/b", Reason: "the bound of 255 entries was reached"}); res.Entries != 255 ||
+	if want := (locate.Skipped{Path: dir + "/b", Reason: "the limit of 255 entries was reached"}); res.Entries != 255 ||
 		len(res.Searched) != 1 || res.Searched[0] != dir+"/a" || !slices.Contains(res.Skipped, want) {
 		t.Errorf("%d entries, searched %q, skipped %+v; want %+v", res.Entries, res.Searched, res.Skipped, want)
 	}

@@ -170,9 +170,9 @@ func sysReadlink(dir int, name *byte, buf []byte) (int, errno) {
 	return int(n), e
 }
 
-// readBack returns the path that the kernel has for an open descriptor, seen
+// readlinkFD returns the path that the kernel has for an open descriptor, seen
 // from our root, in a slice of buf. procFD is /proc/self/fd.
-func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
+func readlinkFD(procFD, fd int, buf []byte) ([]byte, errno) {
 	var name [20]byte
 	strconv.AppendInt(name[:0], int64(fd), 10) // the rest is 0
 	n, e := sysReadlink(procFD, &name[0], buf)

@@ -229,7 +229,7 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 	}
 	res := paths(t, 0, ws, bySearch)
 	if len(res.Searched) != 0 || len(res.Skipped) == 0 || res.Skipped[0].Path != dir+"/d" ||
-		!strings.Contains(res.Skipped[0].Reason, fmt.Sprintf("%q is fuse.locate: a program answers for it", dir)) {
+		!strings.Contains(res.Skipped[0].Reason, fmt.Sprintf("%q is fuse.locate: a program serves it", dir)) {
 		t.Errorf("searched %q, skipped %+v", res.Searched, res.Skipped)
 	}
 }
