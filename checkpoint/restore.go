@@ -44,6 +44,7 @@ type restoreOptions struct {
 	proof   VerifyLevel
 	owner   *Owner
 	climb   []inotify.RestoreOption
+	queue   queueOptions
 }
 
 // WithFileFor has f asked for each watch. A file that it returns is watched instead
@@ -80,9 +81,17 @@ func WithCycle(opts ...inotify.RestoreOption) RestoreOption {
 
 // A Restored is a restored instance.
 type Restored struct {
-	// Inotify is the instance. Its own methods do not deliver what was pending:
-	// use Events.
+	// Inotify is the instance. Its own methods deliver what is in its queue, and not
+	// what Pending returns: use Events for both. NextWD leaves a record in a queue that has
+	// events, which only this Inotify filters out: use SetNextWD only before a Release.
 	Inotify *inotify.Inotify
+
+	// Queued is how many events were put into the instance's queue, the overflow record
+	// included. Whoever reads the descriptor gets them first.
+	Queued int
+
+	// Changed lists how they differ from the snapshot's.
+	Changed []Change
 
 	// NotRestored lists what could not be restored, or was not asked for. It has "inode"
 	// if it was not compared whether the very inodes are watched that were watched.
@@ -93,6 +102,7 @@ type Restored struct {
 	Destroyed []inotify.WD
 
 	flags Flags
+	clean bool // no internal records were left in the kernel's queue
 
 	// reading is held shared by Events, but for the caller's turns, and alone by
 	// Release: who reads takes more from the kernel than the next event.
@@ -106,7 +116,8 @@ type Restored struct {
 }
 
 // Pending returns the events that come before those of Inotify, and that Events
-// has not delivered yet: the snapshot's, and what was read while it was restored.
+// has not delivered yet. There are none if the snapshot's were put into the instance's
+// queue, unless events were read there while it was restored.
 func (r *Restored) Pending() []inotify.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,9 +194,12 @@ func (r *Restored) pop() (ev inotify.Event, ok bool) {
 func (r *Restored) Close() error { return r.Inotify.Close() }
 
 // Release ends r and its Inotify and returns the instance as a file, with the
-// flags that the snapshot has: with FD_CLOEXEC, and blocking or not. What is to
-// be read before anything that the file will deliver is returned with it, since a
-// queue cannot be filled again; the kernel's own is empty at that moment.
+// flags that the snapshot has: with FD_CLOEXEC, and blocking or not. Events that are in
+// its queue stay there. Events to be read before them are returned with it: those that
+// were left with the caller ([WithPendingKept], or as NotRestored says), and those that the
+// Inotify has read and not delivered. If nobody has read and NotRestored does not list
+// [FieldPending], there are none where the kernel has INOTIFY_IOC_SETNEXTWD, but where a
+// watch reported something while it was restored.
 //
 // Release may be called while others use Events, which ends then with an error for
 // [os.ErrClosed]; each event goes to one side. While an Inotify owns it, the description does not block. After an error r
@@ -214,24 +228,22 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	return f, pending, err
 }
 
-// drain reads what is queued into pending.
-func (r *Restored) drain() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		ev, ok, err := r.Inotify.TryReadEvent()
-		if err != nil || !ok {
-			return err
-		}
-		r.pending = append(r.pending, ev)
-	}
-}
-
 // Restore makes a new instance with the snapshot's watches under their numbers
 // and with its next number, and proves that it is equal, as far as WithVerify says:
 // it compares what the kernel lists of it with the snapshot. A difference is a
 // [*VerifyError], unless a watch was destroyed just then by what happened to its
 // target: that is listed in Destroyed.
+//
+// Pending events are put into the instance's queue, before the watches are added:
+// whoever reads the descriptor gets them first, as if it had never been dumped. They have
+// the wds, masks and names that they had, in their order; cookies are new, and still pair
+// the halves of a rename. What cannot be made so is listed in Changed. Where events were
+// pending and the snapshot lacks them, an overflow record is put there, so that the program
+// rescans. It takes INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files ([WithScratch]), two
+// watches and, once per process, another instance. Where that fails, the events are
+// left with the caller, and NotRestored lists [FieldPending] with the reason. The next
+// wd of an instance whose queue has events is set and not read back, as that would leave a
+// record there.
 //
 // A watch's target is what its path names now, in the root directory and mount
 // namespace of this process; a symbolic link at its end is not followed. One of

@@ -28,6 +28,10 @@ type restorer struct {
 	missed  []Gap                 // watches that are not in ws any more
 	noPath  map[inotify.WD]string // why the path is unknown, by wd
 	r       *Restored
+	filled  bool            // events were put into the queue
+	before  int             // how many bytes the queue had before the watches were added
+	kept    []inotify.Event // events that are left with the caller
+	ioctl   bool            // the next wd was set by the ioctl
 }
 
 func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, error) {
@@ -171,11 +175,10 @@ func (r *restorer) supplied(w *Watch, f *os.File) (string, error) {
 // is tolerated, and it begins anew, since the numbers only go up by the cycle.
 func (r *restorer) make(ctx context.Context) (*Restored, error) {
 	for {
-		n, err := inotify.New()
+		n, err := r.instance(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r.r = &Restored{Inotify: n, NotRestored: slices.Clone(r.missed), flags: r.s.Flags}
 		if err = r.fill(ctx, n); err == nil {
 			return r.r, nil
 		}
@@ -246,15 +249,17 @@ func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
 	if r.weaker != nil && len(r.ws) > 0 {
 		r.addGap(FieldInode, 0, r.weaker)
 	}
-	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
-	return nil
+	r.r.pending = append(r.kept, r.r.pending...)
+	ahead, err := r.r.readAhead()
+	r.r.clean = (r.filled || r.ioctl) && ahead == 0
+	return err
 }
 
 // add adds the watches. The types are looked at meanwhile, for which another
 // processor may be free, unless they are proved afterwards.
 func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
 	if r.proof == VerifyWDs {
-		return n.RestoreWatches(ctx, r.targets, r.o.climb...)
+		return n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -266,7 +271,7 @@ func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
 		}
 		types <- err
 	}()
-	err := n.RestoreWatches(ctx, r.targets, r.o.climb...)
+	err := n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	if err != nil {
 		stop()
 	}
@@ -298,10 +303,11 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 		return nil
 	}
 	err := n.SetNextWD(want)
-	if errors.Is(err, errors.ErrUnsupported) {
+	if errors.Is(err, errors.ErrUnsupported) && !r.filled {
 		return r.climb(ctx, n, want, err)
 	}
-	if err != nil || r.proof == VerifyNone {
+	r.ioctl = err == nil
+	if err != nil || r.proof == VerifyNone || r.filled {
 		return err
 	}
 	have, err := n.NextWD()
@@ -404,7 +410,7 @@ var errNobodyNamed = errors.New("not restored, as the caller named nobody to be 
 // release takes the instance out of the Inotify. Once that is closed, the file that
 // is returned is all that is left of it, also with an error.
 func (r *Restored) release() (*os.File, error) {
-	if err := r.drain(); err != nil {
+	if err := r.takeRead(); err != nil {
 		return nil, err
 	}
 	f, err := r.Inotify.File()

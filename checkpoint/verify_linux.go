@@ -58,20 +58,6 @@ func (r *restorer) others(diffs []Difference) (others []Difference, err error) {
 	return others, nil
 }
 
-// ended returns the watches that were destroyed: their IN_IGNORED is queued.
-func (r *restorer) ended() (map[inotify.WD]bool, error) {
-	if err := r.r.drain(); err != nil {
-		return nil, err
-	}
-	ended := map[inotify.WD]bool{}
-	for _, ev := range r.r.pending {
-		if ev.Mask.Has(inotify.Ignored) {
-			ended[ev.WD] = true
-		}
-	}
-	return ended, nil
-}
-
 // tellWeak lists watches whose identity is just a device and an inode number: another
 // file may have got the number since.
 func (r *restorer) tellWeak() {
