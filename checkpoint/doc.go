@@ -12,9 +12,9 @@
 // could not be learned. Nothing in it is guessed.
 //
 // [Snapshot.Restore] makes a new instance of it and compares that with the
-// snapshot, from what the kernel itself says of it in /proc/self/fdinfo. What the
-// kernel's queue can no longer hold, the pending events, it delivers first; see
-// [Restored.Events] and [Restored.Release].
+// snapshot, from what the kernel itself says of it in /proc/self/fdinfo. The pending
+// events are put back into the kernel's queue, so that whoever gets the descriptor
+// reads them first; where that cannot be done, [Restored.Release] returns them.
 //
 // # What a snapshot is trusted with
 //
@@ -33,10 +33,11 @@
 //	   |  WriteTo, Read           json.go        strict, in memory that fits its input
 //	Snapshot
 //	   |  a target for each watch restore_linux.go  a path, or a file that the caller has
+//	   |  the pending events      pending_linux.go  into the queue (internal/requeue), or kept
 //	   |  RestoreWatches          package inotify   all numbers, or nothing
 //	   |  fdinfo of what came out verify_linux.go   compared with the snapshot
 //	   |  the next number, signals
-//	Restored                      restore.go     pending events first, then the kernel's
+//	Restored                      restore.go     events that were kept first, then the kernel's
 //
 // All of it stands on package inotify's public interface. What a step could not learn
 // or could not put back goes into Unknown or NotRestored instead of stopping it,
@@ -46,7 +47,8 @@
 //
 // # What it needs
 //
-// Linux, with /proc mounted. Taking one's own instance needs no privilege, nor
+// Linux, with /proc mounted. Putting pending events into a queue takes
+// INOTIFY_IOC_SETNEXTWD (Linux 4.17) and scratch files ([WithScratch]). Taking one's own instance needs no privilege, nor
 // does finding paths by searching. From another process:
 //
 //   - the right to read its /proc/PID/fdinfo (PTRACE_MODE_READ: the same user, or

@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -43,12 +44,13 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	if ctx.Err() != nil {
 		return nil, err
 	}
-	if n, err2 := r.newInstance(); err2 == nil {
-		r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
-		r.keep(overflow)
-		return n, nil
+	n, nerr := r.newInstance()
+	if nerr != nil {
+		return nil, errors.Join(err, nerr)
 	}
-	return nil, err
+	r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
+	r.keep(overflow)
+	return n, nil
 }
 
 func (r *restorer) newInstance() (*inotify.Inotify, error) {
