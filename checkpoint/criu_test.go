@@ -110,7 +110,7 @@ func TestPendingEventsComeFirst(t *testing.T) {
 	if len(s.Pending) != 3 || s.Pending[1].Cookie == 0 || s.Pending[2].Name != "b\xff\n" || s.PendingBytes != 3*32 {
 		t.Fatalf("pending: %v, %d bytes", s.Pending, s.PendingBytes)
 	}
-	r := restore(t, s)
+	r := restore(t, s, checkpoint.WithPendingKept())
 	touch(t, filepath.Join(dir, "new"))
 	for ev, err := range r.Events(kerneltest.Context(t)) {
 		if ev != s.Pending[0] || err != nil {
@@ -374,7 +374,7 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 		t.Errorf("not restored: %v", r.NotRestored)
 	}
 
-	r = restore(t, s, checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
+	r = restore(t, s, checkpoint.WithPendingKept(), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
 		if w.WD == 1 {
 			return f, nil
 		}

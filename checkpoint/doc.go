@@ -11,8 +11,9 @@
 // guessed.
 //
 // [Snapshot.Restore] makes a new instance and compares it with the snapshot, as far as
-// /proc/self/fdinfo describes it. Pending events are not put back into the kernel's
-// queue: [Restored.Events] and [Restored.Release] return them first.
+// /proc/self/fdinfo describes it. The pending events are put back into the kernel's queue,
+// so that whoever gets the descriptor reads them first. Where that cannot be done,
+// [Restored.Events] and [Restored.Release] return them.
 //
 // # Security
 //
@@ -24,7 +25,8 @@
 // # Requirements
 //
 // Linux with /proc mounted. Dumping an instance of this process needs no privilege.
-// Neither does a search for paths. For another process:
+// Neither does a search for paths. Putting pending events into a queue needs
+// INOTIFY_IOC_SETNEXTWD (Linux 4.17) and scratch files ([WithScratch]). For another process:
 //
 //   - The right to read /proc/PID/fdinfo (PTRACE_MODE_READ: the same user, or
 //     CAP_SYS_PTRACE). Without it, nothing can be dumped.
@@ -44,10 +46,11 @@ package checkpoint
 //	   |  WriteTo, Read              json.go            strict; memory in proportion to the input
 //	Snapshot
 //	   |  a target for each watch    restore_linux.go   its path, or the caller's file
+//	   |  the pending events         pending_linux.go   into the queue (internal/requeue), or kept
 //	   |  RestoreWatches             package inotify    all wds or nothing
 //	   |  fdinfo of the new instance verify_linux.go    compared with the snapshot
 //	   |  next wd, owner, signal
-//	Restored                         restore.go         pending events first, then the kernel's
+//	Restored                         restore.go         events that were kept first, then the kernel's
 //
 // The package uses package inotify's public interface only. What cannot be determined or
 // restored is listed in Snapshot.Unknown or Restored.NotRestored; the call fails only if

@@ -99,7 +99,7 @@ func ExampleSnapshot_Restore() {
 	var s *checkpoint.Snapshot            // read from somewhere
 	var held map[inotify.WD]*os.File      // what the process had open
 	var give func(*os.File, int) error    // puts it in its place
-	var queue func([]inotify.Event) error // keeps events for the process to read first
+	var queue func([]inotify.Event) error // keeps events that the kernel's queue cannot have
 	r, err := s.Restore(context.Background(),
 		checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
 		checkpoint.WithCycle(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
@@ -158,7 +158,7 @@ func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.E
 	for _, gap := range r.NotRestored { // nothing is left out silently
 		log.Print("not restored: ", gap)
 	}
-	return r.Release() // the descriptor, and the events to be read before its own
+	return r.Release() // the descriptor, and events that could not be put back into its queue
 }
 
 // An instance of another process is dumped to a file, and restored from it.

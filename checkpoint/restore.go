@@ -44,6 +44,7 @@ type restoreOptions struct {
 	verify       VerifyLevel
 	owner        *Owner
 	cycle        []inotify.RestoreOption
+	queue        queueOptions
 }
 
 // WithFileFor calls f for each watch. If f returns a file, the watch is restored on it
@@ -85,9 +86,17 @@ func WithCycle(opts ...inotify.RestoreOption) RestoreOption {
 
 // A Restored is a restored instance.
 type Restored struct {
-	// Inotify is the instance. Its own methods do not return the events that were pending
-	// in the snapshot: use Events.
+	// Inotify is the instance. Its own methods return the events of its queue, and not those
+	// of Pending: use Events for both. NextWD leaves a record in a queue that has events,
+	// which only this Inotify filters out: use SetNextWD only before a Release.
 	Inotify *inotify.Inotify
+
+	// Queued is how many events were put into the instance's queue, the overflow record
+	// included. Whoever reads the descriptor gets them first.
+	Queued int
+
+	// Changed lists how they differ from those of the snapshot.
+	Changed []Change
 
 	// NotRestored lists what could not be restored or was not requested. FieldInode is
 	// listed if device, inode and handle were not compared, and FieldHandle if the handle
@@ -99,6 +108,7 @@ type Restored struct {
 	Destroyed []inotify.WD
 
 	flags Flags
+	clean bool // no internal records were left in the kernel's queue
 
 	// reading is held shared by readers while they read from the kernel, and exclusively by
 	// Release. It is not held while an event is yielded.
@@ -112,7 +122,9 @@ type Restored struct {
 }
 
 // Pending returns the events that Events will yield before those of Inotify: those of the
-// snapshot, and those that were read during the restore.
+// snapshot that were left with the caller, and those that were read during the restore.
+// There are none if the events of the snapshot were put into the instance's queue, unless
+// the queue was read during the restore.
 func (r *Restored) Pending() []inotify.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,12 +196,16 @@ func (r *Restored) popPending() (ev inotify.Event, ok bool) {
 	return ev, true
 }
 
-// Close closes the instance and drops the pending events.
+// Close closes the instance and drops its events.
 func (r *Restored) Close() error { return r.Inotify.Close() }
 
 // Release returns the instance as a file, with O_NONBLOCK and FD_CLOEXEC as in the
 // snapshot, and the events to be handled before any that the file will return. r and its
-// Inotify are closed. The kernel's queue is empty at that moment.
+// Inotify are closed. Events in the instance's queue stay there. The events returned are those
+// that were left with the caller ([WithPendingKept], or as NotRestored says), and those that
+// the Inotify has read and not delivered. If nobody has read and NotRestored does not list
+// [FieldPending], there are none, except where the kernel lacks INOTIFY_IOC_SETNEXTWD or a
+// watch reported something during the restore.
 //
 // If others use Events meanwhile, each event goes to either side, and their loops end with
 // [os.ErrClosed].
@@ -219,21 +235,18 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	return f, pending, err
 }
 
-// readQueue moves the events in the kernel's queue to pending.
-func (r *Restored) readQueue() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		ev, ok, err := r.Inotify.TryReadEvent()
-		if err != nil || !ok {
-			return err
-		}
-		r.pending = append(r.pending, ev)
-	}
-}
-
 // Restore makes a new instance with the watches of s, each under its wd, and with the next
 // wd of s, and compares it with s ([WithVerify]). If it fails, no instance is left.
+//
+// Pending events are put into the queue of the instance before the watches are added:
+// whoever reads the descriptor gets them first. They have the wds, masks and names that they
+// had, in their order. Cookies are new, and still pair the halves of a rename. Changed lists what
+// differs. If events were pending and s does not have them, one overflow record is put there, so
+// that the program rescans. This takes INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
+// ([WithScratch]), two watches and, once per process, another instance. If it fails, the events
+// are left with the caller, and NotRestored lists [FieldPending] with the reason. The next
+// wd of an instance whose queue has events is set and not read back, as that would leave a
+// record there.
 //
 // A watch is restored on what its path names now, in the root directory and mount namespace
 // of this process. A symbolic link at the end is not followed. A file of another type than

@@ -29,6 +29,11 @@ type restorer struct {
 	files   []int           // duplicates of the caller's files
 	skipped []Gap           // watches that are not in ws because their file is missing
 
+	filled bool            // events were put into the queue
+	before int             // how many bytes the queue had before the watches were added
+	kept   []inotify.Event // events that are left with the caller
+	ioctl  bool            // the next wd was set by the ioctl
+
 	out *Restored
 }
 
@@ -173,11 +178,10 @@ func (r *restorer) fileTarget(w *Watch, f *os.File) (string, error) {
 // with a new instance, because the cycle can only advance the wd counter.
 func (r *restorer) run(ctx context.Context) (*Restored, error) {
 	for {
-		n, err := inotify.New()
+		n, err := r.instance(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r.out = &Restored{Inotify: n, NotRestored: slices.Clone(r.skipped), flags: r.s.Flags}
 		if err = r.restoreInto(ctx, n); err == nil {
 			return r.out, nil
 		}
@@ -248,15 +252,17 @@ func (r *restorer) restoreInto(ctx context.Context, n *inotify.Inotify) error {
 	if r.notCompared != nil && len(r.ws) > 0 {
 		r.addGap(FieldInode, 0, r.notCompared)
 	}
-	r.out.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.out.pending...)
-	return nil
+	r.out.pending = append(r.kept, r.out.pending...)
+	ahead, err := r.out.readAhead()
+	r.out.clean = (r.filled || r.ioctl) && ahead == 0
+	return err
 }
 
 // addWatches adds the watches. Types are checked at the same time, on another processor if
 // there is one, unless verify does so afterwards.
 func (r *restorer) addWatches(ctx context.Context, n *inotify.Inotify) error {
 	if r.verifyLevel == VerifyWDs {
-		return n.RestoreWatches(ctx, r.targets, r.opts.cycle...)
+		return n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -268,7 +274,7 @@ func (r *restorer) addWatches(ctx context.Context, n *inotify.Inotify) error {
 		}
 		types <- err
 	}()
-	err := n.RestoreWatches(ctx, r.targets, r.opts.cycle...)
+	err := n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	if err != nil {
 		stop()
 	}
@@ -298,12 +304,16 @@ func (r *restorer) restoreNextWD(ctx context.Context, n *inotify.Inotify) error 
 		}
 		return nil
 	}
-	err := n.RestoreNextWD(ctx, want, r.opts.cycle...)
+	err := n.SetNextWD(want)
+	r.ioctl = err == nil
+	if errors.Is(err, errors.ErrUnsupported) && !r.filled {
+		err = n.RestoreNextWD(ctx, want, r.opts.cycle...)
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		r.addGap(FieldNextWD, 0, err)
 		return nil
 	}
-	if err != nil || r.verifyLevel == VerifyNone {
+	if err != nil || r.verifyLevel == VerifyNone || r.filled {
 		return err
 	}
 	have, err := n.NextWD()
@@ -373,7 +383,7 @@ var errNoOwnerGiven = errors.New("not restored: no owner was given")
 // release takes the instance out of the Inotify and closes that. From then on the returned
 // file is the only descriptor of the instance, and is returned with an error, too.
 func (r *Restored) release() (*os.File, error) {
-	if err := r.readQueue(); err != nil {
+	if err := r.takeRead(); err != nil {
 		return nil, err
 	}
 	f, err := r.Inotify.File()

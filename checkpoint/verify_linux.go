@@ -44,7 +44,7 @@ func (r *restorer) verify(n *inotify.Inotify) error {
 // splitDestroyed lists watches that are not there because they have ended since, and returns
 // the other differences.
 func (r *restorer) splitDestroyed(diffs []Difference) (rest []Difference, err error) {
-	ended, err := r.endedWatches()
+	ended, err := r.ended()
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +56,6 @@ func (r *restorer) splitDestroyed(diffs []Difference) (rest []Difference, err er
 		}
 	}
 	return rest, nil
-}
-
-// endedWatches returns the watches that have ended, by their IN_IGNORED.
-func (r *restorer) endedWatches() (map[inotify.WD]bool, error) {
-	if err := r.out.readQueue(); err != nil {
-		return nil, err
-	}
-	return endedWDs(r.out.pending), nil
 }
 
 // listWeakHandles lists watches that were compared only by device and inode number: the
@@ -160,7 +152,7 @@ func (r *restorer) verifyTypes(n *inotify.Inotify, have []inotify.Watch) error {
 			continue // destroyed, or checked
 		}
 		if err := r.verifyType(n, w, &have[0]); err != nil {
-			ended, eerr := r.endedWatches()
+			ended, eerr := r.ended()
 			if eerr != nil {
 				return eerr
 			}
@@ -214,7 +206,7 @@ func (r *restorer) verifyTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	if rerr := n.RemoveWatch(wd); rerr != nil {
 		return errors.Join(err, rerr)
 	}
-	if qerr := r.out.readQueue(); qerr != nil {
+	if qerr := r.out.drain(); qerr != nil {
 		return errors.Join(err, qerr)
 	}
 	r.dropEvents(wd)
