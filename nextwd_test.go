@@ -340,6 +340,7 @@ func TestRestoreNextWD(t *testing.T) {
 // Where others can have added watches, RestoreNextWD does not guess: a used wd just below
 // is passed over, and a wd that may be passed counts as passed.
 func TestRestoreNextWDShared(t *testing.T) {
+	kerneltest.NeedDuplicates(t)
 	byEachWay(t, func(t *testing.T) {
 		needLists(t)
 		n := newInotify(t)

@@ -52,7 +52,7 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 	kerneltest.NeedDuplicates(t)
 	file := filepath.Join(t.TempDir(), "snapshot")
 	code, _, stderr := call("dump", "-paths", "search", "-hint", os.TempDir(), "-o", file, h.arg())
-	if code != 0 || !strings.Contains(stderr, "pending: not asked for") {
+	if code != 0 || !strings.Contains(stderr, "pending: not requested") {
 		t.Errorf("dump: exit code %d, %s", code, stderr)
 	}
 	if code, _, stderr = call("verify", file, h.arg()); code != 0 {
