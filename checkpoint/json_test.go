@@ -111,9 +111,9 @@ func TestSameBytes(t *testing.T) {
 	for i, path := range files(t, 20) {
 		restoreWatch(t, n, inotify.WD(3+2*i), path, inotify.Attrib)
 	}
-	first := encode(t, take(t, n))
+	first := encode(t, dump(t, n))
 	for range 5 {
-		if again := encode(t, take(t, n)); again != first {
+		if again := encode(t, dump(t, n)); again != first {
 			t.Fatalf("got\n%s\nand then\n%s", first, again)
 		}
 	}
@@ -205,10 +205,10 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := checkpoint.Read(strings.NewReader(encode(t, full()) + "{}")); err == nil {
-		t.Error("what follows the snapshot was taken")
+		t.Error("what follows the snapshot was dumped")
 	}
 	if _, err := checkpoint.Read(strings.NewReader("")); err == nil {
-		t.Error("nothing was taken for a snapshot")
+		t.Error("nothing was dumped for a snapshot")
 	}
 	if _, err := checkpoint.Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want the reader's", err)
@@ -251,7 +251,7 @@ func refused(t *testing.T, text, want string) {
 	}
 }
 
-// No member of any object is taken as null, twice, or under a name in another
+// No member of any object is dumped as null, twice, or under a name in another
 // case; the error names it.
 func TestReadRefusesEachMember(t *testing.T) {
 	text := encode(t, full())
@@ -319,7 +319,7 @@ func TestReadUnicode(t *testing.T) {
 }
 
 // An unknown version is told wherever it stands, and whatever stands before it.
-func TestReadTellsVersion(t *testing.T) {
+func TestReadReportsVersion(t *testing.T) {
 	for _, text := range []string{
 		`{"version":1`, // nothing after it matters
 		`{"fd":[{"version":2},"version"],"version":1}`,
@@ -520,7 +520,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// kernelsSnapshots returns what was taken on several kernels, of watches on several
+// kernelsSnapshots returns what was dumped on several kernels, of watches on several
 // filesystems.
 func kernelsSnapshots(t testing.TB) map[string][]byte {
 	t.Helper()
@@ -580,7 +580,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is taken is valid, and is the same after another round.
+		// What is dumped is valid, and is the same after another round.
 		if err := s.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -637,7 +637,7 @@ func TestCompare(t *testing.T) {
 			t.Errorf("differences\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	check() // next_wd was not learned
+	check() // next_wd was not determined
 	a.Unknown, b.Unknown = nil, nil
 	want = slices.Insert(want, 4, "next_wd: expected 8, found 9")
 	check()
@@ -653,7 +653,7 @@ func TestCompare(t *testing.T) {
 	check()
 }
 
-// An owner is the same process whether the instance was taken from it or from another that
+// An owner is the same process whether the instance was dumped from it or from another that
 // has the instance, too; and it is the process's own before and after a restore.
 func TestCompareOwners(t *testing.T) {
 	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {

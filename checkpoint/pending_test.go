@@ -125,7 +125,7 @@ func drained(t *testing.T) (s *checkpoint.Snapshot, dir string) {
 	if err := n.SetNextWD(3); hasIoctl(t) && err != nil {
 		t.Fatal(err)
 	}
-	s = carry(t, take(t, n, checkpoint.WithDrain()))
+	s = carry(t, dump(t, n, checkpoint.WithDrain()))
 	n.Close()
 	if len(s.Pending) != 3 {
 		t.Fatalf("pending %v", s.Pending)
@@ -195,7 +195,7 @@ func undrained(t *testing.T) *checkpoint.Snapshot {
 	dir := t.TempDir()
 	restoreWatch(t, n, 1, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "a"))
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	if s.PendingBytes != 32 {
 		t.Fatalf("%d pending bytes", s.PendingBytes)
