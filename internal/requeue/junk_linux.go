@@ -77,6 +77,21 @@ func (j *junkSource) unwatch(in instance) error {
 	return nil
 }
 
+// abandon removes the watches, also those that have ended already.
+func (j *junkSource) abandon(in instance) error {
+	var errs []error
+	for i, wd := range j.wds {
+		if wd == 0 {
+			continue
+		}
+		if err := in.remove(wd); err != nil && !errors.Is(err, inotify.ErrNoWatch) {
+			errs = append(errs, err)
+		}
+		j.wds[i] = 0
+	}
+	return errors.Join(errs...)
+}
+
 // write makes one record, of the directory's watch.
 func (j *junkSource) write() error {
 	return callError("pwrite", junkFile, retry(func() error {
