@@ -359,14 +359,23 @@ func TestRestoreNextWDShared(t *testing.T) {
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
 			t.Errorf("error %v where 6 is next; the ioctl is there: %t", err, ioctl)
 		}
+		passed := func(by *inotify.Inotify, path string, n *inotify.Inotify, wd inotify.WD) {
+			add(t, by, path, inotify.Attrib)
+			err := n.RestoreNextWD(kerneltest.Context(t), wd)
+			if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
+				t.Errorf("error %v where %d was passed; the ioctl is there: %t", err, wd, ioctl)
+			}
+		}
+		passed(other, paths[2], n, 6)
+		passed(n, paths[3], other, 8) // the last that other added is 7
 		if err := other.RestoreNextWD(kerneltest.Context(t), 40); err != nil {
 			t.Fatal(err)
 		}
 		if got := add(t, n, paths[1], inotify.Attrib); got != 40 {
 			t.Errorf("the next wd is %d, want 40", got)
 		}
-		if ws := watches(t, n); len(ws) != 2 {
-			t.Errorf("watches %v, want 2", ws)
+		if ws := watches(t, n); len(ws) != 4 {
+			t.Errorf("watches %v, want 4", ws)
 		}
 		wantEvents(t, pending(t, n))
 	})
