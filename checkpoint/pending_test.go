@@ -386,8 +386,8 @@ func TestPendingHistory(t *testing.T) {
 		h.run(100)
 		rest := tryAll(t, undisturbed)
 		undisturbed.Close()
-		wantEvents(t, got, want...)
-		wantAlike(t, read(t, release(t, r)), rest...)
+		wantEvents(t, withoutWalks(got), withoutWalks(want)...)
+		wantAlike(t, withoutWalks(read(t, release(t, r))), withoutWalks(rest)...)
 		for _, c := range r.Changed {
 			t.Errorf("change: %v", c)
 		}
@@ -395,6 +395,13 @@ func TestPendingHistory(t *testing.T) {
 			t.Fatalf("seed %d; not restored %v", seed, r.NotRestored)
 		}
 	}
+}
+
+// withoutWalks leaves out what others cause who walk the test's directory, between the
+// reading of one instance and of the other.
+func withoutWalks(evs []inotify.Event) []inotify.Event {
+	const walk = inotify.Open | inotify.Access | inotify.CloseNoWrite
+	return slices.DeleteFunc(evs, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.IsDir) && ev.Mask.Has(walk) })
 }
 
 // A history does things in a tree that instances watch.
