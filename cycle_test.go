@@ -594,6 +594,32 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	}
 }
 
+// Nor do restores of the next wd that fail buffer without a bound.
+func TestRestoreNextWDStopsWhenTooMuchIsBuffered(t *testing.T) {
+	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	add(t, n, dir, inotify.MovedTo)
+	f, err := n.File() // shared: it is not known that the wd was passed
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	name := strings.Repeat("n", 240)
+	for i := range 20 { // a MiB each
+		move(t, dir, fmt.Sprint(name, i, "-"), 4000)
+		switch err := n.RestoreNextWD(kerneltest.Context(t), 1); {
+		case err == nil:
+			t.Fatal("wd 1 is next, which is used")
+		case strings.Contains(err.Error(), "buffer is full"):
+			return
+		}
+	}
+	b, err := n.Buffered()
+	t.Errorf("%d bytes were buffered (%v), and each restore read more", b, err)
+}
+
 // startClimb starts a climb that takes a while, on a thread of its own and without
 // progress, so that it never lets go of the numbers, and returns when it is
 // under way. cancel ends its context, and wait waits for its end. It leaves two

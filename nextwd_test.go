@@ -340,6 +340,7 @@ func TestRestoreNextWD(t *testing.T) {
 // Where others can have added watches, RestoreNextWD does not guess: a used wd just below
 // is passed over, and a wd that may be passed counts as passed.
 func TestRestoreNextWDShared(t *testing.T) {
+	kerneltest.NeedDuplicates(t)
 	byEachWay(t, func(t *testing.T) {
 		needLists(t)
 		n := newInotify(t)
@@ -375,6 +376,37 @@ func TestRestoreNextWDShared(t *testing.T) {
 			t.Errorf("watches %v, want 3", ws)
 		}
 		wantEvents(t, pending(t, n))
+	})
+}
+
+// Where no wd below the wanted one is free, there is none that the cycle can give last: the
+// wanted one counts as passed.
+func TestRestoreNextWDNoneFreeBelow(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		needLists(t)
+		for used := range 3 {
+			n := newInotify(t)
+			f, err := n.File() // shared: others can have added watches
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			paths := files(t, used+1)
+			for _, path := range paths[:used] {
+				add(t, n, path, inotify.Attrib)
+			}
+			wd := inotify.WD(used + 1)
+			err = n.RestoreNextWD(kerneltest.Context(t), wd)
+			var cycle *inotify.CycleError
+			if err == nil {
+				if got := add(t, n, paths[used], inotify.Attrib); got != wd {
+					t.Errorf("the next wd is %d, want %d", got, wd)
+				}
+			} else if kerneltest.SupportsSetNext(n) || !errors.As(err, &cycle) || cycle.WD != wd || cycle.Next != wd+1 {
+				t.Errorf("error %v, want one for wd %d where %d is next", err, wd, wd+1)
+			}
+			wantEvents(t, pending(t, n))
+		}
 	})
 }
 

@@ -34,7 +34,7 @@ func TestReadme(t *testing.T) {
 		code.WriteString(unindented(string(text)))
 	}
 	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(snippets) < 4 {
+	if len(snippets) < 3 {
 		t.Errorf("README.md has %d snippets", len(snippets))
 	}
 	for _, s := range snippets {
@@ -61,11 +61,11 @@ func watchDirectory(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	paths := map[inotify.WD]string{wd: dir} // the package keeps no table
+	paths := map[inotify.WD]string{wd: dir} // the package does not keep paths
 	for ev, err := range n.Events(ctx) {
 		switch {
 		case err != nil:
-			return err // the loop ends only so: ctx ended, n was closed, or a read failed
+			return err // ctx ended, n was closed, or a read failed; the loop ends only here
 		case ev.Mask.Has(inotify.QOverflow):
 			return errors.New("events were lost: scan the directory again")
 		case ev.Mask.Has(inotify.Ignored):
@@ -85,7 +85,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // at once, so that this example ends
+	cancel() // before the loop, so that this example ends
 	fmt.Println(watchDirectory(ctx, dir))
 	// Output: context canceled
 }
@@ -100,7 +100,7 @@ func restoreSaved(ctx context.Context, dir string) (*inotify.Inotify, error) {
 		{WD: 0x34d71d6, Path: dir, Mask: inotify.Create},
 		{WD: 7, Path: "/", Mask: inotify.MoveSelf | inotify.OneShot},
 	}
-	if err := n.RestoreWatches(ctx, saved); err != nil { // all of them, or none
+	if err := n.RestoreWatches(ctx, saved); err != nil { // all of them or none
 		n.Close()
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func Example_restore() {
 	}
 	defer os.RemoveAll(dir)
 	n, err := restoreSaved(context.Background(), dir)
-	if errors.Is(err, errors.ErrUnsupported) { // by the cycle it would take minutes: WithMaxSteps
+	if errors.Is(err, errors.ErrUnsupported) { // the cycle would take minutes, and needs WithMaxSteps
 		fmt.Println("55407062 IN_CREATE|IN_ISDIR")
 		return
 	}

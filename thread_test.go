@@ -31,11 +31,11 @@ func (c *threadCounter) Err() error {
 	return c.Context.Err()
 }
 
-// ownGoroutines returns how many goroutines there are that the library has started.
+// ownGoroutines returns how many helper threads of the cycle there are.
 func ownGoroutines() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return bytes.Count(stacks, []byte("\ncreated by github.com/seed10546c08/inotify/internal/assign."))
+	return bytes.Count(stacks, []byte("\ncreated by github.com/seed10546c08/inotify/internal/assign.(*cycle).startHelper"))
 }
 
 // A climb has a second thread from 1024 steps on, where there are two processors and

@@ -115,7 +115,7 @@ func startHung(t testing.TB) (pid int, release func()) {
 }
 
 // Nor does such a process keep waiting who takes its instance.
-func TestTakeFDOfProcessThatDoesNotAnswer(t *testing.T) {
+func TestDumpFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needLists(t)
 	hung, release := startHung(t)

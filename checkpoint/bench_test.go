@@ -38,12 +38,12 @@ func thousands(b *testing.B) (*inotify.Inotify, *checkpoint.Snapshot) {
 
 func BenchmarkRestore(b *testing.B) {
 	_, s := thousands(b)
-	for name, proof := range map[string]checkpoint.VerifyLevel{"identity": checkpoint.VerifyIdentity, "numbers": checkpoint.VerifyWDs, "unproved": checkpoint.VerifyNone} {
+	for name, level := range map[string]checkpoint.VerifyLevel{"identity": checkpoint.VerifyIdentity, "wds": checkpoint.VerifyWDs, "unverified": checkpoint.VerifyNone} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				r, err := s.Restore(kerneltest.Context(b), checkpoint.WithVerify(proof))
+				r, err := s.Restore(kerneltest.Context(b), checkpoint.WithVerify(level))
 				if err != nil {
 					b.Fatal(err)
 				}

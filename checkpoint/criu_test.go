@@ -27,7 +27,7 @@ import (
 // What CRIU 4.2 loses, or gets wrong, of an instance that it restores, a test
 // each. Those about filesystems are in mounts_test.go.
 
-func TestNumbersAreExact(t *testing.T) {
+func TestWDsAreExact(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 5)
@@ -104,13 +104,13 @@ func TestPendingEventsComeFirst(t *testing.T) {
 	restoreWatch(t, n, 1, dir, inotify.Create|inotify.Move)
 	touch(t, filepath.Join(dir, "a"))
 	os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b\xff\n"))
-	s := carry(t, take(t, n, checkpoint.WithDrain()))
-	wantEvents(t, tryAll(t, n)) // they were taken
+	s := carry(t, dump(t, n, checkpoint.WithDrain()))
+	wantEvents(t, tryAll(t, n)) // they were dumped
 	n.Close()
 	if len(s.Pending) != 3 || s.Pending[1].Cookie == 0 || s.Pending[2].Name != "b\xff\n" || s.PendingBytes != 3*32 {
 		t.Fatalf("pending: %v, %d bytes", s.Pending, s.PendingBytes)
 	}
-	r := restore(t, s)
+	r := restore(t, s, checkpoint.WithPendingKept())
 	touch(t, filepath.Join(dir, "new"))
 	for ev, err := range r.Events(kerneltest.Context(t)) {
 		if ev != s.Pending[0] || err != nil {
@@ -123,7 +123,7 @@ func TestPendingEventsComeFirst(t *testing.T) {
 	wantEvents(t, queued(t, r), want...)
 }
 
-func TestNextNumberIsRestored(t *testing.T) {
+func TestNextWDIsRestored(t *testing.T) {
 	needLists(t)
 	nexts := []inotify.WD{8, 0x7f}
 	if hasIoctl(t) {
@@ -142,16 +142,16 @@ func TestNextNumberIsRestored(t *testing.T) {
 			n.RemoveWatch(next - 1)
 			tryAll(t, n)
 		}
-		s := take(t, n)
+		s := dump(t, n)
 		if !hasIoctl(t) {
 			if len(gaps(s.Unknown, "next_wd")) != 1 {
-				t.Errorf("not learned: %v, want next_wd", s.Unknown)
+				t.Errorf("unknown: %v, want next_wd", s.Unknown)
 			}
 			s.NextWD = next
 		}
 		n.Close()
 		if s.NextWD != next {
-			t.Fatalf("next number %d, want %d", s.NextWD, next)
+			t.Fatalf("next wd %d, want %d", s.NextWD, next)
 		}
 		r := restore(t, carry(t, s))
 		wantEvents(t, queued(t, r))
@@ -166,7 +166,7 @@ func TestFlagsAreKept(t *testing.T) {
 	for _, flags := range []checkpoint.Flags{0, checkpoint.NonBlock, checkpoint.CloseOnExec, checkpoint.NonBlock | checkpoint.CloseOnExec} {
 		n := newInotify(t)
 		restoreWatch(t, n, 5, files(t, 1)[0], inotify.Attrib)
-		s := take(t, n)
+		s := dump(t, n)
 		if s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
 			t.Fatalf("flags %v", s.Flags)
 		}
@@ -199,7 +199,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	s.Flags |= checkpoint.Async
 	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid(), Self: true}
 	s.Signal = int(unix.SIGUSR2)
@@ -211,7 +211,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 
 	// Nobody who was not named by the caller is signalled.
 	r := restore(t, s)
-	if again := take(t, r.Inotify); again.Owner.Kind != "" || again.Signal != 0 || again.Flags&checkpoint.Async != 0 {
+	if again := dump(t, r.Inotify); again.Owner.Kind != "" || again.Signal != 0 || again.Flags&checkpoint.Async != 0 {
 		t.Errorf("owner %v, signal %d, flags %v though nobody was named", again.Owner, again.Signal, again.Flags)
 	}
 	for _, what := range []string{"owner", "signal", "flags"} {
@@ -221,7 +221,7 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	}
 
 	r = restore(t, s, checkpoint.WithOwner(checkpoint.OwnerProcess, os.Getpid()))
-	if diffs := s.Compare(take(t, r.Inotify)); len(diffs) != 0 || len(gaps(r.NotRestored, "owner")) != 0 {
+	if diffs := s.Compare(dump(t, r.Inotify)); len(diffs) != 0 || len(gaps(r.NotRestored, "owner")) != 0 {
 		t.Errorf("differences %v, not restored %v", diffs, r.NotRestored)
 	}
 	os.Chmod(path, 0o644)
@@ -233,18 +233,18 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 
 	thread := checkpoint.Owner{Kind: checkpoint.OwnerThread, ID: unix.Gettid()}
 	r = restore(t, s, checkpoint.WithOwner(thread.Kind, thread.ID))
-	if again := take(t, r.Inotify); again.Owner.Kind != thread.Kind || again.Owner.ID != thread.ID || !again.Owner.Self {
+	if again := dump(t, r.Inotify); again.Owner.Kind != thread.Kind || again.Owner.ID != thread.ID || !again.Owner.Self {
 		t.Errorf("owner %v, want %v", again.Owner, thread)
 	}
 	r.Close()
 	if group := (checkpoint.Owner{Kind: checkpoint.OwnerGroup, ID: unix.Getpgrp()}); group.ID > 0 { // as a container's first process has none
 		r = restore(t, s, checkpoint.WithOwner(group.Kind, group.ID))
-		if again := take(t, r.Inotify); again.Owner != group {
+		if again := dump(t, r.Inotify); again.Owner != group {
 			t.Errorf("owner %v, want %v", again.Owner, group)
 		}
 	}
 	if _, err := s.Restore(kerneltest.Context(t), checkpoint.WithOwner("nobody", 1)); err == nil {
-		t.Error("an owner of an unknown kind was taken")
+		t.Error("an owner of an unknown kind was dumped")
 	}
 }
 
@@ -273,14 +273,14 @@ func TestSymlinkItself(t *testing.T) {
 func TestReplacedPathIsRefused(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
-	for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyIdentity} {
+	for _, level := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyIdentity} {
 		n := newInotify(t)
 		path := files(t, 1)[0]
 		restoreWatch(t, n, 1, path, inotify.Attrib)
-		s := take(t, n)
+		s := dump(t, n)
 		touch(t, path+".new")
 		os.Rename(path+".new", path)
-		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(proof))
+		_, err := s.Restore(kerneltest.Context(t), checkpoint.WithVerify(level))
 		var e *checkpoint.VerifyError
 		if !errors.As(err, &e) || len(e.Differences) != 1 || e.Differences[0].WD != 1 || e.Differences[0].Field != "inode" {
 			t.Fatalf("error %v", err)
@@ -300,7 +300,7 @@ func TestReplacedPathIsRefused(t *testing.T) {
 	}
 }
 
-// Of another type it is refused whatever is proved.
+// Of another type it is refused at each level.
 func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 	needLists(t)
 	dir, file := t.TempDir(), files(t, 1)[0]
@@ -314,12 +314,12 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 	}{{dir, checkpoint.TypeDirectory}, {file, checkpoint.TypeRegular}, {link, checkpoint.TypeSymlink}} {
 		n := newInotify(t)
 		restoreWatch(t, n, 3, is.path, inotify.Attrib|inotify.DontFollow)
-		s := take(t, n, checkpoint.WithSearchDirs(dir, filepath.Dir(file)))
+		s := dump(t, n, checkpoint.WithSearchDirs(dir, filepath.Dir(file)))
 		if s.Watches[0].Type != is.kind {
 			t.Fatalf("type %q, want %q", s.Watches[0].Type, is.kind)
 		}
-		for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyNone, checkpoint.VerifyWDs} {
-			for _, opts := range [][]checkpoint.RestoreOption{{checkpoint.WithVerify(proof)}, {checkpoint.WithVerify(proof), checkpoint.AllowMissing()}} {
+		for _, level := range []checkpoint.VerifyLevel{checkpoint.VerifyNone, checkpoint.VerifyWDs} {
+			for _, opts := range [][]checkpoint.RestoreOption{{checkpoint.WithVerify(level)}, {checkpoint.WithVerify(level), checkpoint.AllowMissing()}} {
 				restore(t, s, opts...)
 				f, err := os.OpenFile(is.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 				if err != nil {
@@ -338,7 +338,7 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 					for _, opts := range [][]checkpoint.RestoreOption{opts, supplied} {
 						_, err := other.Restore(kerneltest.Context(t), opts...)
 						var e *checkpoint.TargetError
-						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is a %s, and was a %s", is.kind, was)) {
+						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is now a %s (was a %s)", is.kind, was)) {
 							t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
 						}
 					}
@@ -361,9 +361,9 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	restoreWatch(t, n, 2, paths[1], inotify.Attrib)
 	want := watches(t, n)
 	os.Remove(paths[0])
-	s := carry(t, take(t, n))
+	s := carry(t, dump(t, n))
 	if len(gaps(s.Unknown, "path")) == 0 || s.Watches[0].Path != "" {
-		t.Errorf("path %q of an unlinked file; not learned: %v", s.Watches[0].Path, s.Unknown)
+		t.Errorf("path %q of an unlinked file; unknown: %v", s.Watches[0].Path, s.Unknown)
 	}
 	_, err = s.Restore(kerneltest.Context(t))
 	wantError(t, err, checkpoint.ErrNoPath)
@@ -374,7 +374,7 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 		t.Errorf("not restored: %v", r.NotRestored)
 	}
 
-	r = restore(t, s, checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
+	r = restore(t, s, checkpoint.WithPendingKept(), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
 		if w.WD == 1 {
 			return f, nil
 		}
@@ -386,7 +386,7 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	wantEvents(t, queued(t, r), inotify.Event{WD: 1, Mask: inotify.Attrib})
 }
 
-// The program sees nothing of its instance's being taken, nor of its restoring.
+// The program sees nothing of the dump and the restore.
 func TestNothingIsSeen(t *testing.T) {
 	needLists(t)
 	needHandles(t)
@@ -415,7 +415,7 @@ func TestNothingIsSeen(t *testing.T) {
 		if s, err = checkpoint.Dump(kerneltest.Context(t), n, checkpoint.WithPaths(level)); err != nil {
 			t.Fatal(err)
 		}
-		h.take(checkpoint.WithPaths(level))
+		h.dump(checkpoint.WithPaths(level))
 	}
 	r := restore(t, s, checkpoint.AllowMissing())
 	wantEvents(t, queued(t, r))
@@ -444,19 +444,19 @@ func TestDescendingOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := watches(t, n)
-	s := take(t, n, checkpoint.WithSearchDirs(dir))
+	s := dump(t, n, checkpoint.WithSearchDirs(dir))
 	slices.Reverse(s.Watches) // Dump sorts them
 	n.Close()
 	wantSame(t, watches(t, restore(t, s).Inotify), want)
 }
 
-func TestHighNumberWithoutTheIoctl(t *testing.T) {
+func TestHighWDWithoutTheIoctl(t *testing.T) {
 	needLists(t)
 	path := files(t, 1)[0]
 	kerneltest.WithoutIoctl(t)
 	n := newInotify(t)
 	restoreWatch(t, n, 2, path, inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	s.Watches[0].WD = 0x34d71d6
 	_, err := s.Restore(kerneltest.Context(t))
@@ -465,7 +465,7 @@ func TestHighNumberWithoutTheIoctl(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 
-	// With its leave it climbs, shows that, and stops.
+	// With a higher limit the cycle runs, shows progress, and stops.
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	shown := 0
 	_, err = s.Restore(ctx, checkpoint.WithCycle(inotify.WithMaxSteps(1<<30), inotify.WithProgress(func(p inotify.Progress) {
@@ -488,16 +488,16 @@ func TestHighNumberWithoutTheIoctl(t *testing.T) {
 	r = restore(t, s)
 	wantEvents(t, queued(t, r))
 	if wd, err := r.Inotify.AddWatch(t.TempDir(), inotify.Create); wd != 500 || err != nil {
-		t.Errorf("the next number is %d, %v, want 500", wd, err)
+		t.Errorf("the next wd is %d, %v, want 500", wd, err)
 	}
 	for _, next := range []inotify.WD{7, 1 << 30} { // below, and too far
 		s.NextWD = next
 		r = restore(t, s)
 		if len(gaps(r.NotRestored, "next_wd")) != 1 {
-			t.Errorf("next number %d: not restored: %v", next, r.NotRestored)
+			t.Errorf("next wd %d: not restored: %v", next, r.NotRestored)
 		}
 		if wd, err := r.Inotify.AddWatch(t.TempDir(), inotify.Create); next == 7 && wd != 301 || err != nil {
-			t.Errorf("next number %d: it is %d now, %v, and was 301 without a step", next, wd, err)
+			t.Errorf("next wd %d: it is %d now, %v, and was 301 without a step", next, wd, err)
 		}
 		wantEvents(t, queued(t, r))
 	}
@@ -509,7 +509,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: 1}
 	closed, err := os.Open(path)
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What fcntl(2) and ioctl(2) tell and set of a descriptor. These are of
-// include/uapi/asm-generic/fcntl.h; x/sys/unix lacks some of them.
+// Commands of fcntl(2), from include/uapi/asm-generic/fcntl.h. x/sys/unix lacks some of them.
 const (
 	fSetSig   = 10
 	fGetSig   = 11
@@ -29,11 +28,11 @@ type ownerEx struct {
 
 var ownerKinds = [...]OwnerKind{OwnerThread, OwnerProcess, OwnerGroup} // by F_OWNER_TID etc.
 
-// errUnseenOwner is why an owner is not learned of which only the kind shows.
-var errUnseenOwner = errors.New("it is none, has ended, or is in another pid namespace")
+// errHiddenOwner is the error for an owner whose id the kernel shows as 0.
+var errHiddenOwner = errors.New("there is no owner, or it has ended, or it is in another pid namespace")
 
-// owner returns whom events signal. The kernel shows the number 0 for nobody, but
-// also for somebody who cannot be seen from here.
+// owner returns the owner. The kernel shows id 0 if there is none, but also if it has ended or
+// is in another pid namespace.
 func owner(fd int) (Owner, error) {
 	var o ownerEx
 	if _, _, e := unix.Syscall(unix.SYS_FCNTL, uintptr(fd), fGetOwnEx, uintptr(unsafe.Pointer(&o))); e != 0 {
@@ -41,11 +40,11 @@ func owner(fd int) (Owner, error) {
 	}
 	switch {
 	case o.kind < 0 || int(o.kind) >= len(ownerKinds):
-		return Owner{}, fmt.Errorf("its kind is %d, which is unknown", o.kind)
-	case o.id == 0 && o.kind == 0: // as it is before it is ever set
+		return Owner{}, fmt.Errorf("unknown kind %d", o.kind)
+	case o.id == 0 && o.kind == 0: // the initial value
 		return Owner{}, nil
 	case o.id == 0:
-		return Owner{}, errUnseenOwner
+		return Owner{}, errHiddenOwner
 	}
 	return Owner{Kind: ownerKinds[o.kind], ID: int(o.id)}, nil
 }
@@ -55,7 +54,7 @@ func setOwner(fd int, to Owner) error {
 		if name == to.Kind {
 			o := ownerEx{int32(kind), int32(to.ID)}
 			if _, _, e := unix.Syscall(unix.SYS_FCNTL, uintptr(fd), fSetOwnEx, uintptr(unsafe.Pointer(&o))); e != 0 {
-				return fmt.Errorf("owner %s %d: %w", to.Kind, to.ID, fcntlError("F_SETOWN_EX", e))
+				return fmt.Errorf("set owner %s %d: %w", to.Kind, to.ID, fcntlError("F_SETOWN_EX", e))
 			}
 		}
 	}
@@ -72,29 +71,29 @@ func signal(fd int) (int, error) {
 
 func setSignal(fd, signal int) error {
 	if _, err := unix.FcntlInt(uintptr(fd), fSetSig, signal); err != nil {
-		return fmt.Errorf("signal %d: %w", signal, fcntlError("F_SETSIG", err))
+		return fmt.Errorf("set signal %d: %w", signal, fcntlError("F_SETSIG", err))
 	}
 	return nil
 }
 
-// flags returns those of the descriptor and of its description.
+// flags returns the flags of the descriptor and of its file description.
 func flags(fd int) (Flags, error) {
 	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
 		return 0, fcntlError("F_GETFL", err)
 	}
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	descriptorFlags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err != nil {
 		return 0, fcntlError("F_GETFD", err)
 	}
 	f := statusFlags(status)
-	if own&unix.FD_CLOEXEC != 0 {
+	if descriptorFlags&unix.FD_CLOEXEC != 0 {
 		f |= CloseOnExec
 	}
 	return f, nil
 }
 
-// statusFlags returns what Flags has of a description's flags.
+// statusFlags converts the flags of a file description.
 func statusFlags(status int) (f Flags) {
 	if status&unix.O_NONBLOCK != 0 {
 		f |= NonBlock
@@ -105,7 +104,7 @@ func statusFlags(status int) (f Flags) {
 	return f
 }
 
-// setStatus sets or clears a flag of the description.
+// setStatus sets or clears a flag of the file description.
 func setStatus(fd, flag int, on bool) error {
 	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -128,8 +127,8 @@ func fcntlError(command string, err error) error {
 	return os.NewSyscallError("fcntl "+command, err)
 }
 
-// queued returns how many bytes of events wait in the kernel's queue.
-func queued(fd int) (int, error) {
+// queuedBytes returns the size of the events in the kernel's queue.
+func queuedBytes(fd int) (int, error) {
 	var n int32
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != 0 {
 		return 0, os.NewSyscallError("ioctl FIONREAD", e)

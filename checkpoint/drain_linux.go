@@ -20,121 +20,128 @@ import (
 	"github.com/seed10546c08/inotify/internal/abandon"
 )
 
-// drain takes another process's instance with its pending events and next wd. All processes
-// that have it are stopped from before it is duplicated until all is done.
-func (t *taker) drain(ctx context.Context, o *opened) error {
-	holders, err := t.stopped(ctx, o.process, o.dup)
-	defer closeAll(holders)
+// drain dumps the instance with its pending events and next wd. All processes that have
+// it must be stopped, from before it is duplicated to the end.
+func (d *dumper) drain(ctx context.Context, t *descriptor) error {
+	sharers, err := d.openSharers(ctx, t)
+	defer closeAll(sharers)
 	if err != nil {
 		return err
 	}
-	err = t.drainDuplicate(o.dup)
+	err = d.drainDuplicate(t.dup)
 	if err == nil {
-		err = t.paths(ctx, o.process)
+		err = d.findPaths(ctx, t.process)
 	}
-	for _, h := range append(slices.Clone(holders), o.process) {
-		if serr := h.checkStopped(); serr != nil {
+	for _, p := range append(slices.Clone(sharers), t.process) {
+		if serr := p.checkStopped(); serr != nil {
 			err = errors.Join(err, fmt.Errorf("the snapshot may be inconsistent: a process ran during the dump: %w", serr))
 		}
 	}
 	return err
 }
 
-// drainDuplicate takes everything through a duplicate, which must not block meanwhile. To learn
-// the next wd, the library adds a watch of its own and takes its record out.
-func (t *taker) drainDuplicate(dup *os.File) (failed error) {
-	own := int(dup.Fd())
-	if t.s.Flags&NonBlock == 0 {
-		if err := setStatus(own, unix.O_NONBLOCK, true); err != nil {
+// drainDuplicate reads the events, the watches and the next wd through the duplicate, which
+// must be non-blocking meanwhile.
+func (d *dumper) drainDuplicate(dup *os.File) (failed error) {
+	fd := int(dup.Fd())
+	if d.s.Flags&NonBlock == 0 {
+		if err := setStatus(fd, unix.O_NONBLOCK, true); err != nil {
 			return err
 		}
 		defer func() {
-			if err := setStatus(own, unix.O_NONBLOCK, false); err != nil {
-				failed = errors.Join(failed, fmt.Errorf("the instance, which blocked, is left with O_NONBLOCK: %w", err))
+			if err := setStatus(fd, unix.O_NONBLOCK, false); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("the instance is left with O_NONBLOCK: %w", err))
 			}
 		}()
 	}
-	again, err := unix.FcntlInt(dup.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	second, err := unix.FcntlInt(dup.Fd(), unix.F_DUPFD_CLOEXEC, 3) // for the Inotify to close
 	if err != nil {
 		return fcntlError("F_DUPFD_CLOEXEC", err)
 	}
-	f := os.NewFile(uintptr(again), "inotify")
+	f := os.NewFile(uintptr(second), "inotify")
 	n, err := inotify.FromFile(f)
 	if err != nil {
 		f.Close()
 		return err
 	}
 	defer n.Close()
-	return t.empty(n)
+	return d.readAll(n)
 }
 
-// stopped returns the other processes that have the instance, of those that can be read, or an
-// error if one of them runs. They must be closed. Without kcmp(2) they are unknown.
-func (t *taker) stopped(ctx context.Context, p *process, dup *os.File) ([]*process, error) {
-	t.s.addSideEffect(SideEffectProcRead, "")
+// openSharers opens the other processes that have the instance. It returns an error that
+// matches ErrNotStopped if one of them is running. Processes that cannot be read are a gap;
+// without kcmp(2), that is all of them. The processes returned must be closed, also after
+// an error.
+func (d *dumper) openSharers(ctx context.Context, t *descriptor) ([]*process, error) {
+	d.s.addSideEffect(SideEffectProcRead, "")
 	pids, err := processes()
 	if err != nil {
 		return nil, err
 	}
-	group := p.group()
-	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == group || pid == os.Getpid() })
-	own := Descriptor{PID: os.Getpid(), FD: int(dup.Fd())}
+	tgid := t.tgid()
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == tgid || pid == os.Getpid() })
+	dup := Descriptor{PID: os.Getpid(), FD: int(t.dup.Fd())}
 	each, errs := make([]*process, len(pids)), make([]error, len(pids))
 	abandon.InTurn(len(pids), func(i int) {
-		each[i], errs[i] = abandon.Call(ctx, pids[i], func() (*process, error) { return holder(pids[i], own) }, closeHolder)
+		each[i], errs[i] = abandon.Call(ctx, pids[i], func() (*process, error) { return openSharer(pids[i], dup) }, closeSharer)
 	})
-	holders := slices.DeleteFunc(slices.Clone(each), func(h *process) bool { return h == nil })
+	sharers := slices.DeleteFunc(slices.Clone(each), func(p *process) bool { return p == nil })
 	if ctx.Err() != nil {
-		return holders, context.Cause(ctx)
+		return sharers, context.Cause(ctx)
 	}
-	for _, h := range holders {
-		if err := h.checkStopped(); err != nil {
-			return holders, fmt.Errorf("another process has the instance and may read its events: %w", err)
+	for _, p := range sharers {
+		if err := p.checkStopped(); err != nil {
+			return sharers, fmt.Errorf("another process has the instance and may read its events: %w", err)
 		}
 	}
+	d.listUnread(pids, errs)
+	return sharers, nil
+}
+
+// listUnread lists the processes that could not be read, and so may have the instance.
+func (d *dumper) listUnread(pids []int, errs []error) {
 	var silent []int
 	var unread []error
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, ErrNoAnswer):
 			silent = append(silent, pids[i])
-		case err != nil && !ended(err):
+		case err != nil && !hasEnded(err):
 			unread = append(unread, &ProcessError{pids[i], err})
 		}
 	}
 	if len(silent) > 0 {
-		t.s.addGap(FieldStopped, 0, fmt.Errorf("processes %v do not answer", silent))
+		d.s.addGap(FieldStopped, 0, fmt.Errorf("processes %v do not answer", silent))
 	}
 	if len(unread) > 0 {
-		t.s.addGap(FieldStopped, 0, fmt.Errorf("%d processes could not be read, or not completely; the first: %w", len(unread), unread[0]))
+		d.s.addGap(FieldStopped, 0, fmt.Errorf("%d processes could not be read, or not completely; the first: %w", len(unread), unread[0]))
 	}
-	return holders, nil
 }
 
-// holder returns process pid if one of its descriptors is ours, and nil otherwise. It may
+// openSharer opens process pid if it has dup's file open, and returns nil otherwise. It may
 // never return: see package abandon.
-func holder(pid int, ours Descriptor) (*process, error) {
-	h, err := pin(pid)
+func openSharer(pid int, dup Descriptor) (*process, error) {
+	p, err := openProcess(pid)
 	if err != nil {
 		return nil, err
 	}
-	ds, err := h.descriptors()
+	ds, err := p.descriptors()
 	for _, d := range ds {
-		order, cerr := compareFiles(d, ours)
+		order, cerr := compareFiles(d, dup)
 		if cerr == nil && order == 0 {
-			return h, nil
+			return p, nil
 		}
-		if err == nil && !ended(cerr) {
+		if err == nil && !hasEnded(cerr) {
 			err = cerr
 		}
 	}
-	h.close()
+	p.close()
 	return nil, err
 }
 
-func closeHolder(h *process) {
-	if h != nil {
-		h.close()
+func closeSharer(p *process) {
+	if p != nil {
+		p.close()
 	}
 }
 
@@ -163,12 +170,12 @@ func (p *process) checkStopped() error {
 		case 'T', 't', 'Z', 'X':
 			continue
 		}
-		if p.frozen(thread) {
+		if p.isFrozen(thread) {
 			continue
 		}
 		return fmt.Errorf("process %d: thread %s is in state %c: %w", p.pid, thread, state, ErrNotStopped)
 	}
-	return p.alive()
+	return p.checkAlive()
 }
 
 // state returns the letter of a thread's state.
@@ -179,28 +186,30 @@ func (p *process) state(thread string) (byte, error) {
 	}
 	_, state, _ := bytes.Cut(status, []byte("\nState:\t"))
 	if len(state) == 0 {
-		return 0, fmt.Errorf("process %d: the state of thread %s cannot be read", p.pid, thread)
+		return 0, fmt.Errorf("%s: no line with the state", p.path("task/"+thread+"/status"))
 	}
 	return state[0], nil
 }
 
-// frozen reports whether a thread is in a frozen cgroup, of version 2 or of version
-// 1's freezer, where they are usually mounted. In version 1 each thread has its own.
-func (p *process) frozen(thread string) bool {
+// isFrozen reports whether a thread is in a frozen cgroup, of version 2 or of the freezer
+// of version 1, if these are mounted in the usual places. In version 1, each thread has a
+// cgroup of its own.
+func (p *process) isFrozen(thread string) bool {
 	text, err := p.read("task/" + thread + "/cgroup")
 	if err != nil {
 		return false
 	}
 	for _, line := range strings.Split(string(text), "\n") { // ID:CONTROLLERS:PATH
 		_, rest, _ := strings.Cut(line, ":")
-		controllers, group, _ := strings.Cut(rest, ":")
+		controllers, cgroup, _ := strings.Cut(rest, ":")
 		switch controllers {
 		case "":
-			if says("/sys/fs/cgroup", group, "cgroup.events", "frozen 1") || says("/sys/fs/cgroup/unified", group, "cgroup.events", "frozen 1") {
+			if hasLine(path.Join("/sys/fs/cgroup", cgroup, "cgroup.events"), "frozen 1") ||
+				hasLine(path.Join("/sys/fs/cgroup/unified", cgroup, "cgroup.events"), "frozen 1") {
 				return true
 			}
 		case "freezer":
-			if says("/sys/fs/cgroup/freezer", group, "freezer.state", "FROZEN") {
+			if hasLine(path.Join("/sys/fs/cgroup/freezer", cgroup, "freezer.state"), "FROZEN") {
 				return true
 			}
 		}
@@ -208,8 +217,7 @@ func (p *process) frozen(thread string) bool {
 	return false
 }
 
-// says reports whether a cgroup's file has a line.
-func says(mount, group, file, line string) bool {
-	text, err := os.ReadFile(path.Join(mount, group, file))
+func hasLine(file, line string) bool {
+	text, err := os.ReadFile(file)
 	return err == nil && slices.Contains(strings.Split(string(text), "\n"), line)
 }

@@ -54,18 +54,18 @@ func TestDrain(t *testing.T) {
 			inotify.Event{WD: 3, Mask: inotify.Create, Name: "a"},
 			inotify.Event{WD: 3, Mask: inotify.Create, Name: "b"})
 		if s.PendingBytes != 64 || len(gaps(s.Unknown, "pending")) != 0 {
-			t.Errorf("%d pending bytes, not learned %v", s.PendingBytes, s.Unknown)
+			t.Errorf("%d pending bytes, unknown: %v", s.PendingBytes, s.Unknown)
 		}
 		if got := s.Flags&checkpoint.NonBlock == 0; got != blocking {
 			t.Errorf("flags %v", s.Flags)
 		}
 		if hasIoctl(t) && s.NextWD != 77 || !hasIoctl(t) && len(gaps(s.Unknown, "next_wd")) != 1 {
-			t.Errorf("next number %d, not learned %v", s.NextWD, s.Unknown)
+			t.Errorf("next wd %d, unknown: %v", s.NextWD, s.Unknown)
 		}
 		wantSideEffect(t, s, checkpoint.SideEffectDrained, true)
 		wantSideEffect(t, s, checkpoint.SideEffectProbed, hasIoctl(t))
 		wantSideEffect(t, s, checkpoint.SideEffectProcRead, true)
-		again := h.take()
+		again := h.dump()
 		if diffs := s.Compare(again); len(diffs) != 0 || again.PendingBytes != 0 || len(again.Watches) != 1 {
 			t.Errorf("afterwards: differences %v, %d pending bytes", diffs, again.PendingBytes)
 		}
@@ -80,14 +80,14 @@ func TestDrain(t *testing.T) {
 			}
 			if hasIoctl(t) {
 				if next := h.do("nextwd"); next != "77" {
-					t.Errorf("the process's next number is %s", next)
+					t.Errorf("the process's next wd is %s", next)
 				}
 			}
 		}
 	}
 }
 
-// A full queue is taken whole, and nothing is invented.
+// A full queue is dumped whole, and nothing is invented.
 func TestDrainOverflow(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
@@ -137,7 +137,7 @@ func TestDrainOverflow(t *testing.T) {
 	if overflows != 1 {
 		t.Errorf("%d overflows", overflows)
 	}
-	if h.take().PendingBytes != 0 {
+	if h.dump().PendingBytes != 0 {
 		t.Error("something is left")
 	}
 }
@@ -174,8 +174,8 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 	if s, err := h.drain(fd); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
 		t.Errorf("drained while another process that has it runs: %v, %v", s, err)
 	}
-	if s := h.take(); s.PendingBytes == 0 {
-		t.Error("the event was taken")
+	if s := h.dump(); s.PendingBytes == 0 {
+		t.Error("the event was dumped")
 	}
 	heir.stop()
 	s, err := h.drain(fd)
@@ -184,7 +184,7 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 	}
 }
 
-// Of an instance whose owner is signalled, the next number is not probed: the
+// Of an instance whose owner is signalled, the next wd is not probed: the
 // record of that would signal him.
 func TestDrainSignalsNobody(t *testing.T) {
 	needLists(t)
@@ -283,7 +283,7 @@ func TestDrainOneThreadFrozen(t *testing.T) {
 	}
 }
 
-// What was taken is in the snapshot also when something fails after that: here the
+// What was dumped is in the snapshot also when something fails after that: here the
 // process goes on too early.
 func TestDrainKeepsWhatItTook(t *testing.T) {
 	needLists(t)
@@ -311,14 +311,14 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 		switch {
 		case err == nil && len(s.Pending) != events:
 			t.Errorf("%d events", len(s.Pending))
-		case err != nil && s == nil: // nothing was taken
+		case err != nil && s == nil: // nothing was dumped
 			if text := h.do("events"); strings.Count(text, "\n") != events {
 				t.Errorf("%d events are left, and no snapshot has the others: %v", strings.Count(text, "\n"), err)
 			}
 		case err != nil && s != nil:
 			failed++
 			if text := h.do("events"); len(s.Pending) == 0 || len(s.Pending)+strings.Count(text, "\n") != events {
-				t.Errorf("%d events were taken, and %d were left: %v", len(s.Pending), strings.Count(text, "\n"), err)
+				t.Errorf("%d events were dumped, and %d were left: %v", len(s.Pending), strings.Count(text, "\n"), err)
 			}
 		}
 		h.end()
@@ -329,7 +329,7 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 	}
 }
 
-// Where the limit of watches does not let the next number be learned, the counter
+// Where the limit of watches does not let the next wd be determined, the counter
 // moves, and this is told.
 func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	needLists(t)
@@ -352,14 +352,14 @@ func TestDrainAtTheLimitOfWatches(t *testing.T) {
 		t.Skip("this needs to read a process in another user namespace: ", err)
 	}
 	if s.NextWD != 0 || len(gaps(s.Unknown, "next_wd")) != 1 {
-		t.Errorf("next number %d, not learned %v", s.NextWD, s.Unknown)
+		t.Errorf("next wd %d, unknown: %v", s.NextWD, s.Unknown)
 	}
 	wantSideEffect(t, s, checkpoint.SideEffectNextWDMoved, true)
 	wantSideEffect(t, s, checkpoint.SideEffectProbed, false)
 	h.resume()
 	h.sh("echo 9 >/proc/sys/user/max_inotify_watches")
 	if next := h.do("nextwd"); next != "3" {
-		t.Errorf("the process's next number is %s, want 3: it was 2", next)
+		t.Errorf("the process's next wd is %s, want 3: it was 2", next)
 	}
 }
 
@@ -392,9 +392,9 @@ func TestUnseenOwner(t *testing.T) {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC); err != nil {
 		t.Fatal(err)
 	}
-	s := take(t, n)
+	s := dump(t, n)
 	if s.Owner.Kind != checkpoint.OwnerNone || len(gaps(s.Unknown, "owner")) != 1 || s.NextWD != 0 || len(gaps(s.Unknown, "next_wd")) != 1 {
-		t.Errorf("owner %v, next number %d, not learned %v", s.Owner, s.NextWD, s.Unknown)
+		t.Errorf("owner %v, next wd %d, unknown: %v", s.Owner, s.NextWD, s.Unknown)
 	}
 	wantSideEffect(t, s, checkpoint.SideEffectProbed, false)
 }

@@ -11,168 +11,167 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Paths says how far a snapshot goes to find the watches' paths, which the kernel
-// does not keep.
+// Paths says how to find the paths of watches, which the kernel does not store.
 type Paths int
 
 const (
-	// PathsByHandle opens each file handle that fdinfo prints, with O_PATH, reads
-	// back its path and compares what is there with the watch. It needs
-	// CAP_DAC_READ_SEARCH, and a filesystem that can open handles (not overlayfs
-	// without nfs_export, procfs, sysfs; nor FUSE and others, see WithAllFilesystems).
-	// To open a handle that is not cached, the kernel may read directories above it,
-	// which watchers of those see as [inotify.Open], [inotify.Access] and
-	// [inotify.CloseNoWrite]. It is the default.
+	// PathsByHandle opens each watch's file handle with O_PATH, reads the path of what
+	// was opened and compares it with the watch. It is the default. It needs
+	// CAP_DAC_READ_SEARCH and a filesystem that can open handles: not overlayfs without
+	// nfs_export, procfs or sysfs; FUSE and others only with WithAllFilesystems. To open
+	// a handle that is not cached, the kernel may read directories above it. Watches on
+	// those get [inotify.Open], [inotify.Access] and [inotify.CloseNoWrite].
 	PathsByHandle Paths = iota
 
-	// PathsNone looks for none. Nobody sees anything of it. A watch can then be
-	// restored only through a file that the caller supplies.
+	// PathsNone finds no paths and has no side effects. A watch can then be restored
+	// only on a file that the caller supplies (WithFileFor).
 	PathsNone
 
-	// PathsBySearch walks the filesystems in which watches are left whose paths
-	// were not found by handle. It needs no privilege but to read the directories.
-	// Watchers of these see that: [inotify.Open], [inotify.Access] and
-	// [inotify.CloseNoWrite].
+	// PathsBySearch does as PathsByHandle, and then walks the filesystems of the watches
+	// whose paths are still unknown. It needs the right to read the directories. Watches
+	// on them get [inotify.Open], [inotify.Access] and [inotify.CloseNoWrite].
 	PathsBySearch
 )
 
-// A DumpOption changes what is taken, and how.
+// A DumpOption changes what is dumped, and how.
 type DumpOption func(*dumpOptions)
 
 type dumpOptions struct {
-	paths          Paths
-	hints          []string
-	maxEntries     int
-	allFilesystems bool
-	resolve        func(inotify.Watch) (string, error)
-	progress       func(int)
-	drain          bool
+	paths            Paths
+	searchDirs       []string
+	maxSearchEntries int
+	allFilesystems   bool
+	resolve          func(inotify.Watch) (string, error)
+	progress         func(int)
+	drain            bool
 }
 
-// WithPaths sets how far to go to find paths.
+// WithPaths sets how to find paths.
 func WithPaths(p Paths) DumpOption { return func(o *dumpOptions) { o.paths = p } }
 
-// WithSearchDirs has a search look below these directories first, as the process sees
-// them.
-func WithSearchDirs(dirs ...string) DumpOption { return func(o *dumpOptions) { o.hints = dirs } }
+// WithSearchDirs makes a search begin below these directories. They are paths in the
+// process's root directory and mount namespace.
+func WithSearchDirs(dirs ...string) DumpOption { return func(o *dumpOptions) { o.searchDirs = dirs } }
 
-// WithMaxSearchEntries bounds how many directory entries a search looks at. The context
-// bounds its time.
-func WithMaxSearchEntries(n int) DumpOption { return func(o *dumpOptions) { o.maxEntries = n } }
+// WithMaxSearchEntries limits how many directory entries a search reads. The context
+// limits its time.
+func WithMaxSearchEntries(n int) DumpOption {
+	return func(o *dumpOptions) { o.maxSearchEntries = n }
+}
 
-// WithAllFilesystems has handles opened, paths looked up and trees walked on FUSE,
-// autofs and network filesystems, too, which may wait for long, also past the
-// context's end, or do something when they are looked at. Without it their watches'
-// paths are not learned: a stopped process may be the one that serves them.
+// WithAllFilesystems also opens handles, looks up paths and walks directories on FUSE,
+// autofs and network filesystems. Calls on these may block, past the context's end, too,
+// and may mount something. Without this option the paths of their watches are unknown: the
+// stopped process may be the one that serves the filesystem.
 func WithAllFilesystems() DumpOption { return func(o *dumpOptions) { o.allFilesystems = true } }
 
-// WithResolver has f asked first for the path of each watch. It may return "".
-// What it returns is compared with the watch like any other path.
+// WithResolver calls f first for the path of each watch. f returns "" for a path that it
+// does not know. A path from f is compared with the watch like any other path.
 func WithResolver(f func(inotify.Watch) (path string, err error)) DumpOption {
 	return func(o *dumpOptions) { o.resolve = f }
 }
 
-// WithProgress has f called about ten times a second while a search is under
-// way, with the number of entries looked at.
+// WithProgress calls f about ten times a second during a search, with the number of
+// directory entries that were read.
 func WithProgress(f func(entries int)) DumpOption {
 	return func(o *dumpOptions) { o.progress = f }
 }
 
-// WithDrain drains the pending events, and determines the next wd of another process's
-// instance. The instance does not have the events any more. They are drained before paths
-// are searched, so that the snapshot has no event that the search caused.
+// WithDrain moves the pending events from the instance to the snapshot, and for an
+// instance of another process determines the next wd. The events are read before paths are
+// searched, so that the snapshot has no events caused by the search.
 //
-// Every process that has another process's instance must be stopped, by SIGSTOP, a
-// freezer or ptrace. This is checked first, and again at the end, for the process asked
-// about and for all others whose descriptors can be read, for which /proc is read. Those that
-// cannot be read, or do not answer for a second, are a gap of FieldStopped in Unknown. While
-// the events are drained and the watches listed, the instance does not block; if this
-// program is killed just then, it stays so.
+// Each process that has another process's instance must be stopped, by SIGSTOP, a freezer
+// or ptrace; a running one is an error that matches [ErrNotStopped]. This is checked before
+// and after the dump, for the given process and, by reading /proc, for all others. If some
+// of those cannot be read or do not answer for a second, Unknown lists [FieldStopped].
 //
-// After an error the snapshot is returned with it if events were drained.
+// While events are read, the instance has O_NONBLOCK. If this process is killed meanwhile,
+// the instance keeps it and the events are lost.
+//
+// If events were read and the dump then fails, the snapshot is returned with the error.
 func WithDrain() DumpOption { return func(o *dumpOptions) { o.drain = true } }
 
-// Dump takes an instance of one's own. It opens no directory for reading unless
-// [PathsBySearch] is asked for, and leaves the instance as it was: the next number
-// is probed and put back ([inotify.Inotify.NextWD]), and the events stay, unless
-// [WithDrain] takes them. Others who read the same instance may see that probing: it
-// is listed in SideEffects. Where an owner is signalled at each event (O_ASYNC), the next
-// number is not learned, as probing would signal him.
+// Dump returns a snapshot of n, an instance of this process. It leaves the instance
+// unchanged, unless [WithDrain] is given: the next wd is read and set back
+// ([inotify.Inotify.NextWD]), which others who read the instance may notice.
 //
-// What could not be learned is listed in Unknown. An error is returned where
-// the watches could not be listed, for one for which errors.Is(err,
-// [errors.ErrUnsupported]) holds where the kernel lists none (gVisor); when n is closed
-// ([os.ErrClosed]) or ctx ends. If others change the instance meanwhile, the
-// snapshot may have some of that and not the rest.
+// What could not be determined is listed in Unknown. The next wd is unknown if O_ASYNC is
+// set, because reading it would signal the owner. If others change the instance during the
+// dump, the snapshot may be inconsistent.
+//
+// Dump fails if the watches cannot be listed: with an error that matches
+// [errors.ErrUnsupported] on a kernel that lists none (gVisor), and [os.ErrClosed] if n is
+// closed. If ctx ends, the error is its cause.
 func Dump(ctx context.Context, n *inotify.Inotify, opts ...DumpOption) (*Snapshot, error) {
-	t := taker{s: new(Snapshot)}
-	for _, o := range opts {
-		o(&t.o)
+	d := newDumper(opts)
+	if err := d.dumpSelf(ctx, n); err != nil {
+		return d.result(fmt.Errorf("checkpoint: dump: %w", err))
 	}
-	if err := t.own(ctx, n); err != nil {
-		return t.result(fmt.Errorf("checkpoint: taking an instance: %w", err))
-	}
-	return t.result(nil)
+	return d.result(nil)
 }
 
-// DumpFD takes the instance that process pid has as descriptor fd. If the main thread of the
-// process has exited, the descriptor is that of its other threads. For the descriptor of a
-// thread that has a table of its own, by unshare(CLONE_FILES), pid is the thread's id (Linux
-// 6.9; before it, as much as is known without a duplicate of the descriptor). It leaves the
-// instance as it was: it adds nothing to it and moves no counter, so that the next
-// number and the pending events are not learned unless [WithDrain] is given; the
-// number of their bytes is. Where it lacks a right, it does without and says so in
-// Unknown. SideEffects lists what others may see of it.
+// DumpFD returns a snapshot of the instance that process pid has open as descriptor fd.
+// It adds nothing to the instance and changes no counter, unless [WithDrain] is given;
+// without it the next wd and the pending events are unknown, but not their size in bytes.
+// A missing right is not an error: Unknown lists what could not be determined without it.
 //
-// Everything is read through one duplicate of the descriptor. The process should be stopped:
-// of one that is running, the snapshot may be torn, with some of what it did meanwhile and not
-// the rest; it is of one instance in any case.
+// The process should be stopped. If it runs, the snapshot may be inconsistent, but it is
+// always of one instance: everything is read through one duplicate of the descriptor.
 //
-// It fails where the descriptor is not an inotify descriptor or the process replaced it
-// meanwhile, its fdinfo may not be read, /proc is of another pid namespace, or the kernel lists
-// no watches there (errors.Is [errors.ErrUnsupported]).
+// If the main thread of the process has exited, fd is a descriptor of its other threads. For
+// a thread with its own descriptors (CLONE_FILES), pid is the thread's id. A thread's descriptor
+// can be duplicated from Linux 6.9 on; before, the dump has only what fdinfo shows.
 //
-// A process that does not answer for a second is an error that matches
-// [os.ErrDeadlineExceeded]; if ctx ends first, the error is the context's cause. Calls on
-// processes are made on threads of DumpFD's own, as by [Instances].
+// DumpFD fails with [ErrNotInotify] if the descriptor is not an inotify descriptor, with
+// [ErrReplaced] if the process replaced it during the dump, with [ErrOtherNamespace] if /proc
+// is of another pid namespace, with [ErrNoAnswer] if the process does not answer for
+// a second, and with an error that matches [errors.ErrUnsupported] if the kernel lists no
+// watches. If ctx ends, the error is its cause. Calls on other processes are made on
+// separate threads, as [Instances] does.
 func DumpFD(ctx context.Context, pid, fd int, opts ...DumpOption) (*Snapshot, error) {
-	t := taker{s: new(Snapshot)}
-	for _, o := range opts {
-		o(&t.o)
+	d := newDumper(opts)
+	if err := d.dumpProcess(ctx, pid, fd); err != nil {
+		return d.result(fmt.Errorf("checkpoint: dump descriptor %d of process %d: %w", fd, pid, err))
 	}
-	if err := t.other(ctx, pid, fd); err != nil {
-		return t.result(fmt.Errorf("checkpoint: taking descriptor %d of process %d: %w", fd, pid, err))
-	}
-	return t.result(nil)
+	return d.result(nil)
 }
 
-// A taker makes one snapshot.
-type taker struct {
-	o       dumpOptions
+// A dumper makes one snapshot.
+type dumper struct {
+	opts    dumpOptions
 	s       *Snapshot
-	drained bool // events were taken, which are nowhere else
+	drained bool // events were read from the instance and are only in s now
 }
 
-// result returns the snapshot; with an error only if it has what is nowhere else.
-func (t *taker) result(err error) (*Snapshot, error) {
-	if !t.drained {
+func newDumper(opts []DumpOption) *dumper {
+	d := &dumper{s: new(Snapshot)}
+	for _, o := range opts {
+		o(&d.opts)
+	}
+	return d
+}
+
+// result returns the snapshot, with an error only if it has events that were drained.
+func (d *dumper) result(err error) (*Snapshot, error) {
+	if !d.drained {
 		if err != nil {
 			return nil, err
 		}
-		return t.s, nil
+		return d.s, nil
 	}
-	why := errUnexplained
-	if err != nil && t.s.Watches == nil {
-		why = err
-		t.s.addGap(FieldWatches, 0, err)
+	reason := errNoIgnored
+	if err != nil && d.s.Watches == nil {
+		reason = err
+		d.s.addGap(FieldWatches, 0, err)
 	}
-	for _, wd := range t.s.unexplained() {
-		t.s.addGap(FieldPending, wd, why)
+	for _, wd := range d.s.orphanedWDs() {
+		d.s.addGap(FieldPending, wd, reason)
 	}
-	return t.s, err
+	return d.s, err
 }
 
-// errUnexplained is why an event's watch is not in the snapshot, nor its IN_IGNORED. This was
-// read before, or lost when the queue was full; an event that was being reported when the watch
-// ended comes after it.
-var errUnexplained = errors.New("the watch has ended, and its IN_IGNORED is not among the pending events")
+// errNoIgnored is the reason of an event whose watch has ended and whose IN_IGNORED is not
+// pending: it was read before, or lost when the queue was full. An event that was being
+// queued when the watch ended comes after its IN_IGNORED.
+var errNoIgnored = errors.New("the watch has ended, and its IN_IGNORED is not among the pending events")

@@ -21,10 +21,16 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// own takes an instance of this process's. What its own steps could add to the queue comes
-// after the pending events.
-func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
-	self, err := pinSelf()
+var (
+	errNotRequested = errors.New("not requested")
+	errNotDrained   = errors.New("not requested: it can be read only by changing the instance")
+	errSignalsOwner = errors.New("reading it would signal the owner: clear O_ASYNC first")
+)
+
+// dumpSelf dumps an instance of this process. Events that the dump itself may cause come
+// after the pending events that it reads.
+func (d *dumper) dumpSelf(ctx context.Context, n *inotify.Inotify) error {
+	self, err := openSelf()
 	if err != nil {
 		return err
 	}
@@ -37,9 +43,9 @@ func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
 		return err
 	}
 	if cerr := conn.Control(func(fd uintptr) {
-		t.s.FD = int(fd)
-		if t.s.Flags, err = flags(int(fd)); err == nil {
-			t.description(self, int(fd))
+		d.s.FD = int(fd)
+		if d.s.Flags, err = flags(int(fd)); err == nil {
+			d.readOwner(self, int(fd))
 		}
 	}); cerr != nil {
 		return cerr
@@ -47,65 +53,70 @@ func (t *taker) own(ctx context.Context, n *inotify.Inotify) error {
 	if err != nil {
 		return err
 	}
-	t.bootID()
-	if t.o.drain {
-		err = t.empty(n)
+	d.readBootID()
+	if d.opts.drain {
+		err = d.readAll(n)
 	} else {
-		err = t.look(n)
+		err = d.readWithoutEvents(n)
 	}
 	if err != nil {
 		return err
 	}
-	return t.paths(ctx, self)
+	return d.findPaths(ctx, self)
 }
 
-// look lists the watches and learns the next wd, and leaves the pending events where they are.
-func (t *taker) look(n *inotify.Inotify) (err error) {
-	if t.s.PendingBytes, err = n.Buffered(); err != nil {
+// readWithoutEvents reads the watches and the next wd, and leaves the events in the queue.
+func (d *dumper) readWithoutEvents(n *inotify.Inotify) (err error) {
+	if d.s.PendingBytes, err = n.Buffered(); err != nil {
 		return err
 	}
-	if t.s.PendingBytes > 0 {
-		t.s.addGap(FieldPending, 0, errNotAsked)
+	if d.s.PendingBytes > 0 {
+		d.s.addGap(FieldPending, 0, errNotRequested)
 	}
 	ws, err := n.Watches()
 	if err != nil {
 		return err
 	}
-	t.s.Watches = withoutPaths(ws)
-	return t.next(n)
+	d.s.Watches = withoutTypes(ws)
+	return d.readNextWD(n)
 }
 
-// empty takes the pending events, lists the watches and learns the next wd. Watches can end
-// meanwhile: events are taken before and after the list is made, and a watch that has ended
-// since is left out of it.
-func (t *taker) empty(n *inotify.Inotify) error {
-	t.s.addSideEffect(SideEffectDrained, "")
-	if err := t.take(n); err != nil {
+// readAll reads the events, the watches and the next wd. Watches may end meanwhile: events
+// are read again after the watches were listed, and a watch that has ended is left out.
+func (d *dumper) readAll(n *inotify.Inotify) error {
+	d.s.addSideEffect(SideEffectDrained, "")
+	if err := d.readEvents(n); err != nil {
 		return err
 	}
 	ws, err := n.Watches()
 	if err != nil {
 		return err
 	}
-	t.s.Watches = withoutPaths(ws)
-	if err := t.next(n); err != nil {
+	d.s.Watches = withoutTypes(ws)
+	if err := d.readNextWD(n); err != nil {
 		return err
 	}
-	before := len(t.s.Pending)
-	if err := t.take(n); err != nil {
+	listed := len(d.s.Pending) // events before the watches were listed
+	if err := d.readEvents(n); err != nil {
 		return err
 	}
-	ended := map[inotify.WD]bool{}
-	for _, ev := range t.s.Pending[before:] {
+	ended := endedWDs(d.s.Pending[listed:])
+	d.s.Watches = slices.DeleteFunc(d.s.Watches, func(w Watch) bool { return ended[w.WD] })
+	return nil
+}
+
+// endedWDs returns the wds whose IN_IGNORED is among the events.
+func endedWDs(events []inotify.Event) map[inotify.WD]bool {
+	ended := make(map[inotify.WD]bool)
+	for _, ev := range events {
 		if ev.Mask.Has(inotify.Ignored) {
 			ended[ev.WD] = true
 		}
 	}
-	t.s.Watches = slices.DeleteFunc(t.s.Watches, func(w Watch) bool { return ended[w.WD] })
-	return nil
+	return ended
 }
 
-func withoutPaths(ws []inotify.Watch) []Watch {
+func withoutTypes(ws []inotify.Watch) []Watch {
 	all := make([]Watch, len(ws))
 	for i, w := range ws {
 		all[i].Watch = w
@@ -113,263 +124,257 @@ func withoutPaths(ws []inotify.Watch) []Watch {
 	return all
 }
 
-var (
-	errNotAsked  = errors.New("not asked for")
-	errUntouched = errors.New("not asked for: to learn it, the instance would have to be changed")
-	errSignals   = errors.New("to learn it would signal the owner: clear O_ASYNC first")
-)
-
-// next learns the next number and leaves it as it is. The watch that it takes
-// queues a record, which would signal an owner, also one who cannot be seen.
-func (t *taker) next(n *inotify.Inotify) error {
-	if t.s.Flags&Async != 0 {
-		t.s.addGap(FieldNextWD, 0, errSignals)
+// readNextWD reads the next wd and sets it back. This queues a record, which would signal
+// the owner, even an owner that cannot be seen from here.
+func (d *dumper) readNextWD(n *inotify.Inotify) error {
+	if d.s.Flags&Async != 0 {
+		d.s.addGap(FieldNextWD, 0, errSignalsOwner)
 		return nil
 	}
 	next, err := n.NextWD()
 	switch {
 	case err == nil:
-		t.s.NextWD = next
-		t.s.addSideEffect(SideEffectProbed, "")
+		d.s.NextWD = next
+		d.s.addSideEffect(SideEffectProbed, "")
 		return nil
 	case errors.Is(err, os.ErrClosed):
 		return err
-	case errors.As(err, new(*inotify.LimitError)): // the kernel had given a number already
-		t.s.addSideEffect(SideEffectNextWDMoved, "")
+	case errors.As(err, new(*inotify.LimitError)): // the kernel had advanced the counter already
+		d.s.addSideEffect(SideEffectNextWDMoved, "")
 	}
-	t.s.addGap(FieldNextWD, 0, err)
+	d.s.addGap(FieldNextWD, 0, err)
 	return nil
 }
 
-// take takes what is pending.
-func (t *taker) take(n *inotify.Inotify) error {
-	bytes, err := n.Buffered()
+// readEvents moves the pending events to the snapshot.
+func (d *dumper) readEvents(n *inotify.Inotify) error {
+	size, err := n.Buffered()
 	if err != nil {
 		return err
 	}
-	t.s.PendingBytes += bytes
-	t.drained = true
+	d.s.PendingBytes += size
+	d.drained = true
 	for {
 		ev, ok, err := n.TryReadEvent()
 		if err != nil {
-			return fmt.Errorf("after %d pending events were taken: %w", len(t.s.Pending), err)
+			return fmt.Errorf("after %d pending events were read: %w", len(d.s.Pending), err)
 		}
 		if !ok {
 			return nil
 		}
-		t.s.Pending = append(t.s.Pending, ev)
+		d.s.Pending = append(d.s.Pending, ev)
 	}
 }
 
-// other takes another process's.
-func (t *taker) other(ctx context.Context, pid, fd int) error {
-	o, err := abandon.Call(ctx, pid, func() (*opened, error) { return openDescriptor(pid, fd, t.o.drain) }, (*opened).close)
+// dumpProcess dumps an instance of another process.
+func (d *dumper) dumpProcess(ctx context.Context, pid, fd int) error {
+	target, err := abandon.Call(ctx, pid, func() (*descriptor, error) { return openDescriptor(pid, fd, d.opts.drain) }, (*descriptor).close)
 	if err != nil {
 		return err
 	}
-	defer o.close()
-	t.s.FD = fd
-	t.bootID()
-	if o.dup != nil {
-		err = t.duplicated(o)
+	defer target.close()
+	d.s.FD = fd
+	d.readBootID()
+	if target.dup != nil {
+		err = d.readDescription(target)
 	} else {
-		err = t.withoutDuplicate(o)
+		err = d.readFdinfoOnly(target)
 	}
 	if err != nil {
 		return err
 	}
-	if t.o.drain {
-		return t.drain(ctx, o)
+	if d.opts.drain {
+		return d.drain(ctx, target)
 	}
-	if o.dup != nil {
-		if err := t.read(o.dup); err != nil {
+	if target.dup != nil {
+		if err := d.readDuplicate(target.dup); err != nil {
 			return err
 		}
 	}
-	t.s.addGap(FieldNextWD, 0, errUntouched)
-	if t.s.PendingBytes > 0 || !t.s.Known(FieldPendingBytes) {
-		t.s.addGap(FieldPending, 0, errUntouched)
+	d.s.addGap(FieldNextWD, 0, errNotDrained)
+	if d.s.PendingBytes > 0 || !d.s.Known(FieldPendingBytes) {
+		d.s.addGap(FieldPending, 0, errNotDrained)
 	}
-	return t.paths(ctx, o.process)
+	return d.findPaths(ctx, target.process)
 }
 
-// An opened is a process's inotify descriptor, with all that can only be had by calls which
-// may never return. Everything is read through one duplicate of the descriptor: the process
-// may give its number to another file at any moment.
-type opened struct {
+// A descriptor is an inotify descriptor of another process, with all that is read by calls
+// that may never return. The process may put another file under the descriptor's number at
+// any moment. The instance is therefore read through one duplicate.
+type descriptor struct {
 	*process
-	dup    *os.File // nil if it cannot be duplicated
-	none   error    // why dup is nil
-	text   []byte   // fdinfo of the descriptor's number
-	unsure error    // why it is unknown whether that is of the duplicate
+	dup    *os.File // nil if the descriptor cannot be duplicated
+	dupErr error    // why dup is nil
+	fdinfo []byte   // of the descriptor's number
+	cmpErr error    // why it is unknown whether fdinfo is of the same file as dup
 }
 
-// openDescriptor opens process pid's descriptor fd, which must be inotify's. To be drained, the process
-// must be stopped, and the descriptor duplicated. It may never return: see package abandon.
-func openDescriptor(pid, fd int, drain bool) (*opened, error) {
-	p, err := pinTable(pid)
+// openDescriptor opens descriptor fd of process pid, which must be an inotify descriptor. For
+// drain, the process must be stopped and the descriptor must be duplicated. It may never
+// return: see package abandon.
+func openDescriptor(pid, fd int, drain bool) (*descriptor, error) {
+	p, err := openTable(pid)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{process: p}
-	if err := o.inspect(fd, drain); err != nil {
-		o.close()
+	target := &descriptor{process: p}
+	if err := target.inspect(fd, drain); err != nil {
+		target.close()
 		return nil, err
 	}
-	return o, nil
+	return target, nil
 }
 
-func (o *opened) close() {
-	o.process.close()
-	if o.dup != nil {
-		o.dup.Close()
+func (t *descriptor) close() {
+	t.process.close()
+	if t.dup != nil {
+		t.dup.Close()
 	}
 }
 
-func (o *opened) inspect(fd int, drain bool) (err error) {
-	if is, err := o.isInotify(fd); err != nil {
+func (t *descriptor) inspect(fd int, drain bool) (err error) {
+	if is, err := t.isInotify(fd); err != nil {
 		return err
 	} else if !is {
 		return ErrNotInotify
 	}
 	if drain {
-		if o.isSelf() {
-			return errors.New("drain: a process cannot stop itself: use Dump for an instance of this process")
+		if t.isSelf() {
+			return errors.New("a process cannot stop itself: use Dump to drain an instance of this process")
 		}
-		if err := o.checkStopped(); err != nil {
+		if err := t.checkStopped(); err != nil {
 			return err
 		}
 	}
-	switch o.dup, err = o.duplicate(fd); {
+	switch t.dup, err = t.duplicate(fd); {
 	case err == nil:
-		return o.compare(fd)
+		return t.checkDuplicate(fd)
 	case drain:
 		return err
 	}
-	o.none = err
-	return o.readText(fd)
+	t.dupErr = err
+	return t.readFdinfo(fd)
 }
 
-// compare reads the fdinfo of the descriptor's number, and returns an error unless that is the
-// duplicate's still.
-func (o *opened) compare(fd int) error {
-	own := int(o.dup.Fd())
-	self, err := pinSelf()
+// checkDuplicate reads the fdinfo of the descriptor's number. It returns ErrReplaced unless
+// the number is still that of the duplicated file.
+func (t *descriptor) checkDuplicate(fd int) error {
+	dup := int(t.dup.Fd())
+	self, err := openSelf()
 	if err != nil {
 		return err
 	}
 	defer self.close()
-	if is, err := self.isInotify(own); err != nil {
+	if is, err := self.isInotify(dup); err != nil {
 		return err
 	} else if !is {
 		return ErrReplaced
 	}
-	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
+	t.fdinfo, err = t.read("fdinfo/" + strconv.Itoa(fd))
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrReplaced
 	} else if err != nil {
 		return err
 	}
 	var order int
-	order, o.unsure = compareFiles(Descriptor{PID: os.Getpid(), FD: own}, Descriptor{PID: o.pid, FD: fd})
+	order, t.cmpErr = compareFiles(Descriptor{PID: os.Getpid(), FD: dup}, Descriptor{PID: t.pid, FD: fd})
 	if order != 0 {
 		return ErrReplaced
 	}
-	return o.alive()
+	return t.checkAlive()
 }
 
-// readText reads the fdinfo of the descriptor's number where it cannot be duplicated. That this
-// is of an inotify instance is certain if it has watches, or if the process cannot have replaced
-// it.
-func (o *opened) readText(fd int) (err error) {
-	if o.text, err = o.read("fdinfo/" + strconv.Itoa(fd)); err != nil {
+// readFdinfo reads the fdinfo of a descriptor that cannot be duplicated. The text is
+// certainly of an inotify descriptor if it lists watches or if the process is stopped.
+func (t *descriptor) readFdinfo(fd int) (err error) {
+	if t.fdinfo, err = t.read("fdinfo/" + strconv.Itoa(fd)); err != nil {
 		return err
 	}
-	if ws, err := parseWatches(o.text); err != nil || len(ws) > 0 {
+	if ws, err := parseWatches(t.fdinfo); err != nil || len(ws) > 0 {
 		return err
 	}
-	if err := o.checkStopped(); err != nil {
-		return fmt.Errorf("the descriptor shows no watches and cannot be duplicated, so it may have been replaced (%w): %w", o.none, err)
+	if err := t.checkStopped(); err != nil {
+		return fmt.Errorf("the descriptor lists no watches and cannot be duplicated, so it may have been replaced (%w): %w", t.dupErr, err)
 	}
-	if is, err := o.isInotify(fd); err != nil {
+	if is, err := t.isInotify(fd); err != nil {
 		return err
 	} else if !is {
 		return ErrReplaced
 	}
-	o.text, err = o.read("fdinfo/" + strconv.Itoa(fd))
+	t.fdinfo, err = t.read("fdinfo/" + strconv.Itoa(fd))
 	return err
 }
 
-// read learns what leaves the instance as it is.
-func (t *taker) read(dup *os.File) (err error) {
-	own := int(dup.Fd())
-	if t.s.PendingBytes, err = queued(own); err != nil {
-		t.s.addGap(FieldPendingBytes, 0, err)
+// readDuplicate reads the watches and the size of the pending events, which changes nothing.
+func (d *dumper) readDuplicate(dup *os.File) (err error) {
+	fd := int(dup.Fd())
+	if d.s.PendingBytes, err = queuedBytes(fd); err != nil {
+		d.s.addGap(FieldPendingBytes, 0, err)
 	}
-	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(own))
+	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
 		return err
 	}
-	return t.list(text)
+	return d.setWatches(text)
 }
 
-// duplicated learns what a duplicate tells of the descriptor and its description. FD_CLOEXEC is
-// the descriptor's own: the process's fdinfo has it, so long as its number is still that
-// descriptor's.
-func (t *taker) duplicated(o *opened) (err error) {
-	t.s.addSideEffect(SideEffectDuplicated, "")
-	own := int(o.dup.Fd())
-	if t.s.Flags, err = flags(own); err != nil {
+// readDescription reads flags, owner and signal from the duplicate. FD_CLOEXEC is a flag of
+// the descriptor, not of the file description: it is in the process's fdinfo, if that is still
+// of this descriptor.
+func (d *dumper) readDescription(t *descriptor) (err error) {
+	d.s.addSideEffect(SideEffectDuplicated, "")
+	fd := int(t.dup.Fd())
+	if d.s.Flags, err = flags(fd); err != nil {
 		return err
 	}
-	t.s.Flags &^= CloseOnExec
-	t.description(o.process, own)
-	status, err := fdinfo.Flags(o.text)
+	d.s.Flags &^= CloseOnExec
+	d.readOwner(t.process, fd)
+	status, err := fdinfo.Flags(t.fdinfo)
 	if err != nil {
 		return err
 	}
 	switch {
-	case o.unsure != nil && !t.o.drain: // if it is asked for, the process is known to be stopped
-		t.s.addGap(FieldFlags, 0, fmt.Errorf("FD_CLOEXEC could not be determined: the process may have replaced the descriptor: %w", o.unsure))
+	case t.cmpErr != nil && !d.opts.drain: // for drain, the process is known to be stopped
+		d.s.addGap(FieldFlags, 0, fmt.Errorf("FD_CLOEXEC is unknown: the process may have replaced the descriptor: %w", t.cmpErr))
 	case status&unix.O_CLOEXEC != 0:
-		t.s.Flags |= CloseOnExec
+		d.s.Flags |= CloseOnExec
 	}
 	return nil
 }
 
-// withoutDuplicate learns what the text of fdinfo tells, which is of one file.
-func (t *taker) withoutDuplicate(o *opened) error {
+// readFdinfoOnly takes flags and watches from one text of fdinfo.
+func (d *dumper) readFdinfoOnly(t *descriptor) error {
 	for _, field := range []Field{FieldOwner, FieldSignal, FieldPendingBytes} {
-		t.s.addGap(field, 0, o.none)
+		d.s.addGap(field, 0, t.dupErr)
 	}
-	if err := t.list(o.text); err != nil {
+	if err := d.setWatches(t.fdinfo); err != nil {
 		return err
 	}
-	status, err := fdinfo.Flags(o.text)
+	status, err := fdinfo.Flags(t.fdinfo)
 	if err != nil {
 		return err
 	}
-	t.s.Flags = statusFlags(status)
+	d.s.Flags = statusFlags(status)
 	if status&unix.O_CLOEXEC != 0 {
-		t.s.Flags |= CloseOnExec
+		d.s.Flags |= CloseOnExec
 	}
-	return o.alive()
+	return t.checkAlive()
 }
 
-// list reads the watches in a text of fdinfo's.
-func (t *taker) list(text []byte) error {
+// setWatches takes the watches from a text of fdinfo.
+func (d *dumper) setWatches(text []byte) error {
 	ws, err := parseWatches(text)
 	if err != nil {
 		return err
 	}
 	if len(ws) == 0 {
-		return listed()
+		return haveWatchList()
 	}
-	t.s.Watches = ws
+	d.s.Watches = ws
 	return nil
 }
 
-// parseWatches returns the watches in a text of fdinfo's, in the order of their wds.
+// parseWatches returns the watches in a text of fdinfo, in ascending order of wd.
 func parseWatches(text []byte) ([]Watch, error) {
 	var ws []Watch
 	for w, err := range fdinfo.Watches(bytes.NewReader(text)) {
@@ -388,40 +393,40 @@ func parseWatches(text []byte) ([]Watch, error) {
 	return ws, nil
 }
 
-// listed returns an error if this kernel lists no watches in fdinfo, so that an
-// instance may have some though it shows none.
-func listed() error {
+// haveWatchList returns an error if this kernel lists no watches in fdinfo. An instance
+// without listed watches may then have some.
+func haveWatchList() error {
 	n, err := inotify.New()
 	if err != nil {
-		return fmt.Errorf("it shows no watches, and whether the kernel shows any could not be tried: %w", err)
+		return fmt.Errorf("no watches are listed, and whether this kernel lists watches could not be tested: %w", err)
 	}
 	defer n.Close()
 	_, err = n.Watches()
 	return err
 }
 
-// description learns whom events signal, and by what.
-func (t *taker) description(p *process, fd int) {
+// readOwner reads the owner and the signal.
+func (d *dumper) readOwner(p *process, fd int) {
 	var err error
-	if t.s.Owner, err = owner(fd); err != nil {
-		t.s.addGap(FieldOwner, 0, err)
-	} else if t.s.Owner.Kind == OwnerNone && t.s.Flags&Async != 0 {
-		t.s.addGap(FieldOwner, 0, errUnseenOwner)
+	if d.s.Owner, err = owner(fd); err != nil {
+		d.s.addGap(FieldOwner, 0, err)
+	} else if d.s.Owner.Kind == OwnerNone && d.s.Flags&Async != 0 {
+		d.s.addGap(FieldOwner, 0, errHiddenOwner)
 	}
-	if o := &t.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
-		o.Self = o.ID == p.group() || o.Kind == OwnerThread && p.hasThread(o.ID)
+	if o := &d.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
+		o.Self = o.ID == p.tgid() || o.Kind == OwnerThread && p.hasThread(o.ID)
 	}
-	if t.s.Signal, err = signal(fd); err != nil {
-		t.s.addGap(FieldSignal, 0, err)
+	if d.s.Signal, err = signal(fd); err != nil {
+		d.s.addGap(FieldSignal, 0, err)
 	}
 }
 
-func (t *taker) bootID() {
+func (d *dumper) readBootID() {
 	id, err := bootID()
 	if err != nil {
-		t.s.addGap(FieldBootID, 0, err)
+		d.s.addGap(FieldBootID, 0, err)
 	}
-	t.s.BootID = id
+	d.s.BootID = id
 }
 
 func bootID() (string, error) {
@@ -435,62 +440,62 @@ var levels = map[Paths]locate.Level{
 	PathsBySearch: locate.Search,
 }
 
-// paths finds the paths and types of the watches. With an error it notes what it did not find.
-func (t *taker) paths(ctx context.Context, p *process) error {
-	ws := make([]inotify.Watch, len(t.s.Watches))
-	for i, w := range t.s.Watches {
+// findPaths finds the paths and types of the watches. If it fails, the others are gaps.
+func (d *dumper) findPaths(ctx context.Context, p *process) error {
+	ws := make([]inotify.Watch, len(d.s.Watches))
+	for i, w := range d.s.Watches {
 		ws[i] = w.Watch
 	}
 	found, err := locate.Paths(ctx, p.dir, ws, locate.Options{
-		Level:          levels[t.o.paths],
-		Hints:          t.o.hints,
-		MaxEntries:     t.o.maxEntries,
-		AllFilesystems: t.o.allFilesystems,
-		Resolve:        t.o.resolve,
-		Progress:       t.o.progress,
+		Level:          levels[d.opts.paths],
+		SearchDirs:     d.opts.searchDirs,
+		MaxEntries:     d.opts.maxSearchEntries,
+		AllFilesystems: d.opts.allFilesystems,
+		Resolve:        d.opts.resolve,
+		Progress:       d.opts.progress,
 	})
 	if err != nil {
-		err = fmt.Errorf("finding the paths: %w", err)
+		err = fmt.Errorf("find paths: %w", err)
 	}
-	if found == nil || t.o.paths == PathsNone && t.o.resolve == nil {
-		why := errNotAsked
+	if found == nil || d.opts.paths == PathsNone && d.opts.resolve == nil {
+		reason := errNotRequested
 		if err != nil {
-			why = err
+			reason = err
 		}
 		if len(ws) > 0 {
-			t.s.addGap(FieldPath, 0, why)
-			t.s.addGap(FieldType, 0, why)
+			d.s.addGap(FieldPath, 0, reason)
+			d.s.addGap(FieldType, 0, reason)
 		}
 		return err
 	}
-	t.found(found)
+	d.setPaths(found)
 	return err
 }
 
-// found notes the places that were found, and why others were not.
-func (t *taker) found(found *locate.Result) {
-	missing := false
-	for i := range t.s.Watches {
-		w, place := &t.s.Watches[i], &found.Places[i]
+// setPaths takes the paths and types that were found, and the reasons for the others.
+func (d *dumper) setPaths(found *locate.Result) {
+	incomplete := false
+	for i := range d.s.Watches {
+		w, place := &d.s.Watches[i], &found.Places[i]
 		w.Path, w.Type = place.Path, typeOf(place.Mode)
 		if place.Path != "" {
 			continue
 		}
-		missing = true
-		t.s.addGap(FieldPath, w.WD, place.Err)
+		incomplete = true
+		d.s.addGap(FieldPath, w.WD, place.Err)
 		if place.Mode == 0 {
-			t.s.addGap(FieldType, w.WD, place.Err)
+			d.s.addGap(FieldType, w.WD, place.Err)
 		}
 	}
 	if found.Decoded {
-		t.s.addSideEffect(SideEffectHandlesOpened, "")
+		d.s.addSideEffect(SideEffectHandlesOpened, "")
 	}
 	for _, tree := range found.Searched {
-		t.s.addSideEffect(SideEffectTreeRead, tree)
+		d.s.addSideEffect(SideEffectTreeRead, tree)
 	}
 	for _, skipped := range found.Skipped {
-		if missing {
-			t.s.addGap(FieldPath, 0, fmt.Errorf("%s was not searched: %s", skipped.Path, skipped.Reason))
+		if incomplete {
+			d.s.addGap(FieldPath, 0, fmt.Errorf("%q was not searched: %s", skipped.Path, skipped.Reason))
 		}
 	}
 }

@@ -29,7 +29,7 @@ import (
 // nobody is a user without privileges.
 const nobody = 65534
 
-// wantGaps compares what was not learned of the instance.
+// wantGaps compares what was not determined of the instance.
 func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 	t.Helper()
 	var got []string
@@ -46,7 +46,7 @@ func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 	}
 }
 
-func TestTakeOwn(t *testing.T) {
+func TestDumpOwn(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
 	n := newInotify(t)
@@ -56,7 +56,7 @@ func TestTakeOwn(t *testing.T) {
 	restoreWatch(t, n, 9, file, inotify.Attrib|inotify.OneShot)
 	touch(t, file+"2")
 	want := watches(t, n)
-	s := take(t, n)
+	s := dump(t, n)
 	wantEvents(t, tryAll(t, n), inotify.Event{WD: 3, Mask: inotify.Create, Name: "f02"}) // it is still there
 	for i, w := range s.Watches {
 		w.Path = ""
@@ -85,11 +85,11 @@ func TestTakeOwn(t *testing.T) {
 	wantSame(t, watches(t, n), want)
 	wantSideEffect(t, s, checkpoint.SideEffectProbed, hasIoctl(t))
 	wantSideEffect(t, s, checkpoint.SideEffectDrained, false)
-	s = take(t, n, checkpoint.WithDrain())
+	s = dump(t, n, checkpoint.WithDrain())
 	wantSideEffect(t, s, checkpoint.SideEffectDrained, true)
 }
 
-func TestTakeFails(t *testing.T) {
+func TestDumpFails(t *testing.T) {
 	n := newInotify(t)
 	if _, err := n.AddWatch("/", inotify.DeleteSelf); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestTakeFails(t *testing.T) {
 		_, err := checkpoint.Dump(kerneltest.Context(t), n)
 		wantError(t, err, errors.ErrUnsupported)
 		if _, err := checkpoint.DumpFD(kerneltest.Context(t), os.Getpid(), fdOf(t, n)); err == nil {
-			t.Error("watches were taken from a kernel that lists none")
+			t.Error("watches were dumped from a kernel that lists none")
 		}
 		return
 	}
@@ -128,7 +128,7 @@ func TestTakeFails(t *testing.T) {
 	fd := h.fd()
 	h.end()
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); err == nil {
-		t.Error("a process that has ended was taken")
+		t.Error("a process that has ended was dumped")
 	}
 }
 
@@ -144,8 +144,8 @@ func fdOf(t testing.TB, n *inotify.Inotify) (fd int) {
 	return fd
 }
 
-// Another process's instance is taken and left as it was.
-func TestTakeFD(t *testing.T) {
+// Another process's instance is dumped and left as it was.
+func TestDumpFD(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedFlags(t)
 	needHandles(t)
@@ -159,7 +159,7 @@ func TestTakeFD(t *testing.T) {
 	h.do("fcntl", "10", "12") // F_SETSIG
 	h.do("fcntl", fmt.Sprint(unix.F_SETFD), "0")
 	touch(t, filepath.Join(dir, "new"))
-	s := h.take()
+	s := h.dump()
 	if len(s.Watches) != 2 || s.Watches[0].Path != dir || s.Watches[0].WD != 3 || s.Watches[1].WD != 400 || s.Watches[1].Type != checkpoint.TypeRegular {
 		t.Fatalf("watches %+v", s.Watches)
 	}
@@ -172,7 +172,7 @@ func TestTakeFD(t *testing.T) {
 	}
 	for _, what := range []string{"next_wd", "pending"} {
 		if len(gaps(s.Unknown, what)) != 1 {
-			t.Errorf("not learned: %v, want %s", s.Unknown, what)
+			t.Errorf("unknown: %v, want %s", s.Unknown, what)
 		}
 	}
 	if len(s.SideEffects) != 2 { // a duplicate, handles
@@ -183,16 +183,16 @@ func TestTakeFD(t *testing.T) {
 	}
 	if hasIoctl(t) {
 		if next := h.do("nextwd"); next != "401" {
-			t.Errorf("the process's next number is %s, want 401", next)
+			t.Errorf("the process's next wd is %s, want 401", next)
 		}
 	}
-	again := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
+	again := h.dump(checkpoint.WithPaths(checkpoint.PathsNone))
 	if diffs := s.Compare(again); len(diffs) != 0 {
 		t.Errorf("differences: %v", diffs)
 	}
 	for _, what := range []string{"path", "type"} {
 		if g := gaps(again.Unknown, what); len(g) != 1 || g[0].WD != 0 {
-			t.Errorf("not learned: %v, want %s", again.Unknown, what)
+			t.Errorf("unknown: %v, want %s", again.Unknown, what)
 		}
 	}
 	if len(again.SideEffects) != 1 {
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 }
 `
 
-func TestTakeCProgram(t *testing.T) {
+func TestDumpCProgram(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
 	cc, err := exec.LookPath("cc")
@@ -270,18 +270,18 @@ func TestTakeCProgram(t *testing.T) {
 		t.Errorf("watches %+v", got)
 	}
 	if wd, err := r.Inotify.AddWatch(dir, inotify.Open); hasIoctl(t) && (wd != 4 || err != nil) {
-		t.Errorf("the next number is %d, %v, want 4", wd, err)
+		t.Errorf("the next wd is %d, %v, want 4", wd, err)
 	}
 	f, pending, err := r.Release()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	wantEvents(t, pending, inotify.Event{WD: 1, Mask: inotify.Ignored})
+	wantEvents(t, append(pending, read(t, f)...), inotify.Event{WD: 1, Mask: inotify.Ignored})
 }
 
 // An ordinary user takes what is his, without handles.
-func TestTakeUnprivileged(t *testing.T) {
+func TestDumpUnprivileged(t *testing.T) {
 	needLists(t)
 	uid := os.Geteuid()
 	if uid == 0 {
@@ -318,9 +318,9 @@ func TestTakeUnprivileged(t *testing.T) {
 		}
 		switch w := s.Watches[0]; {
 		case level == "handles" && (w.Path != "" || len(gaps(s.Unknown, "path")) == 0 || len(gaps(s.Unknown, "type")) == 0):
-			t.Errorf("path %q, not learned %v", w.Path, s.Unknown)
+			t.Errorf("path %q, unknown: %v", w.Path, s.Unknown)
 		case level == "search" && w.Path != dir:
-			t.Errorf("path %q, not learned %v", w.Path, s.Unknown)
+			t.Errorf("path %q, unknown: %v", w.Path, s.Unknown)
 		}
 	}
 	if got := target.do("events"); got != "7 IN_CREATE snapshot.handles\n7 IN_CREATE snapshot.search\n" {
@@ -329,7 +329,7 @@ func TestTakeUnprivileged(t *testing.T) {
 }
 
 // What may not be read is an error that says so.
-func TestTakeWithoutTheRight(t *testing.T) {
+func TestDumpWithoutTheRight(t *testing.T) {
 	needLists(t)
 	needRoot(t)
 	target := startHolder(t, 0, 0)
@@ -367,7 +367,7 @@ func TestResolver(t *testing.T) {
 	}
 	g := gaps(s.Unknown, "path")
 	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Reason, "knows nothing") {
-		t.Errorf("not learned %v", s.Unknown)
+		t.Errorf("unknown: %v", s.Unknown)
 	}
 	if s.Watches[0].Type != checkpoint.TypeRegular {
 		t.Errorf("type %q", s.Watches[0].Type)
@@ -404,7 +404,7 @@ func TestSearchBounds(t *testing.T) {
 	}
 	if s.Watches[0].Path == "" {
 		if g := gaps(s.Unknown, "path"); len(g) < 2 || !slices.ContainsFunc(g, func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Reason, "not searched") }) {
-			t.Errorf("not learned %v, want what was not searched", s.Unknown)
+			t.Errorf("unknown: %v, want what was not searched", s.Unknown)
 		}
 	} else if os.Geteuid() != 0 { // else it was found by its handle
 		t.Errorf("path %q was found in one entry", s.Watches[0].Path)
@@ -414,7 +414,7 @@ func TestSearchBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Watches[0].Path != moved {
-		t.Errorf("path %q, not learned %v", s.Watches[0].Path, s.Unknown)
+		t.Errorf("path %q, unknown: %v", s.Watches[0].Path, s.Unknown)
 	}
 }
 
@@ -427,35 +427,35 @@ func TestSearchThatFindsAllHasNoGaps(t *testing.T) {
 		t.Skip("this needs /proc/sys: ", err)
 	}
 	kerneltest.KeepCached(t, path)
-	s := take(t, n, checkpoint.WithSearchDirs(filepath.Join(t.TempDir(), "missing"), "/proc/sys"))
+	s := dump(t, n, checkpoint.WithSearchDirs(filepath.Join(t.TempDir(), "missing"), "/proc/sys"))
 	if s.Watches[0].Path != path {
 		t.Skip("this needs a search that finds "+path+": ", s.Unknown)
 	}
 	if g := gaps(s.Unknown, "path"); len(g) != 0 {
-		t.Errorf("every path was found, and not learned is %v", g)
+		t.Errorf("every path was found, and not determined is %v", g)
 	}
 }
 
 // What was searched is told, and what was not, because of the bound.
-func TestSearchIsTold(t *testing.T) {
+func TestSearchIsListed(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	if _, err := n.AddWatch("/proc/sys/kernel", inotify.Attrib); err != nil { // no handle leads there
 		t.Skip("this needs /proc/sys: ", err)
 	}
 	dir := filepath.Dir(files(t, 50)[0])
-	s := take(t, n, checkpoint.WithSearchDirs(dir), checkpoint.WithMaxSearchEntries(10))
+	s := dump(t, n, checkpoint.WithSearchDirs(dir), checkpoint.WithMaxSearchEntries(10))
 	if !slices.Contains(s.SideEffects, checkpoint.SideEffect{Kind: checkpoint.SideEffectTreeRead, Detail: dir}) {
 		t.Errorf("side effects %v, want that %s was read", s.SideEffects, dir)
 	}
 	notSearched := func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Reason, "was not searched") }
 	if g := gaps(s.Unknown, "path"); !slices.ContainsFunc(g, notSearched) {
-		t.Errorf("not learned %v, want what was not searched", s.Unknown)
+		t.Errorf("unknown: %v, want what was not searched", s.Unknown)
 	}
 }
 
-// Where the descriptor cannot be duplicated, the rest is learned.
-func TestTakeWithoutADuplicate(t *testing.T) {
+// Where the descriptor cannot be duplicated, the rest is determined.
+func TestDumpWithoutADuplicate(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
 	// A process that this thread starts lacks it on all threads.
@@ -467,7 +467,7 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
-	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
+	s := h.dump(checkpoint.WithPaths(checkpoint.PathsNone))
 	wantGaps(t, s.Unknown, "owner", "signal", "pending_bytes", "pending", "next_wd", "path", "type")
 	wantSideEffect(t, s, checkpoint.SideEffectDuplicated, false)
 	if len(s.Watches) != 1 || s.Watches[0].WD != 3 || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
@@ -481,7 +481,7 @@ func TestTakeWithoutADuplicate(t *testing.T) {
 
 // Without a duplicate, a descriptor that shows no watches may have become another file. Only of a
 // stopped process is it known.
-func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
+func TestDumpWithoutADuplicateOrWatches(t *testing.T) {
 	needLists(t)
 	// A process that this thread starts lacks it on all threads.
 	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
@@ -501,7 +501,7 @@ func TestTakeWithoutADuplicateOrWatches(t *testing.T) {
 }
 
 // Where the duplicate cannot be compared with the descriptor, that is told.
-func TestTakeWithoutKcmp(t *testing.T) {
+func TestDumpWithoutKcmp(t *testing.T) {
 	needLists(t)
 	// A process that this thread starts lacks it on all threads.
 	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
@@ -512,9 +512,9 @@ func TestTakeWithoutKcmp(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	h.do("watch", "3", "IN_CREATE", dir)
-	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
+	s := h.dump(checkpoint.WithPaths(checkpoint.PathsNone))
 	if g := gaps(s.Unknown, "flags"); len(g) != 1 || !strings.Contains(g[0].Reason, "FD_CLOEXEC") || !strings.HasSuffix(g[0].Reason, "kcmp: operation not permitted") || s.Flags != checkpoint.NonBlock {
-		t.Errorf("flags %v, not learned %v", s.Flags, s.Unknown)
+		t.Errorf("flags %v, unknown: %v", s.Flags, s.Unknown)
 	}
 	h.stop() // a stopped process replaces nothing
 	if s, err := h.drain(h.fd()); err != nil || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec || !s.Known("flags") {
@@ -582,7 +582,7 @@ func TestHundredThousandWatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := watches(t, n)
-	s := take(t, n, checkpoint.WithPaths(checkpoint.PathsByHandle))
+	s := dump(t, n, checkpoint.WithPaths(checkpoint.PathsByHandle))
 	for i, w := range s.Watches {
 		if w.Path != ws[i].Path {
 			t.Fatalf("watch %d: path %q, want %q", w.WD, w.Path, ws[i].Path)

@@ -22,20 +22,20 @@ import (
 //	err = json.Unmarshal(text, &read)
 //	ev = inotify.Event(read)
 //
-// The form is an object of "wd", a number; "mask", a string such as
+// The JSON form is an object of "wd", a number; "mask", a string such as
 // "IN_MOVED_TO|IN_ISDIR"; "cookie", a number; and "name", a string, or "name_bytes"
-// in base64 for a name that is not UTF-8. A cookie of 0 and an empty name are left
-// out. A snapshot's pending events and inotifyctl's events have the same form.
+// in base64 for a name that is not UTF-8. A cookie of 0 and an empty name are
+// omitted. A snapshot's pending events and inotifyctl's events have the same form.
 //
-// What is read is every event that can be written, so also a name that no directory
-// has: look for a slash in it before you join it to a path.
+// UnmarshalJSON also accepts names that no directory entry has: check a name for slashes
+// before you join it to a path.
 type Event inotify.Event
 
 // MarshalJSON returns the form described at [Event].
 func (e Event) MarshalJSON() ([]byte, error) { return compact(newEventForm(inotify.Event(e))) }
 
-// UnmarshalJSON reads the form. It refuses members that it does not know or that
-// are given twice, null, and text that is not UTF-8; after an error e is as it was.
+// UnmarshalJSON reads the form described at [Event]. It refuses unknown members, members that
+// are given twice, null, and text that is not UTF-8. After an error e is unchanged.
 func (e *Event) UnmarshalJSON(text []byte) error {
 	read, err := decodeOne(text, (*decoder).event)
 	if err != nil {
@@ -46,17 +46,17 @@ func (e *Event) UnmarshalJSON(text []byte) error {
 }
 
 // MarshalJSON returns the form described at [Watch]. It fails if the type is not one
-// of the constants, or if the kernel could not have made the handle.
+// of the constants, or if no kernel makes such a handle.
 func (w Watch) MarshalJSON() ([]byte, error) {
 	form, err := newWatchForm(&w)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: watch %d: %w", w.WD, err)
+		return nil, fmt.Errorf("checkpoint: marshal watch %d: %w", w.WD, err)
 	}
 	return compact(form)
 }
 
-// UnmarshalJSON reads the form. It refuses members that it does not know or that
-// are given twice, null, and text that is not UTF-8; after an error w is as it was.
+// UnmarshalJSON reads the form described at [Watch]. It refuses unknown members, members that
+// are given twice, null, and text that is not UTF-8. After an error w is unchanged.
 func (w *Watch) UnmarshalJSON(text []byte) error {
 	read, err := decodeOne(text, (*decoder).watch)
 	if err != nil {
@@ -66,8 +66,8 @@ func (w *Watch) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// compact returns the JSON of a form. Unlike that of json.Marshal, it has no escapes
-// for HTML: the encoder that calls MarshalJSON adds them if it is to.
+// compact marshals a form without HTML escapes. The encoder that calls MarshalJSON adds these
+// if it is set to.
 func compact(form any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -78,7 +78,7 @@ func compact(form any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decodeOne reads one value and what follows it, which must be nothing.
+// decodeOne reads one value. Nothing may follow it.
 func decodeOne[T any](text []byte, read func(*decoder) (T, error)) (T, error) {
 	d := decoder{json: json.NewDecoder(bytes.NewReader(text))}
 	d.json.UseNumber()
@@ -87,7 +87,7 @@ func decodeOne[T any](text []byte, read func(*decoder) (T, error)) (T, error) {
 		return v, err
 	}
 	if _, err := d.json.Token(); err != io.EOF {
-		return v, errors.New("something follows the value")
+		return v, errors.New("text follows the value")
 	}
 	return v, nil
 }

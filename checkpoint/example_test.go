@@ -19,8 +19,8 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// An instance is taken, carried, and put together again.
-func Example_carry() {
+// Dump an instance, store the snapshot, and restore it.
+func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -36,24 +36,24 @@ func Example_carry() {
 	}
 	os.WriteFile(filepath.Join(dir, "before"), nil, 0o600)
 
-	// WithDrain takes the pending events as well. The path is found by its handle,
-	// or, without the privilege for that, by searching, first in TempDir.
+	// WithDrain includes the pending events. The path is found by its file handle or, without
+	// the privilege for that, by a search that begins in TempDir.
 	s, err := checkpoint.Dump(ctx, n, checkpoint.WithDrain(),
 		checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(os.TempDir()))
 	if err != nil {
 		log.Fatal(err)
 	}
 	n.Close()
-	var carried bytes.Buffer
-	if _, err := s.WriteTo(&carried); err != nil {
+	var stored bytes.Buffer
+	if _, err := s.WriteTo(&stored); err != nil {
 		log.Fatal(err)
 	}
 
-	s, err = checkpoint.Read(&carried)
+	s, err = checkpoint.Read(&stored)
 	if err != nil {
 		log.Fatal(err)
 	}
-	r, err := s.Restore(ctx) // and proved: an error if it is not the same
+	r, err := s.Restore(ctx) // which also verifies the result
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -69,14 +69,14 @@ func Example_carry() {
 			break
 		}
 	}
-	// It prints, where the kernel lists watches (not gVisor):
+	// On kernels that list watches (not gVisor), this prints:
 	// 700 IN_CREATE before
 	// 700 IN_CREATE after
 }
 
-// A checkpoint tool takes the instances of a stopped process, each once.
+// Dump all instances of a stopped process.
 func ExampleDumpFD() {
-	const pid = 1 // the process
+	const pid = 1 // of the stopped process
 	instances, err := checkpoint.Instances(context.Background(), pid)
 	if err != nil {
 		log.Print(err)
@@ -84,7 +84,7 @@ func ExampleDumpFD() {
 	}
 	for _, i := range instances {
 		s, err := checkpoint.DumpFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
-		if s != nil { // also with an error, if events were taken
+		if s != nil { // also with an error, if events were drained
 			s.WriteTo(os.Stdout)
 		}
 		if err != nil {
@@ -93,19 +93,18 @@ func ExampleDumpFD() {
 	}
 }
 
-// A restore tool supplies files for what has no path any more, and hands the
-// instance on.
+// Restore watches on files that have no path any more, and pass the instance on.
 func ExampleSnapshot_Restore() {
-	var s *checkpoint.Snapshot            // read from somewhere
-	var held map[inotify.WD]*os.File      // what the process had open
-	var give func(*os.File, int) error    // puts it in its place
-	var queue func([]inotify.Event) error // keeps events for the process to read first
+	var s *checkpoint.Snapshot            // from checkpoint.Read
+	var held map[inotify.WD]*os.File      // files without a name
+	var give func(*os.File, int) error    // gives the process the descriptor
+	var queue func([]inotify.Event) error // passes events that the kernel's queue cannot have
 	r, err := s.Restore(context.Background(),
 		checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
 		checkpoint.WithCycle(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
 	)
 	if err != nil {
-		log.Print(err) // what differs, or which watch could not be restored
+		log.Print(err) // names the watch
 		return
 	}
 	for _, gap := range r.NotRestored {
@@ -122,7 +121,7 @@ func ExampleSnapshot_Restore() {
 	}
 }
 
-// A live instance is compared with a snapshot.
+// Compare two snapshots.
 func ExampleSnapshot_Compare() {
 	a := &checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}}, NextWD: 2}
 	b := &checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Delete}}}, NextWD: 2}
@@ -158,7 +157,7 @@ func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.E
 	for _, gap := range r.NotRestored { // nothing is left out silently
 		log.Print("not restored: ", gap)
 	}
-	return r.Release() // the descriptor, and the events to be read before its own
+	return r.Release() // the descriptor, and events that could not be put back into its queue
 }
 
 // An instance of another process is dumped to a file, and restored from it.

@@ -42,7 +42,7 @@ var fields = [...]Field{
 	FieldWatch, FieldPath, FieldType, FieldMask, FieldInode, FieldHandle,
 }
 
-// parseField returns the constant, so that no memory of s is kept.
+// parseField returns the constant, so that s is not kept in memory.
 func parseField(s string) (Field, error) {
 	if i := slices.Index(fields[:], Field(s)); i >= 0 {
 		return fields[i], nil

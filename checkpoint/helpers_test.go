@@ -78,7 +78,7 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// numbers are those that CRIU was seen to restore, or, where each is to be climbed
+// numbers are those that CRIU was seen to restore, or, where each is to be reached by the cycle
 // to, small ones.
 func numbers(t testing.TB) []inotify.WD {
 	t.Helper()
@@ -106,7 +106,7 @@ func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
 
 // take takes n with its paths, which are found by search where handles cannot be
 // opened.
-func take(t testing.TB, n *inotify.Inotify, opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
+func dump(t testing.TB, n *inotify.Inotify, opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	t.Helper()
 	dirs := []string{os.TempDir()}
 	all := append([]checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dirs...)}, opts...)
@@ -144,7 +144,7 @@ func restore(t testing.TB, s *checkpoint.Snapshot, opts ...checkpoint.RestoreOpt
 // around takes n, carries the snapshot, closes n and restores.
 func around(t testing.TB, n *inotify.Inotify, opts ...checkpoint.RestoreOption) (*checkpoint.Snapshot, *checkpoint.Restored) {
 	t.Helper()
-	s := carry(t, take(t, n))
+	s := carry(t, dump(t, n))
 	n.Close()
 	return s, restore(t, s, opts...)
 }
@@ -319,8 +319,8 @@ func (h *holder) fd() int {
 	return h.known
 }
 
-// take takes the process's instance.
-func (h *holder) take(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
+// dump dumps the process's instance.
+func (h *holder) dump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	h.t.Helper()
 	s, err := checkpoint.DumpFD(kerneltest.Context(h.t), h.pid, h.fd(), opts...)
 	if err != nil {

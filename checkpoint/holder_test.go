@@ -127,7 +127,7 @@ func (h *held) obey(words []string) (string, error) {
 	case "inner": // WORD...: has a holder in a pid namespace below this one obey
 		return h.tellInner(words[1:])
 	case "take": // PID FD LEVEL HINT FILE
-		return "", takeTo(number(0), number(1), arg(2), arg(3), arg(4))
+		return "", dumpTo(number(0), number(1), arg(2), arg(3), arg(4))
 	case "take own": // FILE
 		s, err := checkpoint.Dump(context.Background(), h.n, checkpoint.WithPaths(checkpoint.PathsNone))
 		if err != nil {
@@ -285,7 +285,7 @@ func lines(evs []inotify.Event) string {
 	return b.String()
 }
 
-func takeTo(pid, fd int, level, hint, file string) error {
+func dumpTo(pid, fd int, level, hint, file string) error {
 	paths := map[string]checkpoint.Paths{"none": checkpoint.PathsNone, "handles": checkpoint.PathsByHandle, "search": checkpoint.PathsBySearch}[level]
 	s, err := checkpoint.DumpFD(context.Background(), pid, fd, checkpoint.WithPaths(paths), checkpoint.WithSearchDirs(hint))
 	if err != nil {

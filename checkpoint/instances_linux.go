@@ -28,20 +28,19 @@ func instances(ctx context.Context, pids []int) ([]Instance, error) {
 	if all {
 		var err error
 		if pids, err = processes(); err != nil {
-			return nil, fmt.Errorf("checkpoint: list the processes: %w", err)
+			return nil, fmt.Errorf("checkpoint: list processes: %w", err)
 		}
 	}
 	l := lister{ctx: ctx, failed: make(map[int]error)}
 	ds := l.descriptors(slices.Compact(slices.Sorted(slices.Values(pids))))
-	found := l.count(l.group(ds))
+	found := l.countWatches(l.group(ds))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return found, l.errors(all)
 }
 
-// processes lists the processes that /proc shows, which must be those of this process's
-// pid namespace: the calls on processes take pids of that.
+// processes lists the processes in /proc, which must be of this process's pid namespace.
 func processes() ([]int, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -54,7 +53,7 @@ func processes() ([]int, error) {
 	}
 	pids := numbers(names)
 	if len(pids) == 0 {
-		return nil, fmt.Errorf("/proc shows no process: procfs is not mounted there: %w", fs.ErrNotExist)
+		return nil, fmt.Errorf("/proc lists no processes: procfs is not mounted there: %w", fs.ErrNotExist)
 	}
 	return pids, checkOwnNamespace()
 }
@@ -70,23 +69,23 @@ func numbers(names []string) []int {
 	return ns
 }
 
-// ended reports whether err came because a process has ended, or has closed a
-// descriptor, which kcmp(2) reports by EBADF.
-func ended(err error) bool {
+// hasEnded reports whether err means that a process has ended or has closed the descriptor
+// (EBADF of kcmp(2)).
+func hasEnded(err error) bool {
 	return errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EBADF)
 }
 
-// A lister lists instances: the descriptors of each process, then which of them are the
-// same instance, then how many watches each instance has.
+// A lister lists instances in three steps: the inotify descriptors of each process; which
+// of these are the same instance; how many watches each instance has.
 type lister struct {
 	ctx context.Context
 
 	mu     sync.Mutex
-	failed map[int]error // by process, the first error
+	failed map[int]error // the first error of each process
 }
 
-// fail notes an error of a process.
-func (l *lister) fail(pid int, err error) {
+// addError keeps a process's first error.
+func (l *lister) addError(pid int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil && l.failed[pid] == nil {
@@ -94,12 +93,12 @@ func (l *lister) fail(pid int, err error) {
 	}
 }
 
-// errors returns the errors of the processes, without those that have ended if all were
-// to be listed.
+// errors joins the errors of the processes. If all processes were to be listed, one that has
+// ended is not an error.
 func (l *lister) errors(all bool) error {
 	var errs []error
 	for pid, err := range l.failed {
-		if !all || !ended(err) {
+		if !all || !hasEnded(err) {
 			errs = append(errs, &ProcessError{pid, err})
 		}
 	}
@@ -107,7 +106,7 @@ func (l *lister) errors(all bool) error {
 	return errors.Join(errs...)
 }
 
-// descriptors lists the inotify descriptors of the processes.
+// descriptors lists the inotify descriptors of all processes.
 func (l *lister) descriptors(pids []int) []Descriptor {
 	each := make([][]Descriptor, len(pids))
 	abandon.InTurn(len(pids), func(i int) {
@@ -120,28 +119,27 @@ func (l *lister) descriptors(pids []int) []Descriptor {
 			return result{ds, err}, nil
 		}, nil)
 		each[i] = r.ds
-		l.fail(pids[i], cmp.Or(err, r.err))
+		l.addError(pids[i], cmp.Or(err, r.err))
 	})
 	return slices.Concat(each...)
 }
 
-// descriptorsOf lists a process's inotify descriptors. What was found is returned with an
-// error, too, unless it may be another process's.
+// descriptorsOf lists the inotify descriptors of a process. It returns what was found with an
+// error, too, unless the pid may have been reused.
 func descriptorsOf(pid int) ([]Descriptor, error) {
-	p, err := pin(pid)
+	p, err := openProcess(pid)
 	if err != nil {
 		return nil, err
 	}
 	defer p.close()
 	ds, err := p.descriptors()
-	if aerr := p.alive(); aerr != nil {
+	if aerr := p.checkAlive(); aerr != nil {
 		return nil, aerr
 	}
 	return ds, err
 }
 
-// descriptors lists the inotify descriptors of the process, in each table of descriptors
-// that its threads have.
+// descriptors lists the inotify descriptors in all descriptor tables of the process's threads.
 func (p *process) descriptors() (ds []Descriptor, failed error) {
 	tids, err := p.tables()
 	failed = err
@@ -149,11 +147,11 @@ func (p *process) descriptors() (ds []Descriptor, failed error) {
 		fds, err := p.fds(tid)
 		for _, fd := range fds {
 			d := Descriptor{PID: p.pid, TID: tid, FD: fd}
-			is, ierr := p.isInstance(d)
+			is, ierr := p.hasInotify(d)
 			if is {
 				ds = append(ds, d)
 			}
-			if err == nil && !ended(ierr) {
+			if err == nil && !hasEnded(ierr) {
 				err = ierr
 			}
 		}
@@ -164,17 +162,17 @@ func (p *process) descriptors() (ds []Descriptor, failed error) {
 	return ds, failed
 }
 
-// fds lists the descriptors of a thread, 0 being the main thread. One that has exited and
-// is not reaped has none; only root may read its directory.
+// fds lists the descriptors of a thread; tid 0 is the main thread. A thread that has exited
+// has none. Only root may read the directory of one that was not reaped.
 func (p *process) fds(tid int) ([]int, error) {
 	names, err := p.names(threadDir(tid) + "fd")
-	if err != nil && (ended(err) && tid != 0 || p.exited(tid)) {
+	if err != nil && (hasEnded(err) && tid != 0 || p.exited(tid)) {
 		return nil, nil
 	}
 	return numbers(names), err
 }
 
-// threadDir is the directory of a thread in /proc/PID.
+// threadDir returns the directory of a thread in /proc/PID; tid 0 is the main thread.
 func threadDir(tid int) string {
 	if tid == 0 {
 		return ""
@@ -182,8 +180,8 @@ func threadDir(tid int) string {
 	return "task/" + strconv.Itoa(tid) + "/"
 }
 
-// tables returns a thread for each table of descriptors that threads of the process have,
-// the first being 0, the main thread.
+// tables returns one thread for each descriptor table of the process. The first is 0, the main
+// thread.
 func (p *process) tables() ([]int, error) {
 	tables := []int{0}
 	names, err := p.names("task")
@@ -197,7 +195,7 @@ func (p *process) tables() ([]int, error) {
 		}
 		at, known := slices.BinarySearchFunc(ordered, tid, func(a, b int) int {
 			order, cerr := kcmp(kcmpFiles, a, b, 0, 0)
-			if cerr != nil && !ended(cerr) && err == nil {
+			if cerr != nil && !hasEnded(cerr) && err == nil {
 				err = cerr
 			}
 			return order
@@ -206,7 +204,7 @@ func (p *process) tables() ([]int, error) {
 		case err == nil && !known:
 			ordered = slices.Insert(ordered, at, tid)
 			tables = append(tables, tid)
-		case errors.Is(err, unix.ENOSYS): // all that run have one table, as is usual
+		case errors.Is(err, unix.ENOSYS): // assume that all running threads share one table
 			if p.exited(0) {
 				tables = append(tables, tid)
 			}
@@ -218,25 +216,25 @@ func (p *process) tables() ([]int, error) {
 	return tables, nil
 }
 
-// exited reports whether a thread has exited, though it is listed.
+// exited reports whether a thread that is still listed has exited.
 func (p *process) exited(tid int) bool {
 	state, err := p.state(strconv.Itoa(cmp.Or(tid, p.pid)))
 	if err != nil {
-		return ended(err)
+		return hasEnded(err)
 	}
 	return state == 'Z' || state == 'X'
 }
 
-// isInstance reports whether a descriptor of the process is an inotify descriptor.
-func (p *process) isInstance(d Descriptor) (bool, error) {
+// hasInotify reports whether d, of this process, is an inotify descriptor.
+func (p *process) hasInotify(d Descriptor) (bool, error) {
 	return p.isInotifyLink(threadDir(d.TID) + "fd/" + strconv.Itoa(d.FD))
 }
 
-// group finds which descriptors are the same instance. What has ended is left out, and
-// so are processes that do not answer.
+// group groups descriptors by instance. It leaves out processes that have ended or do not
+// answer.
 func (l *lister) group(ds []Descriptor) []Instance {
 	for retries := 3; l.ctx.Err() == nil; {
-		grouped, err := abandon.Call(l.ctx, 0, func() ([]Instance, error) { return group(ds), nil }, nil)
+		grouped, err := abandon.Call(l.ctx, 0, func() ([]Instance, error) { return groupByFile(ds), nil }, nil)
 		if err == nil {
 			return grouped
 		}
@@ -245,13 +243,13 @@ func (l *lister) group(ds []Descriptor) []Instance {
 			continue
 		}
 		if retries--; retries == 0 || !errors.Is(err, ErrNoAnswer) {
-			return apart(ds, err)
+			return ungrouped(ds, err)
 		}
 	}
 	return nil
 }
 
-// answering returns the descriptors of the processes that answer.
+// answering returns the descriptors of processes that answer.
 func (l *lister) answering(ds []Descriptor) []Descriptor {
 	var first []Descriptor // of each process
 	for _, d := range ds {
@@ -263,7 +261,7 @@ func (l *lister) answering(ds []Descriptor) []Descriptor {
 	abandon.InTurn(len(first), func(i int) {
 		_, err := abandon.Call(l.ctx, first[i].PID, func() (int, error) { return compareFiles(first[i], first[i]) }, nil)
 		if silent[i] = errors.Is(err, ErrNoAnswer); silent[i] {
-			l.fail(first[i].PID, err)
+			l.addError(first[i].PID, err)
 		}
 	})
 	return slices.DeleteFunc(slices.Clone(ds), func(d Descriptor) bool {
@@ -272,11 +270,10 @@ func (l *lister) answering(ds []Descriptor) []Descriptor {
 	})
 }
 
-// group joins descriptors that are the same instance, and leaves out what has ended.
-// kcmp orders file descriptions, so that sorting brings equal ones together, unless a
-// descriptor changes meanwhile: that one, and what it might separate, is compared with
-// one descriptor of each instance instead.
-func group(ds []Descriptor) (joined []Instance) {
+// groupByFile groups descriptors by file description, and leaves out those that were closed.
+// It sorts them by kcmp's order. A descriptor that is replaced meanwhile would break the order:
+// it is compared with one descriptor of each instance instead.
+func groupByFile(ds []Descriptor) (joined []Instance) {
 	var each []Descriptor
 	for {
 		var odd map[Descriptor]bool
@@ -315,8 +312,8 @@ func group(ds []Descriptor) (joined []Instance) {
 
 func inOrder(a, b Descriptor) int { return cmp.Or(a.PID-b.PID, a.TID-b.TID, a.FD-b.FD) }
 
-// sortByFile sorts descriptors by their file descriptions. Odd are those that were not
-// always in the same order to a neighbour, or could not be compared.
+// sortByFile sorts descriptors by file description. odd has those that could not be compared,
+// or whose order to a neighbour changed.
 func sortByFile(ds []Descriptor) (sorted []Descriptor, odd map[Descriptor]bool) {
 	odd = make(map[Descriptor]bool)
 	for _, d := range ds {
@@ -335,7 +332,7 @@ func sortByFile(ds []Descriptor) (sorted []Descriptor, odd map[Descriptor]bool) 
 	}
 	slices.SortStableFunc(sorted, compare)
 	orders := make([]int, len(sorted))
-	for round := range 8 { // as one that changes may look right
+	for round := range 8 { // a descriptor that changes may be in order by chance
 		for i := 1; i < len(sorted); i++ {
 			order := compare(sorted[i-1], sorted[i])
 			if order > 0 || round > 0 && order != orders[i] {
@@ -347,12 +344,12 @@ func sortByFile(ds []Descriptor) (sorted []Descriptor, odd map[Descriptor]bool) 
 	return sorted, odd
 }
 
-// joinEach adds descriptors to instances. What has ended is left out.
+// joinEach adds each descriptor to its instance, and leaves out those that were closed.
 func joinEach(joined []Instance, ds []Descriptor) []Instance {
 next:
 	for _, d := range ds {
 		_, failed := compareFiles(d, d)
-		if ended(failed) {
+		if hasEnded(failed) {
 			continue
 		}
 		for i := 0; i < len(joined) && failed == nil; i++ {
@@ -361,7 +358,7 @@ next:
 				joined[i].Descriptors = append(joined[i].Descriptors, d)
 				continue next
 			}
-			if !ended(err) {
+			if !hasEnded(err) {
 				failed = err
 			}
 		}
@@ -370,22 +367,22 @@ next:
 	return joined
 }
 
-func newInstance(d Descriptor, ungrouped error) Instance {
-	return Instance{Descriptors: []Descriptor{d}, Watches: -1, Ungrouped: ungrouped}
+func newInstance(d Descriptor, ungroupedErr error) Instance {
+	return Instance{Descriptors: []Descriptor{d}, Watches: -1, Ungrouped: ungroupedErr}
 }
 
-// apart returns an instance for each descriptor, where they cannot be compared.
-func apart(ds []Descriptor, why error) []Instance {
+// ungrouped returns an instance for each descriptor, because they cannot be compared.
+func ungrouped(ds []Descriptor, reason error) []Instance {
 	single := make([]Instance, len(ds))
 	for i, d := range ds {
-		single[i] = newInstance(d, why)
+		single[i] = newInstance(d, reason)
 	}
 	return single
 }
 
-// count counts the watches of each instance by one of its descriptors, and by the next
-// where that fails. An instance whose descriptors are all gone is left out.
-func (l *lister) count(is []Instance) []Instance {
+// countWatches counts the watches of each instance through its first descriptor, and if that
+// fails, through the next. It leaves out instances whose descriptors were all closed.
+func (l *lister) countWatches(is []Instance) []Instance {
 	type place struct {
 		instance int
 		next     int // of its descriptors
@@ -406,39 +403,38 @@ func (l *lister) count(is []Instance) []Instance {
 			}
 			each[len(each)-1] = append(each[len(each)-1], d)
 		}
-		counts := make([][]counted, len(each))
-		abandon.InTurn(len(each), func(i int) { counts[i] = l.countOf(each[i]) })
-		var again []place
+		counts := make([][]watchCount, len(each))
+		abandon.InTurn(len(each), func(i int) { counts[i] = l.countIn(each[i]) })
+		var failed []place
 		for k, c := range slices.Concat(counts...) {
 			p := places[k]
 			if c.err == nil {
 				is[p.instance].Watches = c.watches
 				continue
 			}
-			if d := descriptor(p); p.err == nil && !ended(c.err) {
+			if d := descriptor(p); p.err == nil && !hasEnded(c.err) {
 				p.err = &ProcessError{d.PID, c.err}
 			}
 			switch p.next++; {
 			case p.next < len(is[p.instance].Descriptors):
-				again = append(again, p)
+				failed = append(failed, p)
 			case p.err != nil:
-				l.fail(p.err.(*ProcessError).PID, p.err.(*ProcessError).Err)
+				l.addError(p.err.(*ProcessError).PID, p.err.(*ProcessError).Err)
 			default:
 				is[p.instance].Descriptors = nil
 			}
 		}
-		places = again
+		places = failed
 	}
 	is = slices.DeleteFunc(is, func(i Instance) bool { return i.Descriptors == nil })
-	return unlisted(is)
+	return markUnwatchCount(is)
 }
 
-// unlisted says of instances that show no watches that their number is unknown, where
-// the kernel shows none.
-func unlisted(is []Instance) []Instance {
+// markUnwatchCount sets the watch counts to unknown if this kernel lists no watches.
+func markUnwatchCount(is []Instance) []Instance {
 	some := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches > 0 })
 	none := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches == 0 })
-	if none && !some && listed() != nil {
+	if none && !some && haveWatchList() != nil {
 		for i := range is {
 			is[i].Watches = -1
 		}
@@ -446,35 +442,35 @@ func unlisted(is []Instance) []Instance {
 	return is
 }
 
-// counted is how many watches a descriptor's instance has.
-type counted struct {
+// A watchCount is the number of watches of one descriptor's instance.
+type watchCount struct {
 	watches int
 	err     error
 }
 
-// countOf counts the watches of descriptors of one process.
-func (l *lister) countOf(ds []Descriptor) []counted {
-	cs, err := abandon.Call(l.ctx, ds[0].PID, func() ([]counted, error) {
-		p, err := pin(ds[0].PID)
+// countIn counts the watches of descriptors of one process.
+func (l *lister) countIn(ds []Descriptor) []watchCount {
+	cs, err := abandon.Call(l.ctx, ds[0].PID, func() ([]watchCount, error) {
+		p, err := openProcess(ds[0].PID)
 		if err != nil {
 			return nil, err
 		}
 		defer p.close()
-		cs := make([]counted, len(ds))
+		cs := make([]watchCount, len(ds))
 		buffer := bufio.NewReaderSize(nil, 64<<10)
 		for i, d := range ds {
 			cs[i].watches, cs[i].err = p.countWatches(d, buffer)
 		}
-		return cs, p.alive()
+		return cs, p.checkAlive()
 	}, nil)
 	if err != nil {
-		cs = slices.Repeat([]counted{{err: err}}, len(ds))
+		cs = slices.Repeat([]watchCount{{err: err}}, len(ds))
 	}
 	return cs
 }
 
-// countWatches counts the lines of watches in a descriptor's fdinfo. The descriptor must
-// be inotify's still.
+// countWatches counts the lines of watches in the fdinfo of d, which must still be an inotify
+// descriptor afterwards.
 func (p *process) countWatches(d Descriptor, buffer *bufio.Reader) (n int, err error) {
 	f, err := p.open(threadDir(d.TID) + "fdinfo/" + strconv.Itoa(d.FD))
 	if err != nil {
@@ -482,7 +478,7 @@ func (p *process) countWatches(d Descriptor, buffer *bufio.Reader) (n int, err e
 	}
 	defer f.Close()
 	buffer.Reset(f)
-	begins := true // the part a line
+	begins := true // part begins a line
 	for {
 		part, err := buffer.ReadSlice('\n')
 		if begins && bytes.HasPrefix(part, []byte("inotify ")) {
@@ -495,9 +491,9 @@ func (p *process) countWatches(d Descriptor, buffer *bufio.Reader) (n int, err e
 			return 0, err
 		}
 	}
-	is, err := p.isInstance(d)
+	is, err := p.hasInotify(d)
 	if err == nil && !is {
-		err = unix.EBADF // it was closed, and the number is another file's
+		err = unix.EBADF // the descriptor was replaced
 	}
 	return n, err
 }

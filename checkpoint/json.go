@@ -28,19 +28,18 @@ const version = 2
 // are shorter, even if each byte has a backslash before it.
 const maxSize = 3 << 29
 
-// Read reads a snapshot's JSON form to the end of r. It refuses a version other
-// than 2, members that it does not know or that are given twice, null,
-// text that is not UTF-8, more than 1.5 GiB, and whatever
-// [Snapshot.Validate] refuses. It ends at the first of these, and takes memory in
-// proportion to what it has read.
+// Read reads the JSON form of a snapshot, to the end of r. It refuses any version but 2, unknown
+// members, members that are given twice, null, text that is not UTF-8, more than 1.5 GiB, and
+// what [Snapshot.Validate] refuses. It stops at the first of these. Its memory is in proportion
+// to what it has read.
 func Read(r io.Reader) (*Snapshot, error) {
 	in := &input{r: bufio.NewReaderSize(io.LimitReader(r, maxSize+1), 64<<10)}
 	s, err := decode(in)
 	if in.failed != nil {
-		return nil, fmt.Errorf("checkpoint: reading a snapshot: %w", in.failed)
+		return nil, fmt.Errorf("checkpoint: read snapshot: %w", in.failed)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: not a snapshot: %w", err)
+		return nil, fmt.Errorf("checkpoint: invalid snapshot: %w", err)
 	}
 	return s, nil
 }
@@ -70,7 +69,7 @@ func (s *Snapshot) MarshalJSON() ([]byte, error) {
 	return json.Marshal(form)
 }
 
-// UnmarshalJSON reads the JSON form as [Read] does. After an error s is as it was.
+// UnmarshalJSON reads the JSON form as [Read] does. After an error s is unchanged.
 func (s *Snapshot) UnmarshalJSON(text []byte) error {
 	read, err := Read(bytes.NewReader(text))
 	if err == nil {
@@ -79,9 +78,8 @@ func (s *Snapshot) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// The JSON form as it is written. A string that is not UTF-8, which JSON cannot
-// hold, stands as its bytes in another member. omitzero is not used: encoding/json
-// ignores it before Go 1.24.
+// The JSON form as it is written. A string that is not UTF-8 is written as bytes, in a member of
+// its own. omitzero is not used, because encoding/json ignores it before Go 1.24.
 
 type snapshotForm struct {
 	Version      int              `json:"version"`
@@ -151,7 +149,7 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	for _, w := range ascending(s.Watches) {
 		wf, err := newWatchForm(&w)
 		if err != nil {
-			return nil, fmt.Errorf("checkpoint: watch %d: %w", w.WD, err)
+			return nil, fmt.Errorf("checkpoint: marshal watch %d: %w", w.WD, err)
 		}
 		f.Watches = append(f.Watches, wf)
 	}
@@ -163,14 +161,14 @@ func (s *Snapshot) form() (*snapshotForm, error) {
 	}
 	for _, e := range s.SideEffects {
 		ef := sideEffectForm{Kind: e.Kind}
-		ef.Detail, ef.DetailBytes = split(e.Detail)
+		ef.Detail, ef.DetailBytes = textOrBytes(e.Detail)
 		f.SideEffects = append(f.SideEffects, ef)
 	}
 	return f, nil
 }
 
-// split returns s, or its bytes if it is not UTF-8.
-func split(s string) (string, []byte) {
+// textOrBytes returns s, or its bytes if it is not UTF-8.
+func textOrBytes(s string) (string, []byte) {
 	if utf8.ValidString(s) {
 		return s, nil
 	}
@@ -182,7 +180,7 @@ func newWatchForm(w *Watch) (watchForm, error) {
 	if w.Type != TypeUnknown && !w.Type.known() {
 		return f, fmt.Errorf("unknown type %.40q", w.Type)
 	}
-	f.Path, f.PathBytes = split(w.Path)
+	f.Path, f.PathBytes = textOrBytes(w.Path)
 	if w.Device != (inotify.Device{}) || w.Inode != 0 {
 		f.Device = w.Device.String()
 	}
@@ -196,13 +194,12 @@ func newWatchForm(w *Watch) (watchForm, error) {
 
 func newEventForm(ev inotify.Event) eventForm {
 	f := eventForm{WD: ev.WD, Mask: ev.Mask, Cookie: ev.Cookie}
-	f.Name, f.NameBytes = split(ev.Name)
+	f.Name, f.NameBytes = textOrBytes(ev.Name)
 	return f
 }
 
-// An input remembers how reading failed. It reads as much as there is room for:
-// json.Decoder looks again at the white space that it holds each time it gets
-// more, and makes twice the room next time.
+// An input keeps the error of its reader, and limits what is read. Each Read fills p: after
+// each read, json.Decoder scans the white space in its buffer again and doubles the buffer.
 type input struct {
 	r      *bufio.Reader
 	size   int
@@ -217,7 +214,7 @@ func (in *input) Read(p []byte) (n int, err error) {
 	}
 	in.size += n
 	if in.size > maxSize {
-		err = fmt.Errorf("it is longer than %d bytes", maxSize)
+		err = fmt.Errorf("longer than %d bytes", maxSize)
 	}
 	if err != io.EOF {
 		in.failed = err
@@ -225,21 +222,20 @@ func (in *input) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// A decoder reads the JSON form piece by piece. encoding/json alone would take
-// names in another case, members given twice, null for anything, and replace what
-// is not UTF-8.
+// A decoder reads the JSON form token by token. encoding/json alone would accept names in
+// another case, members that are given twice and null, and would replace what is not UTF-8.
 type decoder struct {
-	json      *json.Decoder
-	raw       json.RawMessage // the last value
-	depth     int             // of the object or array that is being read
-	named     bool            // a member's name was read, its value was not
-	versioned bool            // the version was read
-	other     error           // that it is another's, which explains any other error
+	json        *json.Decoder
+	raw         json.RawMessage // the last value
+	depth       int             // how many objects and arrays are open
+	named       bool            // the last token is a member's name
+	versionRead bool
+	versionErr  error // another version, which explains any other error
 }
 
-var errNull = errors.New("it is null")
+var errNull = errors.New("value is null")
 
-// The members of each object, those first that must be given.
+// The members of each object, the required ones first.
 var (
 	snapshotMembers = []string{
 		"version", "fd", "flags", "watches",
@@ -252,7 +248,7 @@ var (
 	sideEffectMembers = []string{"kind", "detail", "detail_bytes"}
 )
 
-// decode reads a snapshot and what follows it, which must be nothing.
+// decode reads a snapshot. Nothing may follow it.
 func decode(r io.Reader) (*Snapshot, error) {
 	d := decoder{json: json.NewDecoder(r)}
 	d.json.UseNumber()
@@ -263,19 +259,19 @@ func decode(r io.Reader) (*Snapshot, error) {
 	err := d.members(snapshotMembers, 4, func(name string) error { return d.snapshot(s, name) })
 	if err != nil {
 		d.findVersion()
-		return nil, cmp.Or(d.other, err)
+		return nil, cmp.Or(d.versionErr, err)
 	}
 	if _, err := d.json.Token(); err != io.EOF {
-		return nil, errors.New("something follows the snapshot")
+		return nil, errors.New("text follows the snapshot")
 	}
 	slices.SortFunc(s.Watches, byWD)
 	if err := s.validateInstance(); err != nil {
 		return nil, err
 	}
-	return s, s.validateTogether()
+	return s, s.validateReferences()
 }
 
-// snapshot reads a snapshot's member.
+// snapshot reads one member of a snapshot.
 func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	switch name {
 	case "version":
@@ -306,9 +302,9 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	return err
 }
 
-// version reads the version, and refuses another than ours.
+// version reads the version, and refuses any but ours.
 func (d *decoder) version() error {
-	d.versioned = true
+	d.versionRead = true
 	raw, err := d.value()
 	switch {
 	case err != nil:
@@ -316,16 +312,16 @@ func (d *decoder) version() error {
 	case string(raw) == strconv.Itoa(version):
 		return nil
 	case raw[0] != '-' && (raw[0] < '0' || raw[0] > '9'):
-		return errors.New("it is no number")
+		return errors.New("not a number")
 	}
-	d.other = fmt.Errorf("it has version %.20s, and version %d is what this program reads", raw, version)
-	return d.other
+	d.versionErr = fmt.Errorf("version %.20s is not supported (want %d)", raw, version)
+	return d.versionErr
 }
 
-// findVersion reads on after an error, to the version if it was not read.
+// findVersion continues after an error until it has read the version.
 func (d *decoder) findVersion() {
-	const deep = 10000 // encoding/json's bound for a value
-	for !d.versioned && d.depth > 0 && d.depth < deep {
+	const maxDepth = 10000 // as in encoding/json
+	for !d.versionRead && d.depth > 0 && d.depth < maxDepth {
 		atName := d.depth == 1 && !d.named
 		token, err := d.token()
 		if err != nil {
@@ -450,7 +446,7 @@ func (d *decoder) sideEffect() (e SideEffect, err error) {
 	return e, err
 }
 
-// elements reads an array, to the first element that is refused.
+// elements reads an array, and stops at the first invalid element.
 func elements[T any](d *decoder, element func() (T, error)) (all []T, err error) {
 	if err := d.open('[', "array"); err != nil {
 		return nil, err
@@ -466,8 +462,8 @@ func elements[T any](d *decoder, element func() (T, error)) (all []T, err error)
 	return all, err
 }
 
-// object reads an object that has the first so many of the names, may have the
-// others, and has none twice. The function reads a member's value.
+// object reads an object with members of the given names, none of them twice. The first ones
+// are required. member reads the value of a member.
 func (d *decoder) object(names []string, required int, member func(name string) error) error {
 	if err := d.open('{', "object"); err != nil {
 		return err
@@ -475,7 +471,7 @@ func (d *decoder) object(names []string, required int, member func(name string) 
 	return d.members(names, required, member)
 }
 
-// members reads what an object has after its brace.
+// members reads the rest of an object, after its opening brace.
 func (d *decoder) members(names []string, required int, member func(name string) error) error {
 	var given uint // bits by index
 	for d.json.More() {
@@ -487,10 +483,10 @@ func (d *decoder) members(names []string, required int, member func(name string)
 		name, _ := token.(string)
 		i := slices.Index(names, name)
 		if i < 0 {
-			return fmt.Errorf("its member %.40q is unknown", name)
+			return fmt.Errorf("unknown member %.40q", name)
 		}
 		if given&(1<<i) != 0 {
-			return fmt.Errorf("its member %q is given twice", name)
+			return fmt.Errorf("member %q is given twice", name)
 		}
 		given |= 1 << i
 		if err := member(name); err != nil {
@@ -502,7 +498,7 @@ func (d *decoder) members(names []string, required int, member func(name string)
 	}
 	for i, name := range names[:required] {
 		if given&(1<<i) == 0 {
-			return fmt.Errorf("it has no %s", name)
+			return fmt.Errorf("missing %s", name)
 		}
 	}
 	return nil
@@ -517,7 +513,7 @@ func (d *decoder) open(delim json.Delim, what string) error {
 	case token == nil:
 		return errNull
 	case token != delim:
-		return fmt.Errorf("it is no %s", what)
+		return fmt.Errorf("not an %s", what)
 	}
 	return nil
 }
@@ -534,8 +530,7 @@ func (d *decoder) token() (json.Token, error) {
 	return token, unexpected(err)
 }
 
-// value reads a value that is none of the objects and arrays above. It is valid
-// until the next.
+// value reads a whole value, which is valid until the next call.
 func (d *decoder) value() ([]byte, error) {
 	d.named = false
 	if err := d.json.Decode(&d.raw); err != nil {
@@ -547,7 +542,7 @@ func (d *decoder) value() ([]byte, error) {
 	return d.raw, nil
 }
 
-// unexpected returns err. The text does not end within the snapshot.
+// unexpected replaces io.EOF, because the text must not end within the snapshot.
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -567,7 +562,7 @@ func (d *decoder) int(bits int) (int, error) {
 	}
 	n, err := strconv.ParseInt(string(raw), 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number of %d bits", raw, bits)
+		return 0, fmt.Errorf("%.40q is not an integer of %d bits", raw, bits)
 	}
 	return int(n), nil
 }
@@ -579,7 +574,7 @@ func (d *decoder) uint(bits int) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(string(raw), 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number of %d bits without a sign", raw, bits)
+		return 0, fmt.Errorf("%.40q is not an unsigned integer of %d bits", raw, bits)
 	}
 	return n, nil
 }
@@ -587,7 +582,7 @@ func (d *decoder) uint(bits int) (uint64, error) {
 func (d *decoder) bool() (bool, error) {
 	raw, err := d.value()
 	if err == nil && raw[0] != 't' && raw[0] != 'f' {
-		err = errors.New("it is neither true nor false")
+		err = errors.New("not true or false")
 	}
 	return string(raw) == "true", err
 }
@@ -598,28 +593,27 @@ func (d *decoder) text() (string, error) {
 	case err != nil:
 		return "", err
 	case raw[0] != '"':
-		return "", errors.New("it is no string")
+		return "", errors.New("not a string")
 	case !utf8.Valid(raw):
-		return "", errors.New("it is not UTF-8")
+		return "", errors.New("not UTF-8")
 	case bytes.IndexByte(raw, '\\') < 0:
 		return string(raw[1 : len(raw)-1]), nil
 	case loneSurrogate(raw):
-		return "", errors.New("it has half of a surrogate pair")
+		return "", errors.New("half of a surrogate pair")
 	}
 	var s string
 	err = json.Unmarshal(raw, &s)
 	return s, err
 }
 
-// loneSurrogate reports whether a string has an escape such as \ud800 without its
-// other half.
+// loneSurrogate reports whether a string has half of a surrogate pair, such as \ud800.
 func loneSurrogate(raw []byte) bool {
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
 			continue
 		}
 		first := escape(raw[i:])
-		i++ // to what is escaped, which may be a backslash
+		i++ // to the escaped character, which may be a backslash
 		if utf16.IsSurrogate(first) {
 			if utf16.DecodeRune(first, escape(raw[i+5:])) == utf8.RuneError {
 				return true
@@ -630,7 +624,7 @@ func loneSurrogate(raw []byte) bool {
 	return false
 }
 
-// escape returns the number of the form \u12ab that text begins with, or -1.
+// escape returns the value of an escape such as \u12ab at the front of text, or -1.
 func escape(text []byte) rune {
 	if !bytes.HasPrefix(text, []byte(`\u`)) || len(text) < 6 {
 		return -1
@@ -646,16 +640,16 @@ func (d *decoder) bytes() (string, error) {
 	return parsed(d, func(s string) (string, error) {
 		b, err := base64.StdEncoding.Strict().DecodeString(s)
 		if err != nil {
-			return "", errors.New("it is not in base64")
+			return "", errors.New("not base64")
 		}
 		return string(b), nil
 	})
 }
 
-// either reads what may be given as text or as bytes, unless it was given.
+// either reads a string that may be given as text or as bytes, but only once.
 func (d *decoder) either(given string, read func() (string, error)) (string, error) {
 	if given != "" {
-		return "", errors.New("it is given both as text and as bytes")
+		return "", errors.New("given both as text and as bytes")
 	}
 	return read()
 }
@@ -668,7 +662,7 @@ func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
 	return to.UnmarshalText([]byte(s))
 }
 
-// fileType reads a type, and keeps no memory for it.
+// fileType reads a file type, and returns the constant.
 func (d *decoder) fileType() (FileType, error) {
 	s, err := d.text()
 	if err != nil || s == "" {

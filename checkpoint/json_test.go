@@ -50,7 +50,7 @@ func full() *checkpoint.Snapshot {
 			{WD: 3, Mask: inotify.Ignored},
 		},
 		PendingBytes: 64,
-		Unknown:      []checkpoint.Gap{{Field: "path", WD: 0x7fffffff, Reason: "it is unlinked"}, {Field: "next_wd", Reason: "not asked for"}},
+		Unknown:      []checkpoint.Gap{{Field: "path", WD: 0x7fffffff, Reason: "it is unlinked"}, {Field: "next_wd", Reason: "not requested"}},
 		SideEffects:  []checkpoint.SideEffect{{Kind: checkpoint.SideEffectDrained}, {Kind: checkpoint.SideEffectTreeRead, Detail: "/\xff"}},
 	}
 }
@@ -111,9 +111,9 @@ func TestSameBytes(t *testing.T) {
 	for i, path := range files(t, 20) {
 		restoreWatch(t, n, inotify.WD(3+2*i), path, inotify.Attrib)
 	}
-	first := encode(t, take(t, n))
+	first := encode(t, dump(t, n))
 	for range 5 {
-		if again := encode(t, take(t, n)); again != first {
+		if again := encode(t, dump(t, n)); again != first {
 			t.Fatalf("got\n%s\nand then\n%s", first, again)
 		}
 	}
@@ -149,7 +149,7 @@ func TestReadRefuses(t *testing.T) {
 		{`"version": 2`, `"version": 1`, "version 1"},
 		{`"version": 2`, `"version": 1, "new": [1]`, "version 1"},
 		{`"version": 2`, `"version": "1"`, "version"},
-		{`"version": 2,`, ``, "no version"},
+		{`"version": 2,`, ``, "missing version"},
 		{`"version": 2`, `"version": 2, "more": 0`, "more"},
 		{`"fd": 5`, `"fd": -1`, "fd"},
 		{`"fd": 5`, `"fd": 99999999999999999999`, "fd"},
@@ -173,8 +173,8 @@ func TestReadRefuses(t *testing.T) {
 		{`IN_CREATE`, `IN_MASK_ADD`, "IN_MASK_ADD"},
 		{`IN_CREATE`, `0x1000`, "0x1000"},
 		{`IN_CREATE`, `IN_ONLYDIR`, "IN_ONLYDIR"},
-		{`"path": "/a`, `"path": "a`, "slash"},
-		{`"path": "/a`, `"path": "/a\u0000`, "zero byte"},
+		{`"path": "/a`, `"path": "a`, "not absolute"},
+		{`"path": "/a`, `"path": "/a\u0000`, "NUL byte"},
 		{`"path": "/a`, `"path_bytes": "L2E=", "path": "/a`, "both"},
 		{`"type": "directory"`, `"type": "folder"`, "folder"},
 		{`"device": "254:3"`, `"device": "254"`, "device"},
@@ -205,10 +205,10 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := checkpoint.Read(strings.NewReader(encode(t, full()) + "{}")); err == nil {
-		t.Error("what follows the snapshot was taken")
+		t.Error("what follows the snapshot was dumped")
 	}
 	if _, err := checkpoint.Read(strings.NewReader("")); err == nil {
-		t.Error("nothing was taken for a snapshot")
+		t.Error("nothing was dumped for a snapshot")
 	}
 	if _, err := checkpoint.Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want the reader's", err)
@@ -218,20 +218,20 @@ func TestReadRefuses(t *testing.T) {
 // A member that must be given is not taken for zero.
 func TestReadRefusesMissing(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{`{}`, "it has no version"},
-		{`{"version":2,"flags":"0","watches":[]}`, "it has no fd"},
-		{`{"version":2,"fd":3,"watches":[]}`, "it has no flags"},
-		{`{"version":2,"fd":3,"flags":"0"}`, "it has no watches"},
-		{minimal(`"watches":[{"mask":"0"}]`), "watches: element 0: it has no wd"},
-		{minimal(`"watches":[{"wd":1,"mask":"0"},{"wd":2}]`), "watches: element 1: it has no mask"},
-		{minimal(`"watches":[],"pending":[{"mask":"IN_OPEN"}]`), "pending: element 0: it has no wd"},
-		{minimal(`"watches":[],"pending":[{"wd":1}]`), "pending: element 0: it has no mask"},
-		{minimal(`"watches":[],"owner":{"id":1}`), "owner: it has no kind"},
-		{minimal(`"watches":[],"owner":{"kind":"process"}`), "owner: it has no id"},
-		{minimal(`"watches":[],"unknown":[{"reason":""}]`), "unknown: element 0: it has no field"},
-		{minimal(`"watches":[],"unknown":[{"field":"path"}]`), "unknown: element 0: it has no reason"},
+		{`{}`, "missing version"},
+		{`{"version":2,"flags":"0","watches":[]}`, "missing fd"},
+		{`{"version":2,"fd":3,"watches":[]}`, "missing flags"},
+		{`{"version":2,"fd":3,"flags":"0"}`, "missing watches"},
+		{minimal(`"watches":[{"mask":"0"}]`), "watches: element 0: missing wd"},
+		{minimal(`"watches":[{"wd":1,"mask":"0"},{"wd":2}]`), "watches: element 1: missing mask"},
+		{minimal(`"watches":[],"pending":[{"mask":"IN_OPEN"}]`), "pending: element 0: missing wd"},
+		{minimal(`"watches":[],"pending":[{"wd":1}]`), "pending: element 0: missing mask"},
+		{minimal(`"watches":[],"owner":{"id":1}`), "owner: missing kind"},
+		{minimal(`"watches":[],"owner":{"kind":"process"}`), "owner: missing id"},
+		{minimal(`"watches":[],"unknown":[{"reason":""}]`), "unknown: element 0: missing field"},
+		{minimal(`"watches":[],"unknown":[{"field":"path"}]`), "unknown: element 0: missing reason"},
 		{minimal(`"watches":[],"unknown":[{"field":"","reason":""}]`), "unknown: element 0: field: unknown field \"\""},
-		{minimal(`"watches":[],"side_effects":[{"detail":"/"}]`), "side_effects: element 0: it has no kind"},
+		{minimal(`"watches":[],"side_effects":[{"detail":"/"}]`), "side_effects: element 0: missing kind"},
 		{minimal(`"watches":[],"side_effects":[{"kind":"moved"}]`), "side_effects: element 0: kind: unknown kind \"moved\""},
 	} {
 		refused(t, c.text, c.want)
@@ -251,7 +251,7 @@ func refused(t *testing.T, text, want string) {
 	}
 }
 
-// No member of any object is taken as null, twice, or under a name in another
+// No member of any object is dumped as null, twice, or under a name in another
 // case; the error names it.
 func TestReadRefusesEachMember(t *testing.T) {
 	text := encode(t, full())
@@ -263,30 +263,30 @@ func TestReadRefusesEachMember(t *testing.T) {
 		start, name, value, end := m[3], text[m[4]:m[5]], text[m[6]:m[7]], m[1]
 		refused(t, text[:start]+strings.ToUpper(text[start:m[6]])+text[m[6]:], strconv.Quote(strings.ToUpper(name)))
 		if value == "{" || value == "[" {
-			refused(t, text[:m[6]]+`null, "x": `+text[m[6]:], name+": it is null")
+			refused(t, text[:m[6]]+`null, "x": `+text[m[6]:], name+": value is null")
 			refused(t, text[:start]+`"`+name+`": `+value+map[string]string{"{": `"kind": "process", "id": 1}`, "[": "]"}[value]+`, `+text[start:], `"`+name+`" is given twice`)
 			continue
 		}
 		value = strings.TrimSuffix(value, ",")
 		rest := text[m[6]+len(value):]
-		refused(t, text[:m[6]]+"null"+rest, name+": it is null")
+		refused(t, text[:m[6]]+"null"+rest, name+": value is null")
 		refused(t, text[:end]+strings.Repeat(",", 1-strings.Count(text[end-1:end], ","))+`"`+name+`": `+value+
 			map[bool]string{true: ",", false: ""}[text[end-1] == ',']+text[end:], `"`+name+`" is given twice`)
 	}
 	for _, c := range []struct{ text, want string }{
-		{minimal(`"watches":[null]`), "watches: element 0: it is null"},
-		{minimal(`"watches":[],"pending":[null]`), "pending: element 0: it is null"},
-		{minimal(`"watches":[],"unknown":[null]`), "unknown: element 0: it is null"},
-		{minimal(`"watches":[],"side_effects":[{"kind":"drained"},null]`), "side_effects: element 1: it is null"},
-		{minimal(`"watches":{}`), "watches: it is no array"},
-		{minimal(`"watches":[],"owner":[]`), "owner: it is no object"},
-		{minimal(`"watches":[[]]`), "watches: element 0: it is no object"},
-		{minimal(`"watches":[],"boot_id":1`), "boot_id: it is no string"},
-		{minimal(`"watches":[],"owner":{"kind":"process","id":1,"self":1}`), "owner: self: it is neither true nor false"},
-		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/8"}]`), "path_bytes: it is not in base64"},
-		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/9="}]`), "path_bytes: it is not in base64"}, // not as it is written
-		{minimal(`"watches":[{"wd":1,"mask":"0","path":"/","path_bytes":"L/8="}]`), "path_bytes: it is given both"},
-		{`null`, "it is null"}, {`7`, "it is no object"}, {`["version", 2]`, "it is no object"},
+		{minimal(`"watches":[null]`), "watches: element 0: value is null"},
+		{minimal(`"watches":[],"pending":[null]`), "pending: element 0: value is null"},
+		{minimal(`"watches":[],"unknown":[null]`), "unknown: element 0: value is null"},
+		{minimal(`"watches":[],"side_effects":[{"kind":"drained"},null]`), "side_effects: element 1: value is null"},
+		{minimal(`"watches":{}`), "watches: not an array"},
+		{minimal(`"watches":[],"owner":[]`), "owner: not an object"},
+		{minimal(`"watches":[[]]`), "watches: element 0: not an object"},
+		{minimal(`"watches":[],"boot_id":1`), "boot_id: not a string"},
+		{minimal(`"watches":[],"owner":{"kind":"process","id":1,"self":1}`), "owner: self: not true or false"},
+		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/8"}]`), "path_bytes: not base64"},
+		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/9="}]`), "path_bytes: not base64"}, // not as it is written
+		{minimal(`"watches":[{"wd":1,"mask":"0","path":"/","path_bytes":"L/8="}]`), "path_bytes: given both"},
+		{`null`, "value is null"}, {`7`, "not an object"}, {`["version", 2]`, "not an object"},
 	} {
 		refused(t, c.text, c.want)
 	}
@@ -295,19 +295,19 @@ func TestReadRefusesEachMember(t *testing.T) {
 // Text that encoding/json would change is refused; what it need not change is not.
 func TestReadUnicode(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
-		{"/a\xff", "path: it is not UTF-8"},
-		{"/a\xed\xa0\x80", "path: it is not UTF-8"},
-		{`/\ud800`, "path: it has half of a surrogate pair"},
-		{`/\uD800\n`, "path: it has half of a surrogate pair"},
-		{`/\udc00\ud800`, "path: it has half of a surrogate pair"},
-		{`/\ud83d\ude00\ude00`, "path: it has half of a surrogate pair"},
-		{`/\ud83d\\ude00`, "path: it has half of a surrogate pair"},
+		{"/a\xff", "path: not UTF-8"},
+		{"/a\xed\xa0\x80", "path: not UTF-8"},
+		{`/\ud800`, "path: half of a surrogate pair"},
+		{`/\uD800\n`, "path: half of a surrogate pair"},
+		{`/\udc00\ud800`, "path: half of a surrogate pair"},
+		{`/\ud83d\ude00\ude00`, "path: half of a surrogate pair"},
+		{`/\ud83d\\ude00`, "path: half of a surrogate pair"},
 		{`/\ud83`, "invalid character"},
 	} {
 		refused(t, minimal(`"watches":[{"wd":1,"mask":"0","path":"`+c.path+`"}]`), c.want)
 	}
 	refused(t, minimal("\"w\xffatches\":[]"), "unknown")
-	refused(t, minimal("\"watches\":[],\"side_effects\":[{\"kind\":\"\xc3\x28\"}]"), "side_effects: element 0: kind: it is not UTF-8")
+	refused(t, minimal("\"watches\":[],\"side_effects\":[{\"kind\":\"\xc3\x28\"}]"), "side_effects: element 0: kind: not UTF-8")
 	for path, want := range map[string]string{
 		`/\ud83d\ude00`: "/😀", `/\ud83d\uDE00\ud83d\ude00x`: "/😀😀x", `/\\ud800`: `/\ud800`, `/\ufffd\"`: "/\ufffd\"", "/\ufffd": "/\ufffd",
 	} {
@@ -319,7 +319,7 @@ func TestReadUnicode(t *testing.T) {
 }
 
 // An unknown version is told wherever it stands, and whatever stands before it.
-func TestReadTellsVersion(t *testing.T) {
+func TestReadReportsVersion(t *testing.T) {
 	for _, text := range []string{
 		`{"version":1`, // nothing after it matters
 		`{"fd":[{"version":2},"version"],"version":1}`,
@@ -334,11 +334,11 @@ func TestReadTellsVersion(t *testing.T) {
 	} {
 		refused(t, text, "version 1")
 	}
-	refused(t, `{"new":1,"version":2}`, `"new" is unknown`)
-	refused(t, `{"version":"2"}`, "version: it is no number")
-	refused(t, `{"new":1,"version":"2"}`, `"new" is unknown`)
-	refused(t, `{"new":"version","version":2}`, `"new" is unknown`)
-	refused(t, `{"version":2,"new":1,"version":1}`, `"new" is unknown`)
+	refused(t, `{"new":1,"version":2}`, `unknown member "new"`)
+	refused(t, `{"version":"2"}`, "version: not a number")
+	refused(t, `{"new":1,"version":"2"}`, `unknown member "new"`)
+	refused(t, `{"new":"version","version":2}`, `unknown member "new"`)
+	refused(t, `{"version":2,"new":1,"version":1}`, `unknown member "new"`)
 }
 
 // What is hostile takes no more than its due of memory: nearly nothing where its
@@ -490,18 +490,18 @@ func TestValidatePending(t *testing.T) {
 		refused string
 	}{
 		"of a watch":                        {pending: []inotify.Event{create(1), create(5)}},
-		"of none":                           {pending: []inotify.Event{create(1), create(7)}, refused: "watch 7"},
+		"of none":                           {pending: []inotify.Event{create(1), create(7)}, refused: "wd 7"},
 		"of one that ended":                 {pending: []inotify.Event{create(7), ignored}},
 		"reported while it ended":           {pending: []inotify.Event{ignored, create(7)}},
 		"IN_IGNORED alone":                  {pending: []inotify.Event{ignored}},
-		"another's IN_IGNORED":              {pending: []inotify.Event{ignored, create(8)}, refused: "watch 8"},
+		"another's IN_IGNORED":              {pending: []inotify.Event{ignored, create(8)}, refused: "wd 8"},
 		"of a watch's earlier life":         {pending: []inotify.Event{create(1), {WD: 1, Mask: inotify.Ignored}, create(1)}},
 		"IN_IGNORED lost after an overflow": {pending: []inotify.Event{create(7), overflow}},
 		"an overflow that was queued":       {pending: []inotify.Event{overflow, create(7)}},
 		"listed":                            {pending: []inotify.Event{create(7)}, gaps: listed},
-		"another listed":                    {pending: []inotify.Event{create(7), create(8)}, gaps: listed, refused: "watch 8"},
-		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{Field: "pending", Reason: "not asked for"}},
-			refused: "watch 7"},
+		"another listed":                    {pending: []inotify.Event{create(7), create(8)}, gaps: listed, refused: "wd 8"},
+		"all listed": {pending: []inotify.Event{create(7), create(8)}, gaps: []checkpoint.Gap{{Field: "pending", Reason: "not requested"}},
+			refused: "wd 7"},
 	} {
 		s := checkpoint.Snapshot{Pending: c.pending, Unknown: c.gaps, Watches: []checkpoint.Watch{
 			{Watch: inotify.Watch{WD: 5, Mask: inotify.Create}}, {Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}}}
@@ -511,7 +511,7 @@ func TestValidatePending(t *testing.T) {
 		}
 	}
 	text := `{"version": 2, "fd": 3, "flags": "0", "pending": [{"wd": 7, "mask": "IN_CREATE", "name": "a"}], "watches": []}`
-	if _, err := checkpoint.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "watch 7") {
+	if _, err := checkpoint.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "wd 7") {
 		t.Errorf("Read: %v", err)
 	}
 }
@@ -520,7 +520,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// kernelsSnapshots returns what was taken on several kernels, of watches on several
+// kernelsSnapshots returns what was dumped on several kernels, of watches on several
 // filesystems.
 func kernelsSnapshots(t testing.TB) map[string][]byte {
 	t.Helper()
@@ -580,7 +580,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is taken is valid, and is the same after another round.
+		// What is dumped is valid, and is the same after another round.
 		if err := s.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -637,7 +637,7 @@ func TestCompare(t *testing.T) {
 			t.Errorf("differences\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	check() // next_wd was not learned
+	check() // next_wd was not determined
 	a.Unknown, b.Unknown = nil, nil
 	want = slices.Insert(want, 4, "next_wd: expected 8, found 9")
 	check()
@@ -653,7 +653,7 @@ func TestCompare(t *testing.T) {
 	check()
 }
 
-// An owner is the same process whether the instance was taken from it or from another that
+// An owner is the same process whether the instance was dumped from it or from another that
 // has the instance, too; and it is the process's own before and after a restore.
 func TestCompareOwners(t *testing.T) {
 	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {

@@ -59,7 +59,7 @@ func whole(t *testing.T, s *checkpoint.Snapshot, want []string) error {
 			continue
 		}
 		if told := fmt.Sprint(s.Unknown); w.Path != "" || !strings.Contains(told, unix.EMFILE.Error()) {
-			t.Errorf("watch %+v, want path %q; not learned: %v", w, want[i], told)
+			t.Errorf("watch %+v, want path %q; unknown: %v", w, want[i], told)
 		}
 		return errTold
 	}
@@ -154,7 +154,7 @@ func TestSmallQueue(t *testing.T) {
 		if count > 16 {
 			want = append(want, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 		}
-		s := take(t, n, checkpoint.WithDrain())
+		s := dump(t, n, checkpoint.WithDrain())
 		wantEvents(t, s.Pending, want...)
 		wantEvents(t, tryAll(t, n))
 		fd := h.fd()
@@ -173,14 +173,14 @@ func TestSmallQueue(t *testing.T) {
 	for i, path := range files(t, 40) {
 		restoreWatch(t, n, inotify.WD(10*i+10), path, inotify.Attrib)
 	}
-	r := restore(t, take(t, n))
+	r := restore(t, dump(t, n))
 	wantSame(t, watches(t, r.Inotify), watches(t, n))
 	wantEvents(t, queued(t, r))
 }
 
-// At the limit of watches the next number cannot be read back, which is told, and it is
+// At the limit of watches the next wd cannot be read back, which is told, and it is
 // right all the same.
-func TestNextNumberAtTheLimit(t *testing.T) {
+func TestNextWDAtTheLimit(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
@@ -192,7 +192,7 @@ func TestNextNumberAtTheLimit(t *testing.T) {
 	if err := n.SetNextWD(50); err != nil {
 		t.Fatal(err)
 	}
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	kerneltest.OwnLimit(t, "max_inotify_watches", 2)
 	r := restore(t, s)
@@ -201,6 +201,6 @@ func TestNextNumberAtTheLimit(t *testing.T) {
 	}
 	kerneltest.OwnLimit(t, "max_inotify_watches", 3)
 	if next, err := r.Inotify.NextWD(); next != 50 || err != nil {
-		t.Errorf("the next number is %d, %v", next, err)
+		t.Errorf("the next wd is %d, %v", next, err)
 	}
 }

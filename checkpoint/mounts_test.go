@@ -43,15 +43,15 @@ func (h *holder) watchAll(paths ...string) {
 }
 
 // wantAround takes the holder's instance by a level, checks that the paths are
-// those of watchAll, has it restored and proved, and compares.
+// those of watchAll, has it restored and verified, and compares.
 func (h *holder) wantAround(level checkpoint.Paths, paths ...string) *checkpoint.Snapshot {
 	h.t.Helper()
-	s := carry(h.t, h.take(checkpoint.WithPaths(level)))
+	s := carry(h.t, h.dump(checkpoint.WithPaths(level)))
 	h.wantPaths(s, paths...)
 	if err := h.restore(s); err != nil {
 		h.t.Fatalf("restoring: %v", err)
 	}
-	again := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
+	again := h.dump(checkpoint.WithPaths(checkpoint.PathsNone))
 	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(paths) {
 		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
 	}
@@ -62,7 +62,7 @@ func (h *holder) wantPaths(s *checkpoint.Snapshot, paths ...string) {
 	h.t.Helper()
 	for i, w := range s.Watches {
 		if i >= len(paths) || w.Path != paths[i] {
-			h.t.Errorf("watch %d: path %q, want those of %q; not learned %v", w.WD, w.Path, paths, s.Unknown)
+			h.t.Errorf("watch %d: path %q, want those of %q; unknown: %v", w.WD, w.Path, paths, s.Unknown)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (h *holder) wantNoPaths(s *checkpoint.Snapshot, why string) {
 	}
 	g := gaps(s.Unknown, "path")
 	if len(g) < len(s.Watches) || !strings.Contains(g[0].Reason, why) {
-		h.t.Errorf("not learned %v, want %q for each of %d", s.Unknown, why, len(s.Watches))
+		h.t.Errorf("unknown: %v, want %q for each of %d", s.Unknown, why, len(s.Watches))
 	}
 }
 
@@ -117,10 +117,10 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 			h.sh("chmod 600 " + merged + "/d/copied") // to the upper layer
 			var s *checkpoint.Snapshot
 			for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
-				s = h.take(checkpoint.WithPaths(level))
+				s = h.dump(checkpoint.WithPaths(level))
 				for i, w := range s.Watches {
 					if w.Path != paths[i] && (w.Path != "" || len(gaps(s.Unknown, "path")) == 0) {
-						t.Errorf("watch %d: path %q, want %q or none; not learned %v", w.WD, w.Path, paths[i], s.Unknown)
+						t.Errorf("watch %d: path %q, want %q or none; unknown: %v", w.WD, w.Path, paths[i], s.Unknown)
 					}
 				}
 			}
@@ -133,8 +133,8 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 				t.Error(err)
 			}
 			s.Watches[2].Type = checkpoint.TypeFIFO
-			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is a file, and was a fifo") {
-				t.Errorf("another type was taken: %v", err)
+			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is now a file (was a fifo)") {
+				t.Errorf("another type was dumped: %v", err)
 			}
 		})
 	}
@@ -157,7 +157,7 @@ func TestMountedOver(t *testing.T) {
 	h.watchAll(dir+"/d", dir+"/d/e", dir+"/f")
 	h.sh("mount -t tmpfs tmpfs " + dir + "/d; mount --bind " + dir + "/g " + dir + "/f")
 	for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
-		s := h.take(checkpoint.WithPaths(level))
+		s := h.dump(checkpoint.WithPaths(level))
 		h.wantNoPaths(s, "mount")
 		if err := h.restore(s); err == nil {
 			t.Error("restored without a path")
@@ -173,7 +173,7 @@ func TestMountedOver(t *testing.T) {
 	h.wantAround(checkpoint.PathsByHandle, dir+"/d", dir+"/d/e", dir+"/f")
 
 	// Mounted over after the dump: the path leads elsewhere, and is refused.
-	s := h.take()
+	s := h.dump()
 	h.sh("mount -t tmpfs tmpfs " + dir + "/d; mkdir " + dir + "/d/e")
 	if err := h.restore(s); err == nil || !strings.Contains(err.Error(), dir+"/d") {
 		t.Errorf("error %v", err)
@@ -184,22 +184,22 @@ func TestBindMounts(t *testing.T) {
 	h, dir := startMounter(t)
 	h.sh("cd " + dir + "; mkdir -p real/sub/deep bound only; touch real/sub/f; mount --bind real/sub bound")
 	h.watchAll(dir+"/real/sub/deep", dir+"/real/sub/f")
-	s := h.take()
+	s := h.dump()
 	for i, alternatives := range [][]string{
 		{dir + "/real/sub/deep", dir + "/bound/deep"}, {dir + "/real/sub/f", dir + "/bound/f"},
 	} {
 		if got := s.Watches[i].Path; got != alternatives[0] && got != alternatives[1] {
-			t.Errorf("path %q, want one of %q; not learned %v", got, alternatives, s.Unknown)
+			t.Errorf("path %q, want one of %q; unknown: %v", got, alternatives, s.Unknown)
 		}
 	}
 	// A subtree alone, with its filesystem unmounted elsewhere.
 	h.sh("cd " + dir + "; mkdir far; mount -t tmpfs other far; mkdir -p far/in/x; touch far/in/x/f; mount --bind far/in only")
 	h.watchAll(dir+"/only/x", dir+"/only/x/f", dir+"/far")
 	h.sh("umount -l " + dir + "/far")
-	s = h.take(checkpoint.WithPaths(checkpoint.PathsBySearch))
+	s = h.dump(checkpoint.WithPaths(checkpoint.PathsBySearch))
 	h.wantPaths(s, dir+"/only/x", dir+"/only/x/f", "")
 	if g := gaps(s.Unknown, "path"); len(g) == 0 || g[0].WD != 15 {
-		t.Errorf("not learned %v", s.Unknown)
+		t.Errorf("unknown: %v", s.Unknown)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestProcfsAndSysfs(t *testing.T) {
 		t.Skip("this needs /proc/sys or /sys")
 	}
 	h.watchAll(paths...)
-	h.wantNoPaths(h.take(), "search")
+	h.wantNoPaths(h.dump(), "search")
 	h.wantAround(checkpoint.PathsBySearch, paths...)
 }
 
@@ -230,7 +230,7 @@ func TestColdCaches(t *testing.T) {
 	base := dir + "/ext4/a"
 	h.watchAll(base+"/b/c", base+"/b/c/f", base+"/other", base+"/b/held")
 	h.sh("rm " + base + "/linked; sync; echo 2 >/proc/sys/vm/drop_caches")
-	s := h.take()
+	s := h.dump()
 	for i, want := range []string{base + "/b/c", base + "/b/c/f", base + "/other", base + "/b/held"} {
 		w := s.Watches[i]
 		if w.Path != want && w.Path != "" {
@@ -252,13 +252,13 @@ func TestChroot(t *testing.T) {
 	h.sh("cd " + dir + "; mkdir -p root/in outside root/proc; touch root/in/f; ln -s /outside root/escape; mount -t proc proc root/proc")
 	h.watchAll(dir + "/outside")
 	h.do("chroot", dir+"/root")
-	h.wantNoPaths(h.take(), "root")
+	h.wantNoPaths(h.dump(), "root")
 	h.watchAll("/", "/in/f", "/in") // the longer text must not show through the shorter
-	h.wantPaths(h.take(), "/", "/in/f", "/in")
+	h.wantPaths(h.dump(), "/", "/in/f", "/in")
 	h.watchAll("/in", "/in/f", "/")
-	h.wantPaths(h.take(), "/in", "/in/f", "/")
-	h.wantPaths(h.take(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")
-	s := h.take(checkpoint.WithPaths(checkpoint.PathsNone), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+	h.wantPaths(h.dump(), "/in", "/in/f", "/")
+	h.wantPaths(h.dump(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")
+	s := h.dump(checkpoint.WithPaths(checkpoint.PathsNone), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		return "/in/../in/../../in", nil // inside the root all the same
 	}))
 	if s.Watches[0].Path == "" || s.Watches[1].Path != "" {
@@ -274,19 +274,19 @@ func TestOtherMountNamespace(t *testing.T) {
 	h.sh(make)
 	paths := []string{dir + "/d", dir + "/d/e", dir + "/d/f"}
 	h.watchAll(paths...)
-	s := carry(t, h.take())
+	s := carry(t, h.dump())
 	h.wantPaths(s, paths...)
 
 	other := startHolder(t, unix.CLONE_NEWNS, 0)
 	other.sh("mount -t tmpfs tmpfs " + dir + "; touch " + dir + "/1 " + dir + "/2; " + make)
 	err := other.restore(s)
 	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "d")) {
-		t.Errorf("other inodes were taken: %v", err)
+		t.Errorf("other inodes were dumped: %v", err)
 	}
 	if err := other.restore(s, "numbers"); err != nil {
 		t.Fatal(err)
 	}
-	there := other.take()
+	there := other.dump()
 	other.wantPaths(there, paths...)
 	for i, w := range there.Watches {
 		if w.WD != s.Watches[i].WD || w.Mask != s.Watches[i].Mask || w.Device == s.Watches[i].Device {
@@ -300,7 +300,7 @@ func TestOtherMountNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.sh("rm " + paths[2] + "; mkdir " + paths[2])
-	if err := other.restore(s); err == nil || !strings.Contains(err.Error(), "is a directory, and was a file") {
-		t.Errorf("another type was taken: %v", err)
+	if err := other.restore(s); err == nil || !strings.Contains(err.Error(), "is now a directory (was a file)") {
+		t.Errorf("another type was dumped: %v", err)
 	}
 }

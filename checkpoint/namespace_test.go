@@ -36,7 +36,7 @@ func startInit(t testing.TB) (*holder, string) {
 
 // Where /proc is of the pid namespace above, process 1 and /proc/1 are two processes.
 // They are not mixed in one snapshot.
-func TestTakeFDWithProcOfAnotherPIDNamespace(t *testing.T) {
+func TestDumpFDWithProcOfAnotherPIDNamespace(t *testing.T) {
 	h, dir := startInit(t)
 	h.do("inner", "new")
 	h.do("inner", "watch", "7", "IN_DELETE", t.TempDir())
@@ -61,7 +61,7 @@ func TestTakeFDWithProcOfAnotherPIDNamespace(t *testing.T) {
 }
 
 // In a /proc that has no number for the program itself, nothing can be compared.
-func TestTakeFDWithProcOfAPIDNamespaceBelow(t *testing.T) {
+func TestDumpFDWithProcOfAPIDNamespaceBelow(t *testing.T) {
 	needRoot(t)
 	nsenter, err := exec.LookPath("nsenter")
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 
 // Elsewhere there is no inotify: a snapshot can be read, compared and written.
 
-func (t *taker) own(context.Context, *inotify.Inotify) error { return errors.ErrUnsupported }
+func (d *dumper) dumpSelf(context.Context, *inotify.Inotify) error { return errors.ErrUnsupported }
 
-func (t *taker) other(context.Context, int, int) error { return errors.ErrUnsupported }
+func (d *dumper) dumpProcess(context.Context, int, int) error { return errors.ErrUnsupported }
 
 func instances(context.Context, []int) ([]Instance, error) { return nil, errors.ErrUnsupported }
 

@@ -16,44 +16,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process is pinned: another that gets its number later is never read in its
-// place. Reading its /proc directory then fails with ESRCH, and so do calls on
-// the pidfd.
+// A process is an open process, or one of its threads. After it has ended, reading its
+// directory in /proc and calls on its pidfd fail with ESRCH, even if another process has
+// its pid by then.
 type process struct {
-	pid   int
-	dir   *os.File // /proc/PID, O_PATH
-	pidfd int      // -1 where the kernel has none (before 5.3)
-	none  error    // why pidfd is -1
+	pid      int
+	dir      *os.File // /proc/PID, O_PATH
+	pidfd    int      // -1 if it cannot be opened (before Linux 5.3)
+	pidfdErr error    // why pidfd is -1
 }
 
-// pin opens the process. It must be closed.
-func pin(pid int) (*process, error) { return pinTask(pid, 0) }
+// openProcess opens a process, which must be closed.
+func openProcess(pid int) (*process, error) { return openTask(pid, 0) }
 
-// pinTask opens a process or, with pidfdThread (Linux 6.9), a thread. Its /proc/TID has the
-// thread's own descriptors, root directory and the like, and all threads of the process. It
-// must be closed.
-func pinTask(pid, flags int) (*process, error) {
+// openTask opens a process or, with the flag pidfdThread (Linux 6.9), a thread, which must be
+// closed. A thread's directory /proc/TID has its own descriptors and root directory, and lists
+// all threads of the process.
+func openTask(pid, flags int) (*process, error) {
 	if pid <= 0 {
-		return nil, errors.New("a process's number is positive")
+		return nil, errors.New("pid must be positive")
 	}
 	p := &process{pid: pid, pidfd: -1}
-	// The pidfd first: so long as it has a process, the pid is that one's.
+	// The pidfd comes first: as long as its process lives, the pid is not reused.
 	pidfd, err := unix.PidfdOpen(pid, flags)
 	switch {
 	case err == nil:
 		p.pidfd = pidfd
 	case errors.Is(err, unix.ESRCH):
-		return nil, fmt.Errorf("there is no such process: %w", err)
+		return nil, fmt.Errorf("no such process: %w", err)
 	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) && (flags == 0 || !errors.Is(err, unix.EINVAL)):
 		return nil, os.NewSyscallError("pidfd_open", err)
 	default:
-		p.none = os.NewSyscallError("pidfd_open", err)
+		p.pidfdErr = os.NewSyscallError("pidfd_open", err)
 	}
 	if err = p.checkNamespace(); err == nil {
 		p.dir, err = openPath("/proc/" + strconv.Itoa(pid))
 	}
 	if err == nil {
-		err = p.alive()
+		err = p.checkAlive()
 	}
 	if err != nil {
 		p.close()
@@ -62,18 +62,19 @@ func pinTask(pid, flags int) (*process, error) {
 	return p, nil
 }
 
-// pinSelf opens this process, also where /proc is of another pid namespace. It must be
-// closed.
-func pinSelf() (*process, error) {
+// openSelf opens this process, even if /proc is of another pid namespace. It must be closed.
+func openSelf() (*process, error) {
 	dir, err := openPath("/proc/self")
 	if err != nil {
 		return nil, err
 	}
-	return &process{pid: os.Getpid(), pidfd: -1, none: errors.ErrUnsupported, dir: dir}, nil
+	return &process{pid: os.Getpid(), pidfd: -1, pidfdErr: errors.ErrUnsupported, dir: dir}, nil
 }
 
-// checkNamespace returns an error unless the process's pid is the same in /proc. Its pidfd's
-// fdinfo has the pid there, 0 for none, and -1 once the process was reaped (Linux 5.3).
+// checkNamespace returns ErrOtherNamespace unless the process has the same pid in /proc: system
+// calls take a pid of the caller's namespace, and /proc/PID is of the namespace that procfs was
+// mounted in. The fdinfo of the pidfd has the pid in /proc, 0 for none, and -1 after the
+// process was reaped (Linux 5.3).
 func (p *process) checkNamespace() error {
 	if p.pidfd < 0 {
 		return checkOwnNamespace()
@@ -85,15 +86,15 @@ func (p *process) checkNamespace() error {
 	case pids[0] == strconv.Itoa(p.pid):
 		return nil
 	case pids[0] == "-1":
-		return fmt.Errorf("it has ended: %w", unix.ESRCH)
+		return fmt.Errorf("process has ended: %w", unix.ESRCH)
 	case pids[0] == "0":
 		return fmt.Errorf("%w: process %d is not in it", ErrOtherNamespace, p.pid)
 	}
 	return fmt.Errorf("%w: process %d is %s there", ErrOtherNamespace, p.pid, pids[0])
 }
 
-// checkOwnNamespace returns an error unless /proc is of this process's own pid namespace.
-// NSpid lists its pid in that of /proc and in each below, down to its own (Linux 4.1).
+// checkOwnNamespace returns ErrOtherNamespace unless /proc is of this process's pid namespace.
+// NSpid lists the process's pids, from the namespace of /proc down to its own (Linux 4.1).
 func checkOwnNamespace() error {
 	pids, err := procPIDs("status", "NSpid:")
 	if err == nil && len(pids) > 1 {
@@ -102,8 +103,8 @@ func checkOwnNamespace() error {
 	return err
 }
 
-// procPIDs returns the pids in the line of a file of /proc/self that begins with key, none
-// if there is no such line.
+// procPIDs returns the pids in the line with a key in a file of /proc/self, or none if there
+// is no such line.
 func procPIDs(name, key string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/" + name)
 	if err != nil {
@@ -130,25 +131,24 @@ func (p *process) close() {
 	}
 }
 
-// alive returns an error if the process has ended, and its number may be
-// another's.
-func (p *process) alive() error {
+// checkAlive returns an error if the process has ended and its pid may have been reused.
+func (p *process) checkAlive() error {
 	if p.pidfd >= 0 {
 		err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0)
 		if errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("it has ended: %w", err)
+			return fmt.Errorf("process has ended: %w", err)
 		}
 		if err == nil || errors.Is(err, unix.EPERM) {
 			return nil
 		}
 	}
 	if _, err := p.read("status"); err != nil {
-		return fmt.Errorf("it has ended: %w", err)
+		return fmt.Errorf("process has ended: %w", err)
 	}
 	return nil
 }
 
-// open opens a file of the process's /proc directory.
+// open opens a file in the process's directory in /proc.
 func (p *process) open(name string) (*os.File, error) {
 	fd, err := unix.Openat(int(p.dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -168,7 +168,7 @@ func (p *process) read(name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// names lists a directory of the process's.
+// names lists a directory in the process's directory in /proc.
 func (p *process) names(dir string) ([]string, error) {
 	f, err := p.open(dir)
 	if err != nil {
@@ -178,15 +178,14 @@ func (p *process) names(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// isInotify reports whether a descriptor of the process is an instance's. It may never
-// return, unless the process is this one: see package abandon.
+// isInotify reports whether fd is an inotify descriptor. It may never return, unless the
+// process is this one: see package abandon.
 func (p *process) isInotify(fd int) (bool, error) {
 	return p.isInotifyLink("fd/" + strconv.Itoa(fd))
 }
 
-// isInotifyLink reports whether a link of the process's, like fd/3, is an instance's. It may
-// never return, too.
-// gVisor's are like "anon_inode:[inotifyfd:1]".
+// isInotifyLink is isInotify for a link in the process's directory, such as fd/3. Linux has
+// "anon_inode:inotify", gVisor has "anon_inode:[inotifyfd:1]".
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf[:])
@@ -197,13 +196,12 @@ func (p *process) isInotifyLink(name string) (bool, error) {
 	return link == "anon_inode:inotify" || strings.HasPrefix(link, "anon_inode:[inotifyfd"), nil
 }
 
-// duplicate returns a duplicate of the process's descriptor (pidfd_getfd, Linux
-// 5.6). While it is open, the instance lives on whatever the process does, and
-// the process gets epoll events for it after closing its own. It may never return: see
-// package abandon.
+// duplicate returns a duplicate of a descriptor of the process (pidfd_getfd, Linux 5.6). While
+// the duplicate is open, the instance exists, and the process gets epoll events for it even
+// after it closed its own descriptor. duplicate may never return: see package abandon.
 func (p *process) duplicate(fd int) (*os.File, error) {
 	if p.pidfd < 0 {
-		return nil, fmt.Errorf("duplicating the descriptor needs a pidfd (Linux 5.6): %w", p.none)
+		return nil, fmt.Errorf("duplicate the descriptor, which needs a pidfd (Linux 5.6): %w", p.pidfdErr)
 	}
 	dup, err := unix.PidfdGetfd(p.pidfd, fd, 0)
 	if err != nil {
@@ -218,21 +216,21 @@ func (p *process) hasThread(id int) bool {
 	return err == nil
 }
 
-// Of include/uapi/linux/kcmp.h: KCMP_FILE compares descriptions, KCMP_FILES tables
-// of descriptors.
+// KCMP_FILE and KCMP_FILES of include/uapi/linux/kcmp.h compare file descriptions and
+// descriptor tables.
 const (
 	kcmpFile  = 0
 	kcmpFiles = 2
 )
 
-// compareFiles orders two descriptors by their file descriptions: 0 if they are the same
-// one, else -1 or 1. It may never return: see package abandon.
+// compareFiles orders two descriptors by their file descriptions: it returns 0 if these are
+// the same, and -1 or 1 otherwise. It may never return: see package abandon.
 func compareFiles(a, b Descriptor) (int, error) {
 	return kcmp(kcmpFile, cmp.Or(a.TID, a.PID), cmp.Or(b.TID, b.PID), a.FD, b.FD)
 }
 
-// kcmp is kcmp(2) of two threads, of a kernel with CONFIG_KCMP. It returns 0 if both are
-// the same, else -1 or 1, by an order that holds until the next boot.
+// kcmp calls kcmp(2), which needs CONFIG_KCMP. It returns 0 if both sides are the same, and -1
+// or 1 otherwise. The order is the same until the next boot.
 func kcmp(kind, tid1, tid2, fd1, fd2 int) (int, error) {
 	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(tid1), uintptr(tid2), uintptr(kind), uintptr(fd1), uintptr(fd2), 0)
 	switch {

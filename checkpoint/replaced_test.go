@@ -22,7 +22,7 @@ import (
 
 // A snapshot of a descriptor that the process replaces all the time is of one instance, or
 // an error.
-func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
+func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 	needLists(t)
 	const enough = 500 // snapshots without an error
 	for _, others := range []int{0, 2} {
@@ -51,7 +51,7 @@ func TestTakeFDOfAReplacedDescriptor(t *testing.T) {
 			got[[2]int{len(s.Watches), s.PendingBytes}]++
 		}
 		if replaced == 0 {
-			t.Error("the flags of another descriptor were taken for those of the one that was dumped")
+			t.Error("the flags of another descriptor were dumped for those of the one that was dumped")
 		}
 		for shape, count := range got {
 			if shape != [2]int{1, 0} && (others == 0 || shape != [2]int{others, others * 16}) {
@@ -105,7 +105,7 @@ func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
 
 // What a process does once its paths are searched does not change what was dumped. That it
 // ran is an error, and the events are in the snapshot.
-func TestDrainTakesEverythingFromOneInstance(t *testing.T) {
+func TestDrainReadsEverythingFromOneInstance(t *testing.T) {
 	for _, stops := range []bool{true, false} {
 		h, fd, replace := replacing(t)
 		h.stop()
@@ -300,7 +300,7 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 		}
 	}
 	if g := gaps(s.Unknown, "pending"); len(g) != 1 || g[0].WD != 3 {
-		t.Errorf("not learned %v", s.Unknown)
+		t.Errorf("unknown: %v", s.Unknown)
 	}
 	if read := carry(t, s); len(read.Pending) != len(s.Pending) {
 		t.Errorf("read again: %+v", read)

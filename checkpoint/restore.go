@@ -14,24 +14,24 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A VerifyLevel says what of a restored instance is compared with the snapshot.
+// A VerifyLevel says how a restored instance is compared with its snapshot.
 type VerifyLevel int
 
 const (
-	// VerifyDefault is VerifyIdentity where the snapshot's BootID is this kernel's,
-	// and VerifyWDs elsewhere, which NotRestored then lists.
+	// VerifyDefault is VerifyIdentity if the snapshot is from this boot of this machine
+	// (BootID), and VerifyWDs otherwise; NotRestored then lists FieldInode.
 	VerifyDefault VerifyLevel = iota
 
 	// VerifyNone compares nothing.
 	VerifyNone
 
-	// VerifyWDs compares numbers and masks.
+	// VerifyWDs compares wds and masks, and the types of the watched files.
 	VerifyWDs
 
-	// VerifyIdentity compares numbers, masks, devices, inodes and handles: what is
-	// watched is the very inode that was watched. On overlayfs without index that
-	// cannot be told from another hard link of a file in a lower layer, which has
-	// the same numbers and handle and is another inode (Linux 6.18).
+	// VerifyIdentity also compares device, inode and handle: each watch is on the same
+	// file as before. On overlayfs without index, hard links of a file in a lower layer
+	// are different inodes with equal numbers and handles, and are taken for the same
+	// (Linux 6.18).
 	VerifyIdentity
 )
 
@@ -39,106 +39,123 @@ const (
 type RestoreOption func(*restoreOptions)
 
 type restoreOptions struct {
-	files   func(Watch) (*os.File, error)
-	missing bool
-	proof   VerifyLevel
-	owner   *Owner
-	climb   []inotify.RestoreOption
+	fileFor      func(Watch) (*os.File, error)
+	allowMissing bool
+	verify       VerifyLevel
+	owner        *Owner
+	cycle        []inotify.RestoreOption
+	queue        queueOptions
 }
 
-// WithFileFor has f asked for each watch. A file that it returns is watched instead
-// of the path, exactly this inode: for targets that have no name any more, or that
-// are elsewhere here. It may be open with O_PATH. If it has no name, it must stay
-// open for as long as the watch shall live. Restore closes none, and needs a
-// descriptor more for each meanwhile. With a nil file and a nil error, the watch is restored by its path.
+// WithFileFor calls f for each watch. If f returns a file, the watch is restored on it
+// instead of on the path: for files that have no name any more or are elsewhere now. If f
+// returns nil and no error, the path is used.
+//
+// The file may be open with O_PATH. If it has no name, it must stay open as long as the
+// watch is to live. Restore does not close it, and needs one more descriptor for each
+// such file until it returns.
 func WithFileFor(f func(Watch) (*os.File, error)) RestoreOption {
-	return func(o *restoreOptions) { o.files = f }
+	return func(o *restoreOptions) { o.fileFor = f }
 }
 
-// AllowMissing tolerates watches whose path was not learned, or names nothing. They
-// are listed in NotRestored.
-func AllowMissing() RestoreOption { return func(o *restoreOptions) { o.missing = true } }
+// AllowMissing leaves out watches whose path is unknown or does not exist. NotRestored
+// lists them.
+func AllowMissing() RestoreOption { return func(o *restoreOptions) { o.allowMissing = true } }
 
-// WithVerify sets what is compared in the end.
-func WithVerify(p VerifyLevel) RestoreOption { return func(o *restoreOptions) { o.proof = p } }
+// WithVerify sets what is compared at the end.
+func WithVerify(level VerifyLevel) RestoreOption {
+	return func(o *restoreOptions) { o.verify = level }
+}
 
-// WithOwner has the process, thread or group that the caller names signalled as
-// the snapshot says: if it has an owner, or that was not learned; with its Signal; at
-// each event if its Flags have Async. The kernel then asks whether the process that
-// restores may signal it, not the one that was the owner's. Without this option
-// all three are left alone, since the owner in a snapshot is a number of another
-// time or machine, and the signal may be one that kills.
+// WithOwner makes the given process, thread or process group the owner, and restores Signal
+// and the Async flag: what the snapshot's owner was, in another pid namespace or after
+// a reboot. If the snapshot certainly has no owner, none is set.
+//
+// The kernel then checks whether the restoring process may signal the owner. Without this
+// option, owner, signal and Async are not restored: the owner's id may be another process's
+// by now, and the signal may be one that kills.
 func WithOwner(kind OwnerKind, id int) RestoreOption {
 	return func(o *restoreOptions) { o.owner = &Owner{Kind: kind, ID: id} }
 }
 
-// WithCycle passes options on to the add/remove cycle, by which numbers are
-// reached where the kernel lacks the ioctl.
+// WithCycle passes options to the add/remove cycle, which is used if the kernel lacks
+// INOTIFY_IOC_SETNEXTWD.
 func WithCycle(opts ...inotify.RestoreOption) RestoreOption {
-	return func(o *restoreOptions) { o.climb = append(o.climb, opts...) }
+	return func(o *restoreOptions) { o.cycle = append(o.cycle, opts...) }
 }
 
 // A Restored is a restored instance.
 type Restored struct {
-	// Inotify is the instance. Its own methods do not deliver what was pending:
-	// use Events.
+	// Inotify is the instance. Its own methods return the events of its queue, and not those
+	// of Pending: use Events for both. NextWD leaves a record in a queue that has events,
+	// which only this Inotify filters out: use SetNextWD only before a Release.
 	Inotify *inotify.Inotify
 
-	// NotRestored lists what could not be restored, or was not asked for. It has "inode"
-	// if it was not compared whether the very inodes are watched that were watched.
+	// Queued is how many events were put into the instance's queue, the overflow record
+	// included. Whoever reads the descriptor gets them first.
+	Queued int
+
+	// Changed lists how they differ from those of the snapshot.
+	Changed []Change
+
+	// NotRestored lists what could not be restored or was not requested. FieldInode is
+	// listed if device, inode and handle were not compared, and FieldHandle if the handle
+	// of a watch cannot tell whether the inode number was reused.
 	NotRestored []Gap
 
-	// Destroyed lists watches that were restored and have been destroyed since, by
-	// what happened to what they watched. Their last event is [inotify.Ignored].
+	// Destroyed lists watches that were restored and have ended since, for example because
+	// the file was removed. Their last event is [inotify.Ignored].
 	Destroyed []inotify.WD
 
 	flags Flags
+	clean bool // no internal records were left in the kernel's queue
 
-	// reading is held shared by Events, but for the caller's turns, and alone by
-	// Release: who reads takes more from the kernel than the next event.
+	// reading is held shared by readers while they read from the kernel, and exclusively by
+	// Release. It is not held while an event is yielded.
 	reading   sync.RWMutex
 	releasing sync.Mutex
 
-	mu          sync.Mutex // of what follows
+	mu          sync.Mutex // guards the fields below
 	pending     []inotify.Event
-	interrupted context.Context // for Release to wake the readers; made when it is needed
+	interrupted context.Context // ended by Release to wake readers; nil until it is needed
 	interrupt   context.CancelFunc
 }
 
-// Pending returns the events that come before those of Inotify, and that Events
-// has not delivered yet: the snapshot's, and what was read while it was restored.
+// Pending returns the events that Events will yield before those of Inotify: those of the
+// snapshot that were left with the caller, and those that were read during the restore.
+// There are none if the events of the snapshot were put into the instance's queue, unless
+// the queue was read during the restore.
 func (r *Restored) Pending() []inotify.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]inotify.Event(nil), r.pending...)
 }
 
-// Events returns the pending events and then the new ones, as [inotify.Inotify.Events]
-// does: its last pair has an error, unless the loop breaks. It can be called again and
-// goes on where it was left.
+// Events yields the pending events and then new ones, as [inotify.Inotify.Events] does: its
+// last pair has an error, unless the loop breaks. A further call continues.
 func (r *Restored) Events(ctx context.Context) iter.Seq2[inotify.Event, error] {
 	return func(yield func(inotify.Event, error) bool) {
-		for r.read(ctx, yield) {
+		for r.readEvents(ctx, yield) {
 		}
 	}
 }
 
-// read is Events until a Release interrupts it, which it reports.
-func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bool) bool {
+// readEvents is Events until a Release interrupts it. It reports whether one did.
+func (r *Restored) readEvents(ctx context.Context, yield func(inotify.Event, error) bool) bool {
 	r.reading.RLock()
 	defer r.reading.RUnlock()
-	outside := func(ev inotify.Event, err error) bool {
+	yieldUnlocked := func(ev inotify.Event, err error) bool {
 		r.reading.RUnlock()
 		defer r.reading.RLock()
 		return yield(ev, err)
 	}
 	interrupted, _ := r.interruption()
 	for ctx.Err() == nil {
-		ev, ok := r.pop()
+		ev, ok := r.popPending()
 		if !ok {
 			break
 		}
-		if !outside(ev, nil) {
+		if !yieldUnlocked(ev, nil) {
 			return false
 		}
 	}
@@ -149,7 +166,7 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 		if err == errInterrupted {
 			return true
 		}
-		if !outside(ev, err) {
+		if !yieldUnlocked(ev, err) {
 			return false
 		}
 	}
@@ -159,7 +176,7 @@ func (r *Restored) read(ctx context.Context, yield func(inotify.Event, error) bo
 // errInterrupted is the cause of a context that a Release ends.
 var errInterrupted = errors.New("interrupted by Release")
 
-// interruption returns the context that the next Release ends, and what ends it.
+// interruption returns the context that the next Release ends, and its cancel function.
 func (r *Restored) interruption() (context.Context, context.CancelFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +186,7 @@ func (r *Restored) interruption() (context.Context, context.CancelFunc) {
 	return r.interrupted, r.interrupt
 }
 
-func (r *Restored) pop() (ev inotify.Event, ok bool) {
+func (r *Restored) popPending() (ev inotify.Event, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.pending) == 0 {
@@ -179,19 +196,23 @@ func (r *Restored) pop() (ev inotify.Event, ok bool) {
 	return ev, true
 }
 
-// Close closes the instance. What is pending is dropped.
+// Close closes the instance and drops its events.
 func (r *Restored) Close() error { return r.Inotify.Close() }
 
-// Release ends r and its Inotify and returns the instance as a file, with the
-// flags that the snapshot has: with FD_CLOEXEC, and blocking or not. What is to
-// be read before anything that the file will deliver is returned with it, since a
-// queue cannot be filled again; the kernel's own is empty at that moment.
+// Release returns the instance as a file, with O_NONBLOCK and FD_CLOEXEC as in the
+// snapshot, and the events to be handled before any that the file will return. r and its
+// Inotify are closed. Events in the instance's queue stay there. The events returned are those
+// that were left with the caller ([WithPendingKept], or as NotRestored says), and those that
+// the Inotify has read and not delivered. If nobody has read and NotRestored does not list
+// [FieldPending], there are none, except where the kernel lacks INOTIFY_IOC_SETNEXTWD or a
+// watch reported something during the restore.
 //
-// Release may be called while others use Events, which ends then with an error for
-// [os.ErrClosed]; each event goes to one side. While an Inotify owns it, the description does not block. After an error r
-// is as it was, but that events may have moved to Pending; unless the instance was taken
-// out already, and a flag could not be set: then the file and the events are returned with
-// the error.
+// If others use Events meanwhile, each event goes to either side, and their loops end with
+// [os.ErrClosed].
+//
+// If Release fails before the instance was taken out, r is unchanged, except that events may
+// have moved to Pending. If only a flag could not be set, the file and the events are
+// returned with the error.
 func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	r.releasing.Lock()
 	defer r.releasing.Unlock()
@@ -202,9 +223,9 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	f, err := r.release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.interrupted, r.interrupt = nil, nil // the readers go on, or see that it is closed
+	r.interrupted, r.interrupt = nil, nil // readers continue, or find the instance closed
 	if err != nil {
-		err = fmt.Errorf("checkpoint: releasing an instance: %w", err)
+		err = fmt.Errorf("checkpoint: release: %w", err)
 	}
 	if f == nil {
 		return nil, nil, err
@@ -214,34 +235,27 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 	return f, pending, err
 }
 
-// drain reads what is queued into pending.
-func (r *Restored) drain() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		ev, ok, err := r.Inotify.TryReadEvent()
-		if err != nil || !ok {
-			return err
-		}
-		r.pending = append(r.pending, ev)
-	}
-}
-
-// Restore makes a new instance with the snapshot's watches under their numbers
-// and with its next number, and proves that it is equal, as far as WithVerify says:
-// it compares what the kernel lists of it with the snapshot. A difference is a
-// [*VerifyError], unless a watch was destroyed just then by what happened to its
-// target: that is listed in Destroyed.
+// Restore makes a new instance with the watches of s, each under its wd, and with the next
+// wd of s, and compares it with s ([WithVerify]). If it fails, no instance is left.
 //
-// A watch's target is what its path names now, in the root directory and mount
-// namespace of this process; a symbolic link at its end is not followed. One of
-// another type than the snapshot's is refused. All or nothing: on an error no
-// instance is left.
+// Pending events are put into the queue of the instance before the watches are added:
+// whoever reads the descriptor gets them first. They have the wds, masks and names that they
+// had, in their order. Cookies are new, and still pair the halves of a rename. Changed lists what
+// differs. If events were pending and s does not have them, one overflow record is put there, so
+// that the program rescans. This takes INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
+// ([WithScratch]), two watches and, once per process, another instance. If it fails, the events
+// are left with the caller, and NotRestored lists [FieldPending] with the reason. The next
+// wd of an instance whose queue has events is set and not read back, as that would leave a
+// record there.
 //
-// Where the kernel lacks INOTIFY_IOC_SETNEXTWD, the add/remove cycle climbs to
-// the numbers, which takes long for high ones and is bounded; see WithCycle and
-// [inotify.Inotify.RestoreWatches], whose errors it returns. A next number that can
-// only be set is then listed in NotRestored.
+// A watch is restored on what its path names now, in the root directory and mount namespace
+// of this process. A symbolic link at the end is not followed. A file of another type than
+// in s is a [*TargetError]; any other difference is a [*VerifyError]. A watch that was
+// restored and has ended since is not a difference: Destroyed lists it.
+//
+// On kernels without INOTIFY_IOC_SETNEXTWD the add/remove cycle is used, which takes long for
+// high wds and is limited: see [WithCycle] and [inotify.Inotify.RestoreWatches], whose errors
+// Restore returns. NotRestored then lists a next wd that the cycle cannot reach.
 func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restored, error) {
 	var o restoreOptions
 	for _, opt := range opts {
@@ -249,15 +263,14 @@ func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restore
 	}
 	r, err := s.restore(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: restoring: %w", err)
+		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	return r, nil
 }
 
-// Compare returns in what a live instance, or another snapshot, is not as s has
-// it. Devices, inodes and handles are compared if both were taken from the same
-// kernel. What one of the two did not learn is not compared; nor are FD, paths and
-// pending events.
+// Compare returns the differences between s and another snapshot, for example of a live
+// instance. Devices, inodes and handles are compared if both are of the same boot. Fields
+// that one side does not know are not compared, nor are FD, paths and pending events.
 func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	var have []inotify.Watch
 	for _, w := range ascending(live.Watches) {
@@ -282,9 +295,8 @@ func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	return diffs
 }
 
-// same reports whether o and p are the same owner. Within a boot an id says it, whichever
-// process the instance was taken from. Otherwise, a process's own instance signals it before
-// and after a restore.
+// same reports whether o and p are the same owner. On the same boot their ids must be equal,
+// unless each process owns its instance; otherwise Self must be equal, too.
 func (o Owner) same(p Owner, boot bool) bool {
 	switch {
 	case o.Kind != p.Kind:
@@ -295,7 +307,7 @@ func (o Owner) same(p Owner, boot bool) bool {
 	return o.ID == p.ID && (boot || o.Self == p.Self)
 }
 
-// String returns "process 1234", and "itself" for a process's own.
+// String returns "process 1234", "none", or "itself" if the dumped process is the owner.
 func (o Owner) String() string {
 	switch {
 	case o.Kind == OwnerNone:
@@ -325,7 +337,7 @@ func compareWatches(want []Watch, have []inotify.Watch, identity bool) (diffs []
 }
 
 func compareWatch(want *Watch, have *inotify.Watch, identity bool) (diffs []Difference) {
-	if w, h := want.Mask&kept, have.Mask&kept; w != h {
+	if w, h := want.Mask&settableBits, have.Mask&settableBits; w != h {
 		diffs = append(diffs, Difference{WD: want.WD, Field: FieldMask, Want: w.String(), Have: h.String()})
 	}
 	same := want.Device == have.Device && want.Inode == have.Inode && want.Handle == have.Handle
@@ -335,7 +347,7 @@ func compareWatch(want *Watch, have *inotify.Watch, identity bool) (diffs []Diff
 	return diffs
 }
 
-// describe tells which inode is watched.
+// describe returns the path and identity of the watched file.
 func describe(w inotify.Watch) string {
 	s := fmt.Sprintf("inode %d on device %v, handle %v", w.Inode, w.Device, w.Handle)
 	if w.Path != "" {

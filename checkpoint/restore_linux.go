@@ -16,18 +16,25 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A restorer makes one instance of a snapshot.
+// A restorer makes one instance from a snapshot.
 type restorer struct {
-	s       *Snapshot
-	o       restoreOptions
-	proof   VerifyLevel
-	weaker  error                 // why identity is not compared; nil if it is
-	ws      []Watch               // those to restore, ascending
-	targets []inotify.Watch       // what RestoreWatches gets for each
-	files   []int                 // duplicates of files that the caller supplied
-	missed  []Gap                 // watches that are not in ws any more
-	noPath  map[inotify.WD]string // why the path is unknown, by wd
-	r       *Restored
+	s           *Snapshot
+	opts        restoreOptions
+	verifyLevel VerifyLevel           // never VerifyDefault
+	notCompared error                 // why device, inode and handle are not compared; nil if they are
+	pathReasons map[inotify.WD]string // why paths are unknown
+
+	ws      []Watch         // to be restored, in ascending order
+	targets []inotify.Watch // for each of ws, what RestoreWatches gets
+	files   []int           // duplicates of the caller's files
+	skipped []Gap           // watches that are not in ws because their file is missing
+
+	filled bool            // events were put into the queue
+	before int             // how many bytes the queue had before the watches were added
+	kept   []inotify.Event // events that are left with the caller
+	ioctl  bool            // the next wd was set by the ioctl
+
+	out *Restored
 }
 
 func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, error) {
@@ -39,15 +46,15 @@ func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, er
 			return nil, err
 		}
 	}
-	r := restorer{s: s, o: o, ws: ascending(s.Watches), noPath: s.pathReasons()}
+	r := restorer{s: s, opts: o, ws: ascending(s.Watches), pathReasons: s.pathReasons()}
 	defer r.close()
-	if err := r.chooseProof(); err != nil {
+	if err := r.chooseVerifyLevel(); err != nil {
 		return nil, err
 	}
-	if err := r.aim(); err != nil {
+	if err := r.resolveTargets(); err != nil {
 		return nil, err
 	}
-	return r.make(ctx)
+	return r.run(ctx)
 }
 
 func (r *restorer) close() {
@@ -56,44 +63,44 @@ func (r *restorer) close() {
 	}
 }
 
-func (r *restorer) chooseProof() error {
-	r.proof = r.o.proof
-	if r.proof != VerifyDefault {
-		if r.proof != VerifyIdentity {
-			r.weaker = notCompared("not asked for")
+func (r *restorer) chooseVerifyLevel() error {
+	r.verifyLevel = r.opts.verify
+	if r.verifyLevel != VerifyDefault {
+		if r.verifyLevel != VerifyIdentity {
+			r.notCompared = notCompared("not requested")
 		}
 		return nil
 	}
-	r.proof = VerifyWDs
+	r.verifyLevel = VerifyWDs
 	if r.s.BootID == "" {
-		r.weaker = notCompared("the snapshot has no boot id")
+		r.notCompared = notCompared("the snapshot has no boot id")
 		return nil
 	}
 	id, err := bootID()
 	if err != nil {
-		return fmt.Errorf("whether the snapshot is of this machine cannot be told: say what to prove: %w", err)
+		return fmt.Errorf("read the boot id, to choose what to verify: %w", err)
 	}
 	if r.s.BootID == id {
-		r.proof = VerifyIdentity
+		r.verifyLevel = VerifyIdentity
 		return nil
 	}
-	r.weaker = notCompared("the snapshot is from another boot or machine")
+	r.notCompared = notCompared("the snapshot is from another boot or machine")
 	return nil
 }
 
-func notCompared(why string) error {
-	return fmt.Errorf("whether the same files are watched was not compared: %s", why)
+func notCompared(reason string) error {
+	return fmt.Errorf("whether the same files are watched was not compared: %s", reason)
 }
 
-// aim finds the target of each watch.
-func (r *restorer) aim() error {
+// resolveTargets finds the target of each watch.
+func (r *restorer) resolveTargets() error {
 	all := r.ws
 	r.ws = make([]Watch, 0, len(all))
 	r.targets = make([]inotify.Watch, 0, len(all))
 	for i := range all {
 		target, err := r.target(&all[i])
-		if r.o.missing && missing(err) {
-			r.missed = append(r.missed, Gap{FieldWatch, all[i].WD, err.Error()})
+		if r.opts.allowMissing && isMissing(err) {
+			r.skipped = append(r.skipped, Gap{FieldWatch, all[i].WD, err.Error()})
 			continue
 		}
 		if err != nil {
@@ -106,48 +113,48 @@ func (r *restorer) aim() error {
 }
 
 func (r *restorer) addGap(f Field, wd inotify.WD, reason error) {
-	r.r.NotRestored = append(r.r.NotRestored, Gap{f, wd, reason.Error()})
+	r.out.NotRestored = append(r.out.NotRestored, Gap{f, wd, reason.Error()})
 }
 
-// missing reports whether err says that a target is not there.
-func missing(err error) bool {
-	return errors.Is(err, ErrNoPath) || errors.Is(err, unix.ENOENT) || errors.Is(err, errNotThere)
+// isMissing reports whether err says that a target does not exist.
+func isMissing(err error) bool {
+	return errors.Is(err, ErrNoPath) || errors.Is(err, unix.ENOENT) || errors.Is(err, errNoParent)
 }
 
-// errNotThere is ENOTDIR of a path, whereas ENOTDIR of IN_ONLYDIR is about what is
-// at its end.
-var errNotThere = errors.New("a part of its path is no directory")
+// errNoParent is ENOTDIR for a component of a path, whereas IN_ONLYDIR gives ENOTDIR for the
+// last one.
+var errNoParent = errors.New("a parent in the path is not a directory")
 
 // target returns what to add for w.
 func (r *restorer) target(w *Watch) (inotify.Watch, error) {
-	t := inotify.Watch{WD: w.WD, Mask: w.Mask & kept}
-	if r.o.files != nil {
-		f, err := r.o.files(*w)
+	t := inotify.Watch{WD: w.WD, Mask: w.Mask & settableBits}
+	if r.opts.fileFor != nil {
+		f, err := r.opts.fileFor(*w)
 		if err != nil {
 			return t, fmt.Errorf("no file was supplied: %w", err)
 		}
 		if f != nil {
-			t.Path, err = r.supplied(w, f)
+			t.Path, err = r.fileTarget(w, f)
 			return t, err
 		}
 	}
-	if err := w.hasTarget(); err != nil {
-		return t, fmt.Errorf("%w: %s", err, pathReason(r.noPath, w.WD))
+	if err := w.checkPath(); err != nil {
+		return t, fmt.Errorf("%w: %s", err, pathReason(r.pathReasons, w.WD))
 	}
 	t.Path = w.Path
 	t.Mask |= inotify.DontFollow
 	if w.Type == TypeDirectory {
 		t.Mask |= inotify.OnlyDir
 	}
-	if r.o.missing {
+	if r.opts.allowMissing {
 		return t, checkType(w)
 	}
 	return t, nil
 }
 
-// supplied returns a path to the very file that f is open on. A duplicate of its
-// descriptor keeps the path good.
-func (r *restorer) supplied(w *Watch, f *os.File) (string, error) {
+// fileTarget returns a path to the file that f is open on. The path is of a duplicate, so
+// that it stays valid if the caller closes f.
+func (r *restorer) fileTarget(w *Watch, f *os.File) (string, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return "", err
@@ -164,28 +171,27 @@ func (r *restorer) supplied(w *Watch, f *os.File) (string, error) {
 	if err := unix.Fstat(dup, &st); err != nil {
 		return "", os.NewSyscallError("fstat", err)
 	}
-	return "/proc/self/fd/" + strconv.Itoa(dup), refuseType(w, st.Mode)
+	return "/proc/self/fd/" + strconv.Itoa(dup), compareType(w, st.Mode)
 }
 
-// make makes the instance. Targets that go missing meanwhile are left out if that
-// is tolerated, and it begins anew, since the numbers only go up by the cycle.
-func (r *restorer) make(ctx context.Context) (*Restored, error) {
+// run makes the instance. If files go missing meanwhile and that is allowed, it starts again
+// with a new instance, because the cycle can only advance the wd counter.
+func (r *restorer) run(ctx context.Context) (*Restored, error) {
 	for {
-		n, err := inotify.New()
+		n, err := r.instance(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r.r = &Restored{Inotify: n, NotRestored: slices.Clone(r.missed), flags: r.s.Flags}
-		if err = r.fill(ctx, n); err == nil {
-			return r.r, nil
+		if err = r.restoreInto(ctx, n); err == nil {
+			return r.out, nil
 		}
 		n.Close()
 		before := len(r.ws)
-		if !r.o.missing || ctx.Err() != nil {
+		if !r.opts.allowMissing || ctx.Err() != nil {
 			return nil, r.explain(err)
 		}
-		if aerr := r.again(); aerr != nil {
-			return nil, aerr
+		if serr := r.skipMissing(); serr != nil {
+			return nil, serr
 		}
 		if len(r.ws) == before {
 			return nil, r.explain(err)
@@ -193,14 +199,14 @@ func (r *restorer) make(ctx context.Context) (*Restored, error) {
 	}
 }
 
-// again leaves out what is missing by now.
-func (r *restorer) again() error {
+// skipMissing removes the watches whose file is missing by now.
+func (r *restorer) skipMissing() error {
 	ws, targets := r.ws, r.targets
 	r.ws, r.targets = nil, nil
 	for i := range ws {
 		if ws[i].Path != "" && targets[i].Path == ws[i].Path {
-			if err := checkType(&ws[i]); missing(err) {
-				r.missed = append(r.missed, Gap{FieldWatch, ws[i].WD, err.Error()})
+			if err := checkType(&ws[i]); isMissing(err) {
+				r.skipped = append(r.skipped, Gap{FieldWatch, ws[i].WD, err.Error()})
 				continue
 			} else if err != nil {
 				return &TargetError{ws[i], err}
@@ -209,11 +215,11 @@ func (r *restorer) again() error {
 		r.ws = append(r.ws, ws[i])
 		r.targets = append(r.targets, targets[i])
 	}
-	slices.SortFunc(r.missed, func(a, b Gap) int { return int(a.WD) - int(b.WD) })
+	slices.SortFunc(r.skipped, func(a, b Gap) int { return int(a.WD) - int(b.WD) })
 	return nil
 }
 
-// explain says of a target that IN_ONLYDIR refused what it is.
+// explain replaces ENOTDIR of IN_ONLYDIR by an error that names the type of the file.
 func (r *restorer) explain(err error) error {
 	var failed *inotify.RestoreError
 	if errors.As(err, &failed) && errors.Is(err, unix.ENOTDIR) {
@@ -228,33 +234,35 @@ func (r *restorer) explain(err error) error {
 	return err
 }
 
-// fill restores everything into n.
-func (r *restorer) fill(ctx context.Context, n *inotify.Inotify) error {
-	if err := r.add(ctx, n); err != nil {
+// restoreInto restores everything into n.
+func (r *restorer) restoreInto(ctx context.Context, n *inotify.Inotify) error {
+	if err := r.addWatches(ctx, n); err != nil {
 		return err
 	}
-	if err := r.prove(n); err != nil {
+	if err := r.verify(n); err != nil {
 		return err
 	}
-	if err := r.next(ctx, n); err != nil {
+	if err := r.restoreNextWD(ctx, n); err != nil {
 		return err
 	}
-	if err := r.signals(n); err != nil {
+	if err := r.restoreOwner(n); err != nil {
 		return err
 	}
-	r.unknown(FieldPending)
-	if r.weaker != nil && len(r.ws) > 0 {
-		r.addGap(FieldInode, 0, r.weaker)
+	r.listUnknown(FieldPending)
+	if r.notCompared != nil && len(r.ws) > 0 {
+		r.addGap(FieldInode, 0, r.notCompared)
 	}
-	r.r.pending = append(append([]inotify.Event(nil), r.s.Pending...), r.r.pending...)
-	return nil
+	r.out.pending = append(r.kept, r.out.pending...)
+	ahead, err := r.out.readAhead()
+	r.out.clean = (r.filled || r.ioctl) && ahead == 0
+	return err
 }
 
-// add adds the watches. The types are looked at meanwhile, for which another
-// processor may be free, unless they are proved afterwards.
-func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
-	if r.proof == VerifyWDs {
-		return n.RestoreWatches(ctx, r.targets, r.o.climb...)
+// addWatches adds the watches. Types are checked at the same time, on another processor if
+// there is one, unless verify does so afterwards.
+func (r *restorer) addWatches(ctx context.Context, n *inotify.Inotify) error {
+	if r.verifyLevel == VerifyWDs {
+		return n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -266,7 +274,7 @@ func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
 		}
 		types <- err
 	}()
-	err := n.RestoreWatches(ctx, r.targets, r.o.climb...)
+	err := n.RestoreWatches(ctx, r.targets, r.cycle()...)
 	if err != nil {
 		stop()
 	}
@@ -278,9 +286,9 @@ func (r *restorer) add(ctx context.Context, n *inotify.Inotify) error {
 
 var errNotInSnapshot = errors.New("not in the snapshot")
 
-// unknown notes a field of the instance that the snapshot does not have, and the snapshot's
-// reason.
-func (r *restorer) unknown(f Field) bool {
+// listUnknown lists a field of the instance that the snapshot does not know, with the
+// snapshot's reason. It reports whether the field is unknown.
+func (r *restorer) listUnknown(f Field) bool {
 	reason, unknown := r.s.whyUnknown(f)
 	if unknown {
 		r.addGap(f, 0, fmt.Errorf("%w: %s", errNotInSnapshot, reason))
@@ -288,33 +296,36 @@ func (r *restorer) unknown(f Field) bool {
 	return unknown
 }
 
-// next restores the next number.
-func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
+func (r *restorer) restoreNextWD(ctx context.Context, n *inotify.Inotify) error {
 	want := r.s.NextWD
 	if want == 0 {
-		if !r.unknown(FieldNextWD) {
+		if !r.listUnknown(FieldNextWD) {
 			r.addGap(FieldNextWD, 0, errNotInSnapshot)
 		}
 		return nil
 	}
-	err := n.RestoreNextWD(ctx, want, r.o.climb...)
+	err := n.SetNextWD(want)
+	r.ioctl = err == nil
+	if errors.Is(err, errors.ErrUnsupported) && !r.filled {
+		err = n.RestoreNextWD(ctx, want, r.opts.cycle...)
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		r.addGap(FieldNextWD, 0, err)
 		return nil
 	}
-	if err != nil || r.proof == VerifyNone {
+	if err != nil || r.verifyLevel == VerifyNone || r.filled {
 		return err
 	}
 	have, err := n.NextWD()
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil // the cycle led there
 	}
-	if errors.As(err, new(*inotify.LimitError)) { // which moved it on
-		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, and could not be read back: %w", err))
+	if errors.As(err, new(*inotify.LimitError)) { // which advanced the counter
+		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, but could not be read to verify it: %w", err))
 		return n.SetNextWD(want)
 	}
 	if err != nil {
-		return err // a watch may be left
+		return err // a watch may be leaked
 	}
 	if have != want {
 		return &VerifyError{[]Difference{{Field: FieldNextWD, Want: fmt.Sprint(want), Have: fmt.Sprint(have)}}}
@@ -322,13 +333,13 @@ func (r *restorer) next(ctx context.Context, n *inotify.Inotify) error {
 	return nil
 }
 
-// drop drops the records of a watch that was only an aid.
-func (r *restorer) drop(wd inotify.WD) {
-	r.r.pending = slices.DeleteFunc(r.r.pending, func(ev inotify.Event) bool { return ev.WD == wd })
+// dropEvents removes the internal records of a temporary watch.
+func (r *restorer) dropEvents(wd inotify.WD) {
+	r.out.pending = slices.DeleteFunc(r.out.pending, func(ev inotify.Event) bool { return ev.WD == wd })
 }
 
-// signals restores whom events signal, if the caller named him.
-func (r *restorer) signals(n *inotify.Inotify) error {
+// restoreOwner restores owner, signal and O_ASYNC if the caller named the owner.
+func (r *restorer) restoreOwner(n *inotify.Inotify) error {
 	s := r.s
 	for _, f := range []struct {
 		field Field
@@ -339,12 +350,12 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 		{FieldFlags, s.Flags&Async != 0},
 	} {
 		switch {
-		case r.unknown(f.field):
-		case f.set && r.o.owner == nil:
-			r.addGap(f.field, 0, errNobodyNamed)
+		case r.listUnknown(f.field):
+		case f.set && r.opts.owner == nil:
+			r.addGap(f.field, 0, errNoOwnerGiven)
 		}
 	}
-	if r.o.owner == nil {
+	if r.opts.owner == nil {
 		return nil
 	}
 	conn, err := n.SyscallConn()
@@ -356,7 +367,7 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 			return
 		}
 		if s.Owner.Kind != OwnerNone || !s.Known(FieldOwner) {
-			if err = setOwner(int(fd), *r.o.owner); err != nil {
+			if err = setOwner(int(fd), *r.opts.owner); err != nil {
 				return
 			}
 		}
@@ -367,12 +378,12 @@ func (r *restorer) signals(n *inotify.Inotify) error {
 	return err
 }
 
-var errNobodyNamed = errors.New("not restored, as the caller named nobody to be signalled")
+var errNoOwnerGiven = errors.New("not restored: no owner was given")
 
-// release takes the instance out of the Inotify. Once that is closed, the file that
-// is returned is all that is left of it, also with an error.
+// release takes the instance out of the Inotify and closes that. From then on the returned
+// file is the only descriptor of the instance, and is returned with an error, too.
 func (r *Restored) release() (*os.File, error) {
-	if err := r.drain(); err != nil {
+	if err := r.takeRead(); err != nil {
 		return nil, err
 	}
 	f, err := r.Inotify.File()
@@ -384,7 +395,7 @@ func (r *Restored) release() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not f itself, which the runtime polls: as a blocking file it would not do.
+	// Not f itself: the runtime's poller has it, so it cannot become a blocking file.
 	dup := -1
 	if cerr := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil {
 		return nil, cerr
@@ -397,18 +408,18 @@ func (r *Restored) release() (*os.File, error) {
 		unix.Close(dup)
 		return nil, err
 	}
-	if ferr := r.applyFlags(dup); ferr != nil {
-		err = errors.Join(err, fmt.Errorf("the flags of the file are not all restored: %w", ferr))
+	if ferr := r.restoreFlags(dup); ferr != nil {
+		err = errors.Join(err, fmt.Errorf("not all flags of the file are restored: %w", ferr))
 	}
 	return os.NewFile(uintptr(dup), "inotify"), err
 }
 
-func (r *Restored) applyFlags(fd int) error {
+func (r *Restored) restoreFlags(fd int) error {
 	now, err := flags(fd)
 	if err != nil {
 		return err
 	}
-	if now&Async != 0 { // anew, since the signal tells the number of the descriptor that it was set on
+	if now&Async != 0 { // set it again: a signal carries the descriptor that O_ASYNC was set on
 		for _, on := range []bool{false, true} {
 			if err := setStatus(fd, unix.O_ASYNC, on); err != nil {
 				return err

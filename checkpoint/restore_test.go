@@ -30,14 +30,14 @@ import (
 )
 
 // A watch that is destroyed while it is restored is gone, not different.
-func TestGoneMeanwhile(t *testing.T) {
+func TestDestroyedMeanwhile(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 3)
 	for i, path := range paths {
 		restoreWatch(t, n, inotify.WD(i+1), path, inotify.AllEvents)
 	}
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	// A one-shot watch ends with the first opening, and the directory is opened
 	// again and again.
@@ -59,14 +59,18 @@ func TestGoneMeanwhile(t *testing.T) {
 		}
 	}()
 	gone := 0
-	for range 200 {
-		r := restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs))
+	for i := range 200 {
+		opts := []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}
+		if i%10 != 0 { // to put it into the queue takes longer
+			opts = append(opts, checkpoint.WithPendingKept())
+		}
+		r := restore(t, s, opts...)
 		if len(r.Destroyed) > 0 {
 			gone++
 			if !slices.Equal(r.Destroyed, []inotify.WD{4}) {
 				t.Errorf("gone %v", r.Destroyed)
 			}
-			evs := r.Pending()
+			evs := queued(t, r)
 			if evs[0] != s.Pending[0] {
 				t.Errorf("the first event is %v, want the snapshot's", evs[0])
 			}
@@ -87,7 +91,7 @@ func TestGoneMeanwhile(t *testing.T) {
 }
 
 // So is one that is destroyed after it was listed, when the types are looked at.
-func TestGoneBeforeTheTypes(t *testing.T) {
+func TestDestroyedBeforeTheTypes(t *testing.T) {
 	needLists(t)
 	if runtime.NumCPU() < 2 {
 		t.Skip("this needs two processors, for something to happen meanwhile")
@@ -136,11 +140,11 @@ func TestMissingMeanwhile(t *testing.T) {
 		restoreWatch(t, n, inotify.WD(i+1), path, inotify.Attrib)
 	}
 	want := watches(t, n)[2:]
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
-	for _, proof := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyNone} {
+	for _, level := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyNone} {
 		touch(t, paths[0])
-		r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(proof), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
+		r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(level), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
 			if w.WD == 3 { // the others have been looked at
 				os.Remove(paths[0])
 				os.Remove(paths[1])
@@ -155,14 +159,14 @@ func TestMissingMeanwhile(t *testing.T) {
 }
 
 // Where a handle is just an inode number, the identity is told to be no more.
-func TestWeakIdentityIsTold(t *testing.T) {
+func TestWeakIdentityIsListed(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
 	n := newInotify(t)
 	restoreWatch(t, n, 1, files(t, 1)[0], inotify.Attrib)
 	kerneltest.KeepCached(t, "/proc/sys/kernel")
 	restoreWatch(t, n, 2, "/proc/sys/kernel", inotify.Attrib)
-	s := take(t, n, checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
+	s := dump(t, n, checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		if w.WD == 2 {
 			return "/proc/sys/kernel", nil
 		}
@@ -178,7 +182,7 @@ func TestWeakIdentityIsTold(t *testing.T) {
 		t.Errorf("not restored %v; handles %v and %v", r.NotRestored, s.Watches[0].Handle, s.Watches[1].Handle)
 	}
 	if g := gaps(restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)).NotRestored, "handle"); len(g) != 0 {
-		t.Errorf("not restored %v, where identity was not asked for", g)
+		t.Errorf("not restored %v, where identity was not requested", g)
 	}
 }
 
@@ -201,7 +205,7 @@ func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {
 	t.Cleanup(func() { exec.Command("umount", "-d", dir).Run() })
 	n := newInotify(t)
 	restoreWatch(t, n, 1, filepath.Join(dir, "f"), inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	if h := s.Watches[0].Handle; h.Type != 1 || len(h.Bytes) != 8 || h.Bytes[4:] != "\x00\x00\x00\x00" {
 		t.Skipf("this needs an inode of generation 0: its handle is %v", h)
@@ -216,24 +220,28 @@ func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {
 	r.Inotify.Close()
 }
 
-// What was pending, and what came while the instance was restored or not read,
-// goes with it.
+// What was pending and left with the caller is handed out with the file. What came while the
+// instance was restored or not read is in its queue, where there is no internal record.
 func TestReleaseHandsOutPending(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	dir := t.TempDir()
 	restoreWatch(t, n, 1, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "a"))
-	s := take(t, n, checkpoint.WithDrain())
+	s := dump(t, n, checkpoint.WithDrain())
 	n.Close()
 	for _, flags := range []checkpoint.Flags{checkpoint.NonBlock, 0} {
 		s.Flags = flags
-		r := restore(t, s)
+		r := restore(t, s, checkpoint.WithPendingKept())
 		name := fmt.Sprint("b", flags)
 		touch(t, filepath.Join(dir, name))
 		f, pending, err := r.Release()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if hasIoctl(t) {
+			wantEvents(t, pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
+			pending = append(pending, read(t, f)...)
 		}
 		wantEvents(t, pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"}, inotify.Event{WD: 1, Mask: inotify.Create, Name: name})
 		if b := bytesIn(t, f); b != 0 {
@@ -266,10 +274,14 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 	for i := range before {
 		touch(t, filepath.Join(dir, fmt.Sprint(i)))
 	}
-	s := take(t, n, checkpoint.WithDrain())
+	s := dump(t, n, checkpoint.WithDrain())
 	n.Close()
 	for round := range 100 {
-		r := restore(t, s)
+		var opts []checkpoint.RestoreOption
+		if round%50 != 0 { // to put them into the queue takes longer
+			opts = append(opts, checkpoint.WithPendingKept())
+		}
+		r := restore(t, s, opts...)
 		var mu sync.Mutex
 		seen := map[string]int{}
 		count := func(ev inotify.Event) {
@@ -344,7 +356,7 @@ func TestEventsEnds(t *testing.T) {
 	dir := t.TempDir()
 	restoreWatch(t, n, 1, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "a"))
-	s := take(t, n, checkpoint.WithDrain())
+	s := dump(t, n, checkpoint.WithDrain())
 	n.Close()
 	r := restore(t, s)
 	end := func(ctx context.Context, want error) {
@@ -384,7 +396,7 @@ func TestReleaseFails(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	restoreWatch(t, n, 1, dir, inotify.Create)
-	r := restore(t, take(t, n))
+	r := restore(t, dump(t, n))
 	seen := make(chan inotify.Event)
 	go func() {
 		defer close(seen)
@@ -440,13 +452,13 @@ func bytesIn(t testing.TB, f *os.File) uint32 {
 }
 
 // The signal that an event sends tells the descriptor that the program has.
-func TestReleasedSignalTellsTheDescriptor(t *testing.T) {
+func TestReleasedSignalHasTheDescriptor(t *testing.T) {
 	needLists(t)
 	kerneltest.OnOwnThread(t)
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	restoreWatch(t, n, 1, path, inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	n.Close()
 	s.Flags |= checkpoint.Async
 	s.Signal = int(unix.SIGUSR1)
@@ -495,7 +507,7 @@ func TestEditedByHand(t *testing.T) {
 	n := newInotify(t)
 	restoreWatch(t, n, 2, file, inotify.Attrib)
 	restoreWatch(t, n, 4, dir, inotify.Create)
-	original := take(t, n, checkpoint.WithSearchDirs(dir))
+	original := dump(t, n, checkpoint.WithSearchDirs(dir))
 	original.NextWD = 5
 	n.Close()
 	text := encode(t, original)
@@ -541,7 +553,7 @@ func TestEditedByHand(t *testing.T) {
 				return "it was refused"
 			}
 			if wd, err := r.Inotify.AddWatch(other, inotify.Attrib); wd != 50 || err != nil {
-				return fmt.Sprint("the next number is ", wd, err)
+				return fmt.Sprint("the next wd is ", wd, err)
 			}
 			return ""
 		}},
@@ -561,7 +573,7 @@ func TestEditedByHand(t *testing.T) {
 		{"handle", `"handle": "` + handle + `",`, ``, differs},
 		{"handle", `"handle": "` + handle, `"handle": "` + handle + `00`, differs},
 		{"pending", `"watches"`, `"pending": [{"wd": 2, "mask": "IN_OPEN"}], "watches"`, func(r *checkpoint.Restored, err error) string {
-			if err != nil || len(r.Pending()) != 1 {
+			if err != nil || len(queued(t, r)) != 1 {
 				return "the event is missing"
 			}
 			return ""
@@ -583,10 +595,10 @@ func TestEditedByHand(t *testing.T) {
 			t.Errorf("%s: %s instead of %s: %s; error %v", c.field, c.by, c.old, why, err)
 		}
 		if r != nil {
-			if flags := take(t, r.Inotify).Flags; flags&checkpoint.Async != 0 {
+			if flags := dump(t, r.Inotify).Flags; flags&checkpoint.Async != 0 {
 				t.Errorf("%s: O_ASYNC is set", c.field)
 			}
-			if o := take(t, r.Inotify); o.Owner.Kind != "" || o.Signal != 0 {
+			if o := dump(t, r.Inotify); o.Owner.Kind != "" || o.Signal != 0 {
 				t.Errorf("%s: owner %v, signal %d", c.field, o.Owner, o.Signal)
 			}
 			r.Close()
@@ -614,7 +626,7 @@ func TestRestoreFails(t *testing.T) {
 	_, err = valid().Restore(ended)
 	wantError(t, err, context.Canceled)
 	if _, err := newInotify(t).Watches(); err != nil {
-		_, err := valid().Restore(kerneltest.Context(t)) // nothing can be proved
+		_, err := valid().Restore(kerneltest.Context(t)) // nothing can be verified
 		wantError(t, err, errors.ErrUnsupported)
 	}
 	r := restore(t, valid(), checkpoint.WithVerify(checkpoint.VerifyNone)) // on every kernel
@@ -641,7 +653,7 @@ func TestRestoreLeavesTheSnapshot(t *testing.T) {
 
 func TestEmptySnapshot(t *testing.T) {
 	needLists(t)
-	s := take(t, newInotify(t))
+	s := dump(t, newInotify(t))
 	if len(s.Watches) != 0 || hasIoctl(t) && s.NextWD != 1 {
 		t.Errorf("snapshot %+v", s)
 	}
@@ -659,7 +671,7 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 	path := files(t, 1)[0]
 	n := newInotify(t)
 	restoreWatch(t, n, 3, path, inotify.Attrib)
-	s := take(t, n)
+	s := dump(t, n)
 	for name, c := range map[string]struct {
 		boot string
 		opts []checkpoint.RestoreOption
@@ -668,8 +680,8 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 		"this boot":       {boot: s.BootID},
 		"another boot":    {boot: "another", why: "another boot"},
 		"an unknown boot": {boot: "", why: "boot id"},
-		"by numbers":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not asked for"},
-		"without a proof": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not asked for"},
+		"by wds":          {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not requested"},
+		"without a level": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not requested"},
 		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyIdentity)}},
 	} {
 		s.BootID = c.boot

@@ -80,7 +80,7 @@ func (e SideEffect) String() string {
 	return fmt.Sprintf("%s: %s", string(e.Kind), e.Detail)
 }
 
-// parseSideEffectKind returns the constant, so that no memory of s is kept.
+// parseSideEffectKind returns the constant, so that s is not kept in memory.
 func parseSideEffectKind(s string) (SideEffectKind, error) {
 	for _, known := range sideEffects {
 		if known.kind == SideEffectKind(s) {

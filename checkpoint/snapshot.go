@@ -10,21 +10,21 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A Snapshot is the state of an inotify instance. What is zero was so, or was
-// not learned: Unknown tells which.
+// A Snapshot is the state of an inotify instance. A field with its zero value was zero, or
+// could not be determined: Unknown lists those.
 //
-// Its JSON form is an object with the version, 2, and a member for each field,
-// named as below. Members that are zero are left out, but for version, fd, flags,
-// watches, wd and mask, an owner's kind and id, and field and reason of a gap, and the kind of a side effect: these
-// must be given. Unknown members are refused, and so are null and a member given
-// twice. The same state gives the same bytes.
+// Its JSON form is an object with "version", 2, and a member for each field, named as
+// below. Members are omitted if zero, except version, fd, flags, watches, a watch's wd and
+// mask, an owner's kind and id, a gap's field and reason, and a side effect's kind. Reading
+// requires these, and refuses unknown members, null, and members that are given twice. The
+// same state always has the same bytes.
 type Snapshot struct {
 	// BootID identifies the running kernel: /proc/sys/kernel/random/boot_id.
 	// Devices, inodes and handles mean the same only under the same kernel.
 	// JSON: "boot_id", a string.
 	BootID string
 
-	// FD is the descriptor's number in the process that it was taken from.
+	// FD is the descriptor's number in the dumped process.
 	// JSON: "fd", a number.
 	FD int
 
@@ -32,33 +32,33 @@ type Snapshot struct {
 	// JSON: "flags", a string such as "O_NONBLOCK|FD_CLOEXEC".
 	Flags Flags
 
-	// NextWD is the number that the next new watch would get. 0 if not learned.
+	// NextWD is the wd that the next new watch would get; 0 if unknown.
 	// JSON: "next_wd", a number.
 	NextWD inotify.WD
 
-	// Owner gets a signal at each event, if Flags has Async: F_SETOWN.
+	// Owner gets a signal for each event if Flags has Async (F_SETOWN).
 	// JSON: "owner", an object of "kind", "id" and "self".
 	Owner Owner
 
-	// Signal is the one that the owner gets instead of SIGIO: F_SETSIG. 0 is
-	// SIGIO, 1 to 64 (on MIPS to 128) that signal. JSON: "signal", a number.
+	// Signal is the signal that the owner gets (F_SETSIG): 1 to 64 (on MIPS to 128), or 0
+	// for SIGIO. JSON: "signal", a number.
 	Signal int
 
 	// Watches in ascending order of WD.
 	// JSON: "watches", an array of objects; see Watch.
 	Watches []Watch
 
-	// Pending are the events that were not read yet, taken by WithDrain; the
-	// instance has them no more. Each is of a watch in Watches or of one that has ended;
-	// where its IN_IGNORED is not among them, Unknown lists the wd.
+	// Pending are the events that WithDrain moved from the instance to the snapshot. Each is
+	// of a watch in Watches, or of a watch that has ended: its IN_IGNORED is then pending,
+	// too, or Unknown lists FieldPending with its wd.
 	// JSON: "pending", an array of objects; see Event.
 	Pending []inotify.Event
 
-	// PendingBytes is how many bytes of events were pending, also if they were
-	// not taken. JSON: "pending_bytes", a number.
+	// PendingBytes is the size of the events that were pending, drained or not.
+	// JSON: "pending_bytes", a number.
 	PendingBytes int
 
-	// Unknown lists what could not be learned, or was not asked for.
+	// Unknown lists what could not be determined, or was not requested.
 	// JSON: "unknown", an array of objects; see Gap.
 	Unknown []Gap
 
@@ -67,25 +67,25 @@ type Snapshot struct {
 	SideEffects []SideEffect
 }
 
-// A Watch is one watch of a snapshot. Path is as the process saw it: from its
-// root directory, in its mount namespace; empty if not learned.
+// A Watch is one watch of a snapshot. Path is as the dumped process sees it: in its mount
+// namespace, from its root directory; empty if unknown.
 //
-// Its JSON form loses nothing, so that it also is the one for an [inotify.Watch] of
-// a program's own: Watch{Watch: w}. It is an object of "wd", a number; "mask", a
-// string such as "IN_CREATE|IN_DELETE"; "path", a string, or "path_bytes" in base64
-// if it is not UTF-8; "type", a string; "device", as "major:minor"; "inode", a
-// number of up to 64 bits; "handle", as "type:bytes", both hexadecimal. Members but
-// wd and mask are left out if they are zero.
+// Its JSON form loses nothing, so that it also serves for an [inotify.Watch] w of your
+// program: Watch{Watch: w}. It is an object of "wd", a number; "mask", a string such as
+// "IN_CREATE|IN_DELETE"; "path", a string, or "path_bytes" in base64 if it is not UTF-8;
+// "type", a string; "device", as "major:minor"; "inode", a number of up to 64 bits;
+// "handle", as "type:bytes", both hexadecimal. Members except wd and mask are omitted if
+// zero.
 type Watch struct {
 	inotify.Watch
 	Type FileType
 }
 
-// A FileType is the type of what is watched.
+// A FileType is the type of a watched file.
 type FileType string
 
 const (
-	TypeUnknown     FileType = "" // not learned
+	TypeUnknown     FileType = ""
 	TypeDirectory   FileType = "directory"
 	TypeRegular     FileType = "file"
 	TypeSymlink     FileType = "symlink"
@@ -95,7 +95,7 @@ const (
 	TypeBlockDevice FileType = "block device"
 )
 
-var fileTypes = map[uint32]FileType{ // by S_IFMT's bits
+var fileTypes = map[uint32]FileType{ // by the S_IFMT bits of st_mode
 	0o040000: TypeDirectory,
 	0o100000: TypeRegular,
 	0o120000: TypeSymlink,
@@ -105,7 +105,7 @@ var fileTypes = map[uint32]FileType{ // by S_IFMT's bits
 	0o060000: TypeBlockDevice,
 }
 
-// typeOf returns the type that a st_mode has.
+// typeOf returns the type in st_mode.
 func typeOf(mode uint32) FileType { return fileTypes[mode&0o170000] }
 
 func (t FileType) known() bool {
@@ -117,7 +117,7 @@ func (t FileType) known() bool {
 	return false
 }
 
-// Flags are those of an inotify descriptor that a process can set.
+// Flags are the flags of an inotify descriptor and its file description.
 type Flags uint8
 
 const (
@@ -153,7 +153,7 @@ func (f Flags) String() string {
 // MarshalText returns String's form.
 func (f Flags) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
-// UnmarshalText reads String's form; after an error f is as it was.
+// UnmarshalText reads String's form. After an error f is unchanged.
 func (f *Flags) UnmarshalText(text []byte) error {
 	var read Flags
 	for _, name := range strings.Split(string(text), "|") {
@@ -176,17 +176,17 @@ func parseFlag(name string) (Flags, error) {
 	if name == "0" {
 		return 0, nil
 	}
-	return 0, fmt.Errorf("%.40q is none of O_NONBLOCK, FD_CLOEXEC and O_ASYNC", name)
+	return 0, fmt.Errorf("%.40q is not O_NONBLOCK, FD_CLOEXEC or O_ASYNC", name)
 }
 
-// An Owner is whom the kernel signals at events.
+// An Owner is the process, thread or process group that the kernel signals for each event.
 type Owner struct {
 	Kind OwnerKind
-	ID   int  // a process's, thread's or process group's, as the taking process sees it
-	Self bool // it is the process itself that the instance was taken from, or a thread of it
+	ID   int  // of the process, thread or process group, in the pid namespace of the dumping process
+	Self bool // the owner is the dumped process or one of its threads
 }
 
-// An OwnerKind says what an Owner's ID is of.
+// An OwnerKind says what the ID of an Owner identifies.
 type OwnerKind string
 
 const (

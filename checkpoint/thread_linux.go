@@ -13,20 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors belong to a table, which the threads of a process usually share. A process whose
-// main thread has exited (state Z) has no table under its pid: /proc/PID/fd is empty, and
-// pidfd_getfd(2) fails with ESRCH. Its other threads still have theirs: /proc/TID/fd.
+// The threads of a process usually share one descriptor table. If the main thread has exited
+// (state Z) while others run, /proc/PID/fd is empty and pidfd_getfd(2) of the pid fails with
+// ESRCH. The other threads still have their table: /proc/TID/fd.
 
 // pidfdThread is PIDFD_THREAD of include/uapi/linux/pidfd.h.
 const pidfdThread = unix.O_EXCL
 
-// pinTable opens the process, or the thread, that has the table of descriptors which pid means.
-// If the main thread has exited, this is the other threads', if they share one. It must be
-// closed. It may never return: see package abandon.
-func pinTable(pid int) (*process, error) {
-	p, err := pin(pid)
+// openTable opens process pid, or thread pid, for its descriptor table. If the main thread has
+// exited, it opens one of the other threads, which must share one table. The result must be
+// closed. openTable may never return: see package abandon.
+func openTable(pid int) (*process, error) {
+	p, err := openProcess(pid)
 	if call := (*os.SyscallError)(nil); errors.As(err, &call) { // EINVAL, or ENOENT on newer kernels
-		if thread, terr := pinTask(pid, pidfdThread); terr == nil {
+		if thread, terr := openTask(pid, pidfdThread); terr == nil {
 			return thread, nil
 		}
 	}
@@ -34,13 +34,13 @@ func pinTable(pid int) (*process, error) {
 		return nil, err
 	}
 	if state, err := p.state(strconv.Itoa(pid)); err != nil || state != 'Z' {
-		return p, nil // an error will come again
+		return p, nil // an error is reported when fd is read
 	}
 	defer p.close()
 	return p.liveThread()
 }
 
-// liveThread opens a thread of a process whose main thread has exited.
+// liveThread opens a running thread of a process whose main thread has exited.
 func (p *process) liveThread() (*process, error) {
 	names, err := p.names("task")
 	if err != nil {
@@ -52,8 +52,8 @@ func (p *process) liveThread() (*process, error) {
 			continue
 		}
 		if live == nil {
-			thread, err := pinTask(tid, pidfdThread)
-			if ended(err) {
+			thread, err := openTask(tid, pidfdThread)
+			if hasEnded(err) {
 				continue
 			} else if err != nil {
 				return nil, err
@@ -62,7 +62,7 @@ func (p *process) liveThread() (*process, error) {
 			continue
 		}
 		order, err := kcmp(kcmpFiles, live.pid, tid, 0, 0)
-		if ended(err) {
+		if hasEnded(err) {
 			continue
 		}
 		if err == nil && order != 0 {
@@ -70,11 +70,11 @@ func (p *process) liveThread() (*process, error) {
 		}
 		if err != nil {
 			live.close()
-			return nil, fmt.Errorf("its main thread has exited: give the id of the thread that is meant: %w", err)
+			return nil, fmt.Errorf("main thread has exited: give the id of a thread instead of the pid: %w", err)
 		}
 	}
 	if live == nil {
-		return nil, fmt.Errorf("it has ended, and its parent did not wait for it: %w", unix.ESRCH)
+		return nil, fmt.Errorf("process has ended and is a zombie: %w", unix.ESRCH)
 	}
 	if !p.hasThread(live.pid) {
 		live.close()
@@ -83,8 +83,8 @@ func (p *process) liveThread() (*process, error) {
 	return live, nil
 }
 
-// group returns the pid of the process, which may be open as one of its threads.
-func (p *process) group() int {
+// tgid returns the pid of the process that p is, or is a thread of.
+func (p *process) tgid() int {
 	if p.isSelf() {
 		return os.Getpid()
 	}
@@ -99,7 +99,7 @@ func (p *process) group() int {
 	return p.pid
 }
 
-// isSelf reports whether the process is this one.
+// isSelf reports whether p is this process, or one of its threads.
 func (p *process) isSelf() bool {
 	return unix.Tgkill(os.Getpid(), p.pid, 0) == nil
 }

@@ -54,7 +54,7 @@ func (h *holder) exitThread() {
 }
 
 // A process whose main thread has exited is dumped through the other threads.
-func TestTakeFDAfterTheMainThreadHasExited(t *testing.T) {
+func TestDumpFDAfterTheMainThreadHasExited(t *testing.T) {
 	needThreads(t)
 	needKcmp(t)
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestTakeFDAfterTheMainThreadHasExited(t *testing.T) {
 	fd := h.fd()
 	h.exitThread()
 	touch(t, filepath.Join(dir, "a"))
-	s := h.take(checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir))
+	s := h.dump(checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir))
 	h.wantPaths(s, dir)
 	self := checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: h.pid, Self: true}
 	if len(s.Watches) != 1 || s.PendingBytes != 32 || s.Owner != self || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec {
@@ -87,7 +87,7 @@ func TestTakeFDAfterTheMainThreadHasExited(t *testing.T) {
 }
 
 // A thread that has descriptors of its own is named by its id.
-func TestTakeFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
+func TestDumpFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	needThreads(t)
 	needKcmp(t)
 	dir := t.TempDir()
@@ -148,7 +148,7 @@ func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
 }
 
 // A process that has ended, and was not waited for, has nothing.
-func TestTakeFDOfAZombie(t *testing.T) {
+func TestDumpFDOfAZombie(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")
 	fd := h.fd()

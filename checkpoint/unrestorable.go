@@ -9,32 +9,31 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Unrestorable lists the watches that [Snapshot.Restore] refuses with [ErrNoPath],
-// each with the reason that the snapshot has: [WithFileFor] can supply a file for it,
-// and [AllowMissing] leaves it out. Other watches can fail only by what is at their
-// path by then.
+// Unrestorable lists the watches without a path, each with the snapshot's reason.
+// [Snapshot.Restore] fails with [ErrNoPath] for them, unless [WithFileFor] supplies a file or
+// [AllowMissing] leaves them out.
 func (s *Snapshot) Unrestorable() []Gap {
 	var gaps []Gap
 	reasons := s.pathReasons()
 	for i := range s.Watches {
 		w := &s.Watches[i]
-		if w.hasTarget() != nil {
+		if w.checkPath() != nil {
 			gaps = append(gaps, Gap{FieldPath, w.WD, pathReason(reasons, w.WD)})
 		}
 	}
 	return gaps
 }
 
-// hasTarget returns ErrNoPath if w names nothing that could be watched again.
-func (w *Watch) hasTarget() error {
+// checkPath returns ErrNoPath if w has no path.
+func (w *Watch) checkPath() error {
 	if w.Path == "" {
 		return ErrNoPath
 	}
 	return nil
 }
 
-// pathReasons returns why paths are unknown: of each watch, and for wd 0 of those
-// that have no reason of their own.
+// pathReasons returns why the path of each watch is unknown; wd 0 has the reason for watches
+// without one of their own.
 func (s *Snapshot) pathReasons() map[inotify.WD]string {
 	reasons := make(map[inotify.WD]string)
 	for _, g := range s.Unknown {
@@ -46,5 +45,5 @@ func (s *Snapshot) pathReasons() map[inotify.WD]string {
 }
 
 func pathReason(reasons map[inotify.WD]string, wd inotify.WD) string {
-	return cmp.Or(reasons[wd], reasons[0], "the snapshot does not say why")
+	return cmp.Or(reasons[wd], reasons[0], "the snapshot has no reason")
 }

@@ -18,7 +18,7 @@ import (
 // Unrestorable and Restore agree, whatever the snapshot lacks.
 func TestUnrestorable(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
-	const stale, unasked, unsaid = "stale", "not asked for", "the snapshot does not say why"
+	const stale, unasked, unsaid = "stale", "not requested", "the snapshot has no reason"
 	for _, tt := range []struct {
 		name  string
 		paths []string

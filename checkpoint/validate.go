@@ -16,23 +16,21 @@ import (
 )
 
 const (
-	// kept has the bits of a mask that a watch keeps and an add takes.
-	kept = inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot
-	// leaked has bits that old kernels show in fdinfo beside them: IN_UNMOUNT and
-	// one of the kernel's own. They mean nothing, and an add refuses them.
-	leaked = inotify.Unmount | 0x08000000
+	// settableBits are the bits that a watch keeps and inotify_add_watch accepts.
+	settableBits = inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot
+	// fdinfoBits are further bits that old kernels show in fdinfo: IN_UNMOUNT and an internal
+	// one. They have no effect, and inotify_add_watch refuses them.
+	fdinfoBits = inotify.Unmount | 0x08000000
 
 	maxHandle = 128  // bytes: MAX_HANDLE_SZ
 	maxName   = 4096 // bytes: PATH_MAX. FUSE, vfat and exfat have names longer than NAME_MAX
 	maxSignal = 128  // _NSIG on MIPS. Elsewhere it is 64, and F_SETSIG refuses more
 )
 
-// Validate returns an error if s could not have been taken from a kernel:
-// numbers out of range or given twice, masks with bits that no watch keeps, paths
-// that do not begin at the root, event names with a slash in them, pending events
-// that belong to no watch, and the like.
-// [Read], [Snapshot.WriteTo] and [Snapshot.Restore] call it; what [Dump] and
-// [DumpFD] return passes it.
+// Validate returns an error if s cannot be the state of an instance: for example, a wd is out
+// of range or used twice, a mask has bits that no watch keeps, a path is not absolute, the name
+// of an event has a slash, or a pending event belongs to no watch. [Read], [Snapshot.WriteTo]
+// and [Snapshot.Restore] call it. Snapshots of [Dump] and [DumpFD] are valid.
 func (s *Snapshot) Validate() error {
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("checkpoint: invalid snapshot: %w", err)
@@ -65,24 +63,24 @@ func (s *Snapshot) validate() error {
 			return fmt.Errorf("side effect %d: %w", i, err)
 		}
 	}
-	return s.validateTogether()
+	return s.validateReferences()
 }
 
-// validateTogether refuses what does not fit together, of parts that are each valid.
-func (s *Snapshot) validateTogether() error {
-	if err := s.validateNumbers(); err != nil {
+// validateReferences refuses wds that are used twice, and events without a watch.
+func (s *Snapshot) validateReferences() error {
+	if err := s.validateWDs(); err != nil {
 		return err
 	}
-	if wds := s.unexplained(); len(wds) > 0 {
-		return fmt.Errorf("events of watch %d are pending, and the snapshot has neither this watch nor its IN_IGNORED", wds[0])
+	if wds := s.orphanedWDs(); len(wds) > 0 {
+		return fmt.Errorf("pending events of wd %d, but neither a watch with this wd nor its IN_IGNORED", wds[0])
 	}
 	return nil
 }
 
-// unexplained returns the wds of pending events that belong to nothing in the snapshot, in
-// ascending order: the watch is not there, no IN_IGNORED says that it ended, no overflow that
-// this may be lost, and Unknown does not list it.
-func (s *Snapshot) unexplained() []inotify.WD {
+// orphanedWDs returns, in ascending order, the wds of pending events whose watch is not in the
+// snapshot, while neither an IN_IGNORED, an overflow (which may have dropped the IN_IGNORED)
+// nor Unknown explains this.
+func (s *Snapshot) orphanedWDs() []inotify.WD {
 	ws := ascending(s.Watches)
 	var unlisted, ended []inotify.WD
 	for _, ev := range s.Pending {
@@ -111,15 +109,15 @@ func (s *Snapshot) unexplained() []inotify.WD {
 	})
 }
 
-// validateNumbers refuses a number given twice.
-func (s *Snapshot) validateNumbers() error {
+// validateWDs refuses a wd that is used twice.
+func (s *Snapshot) validateWDs() error {
 	ws := ascending(s.Watches)
 	for i := range ws {
 		if i > 0 && ws[i].WD == ws[i-1].WD {
-			return fmt.Errorf("two watches have the number %d", ws[i].WD)
+			return fmt.Errorf("two watches have wd %d", ws[i].WD)
 		}
 		if ws[i].WD == s.NextWD {
-			return fmt.Errorf("next_wd is %d, which is a watch's", s.NextWD)
+			return fmt.Errorf("next_wd %d is the wd of a watch", s.NextWD)
 		}
 	}
 	return nil
@@ -132,13 +130,13 @@ func (s *Snapshot) validateInstance() error {
 	case !utf8.ValidString(s.BootID):
 		return errors.New("boot_id is not UTF-8")
 	case s.FD < 0 || s.FD > math.MaxInt32:
-		return fmt.Errorf("fd %d is not from 0 to %d", s.FD, math.MaxInt32)
+		return fmt.Errorf("fd %d is out of range (0 to %d)", s.FD, math.MaxInt32)
 	case s.Flags&^(NonBlock|CloseOnExec|Async) != 0:
-		return fmt.Errorf("flags %v are unknown", s.Flags)
+		return fmt.Errorf("unknown flags in %v", s.Flags)
 	case s.NextWD < 0:
 		return fmt.Errorf("next_wd %d is negative", s.NextWD)
 	case s.Signal < 0 || s.Signal > maxSignal:
-		return fmt.Errorf("signal %d is not from 0 to %d", s.Signal, maxSignal)
+		return fmt.Errorf("signal %d is out of range (0 to %d)", s.Signal, maxSignal)
 	case s.PendingBytes < 0:
 		return fmt.Errorf("pending_bytes %d is negative", s.PendingBytes)
 	}
@@ -154,52 +152,51 @@ func (o Owner) validate() error {
 		return nil
 	case OwnerThread, OwnerProcess, OwnerGroup:
 		if o.ID <= 0 || o.ID > math.MaxInt32 {
-			return fmt.Errorf("owner's id %d is not from 1 to %d", o.ID, math.MaxInt32)
+			return fmt.Errorf("owner id %d is out of range (1 to %d)", o.ID, math.MaxInt32)
 		}
 		return nil
 	}
-	return fmt.Errorf("owner's kind %.40q is none of thread, process and group", o.Kind)
+	return fmt.Errorf("owner kind %.40q is not thread, process or group", o.Kind)
 }
 
 func (w *Watch) validate() error {
 	switch {
 	case w.WD < 1:
-		return errors.New("its number is not positive")
-	case w.Mask&^(kept|leaked) != 0:
-		return fmt.Errorf("its mask has %v, which no watch keeps", w.Mask&^(kept|leaked))
+		return errors.New("wd is not positive")
+	case w.Mask&^(settableBits|fdinfoBits) != 0:
+		return fmt.Errorf("mask has %v, which no watch keeps", w.Mask&^(settableBits|fdinfoBits))
 	case w.Path != "" && w.Path[0] != '/':
-		return fmt.Errorf("its path %.100q does not begin with a slash", w.Path)
+		return fmt.Errorf("path %.100q is not absolute", w.Path)
 	case strings.IndexByte(w.Path, 0) >= 0:
-		return fmt.Errorf("its path %.100q has a zero byte", w.Path)
+		return fmt.Errorf("path %.100q has a NUL byte", w.Path)
 	case w.Type != TypeUnknown && !w.Type.known():
-		return fmt.Errorf("its type %.40q is unknown", w.Type)
+		return fmt.Errorf("unknown type %.40q", w.Type)
 	case len(w.Handle.Bytes) > maxHandle:
-		return fmt.Errorf("its handle is longer than %d bytes", maxHandle)
+		return fmt.Errorf("handle is longer than %d bytes", maxHandle)
 	case w.Handle.Type < 0 || w.Handle.Type != 0 && w.Handle.Bytes == "":
-		return errors.New("its handle is none")
+		return errors.New("invalid handle")
 	case w.Device.Major >= 1<<12 || w.Device.Minor >= 1<<20:
-		return fmt.Errorf("its device %v is none", w.Device)
+		return fmt.Errorf("invalid device %v", w.Device)
 	}
 	return nil
 }
 
-// validateEvent refuses a name that would lead a program elsewhere that joins it
-// to a path.
+// validateEvent refuses names that are dangerous to join to a path.
 func validateEvent(ev inotify.Event) error {
 	switch {
 	case ev.WD < 1 && ev.WD != inotify.NoWD:
-		return fmt.Errorf("its wd is %d", ev.WD)
+		return fmt.Errorf("invalid wd %d", ev.WD)
 	case (ev.WD == inotify.NoWD) != ev.Mask.Has(inotify.QOverflow):
-		return fmt.Errorf("its wd is %d and its mask %v", ev.WD, ev.Mask)
+		return fmt.Errorf("wd %d with mask %v", ev.WD, ev.Mask)
 	case len(ev.Name) > maxName:
-		return fmt.Errorf("its name is longer than %d bytes", maxName)
+		return fmt.Errorf("name is longer than %d bytes", maxName)
 	case strings.ContainsAny(ev.Name, "/\x00"), ev.Name == ".", ev.Name == "..":
-		return fmt.Errorf("its name %q is none of a directory's entry", ev.Name)
+		return fmt.Errorf("invalid name %q", ev.Name)
 	}
 	return nil
 }
 
-// ascending returns ws in ascending order of WD: itself, or a sorted copy.
+// ascending returns ws in ascending order of wd: ws itself, or a sorted copy.
 func ascending(ws []Watch) []Watch {
 	if slices.IsSortedFunc(ws, byWD) {
 		return ws

@@ -16,91 +16,76 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// prove compares what the kernel lists with the snapshot.
-func (r *restorer) prove(n *inotify.Inotify) error {
-	if r.proof == VerifyNone {
+// verify compares the watches that the kernel lists with the snapshot.
+func (r *restorer) verify(n *inotify.Inotify) error {
+	if r.verifyLevel == VerifyNone {
 		return nil
 	}
 	have, err := n.Watches()
 	if err != nil {
-		return fmt.Errorf("it cannot be proved equal: %w", err)
+		return fmt.Errorf("verify: %w", err)
 	}
-	diffs := compareWatches(r.ws, have, r.proof == VerifyIdentity)
+	diffs := compareWatches(r.ws, have, r.verifyLevel == VerifyIdentity)
 	if len(diffs) > 0 {
-		if diffs, err = r.others(diffs); err != nil {
+		if diffs, err = r.splitDestroyed(diffs); err != nil {
 			return err
 		}
 	}
 	if len(diffs) > 0 {
 		return &VerifyError{diffs}
 	}
-	if r.proof == VerifyIdentity {
-		r.tellWeak()
+	if r.verifyLevel == VerifyIdentity {
+		r.listWeakHandles()
 		return nil
 	}
-	return r.proveTypes(n, have)
+	return r.verifyTypes(n, have)
 }
 
-// others notes the watches that are missing because they were destroyed, and
-// returns the other differences.
-func (r *restorer) others(diffs []Difference) (others []Difference, err error) {
+// splitDestroyed lists watches that are not there because they have ended since, and returns
+// the other differences.
+func (r *restorer) splitDestroyed(diffs []Difference) (rest []Difference, err error) {
 	ended, err := r.ended()
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range diffs {
 		if d.Field == FieldWatch && d.Have == "" && ended[d.WD] {
-			r.r.Destroyed = append(r.r.Destroyed, d.WD)
+			r.out.Destroyed = append(r.out.Destroyed, d.WD)
 		} else {
-			others = append(others, d)
+			rest = append(rest, d)
 		}
 	}
-	return others, nil
+	return rest, nil
 }
 
-// ended returns the watches that were destroyed: their IN_IGNORED is queued.
-func (r *restorer) ended() (map[inotify.WD]bool, error) {
-	if err := r.r.drain(); err != nil {
-		return nil, err
-	}
-	ended := map[inotify.WD]bool{}
-	for _, ev := range r.r.pending {
-		if ev.Mask.Has(inotify.Ignored) {
-			ended[ev.WD] = true
-		}
-	}
-	return ended, nil
-}
-
-// tellWeak lists watches whose identity is just a device and an inode number: another
-// file may have got the number since.
-func (r *restorer) tellWeak() {
+// listWeakHandles lists watches that were compared only by device and inode number: the
+// number may have been reused for another file.
+func (r *restorer) listWeakHandles() {
 	for i := range r.ws {
 		w, target := &r.ws[i], &r.targets[i]
-		if !withoutGeneration(w.Handle) {
+		if !hasNoGeneration(w.Handle) {
 			continue
 		}
 		follow := 0
 		if target.Mask&inotify.DontFollow == 0 {
 			follow = unix.AT_SYMLINK_FOLLOW
 		}
-		if err := weak(w.Handle, target.Path, follow); err != nil {
+		if err := checkWeakHandle(w.Handle, target.Path, follow); err != nil {
 			r.addGap(FieldHandle, w.WD, err)
 		}
 	}
 }
 
 var (
-	errNoHandle = errors.New("the kernel gave no file handle: the same inode number may be another file's by now")
-	errWeak     = errors.New("file handles of this filesystem are just inode numbers, and the same number may be another file's by now")
+	errNoHandle   = errors.New("weak identity: there is no file handle, and the inode number may have been reused")
+	errWeakHandle = errors.New("weak identity: file handles of this filesystem are just inode numbers, and the number may have been reused")
 )
 
-// weak reports whether a handle without a generation cannot tell files apart: nil if it
-// can. On ext4, inodes of generation 0 are legal (mke2fs -d makes them). A filesystem
-// that opens its own handles keeps generations; procfs, sysfs and an overlayfs without
-// nfs_export do not. name_to_handle_at without AT_HANDLE_FID tells which it is (Linux
-// 6.1, 6.18).
-func weak(h inotify.Handle, path string, follow int) error {
+// checkWeakHandle returns an error if a handle without a generation does not identify the
+// file. On ext4, inodes of generation 0 are legal (mke2fs -d makes them). A filesystem that
+// opens its own handles keeps generations; procfs, sysfs and an overlayfs without nfs_export
+// do not. name_to_handle_at without AT_HANDLE_FID tells which it is (Linux 6.1, 6.18).
+func checkWeakHandle(h inotify.Handle, path string, follow int) error {
 	if h == (inotify.Handle{}) {
 		return errNoHandle
 	}
@@ -109,16 +94,16 @@ func weak(h inotify.Handle, path string, follow int) error {
 	case nil, unix.EOVERFLOW:
 		return nil
 	case unix.EOPNOTSUPP:
-		return errWeak
+		return errWeakHandle
 	}
-	return fmt.Errorf("the handle may be just an inode number: name_to_handle_at %q: %w", path, err)
+	return fmt.Errorf("weak identity: the handle may be just an inode number: name_to_handle_at %q: %w", path, err)
 }
 
-// withoutGeneration reports whether a handle has no generation, or one that is 0. procfs
-// and sysfs have handles of type FILEID_INO64_GEN on Linux 6.18, FILEID_INO32_GEN on
-// 6.1; overlayfs in a user namespace has the first (6.18). tmpfs has its generation
-// first, in a longer handle of that type.
-func withoutGeneration(h inotify.Handle) bool {
+// hasNoGeneration reports whether a handle has no generation, or generation 0. procfs and
+// sysfs have handles of type FILEID_INO64_GEN on Linux 6.18 and FILEID_INO32_GEN on 6.1;
+// overlayfs in a user namespace has the former (6.18). tmpfs has its generation first, in a
+// longer handle of that type.
+func hasNoGeneration(h inotify.Handle) bool {
 	generation := ""
 	switch {
 	case h.Type == 0x81 && len(h.Bytes) > 8:
@@ -131,71 +116,72 @@ func withoutGeneration(h inotify.Handle) bool {
 	return strings.Trim(generation, "\x00") == ""
 }
 
-// byPath reports whether a watch's type is to be looked at by its path: IN_ONLYDIR
-// is for directories, and a file that was supplied was looked at.
-func (r *restorer) byPath(i int) bool {
+// mustCheckType reports whether a watch's type is to be checked by its path. IN_ONLYDIR
+// checks directories, and the caller's files are checked when they are supplied.
+func (r *restorer) mustCheckType(i int) bool {
 	w := &r.ws[i]
 	return w.Type != TypeDirectory && w.Type != TypeUnknown && r.targets[i].Path == w.Path
 }
 
-// checkTypes refuses paths that name something of another type now.
+// checkTypes returns an error if a path names a file of another type now.
 func (r *restorer) checkTypes(ctx context.Context) error {
 	var t typeReader
 	for i := range r.ws {
-		if !r.byPath(i) {
+		if !r.mustCheckType(i) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.check(&r.ws[i]); err != nil && !missing(err) { // whether it is there, its add tells
+		if err := t.check(&r.ws[i]); err != nil && !isMissing(err) { // a missing file fails when it is added
 			return &TargetError{r.ws[i], err}
 		}
 	}
 	return nil
 }
 
-// proveTypes refuses watches, listed by the kernel, that are on something of another
+// verifyTypes returns an error if a watch that the kernel lists is on a file of another
 // type.
-func (r *restorer) proveTypes(n *inotify.Inotify, have []inotify.Watch) error {
+func (r *restorer) verifyTypes(n *inotify.Inotify, have []inotify.Watch) error {
 	for i := range r.ws {
 		w := &r.ws[i]
 		for len(have) > 0 && have[0].WD < w.WD {
 			have = have[1:]
 		}
-		if len(have) == 0 || have[0].WD != w.WD || !r.byPath(i) {
-			continue // gone, or proved
+		if len(have) == 0 || have[0].WD != w.WD || !r.mustCheckType(i) {
+			continue // destroyed, or checked
 		}
-		if err := r.proveType(n, w, &have[0]); err != nil {
-			ended, derr := r.ended()
-			if derr != nil {
-				return derr
+		if err := r.verifyType(n, w, &have[0]); err != nil {
+			ended, eerr := r.ended()
+			if eerr != nil {
+				return eerr
 			}
 			if !ended[w.WD] {
 				return &TargetError{*w, err}
 			}
-			r.r.Destroyed = append(r.r.Destroyed, w.WD)
+			r.out.Destroyed = append(r.out.Destroyed, w.WD)
 		}
 	}
 	return nil
 }
 
-// proveType refuses what w's path names if it is of another type, or is not what
-// is watched: the path may have been swapped. On most filesystems stat(2) shows
-// the device and inode that fdinfo shows.
-func (r *restorer) proveType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
+// verifyType returns an error if w's path names a file of another type, or not the watched
+// file: the path may have been swapped. On most filesystems stat(2) has the device and
+// inode that fdinfo has.
+func (r *restorer) verifyType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(w.Path, &st); err != nil {
 		return os.NewSyscallError("lstat", err)
 	}
 	dev := inotify.Device{Major: unix.Major(uint64(st.Dev)), Minor: unix.Minor(uint64(st.Dev))}
 	if dev == have.Device && st.Ino == have.Inode {
-		return refuseType(w, st.Mode)
+		return compareType(w, st.Mode)
 	}
-	return r.proveTypeByWatch(n, w)
+	return r.verifyTypeByWatch(n, w)
 }
 
-func (r *restorer) proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
+// verifyTypeByWatch identifies the watched file by adding a watch on it again.
+func (r *restorer) verifyTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	f, err := os.OpenFile(w.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -205,10 +191,10 @@ func (r *restorer) proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	if err := refuseType(w, st.Mode); err != nil {
+	if err := compareType(w, st.Mode); err != nil {
 		return err
 	}
-	// This adds nothing to the watch that is there, and returns its number.
+	// If the file is watched, this changes nothing and returns the watch's wd.
 	wd, err := n.AddWatchFile(f, inotify.MaskAdd)
 	if err != nil {
 		return err
@@ -216,50 +202,50 @@ func (r *restorer) proveTypeByWatch(n *inotify.Inotify, w *Watch) error {
 	if wd == w.WD {
 		return nil
 	}
-	err = errors.New("the path was given to another file while it was restored")
+	err = errors.New("the path was given to another file during the restore")
 	if rerr := n.RemoveWatch(wd); rerr != nil {
 		return errors.Join(err, rerr)
 	}
-	if derr := r.r.drain(); derr != nil {
-		return errors.Join(err, derr)
+	if qerr := r.out.drain(); qerr != nil {
+		return errors.Join(err, qerr)
 	}
-	r.drop(wd)
+	r.dropEvents(wd)
 	return err
 }
 
-// A typeReader reads the types of files, many without making garbage.
+// A typeReader reads the types of many files without allocating for each.
 type typeReader struct {
 	path []byte
 	stat unix.Statx_t
 }
 
-// check refuses what w's path names if it is of another type.
+// check returns an error if w's path names a file of another type.
 func (t *typeReader) check(w *Watch) error {
 	t.path = append(append(t.path[:0], w.Path...), 0)
 	dir := unix.AT_FDCWD
 	_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(&t.path[0])),
 		unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, uintptr(unsafe.Pointer(&t.stat)), 0)
 	if e != 0 {
-		return checkType(w) // before Linux 4.11, and to tell the error
+		return checkType(w) // before Linux 4.11, and for the error
 	}
-	return refuseType(w, uint32(t.stat.Mode))
+	return compareType(w, uint32(t.stat.Mode))
 }
 
-// checkType refuses what w's path names if it is of another type.
+// checkType returns an error if w's path names a file of another type.
 func checkType(w *Watch) error {
 	var st unix.Stat_t
 	switch err := unix.Lstat(w.Path, &st); {
 	case errors.Is(err, unix.ENOTDIR):
-		return errNotThere
+		return errNoParent
 	case err != nil:
 		return os.NewSyscallError("lstat", err)
 	}
-	return refuseType(w, st.Mode)
+	return compareType(w, st.Mode)
 }
 
-func refuseType(w *Watch, mode uint32) error {
+func compareType(w *Watch, mode uint32) error {
 	if have := typeOf(mode); w.Type != TypeUnknown && have != w.Type {
-		return fmt.Errorf("it is a %s, and was a %s", have, w.Type)
+		return fmt.Errorf("file is now a %s (was a %s)", have, w.Type)
 	}
 	return nil
 }

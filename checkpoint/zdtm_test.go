@@ -46,12 +46,12 @@ import (
 // instances of inotify04 in one process, and look for the files of inotify_irmap in
 // /etc, where CRIU begins to search, as ours does where WithSearchDirs says.
 
-// dump stops the process and takes its instance.
-func (h *holder) dump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
+// stopAndDump stops the process and dumps its instance.
+func (h *holder) stopAndDump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	h.t.Helper()
 	h.fd() // to be asked now
 	h.stop()
-	return carry(h.t, h.take(opts...))
+	return carry(h.t, h.dump(opts...))
 }
 
 // wantLines compares the events of the process that were not read yet.
@@ -69,7 +69,7 @@ func (h *holder) wantRestored(s *checkpoint.Snapshot, opts ...string) {
 	if err := h.restore(s, opts...); err != nil {
 		h.t.Fatalf("restoring: %v", err)
 	}
-	again := h.take(checkpoint.WithPaths(checkpoint.PathsNone))
+	again := h.dump(checkpoint.WithPaths(checkpoint.PathsNone))
 	if diffs := s.Compare(again); len(diffs) != 0 || len(again.Watches) != len(s.Watches) {
 		h.t.Errorf("differences %v, watches %+v", diffs, again.Watches)
 	}
@@ -114,9 +114,9 @@ func TestZDTM00RemovedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wantLines("1 IN_DELETE file\n")
-	s := h.dump(named(dir, path))
+	s := h.stopAndDump(named(dir, path))
 	if s.Watches[0].Path != dir || s.Watches[1].Path != "" || len(gaps(s.Unknown, "path")) == 0 {
-		t.Errorf("paths %q and %q, not learned %v", s.Watches[0].Path, s.Watches[1].Path, s.Unknown)
+		t.Errorf("paths %q and %q, unknown: %v", s.Watches[0].Path, s.Watches[1].Path, s.Unknown)
 	}
 
 	next := startHolder(t, 0, os.Geteuid())
@@ -140,7 +140,7 @@ func TestZDTM01OtherNamespace(t *testing.T) {
 	h.do("create", path)
 	h.do("watch", "1", zdtmMask, dir)
 	h.do("watch", "2", zdtmMask, path)
-	s := h.dump()
+	s := h.stopAndDump()
 	h.wantNoPaths(s, "")
 
 	next := startHolder(t, 0, os.Geteuid())
@@ -166,7 +166,7 @@ func TestZDTM02ManyDirectories(t *testing.T) {
 		}
 		h.do("watch", fmt.Sprint(i+1), zdtmMask, dir)
 	}
-	s := h.dump(below(root)...)
+	s := h.stopAndDump(below(root)...)
 	if len(s.Watches) != count {
 		t.Fatalf("%d watches, want %d", len(s.Watches), count)
 	}
@@ -192,7 +192,7 @@ func TestZDTM04NothingInvented(t *testing.T) {
 		first[i].do("watch", "1", "IN_ALL_EVENTS", path)
 	}
 	for i, h := range first {
-		s[i] = h.dump(below(filepath.Dir(path))...)
+		s[i] = h.stopAndDump(below(filepath.Dir(path))...)
 		if s[i].PendingBytes != 0 {
 			t.Errorf("%d bytes of events are in the dump", s[i].PendingBytes)
 		}
@@ -239,7 +239,7 @@ func TestZDTMIrmapFoundBySearch(t *testing.T) {
 				want = names[w.WD]
 			}
 			if w.Path != want {
-				t.Errorf("by %s: path %q, want %q; not learned %v", level, w.Path, want, s.Unknown)
+				t.Errorf("by %s: path %q, want %q; unknown: %v", level, w.Path, want, s.Unknown)
 			}
 		}
 	}
@@ -332,7 +332,7 @@ func TestZDTMSystemPending(t *testing.T) {
 				want += systemRemoval
 			}
 
-			s := h.dump(named(dir, link, file), checkpoint.WithDrain())
+			s := h.stopAndDump(named(dir, link, file), checkpoint.WithDrain())
 			reference := tryAll(t, n)
 			if got := lines(reference); got != want {
 				t.Errorf("events that are not dumped:\n%swant:\n%s", got, want)
@@ -347,7 +347,7 @@ func TestZDTMSystemPending(t *testing.T) {
 			next.wantLines(want)
 			if hasIoctl(t) {
 				if wd := next.do("nextwd"); wd != "4" {
-					t.Errorf("the next number is %s, want 4", wd)
+					t.Errorf("the next wd is %s, want 4", wd)
 				}
 			}
 			if !removed {

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/seed10546c08/inotify"
@@ -23,8 +24,9 @@ var demoCommand = &subcommand{
 	summary: "show dump and restore in a temporary directory",
 	about: `
 Show how an inotify instance is dumped and restored: create one with watches in a
-temporary directory, dump it, close it, restore it, and verify that it is equal and gets
-its events. The directory is removed at the end.
+temporary directory, dump it while events are pending, close it, restore it, read from its
+descriptor the pending events and then new ones, and verify that it is equal. The
+directory is removed at the end.
 `,
 	example: "inotifyctl demo",
 	exit: [][2]string{
@@ -191,28 +193,40 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 		return withRestoreHint(err)
 	}
 	defer r.Close()
-	d.say("restored", "%d watches in %v", len(s.Watches), time.Since(start).Round(10*time.Microsecond))
-	for _, line := range summary(r.NotRestored) {
+	d.say("restored", "%d watches, %d events in the queue, in %v", len(s.Watches), r.Queued, time.Since(start).Round(10*time.Microsecond))
+	for _, line := range slices.Concat(summary(r.NotRestored), changes(r.Changed)) {
 		d.say("", "not restored: %s", line)
 	}
-	have, err := checkpoint.Dump(ctx, r.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
-	if err != nil {
-		return withDumpHint(err)
-	}
-	if diffs := s.Compare(have); len(diffs) > 0 {
-		return withHint(fmt.Errorf("the restored instance differs: %v", diffs[0]), "")
-	}
-	d.say("verified", "equal: wds, masks, inodes, %s", nextWD(have))
 	if err := d.touch("after"); err != nil {
 		return err
 	}
-	return d.events(ctx, r)
+	f, pending, err := r.Release()
+	if err != nil {
+		return err
+	}
+	n, err := inotify.FromFile(f)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	defer n.Close()
+	if err := d.events(ctx, pending, n); err != nil {
+		return err
+	}
+	return d.verify(ctx, s, n)
 }
 
-// events prints the pending events and as many new ones.
-func (d *demonstration) events(ctx context.Context, r *checkpoint.Restored) error {
-	left := 2 * (len(d.watches) - 1)
-	for ev, err := range r.Events(ctx) {
+// events prints the pending events and as many new ones, from the descriptor of the restored
+// instance. Events before it are those that could not be put into its queue.
+func (d *demonstration) events(ctx context.Context, before []inotify.Event, n *inotify.Inotify) error {
+	for _, ev := range before {
+		d.say("kept", "watch %-10d %v %q", ev.WD, ev.Mask, ev.Name)
+	}
+	left := 2*(len(d.watches)-1) - len(before)
+	if left == 0 {
+		return nil
+	}
+	for ev, err := range n.Events(ctx) {
 		if err != nil {
 			return err
 		}
@@ -221,5 +235,17 @@ func (d *demonstration) events(ctx context.Context, r *checkpoint.Restored) erro
 			break
 		}
 	}
+	return nil
+}
+
+func (d *demonstration) verify(ctx context.Context, s *checkpoint.Snapshot, n *inotify.Inotify) error {
+	have, err := checkpoint.Dump(ctx, n, checkpoint.WithPaths(checkpoint.PathsNone))
+	if err != nil {
+		return withDumpHint(err)
+	}
+	if diffs := s.Compare(have); len(diffs) > 0 {
+		return withHint(fmt.Errorf("the restored instance differs: %v", diffs[0]), "")
+	}
+	d.say("verified", "equal: wds, masks, inodes, %s", nextWD(have))
 	return nil
 }

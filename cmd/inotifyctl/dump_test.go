@@ -127,7 +127,7 @@ func TestDump(t *testing.T) {
 	if kerneltest.OpenHandle(ws[0].Path) == nil && (s.Watches[0].Path != ws[0].Path || s.Watches[1].Path != ws[1].Path) {
 		t.Errorf("got %+v, want the paths of %+v", s.Watches, ws)
 	}
-	for _, want := range []string{`unknown: .*\bnext_wd\b.*: not asked for`, `side effect: a duplicate of the descriptor`} {
+	for _, want := range []string{`unknown: .*\bnext_wd\b.*: not requested`, `side effect: a duplicate of the descriptor`} {
 		if !regexp.MustCompile(`(?m)^inotifyctl: ` + want).MatchString(stderr) {
 			t.Errorf("standard error lacks %q:\n%s", want, stderr)
 		}
@@ -496,14 +496,14 @@ func TestSearchOnTerminal(t *testing.T) {
 func TestSummary(t *testing.T) {
 	gaps := []checkpoint.Gap{
 		{Field: "path", WD: 3, Reason: "stale"},
-		{Field: "next_wd", Reason: "not asked for"},
+		{Field: "next_wd", Reason: "not requested"},
 		{Field: "path", WD: 4, Reason: "stale"},
 		{Field: "type", WD: 3, Reason: "stale"},
-		{Field: "pending", Reason: "not asked for"},
+		{Field: "pending", Reason: "not requested"},
 		{Field: "watch", WD: 9, Reason: "it is\ngone\x1b"},
 	}
 	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches (3, 4), type of watch 3: stale\n"+
-		"next_wd, pending: not asked for\n"+
+		"next_wd, pending: not requested\n"+
 		`watch 9: it is; gone\x1b`)
 	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5}), "5 watches (1, 2, 3, 4, 5)")
 	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5, 6}), "6 watches (1, 2, 3, 4, 5, …)")

@@ -13,23 +13,17 @@ import (
 )
 
 // checkRestorable returns an incompleteError if restore would refuse the dump as it is.
-// It has the reasons and what to do, with advice for paths that are unknown.
+// It has the reason and what to do, with advice for paths that are unknown.
 func checkRestorable(s *checkpoint.Snapshot, advice string) error {
-	var reasons []string
-	if gaps := s.Unrestorable(); len(gaps) > 0 {
-		if advice != "" {
-			advice += ", or "
-		}
-		reasons = append(reasons, fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing",
-			strings.Join(subjects(gaps), ", "), advice))
-	}
-	if n := undumpedBytes(s); n > 0 {
-		reasons = append(reasons, fmt.Sprintf("restore would refuse this dump: it lacks %d bytes of pending events; stop the process and dump again with -drain, or drop them with restore -drop-pending", n))
-	}
-	if reasons == nil {
+	gaps := s.Unrestorable()
+	if len(gaps) == 0 {
 		return nil
 	}
-	return &incompleteError{reasons}
+	if advice != "" {
+		advice += ", or "
+	}
+	return &incompleteError{[]string{fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing",
+		strings.Join(subjects(gaps), ", "), advice)}}
 }
 
 // undumpedBytes returns how many bytes of events were pending and are not in the dump.

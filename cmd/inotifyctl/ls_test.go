@@ -57,7 +57,7 @@ func TestLs(t *testing.T) {
 	two := hold(t, []*os.File{f}, "comm=two")
 	alone := holdAlone(t, instance(t), "comm=alone")
 	f.Close()
-	// Processes that share it are listed even if they were not asked for.
+	// Processes that share it are listed even if they were not requested.
 	code, stdout, stderr := call("ls", one.arg(), alone.arg())
 	wantSuccess(t, code, stderr)
 	wantText(t, lines(stdout)[0], "PID COMMAND FD WATCHES SHARED WITH")
@@ -112,7 +112,7 @@ func TestLsJSON(t *testing.T) {
 	}
 	first, rest, _ := strings.Cut(stdout, "\n")
 	wantText(t, first, fmt.Sprintf(`{"processes":[{"pid":%d,"command":"<one>","fds":[3,9]},{"pid":%d,"command":"\ufffd\n","command_bytes":"/wo=","fds":[3]}],`+
-		`"shared":true,"watch_count":2,"watches":%s,"unknown":[{"field":"path","reason":"not asked for"}]}`, one.pid, two.pid, list))
+		`"shared":true,"watch_count":2,"watches":%s,"unknown":[{"field":"path","reason":"not requested"}]}`, one.pid, two.pid, list))
 	var user map[string]any
 	if err := json.Unmarshal([]byte(rest), &user); err != nil || strings.Count(rest, "\n") != 1 {
 		t.Fatalf("%q: %v", rest, err)

@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,13 +33,16 @@ is not executed.
 
 The file descriptor must be free: to restore 0, 1 or 2, close it in the shell (0<&-).
 
-A restored instance begins with an empty queue: if the dump has pending events, -pending
-or -drop-pending must say what to do with them.
+The pending events of the dump are put into the queue of the instance: COMMAND reads
+them first. What cannot be put there as it was is printed. If the dump lacks pending
+events, an overflow event is put there, so that COMMAND rescans. This needs Linux 4.17
+and the ioctl INOTIFY_IOC_SETNEXTWD: without it, -pending or -drop-pending must say what
+to do with pending events.
 
 COMMAND ignores the signals HUP, INT, TSTP, TTIN and TTOU if inotifyctl was started
 so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 `,
-	example: "inotifyctl restore -pending events.json app.json -- /usr/bin/app -v",
+	example: "inotifyctl restore app.json -- /usr/bin/app -v",
 	exit: [][2]string{
 		{"1", "failed: COMMAND was not executed, and standard error says why"},
 		{"2", "usage error"},
@@ -47,7 +51,7 @@ so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 	executes: true,
 	define: func(flags *flag.FlagSet) action {
 		r := new(restore)
-		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them; \"-\" is standard output")
+		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them, not to the queue; \"-\" is standard output")
 		flags.BoolVar(&r.drop, "drop-pending", false, "drop the pending events; print how many there were")
 		flags.BoolVar(&r.missing, "missing", false, "leave out watches whose path is missing or unknown; print which")
 		maxStepsVar(flags, &r.maxSteps)
@@ -76,7 +80,7 @@ func (r *restore) run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := r.checkPending(s); err != nil {
+	if err := r.checkPending(s, in.stderr); err != nil {
 		return err
 	}
 	if err := checkFDFree(s.FD); err != nil {
@@ -118,22 +122,32 @@ func (r *restore) check(in *invocation) error {
 	return nil
 }
 
-// checkPending refuses pending events if no flag says what to do with them.
-func (r *restore) checkPending(s *checkpoint.Snapshot) error {
-	switch undumped := undumpedBytes(s); {
-	case r.drop:
+// checkPending refuses pending events that cannot be put into a queue, if no flag says what
+// to do with them. Others fail only when that is tried.
+func (r *restore) checkPending(s *checkpoint.Snapshot, stderr io.Writer) error {
+	if r.drop {
 		return nil
-	case undumped > 0:
-		return fmt.Errorf("the dump lacks %d bytes of pending events: dump again with -drain, or drop them with -drop-pending", undumped)
-	case len(s.Pending) > 0 && r.pending == "":
+	}
+	err := inotify.HaveSetNextWD()
+	noQueue := r.pending != "" || errors.Is(err, errors.ErrUnsupported)
+	if n := undumpedBytes(s); n > 0 && noQueue {
+		return undumpedError(n)
+	}
+	if len(s.Pending) > 0 && noQueue && r.pending == "" {
+		note(stderr, "not restored", fmt.Sprint("pending: ", err))
 		return pendingError(len(s.Pending))
 	}
 	return nil
 }
 
+func undumpedError(bytes int) error {
+	return fmt.Errorf("the dump lacks %d bytes of pending events: dump again with -drain, or drop them with -drop-pending", bytes)
+}
+
+// pendingError says that events are not in the queue. The cause was printed.
 func pendingError(n int) error {
-	return fmt.Errorf("%s pending, which a restored instance cannot have in its queue: write them to a file with -pending FILE, or drop them with -drop-pending",
-		count(n, "event is", "events are"))
+	err := fmt.Errorf("%s not in the queue of the restored instance", count(n, "pending event is", "pending events are"))
+	return withHint(err, "write them to a file with -pending FILE, or drop them with -drop-pending")
 }
 
 // restoreInstance restores the instance. It returns its descriptor, and events that were pending
@@ -146,6 +160,9 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 	if r.missing {
 		opts = append(opts, checkpoint.AllowMissing())
 	}
+	if r.drop || r.pending != "" {
+		opts = append(opts, checkpoint.WithPendingKept())
+	}
 	restored, err := s.Restore(ctx, opts...)
 	if err != nil {
 		return nil, nil, withRestoreHint(err)
@@ -154,6 +171,10 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 	note(stderr, "not restored", summary(restored.NotRestored)...)
 	for _, wd := range restored.Destroyed {
 		note(stderr, "not restored", fmt.Sprintf("watch %d: the watched file was removed during the restore", wd))
+	}
+	note(stderr, "changed", changes(restored.Changed)...)
+	if n := undumpedBytes(s); n > 0 && restored.Queued > 0 {
+		note(stderr, "added", fmt.Sprintf("an overflow event, for %d bytes of pending events that the dump lacks", n))
 	}
 	f, pending, err := restored.Release()
 	if err != nil {
@@ -176,14 +197,36 @@ func (r *restore) putPending(ctx context.Context, s *checkpoint.Snapshot, pendin
 		}
 		return out.write(ctx, text.Bytes())
 	}
+	if n := undumpedBytes(s); n > 0 && len(pending) > 0 && !r.drop {
+		return undumpedError(n)
+	}
 	if len(pending) > 0 && !r.drop {
 		return pendingError(len(pending))
 	}
 	if n := len(pending); n > 0 {
 		note(stderr, "dropped", count(n, "pending event", "pending events"))
 	}
-	if n := undumpedBytes(s); n > 0 {
+	if n := undumpedBytes(s); n > 0 && r.drop {
 		note(stderr, "dropped", fmt.Sprintf("%d bytes of pending events that the dump lacks", n))
 	}
 	return nil
+}
+
+// changes returns a line for each reason why pending events are not in the queue as they were.
+func changes(list []checkpoint.Change) (lines []string) {
+	counts := make(map[checkpoint.ChangeReason]int)
+	var reasons []checkpoint.ChangeReason
+	for _, c := range list {
+		if counts[c.Reason]++; counts[c.Reason] == 1 {
+			reasons = append(reasons, c.Reason)
+		}
+	}
+	for _, reason := range reasons {
+		line := fmt.Sprintf("%s: %v", count(counts[reason], "pending event", "pending events"), reason)
+		if reason == checkpoint.ChangeOverflowAdded {
+			line = reason.String()
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }

@@ -98,8 +98,10 @@ func countUsage(ctx context.Context, proc string) (*usageByUser, error) {
 		return nil, withHint(err, "mount procfs: mount -t proc proc /proc")
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil, err
-	case err != nil:
+	case errors.Is(err, checkpoint.ErrOtherNamespace):
 		return nil, withHint(err, "run it where /proc shows its own pid namespace (nsenter -t PID -m -p), or mount procfs again")
+	case err != nil:
+		return nil, err
 	}
 	return newUsageByUser(list, failed, func(pid int) (int, error) { return userOf(proc, pid) }), nil
 }

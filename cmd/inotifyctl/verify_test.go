@@ -99,7 +99,7 @@ func TestVerifyFailures(t *testing.T) {
 		want      []string
 	}{
 		{dir + "/none", h.arg(), []string{dir + "/none", "give a path that exists"}},
-		{broken, h.arg(), []string{broken, "version 2"}},
+		{broken, h.arg(), []string{broken, "version 1"}},
 		{good, h.arg(), []string{"descriptor 99", "inotifyctl ls"}},
 		{good, "2147483647", []string{"process 2147483647", "inotifyctl ls"}},
 	} {

@@ -17,37 +17,36 @@ import (
 
 const ticks = 4 // per answerTime
 
-var errTooMany = fmt.Errorf("not read: %d calls on processes that do not answer wait already: %w", maxAbandoned, os.ErrDeadlineExceeded)
+var errTooMany = fmt.Errorf("not called: %d calls already wait for processes that do not answer: %w", maxAbandoned, os.ErrDeadlineExceeded)
 
-// A call runs on a thread of its own.
+// A call is one Call, which runs on its own thread.
 type call struct {
 	tid  atomic.Int32 // of the thread; 0 until it runs
 	done chan struct{}
 
 	// Guarded by abandoned.
 	finished bool
-	left     bool // nobody waits for it
-	silent   bool // for answerTime
+	left     bool // it was abandoned
+	silent   bool // it was abandoned because of ErrNoAnswer
 }
 
-// abandoned are the calls that were left behind and still run.
+// abandoned has the calls that were left behind and still run.
 var abandoned struct {
 	sync.Mutex
 	count int
-	of    map[int]*call // by the process that it waits for
+	of    map[int]*call // by pid
 }
 
-// Call returns what f returns. If f does not return within answerTime and uses no
-// processor time meanwhile, the error is ErrNoAnswer, which matches
-// [os.ErrDeadlineExceeded]; if ctx ends, it is the context's cause. f then goes on, on a
-// thread of its own, and its result is passed to discard, which may be nil.
+// Call returns what f returns, but stops waiting if f uses no processor time for answerTime (the
+// error is then ErrNoAnswer) or if ctx ends (the error is then its cause). f continues on
+// its thread, and its result is passed to discard, which may be nil.
 //
-// While f for a process waits, a second one for the same process is not begun: the
-// error comes at once. The pid cannot become another's, as f then returns. Of one that
-// does not call on a single process, pid is 0.
+// While an abandoned f waits for process pid, Call for the same pid does not call f and returns
+// the error. The pid cannot be reused meanwhile, because f returns when the process ends. pid
+// is 0 if f does not wait for a single process.
 //
-// f must not change what others see, and it does not see namespaces and credentials that
-// only the calling thread has.
+// f must have no side effects that matter after Call has returned. It does not have namespaces
+// and credentials that only the calling thread has.
 func Call[T any](ctx context.Context, pid int, f func() (T, error), discard func(T)) (T, error) {
 	var value, none T
 	var err error
@@ -70,7 +69,7 @@ func Call[T any](ctx context.Context, pid int, f func() (T, error), discard func
 	return value, err
 }
 
-// admit returns an error if a call on the process must not be begun.
+// admit returns an error if f must not be called for the process.
 func admit(ctx context.Context, pid int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -82,7 +81,7 @@ func admit(ctx context.Context, pid int) error {
 	switch {
 	case silent:
 		return ErrNoAnswer
-	case earlier != nil: // its context ended too early to tell
+	case earlier != nil: // abandoned at the end of its context
 		err := earlier.wait(ctx)
 		if err == ErrNoAnswer {
 			abandoned.Lock()
@@ -96,7 +95,7 @@ func admit(ctx context.Context, pid int) error {
 	return nil
 }
 
-// wait waits until the call has returned, does not answer, or the context ends.
+// wait waits until the call has returned (nil), does not answer, or the context ends.
 func (c *call) wait(ctx context.Context) error {
 	ticker := time.NewTicker(answerTime / ticks)
 	defer ticker.Stop()
@@ -118,8 +117,8 @@ func (c *call) wait(ctx context.Context) error {
 	return ErrNoAnswer
 }
 
-// processorTime returns how long the call's thread has run, in nanoseconds, or 0 if that
-// is not known.
+// processorTime returns the processor time of the call's thread in nanoseconds, or 0 if it
+// is unknown.
 func (c *call) processorTime() int64 {
 	const threadClock = 4 | 2 // CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED
 	var ts unix.Timespec
@@ -129,7 +128,7 @@ func (c *call) processorTime() int64 {
 	return ts.Nano()
 }
 
-// finish says that the call has returned, and reports whether it had been left.
+// finish marks the call as returned, and reports whether it had been abandoned.
 func (c *call) finish(pid int) bool {
 	abandoned.Lock()
 	defer abandoned.Unlock()
@@ -144,7 +143,7 @@ func (c *call) finish(pid int) bool {
 	return c.left
 }
 
-// leave leaves the call, unless it has returned, and reports whether it did.
+// leave abandons the call unless it has returned, and reports whether it did.
 func (c *call) leave(pid int, why error) bool {
 	abandoned.Lock()
 	defer abandoned.Unlock()
@@ -162,8 +161,8 @@ func (c *call) leave(pid int, why error) bool {
 	return true
 }
 
-// InTurn calls f(0) to f(n-1), one after the other, and does not wait for one that takes
-// longer than overtakeTime before it begins the next. It returns when all have returned.
+// InTurn calls f(0) to f(n-1) in order. It starts the next call when one has returned, or after
+// overtakeTime. It returns when all calls have returned.
 func InTurn(n int, f func(i int)) {
 	var all sync.WaitGroup
 	defer all.Wait()

@@ -95,6 +95,9 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 // are used.
 func (a *assignment) markAll() error {
 	return a.in.With(func(fd int, q *record.Queue) (err error) {
+		if q.Buffered() > record.MaxBuffered {
+			return record.ErrFull
+		}
 		a.cycle.from, err = q.End(fd)
 		a.marks = append(a.marks, mark{a.done, a.cycle.from})
 		return err

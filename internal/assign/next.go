@@ -118,7 +118,8 @@ func RestoreNext(ctx context.Context, in *instance.Instance, wd int32, o Options
 	return f
 }
 
-// cycleBelow adds a watch under the highest free wd below wd, and removes it again.
+// cycleBelow adds a watch under the highest free wd below wd, and removes it again. If
+// there is none, the target is wd 0: the first step shows that it was passed.
 func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *Failure {
 	used, err := a.in.Used()
 	if err != nil {
@@ -130,7 +131,7 @@ func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *F
 	}
 	defer sys.Close(memfd)
 	defer a.target.release()
-	a.single[0] = Watch{WD: max(1, used.FreeBelow(wd)), Path: sys.ProcFD(memfd)}
+	a.single[0] = Watch{WD: used.FreeBelow(wd), Path: sys.ProcFD(memfd)}
 	a.ws = a.single[:]
 	if progress := a.options.Progress; progress != nil {
 		a.options.Progress = func(p Progress) {

@@ -11,15 +11,14 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// makeSnapshot writes a snapshot to the file path, of an instance with count
-// watches from the number first on.
+// makeSnapshot writes a snapshot of an instance with count watches, from the wd first on, to
+// the file path.
 func (t task) makeSnapshot() ([]int64, error) {
 	paths, err := t.paths(t.count)
 	if err != nil {
@@ -50,18 +49,18 @@ func (t task) makeSnapshot() ([]int64, error) {
 	return []int64{int64(len(s.Watches))}, errors.Join(err, f.Close())
 }
 
-// isWhole returns an error unless the snapshot has everything to restore, and to
-// prove, count watches from the number first on.
+// isWhole returns an error unless the snapshot has everything that is needed to restore and
+// verify count watches from the wd first on.
 func (t task) isWhole(s *checkpoint.Snapshot) error {
 	switch {
 	case len(s.Unknown) > 0:
-		return fmt.Errorf("not learned: %v", s.Unknown)
+		return fmt.Errorf("unknown: %v", s.Unknown)
 	case len(s.Watches) != t.count:
-		return fmt.Errorf("it has %d watches, not %d", len(s.Watches), t.count)
+		return fmt.Errorf("%d watches, want %d", len(s.Watches), t.count)
 	case s.NextWD != inotify.WD(t.first+t.count):
-		return fmt.Errorf("the next number is %d, not %d", s.NextWD, t.first+t.count)
+		return fmt.Errorf("next wd is %d, want %d", s.NextWD, t.first+t.count)
 	case s.BootID == "":
-		return errors.New("it has no boot id")
+		return errors.New("no boot id")
 	}
 	for i, w := range s.Watches {
 		if w.WD != inotify.WD(t.first+i) || w.Mask != inotify.Attrib || w.Path == "" || w.Type != checkpoint.TypeRegular ||
@@ -72,12 +71,12 @@ func (t task) isWhole(s *checkpoint.Snapshot) error {
 	return nil
 }
 
-// restoreProved restores the snapshot in the file path, with the proof that is
-// the default on the machine that it was taken on.
-func (t task) restoreProved() ([]int64, error) { return t.restoreSnapshot() }
+// restoreVerified restores the snapshot in the file path and verifies it by identity, which is
+// the default on the boot that it was dumped on.
+func (t task) restoreVerified() ([]int64, error) { return t.restoreSnapshot() }
 
-// restoreUnproved restores it without a proof.
-func (t task) restoreUnproved() ([]int64, error) {
+// restoreUnverified restores it without verification.
+func (t task) restoreUnverified() ([]int64, error) {
 	return t.restoreSnapshot(checkpoint.WithVerify(checkpoint.VerifyNone))
 }
 
@@ -109,11 +108,13 @@ func (t task) restoreSnapshot(opts ...checkpoint.RestoreOption) ([]int64, error)
 
 // isRestored returns an error unless all of the snapshot was restored.
 func isRestored(s *checkpoint.Snapshot, r *checkpoint.Restored) error {
-	gaps := slices.DeleteFunc(slices.Clone(r.NotRestored), func(g checkpoint.Gap) bool {
-		return g.Field == checkpoint.FieldInode // compared below, where Restore was asked not to
-	})
-	if len(gaps) > 0 || len(r.Destroyed) > 0 {
-		return fmt.Errorf("not restored: %v, destroyed: %v", gaps, r.Destroyed)
+	for _, g := range r.NotRestored {
+		if g.Field != checkpoint.FieldInode { // which VerifyNone does not compare
+			return fmt.Errorf("not restored: %v", r.NotRestored)
+		}
+	}
+	if len(r.Destroyed) > 0 {
+		return fmt.Errorf("destroyed: %v", r.Destroyed)
 	}
 	live, err := checkpoint.Dump(context.Background(), r.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {

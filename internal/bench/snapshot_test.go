@@ -29,7 +29,7 @@ func TestRestoreSnapshot(t *testing.T) {
 	if err := run("snapshot", 10, 1000); err != nil {
 		t.Fatal(err)
 	}
-	ways := []string{"restore-proved", "restore-unproved"}
+	ways := []string{"restore-verified", "restore-unverified"}
 	for _, way := range ways {
 		if err := run(way, 10, 1000); err != nil {
 			t.Error(err)
@@ -47,7 +47,7 @@ func TestRestoreSnapshot(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i, says := range []string{"not what the snapshot has", "restored, but inode of watch 1003"} {
+	for i, says := range []string{"differs from the snapshot", "restored, but inode of watch 1003"} {
 		if err := run(ways[i], 10, 1000); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s of another file: %v, want an error that says %q", ways[i], err, says)
 		}
@@ -68,9 +68,9 @@ func TestIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]*checkpoint.Restored{
-		"":     {Inotify: n},
-		"less": {Inotify: n, NotRestored: []checkpoint.Gap{{Field: "owner"}}},
-		"gone": {Inotify: n, Destroyed: []inotify.WD{1}},
+		"":          {Inotify: n},
+		"less":      {Inotify: n, NotRestored: []checkpoint.Gap{{Field: "owner"}}},
+		"destroyed": {Inotify: n, Destroyed: []inotify.WD{1}},
 	} {
 		if err := isRestored(s, r); (err == nil) != (name == "") {
 			t.Errorf("%s: %v", name, err)

@@ -156,10 +156,10 @@ func subjects(z sizes, names int) []subject {
 		holding(z.heap),
 		reading(z.events, names),
 		adding(z.adds, z.addGroups),
-		restoring(z.snapshot, "proved", 0.95),
-		restoring(z.snapshot, "unproved", 0.45),
+		restoring(z.snapshot, "verified", 0.95),
+		restoring(z.snapshot, "unverified", 0.45),
 		listing(z.list, z.lists),
-		taking(z.snapshot),
+		dumping(z.snapshot),
 		searching(z.search, z.among),
 	)
 	return all
@@ -361,8 +361,8 @@ func restoring(count int, how string, most float64) subject {
 	}
 }
 
-// taking takes the instance of a process that holds it for both sides.
-func taking(count int) subject {
+// dumping dumps an instance that another process holds for both sides.
+func dumping(count int) subject {
 	args := func(l *lab, name string) []string {
 		return []string{name, "-list", l.list(), "-count", fmt.Sprint(count)}
 	}
@@ -373,7 +373,7 @@ func taking(count int) subject {
 		needs: []need{listed, handles, watches(count), descriptors(count), files(count)},
 		setUp: func(ctx context.Context, l *lab) error { return l.hold(ctx, job{args: args(l, "hold")}) },
 		job: func(l *lab) job {
-			return job{args: append(args(l, "take-by-handle"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
+			return job{args: append(args(l, "dump-by-handle"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
 		},
 		peers: []peer{{name: "C, sscanf, open_by_handle_at and fstat", most: 0.90, job: func(l *lab) job {
 			return job{peer: "take", args: []string{fmt.Sprint(l.held.pid), fmt.Sprint(l.held.fd), l.dir, l.list(), fmt.Sprint(count)}}
@@ -381,7 +381,7 @@ func taking(count int) subject {
 	}
 }
 
-// searching is taking on an overlayfs, which only the process that holds the
+// searching is dumping on an overlayfs, which only the process that holds the
 // instance has mounted. The kernel has all of it in its cache.
 func searching(count, among int) subject {
 	args := func(l *lab, name string) []string {
@@ -401,7 +401,7 @@ func searching(count, among int) subject {
 			return l.hold(ctx, job{args: args(l, "hold-overlay"), mounts: true})
 		},
 		job: func(l *lab) job {
-			return job{args: append(args(l, "take-by-search"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
+			return job{args: append(args(l, "dump-by-search"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
 		},
 		peers: []peer{{name: "C, lstat on each file", most: 1.5, job: func(l *lab) job {
 			return job{peer: "walk", args: []string{fmt.Sprintf("/proc/%d/root%s", l.held.pid, l.overlay().tree()), fmt.Sprint(among)}}

@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Package fdinfo reads what Linux says of an inotify descriptor in
-// /proc/PID/fdinfo/FD.
+// Package fdinfo parses /proc/PID/fdinfo/FD of inotify descriptors.
 package fdinfo
 
 import (
@@ -27,8 +26,8 @@ type Watch struct {
 	Handle       string // the raw bytes; empty if the line has no handle
 }
 
-// Flags returns the flags of the descriptor and of its file description in text:
-// O_CLOEXEC and those of open(2) that the description has. The line is octal:
+// Flags returns the flags in text: O_CLOEXEC of the descriptor, and the flags of its file
+// description, such as O_NONBLOCK. The line is octal:
 //
 //	flags:	02004000
 func Flags(text []byte) (int, error) {
@@ -38,12 +37,12 @@ func Flags(text []byte) (int, error) {
 		if value, ok := bytes.CutPrefix(line, []byte("flags:")); ok {
 			flags, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 31)
 			if err != nil {
-				return 0, fmt.Errorf("fdinfo: line %.400q has no octal number", line)
+				return 0, fmt.Errorf("fdinfo: line %.400q: not an octal number", line)
 			}
 			return int(flags), nil
 		}
 	}
-	return 0, errors.New("fdinfo: no line has flags")
+	return 0, errors.New("fdinfo: no line with flags")
 }
 
 const (
@@ -53,12 +52,11 @@ const (
 	handlesAtOnce = 1 << 10 // bytes, at least maxHandle
 )
 
-// Watches yields the watches in the text that r yields, in its order. Lines
-// about anything else are passed over. An error, of r or of a malformed line,
-// ends it.
+// Watches yields the watches in the text of r, in its order. Other lines are skipped. It ends
+// with an error if reading fails or a line is malformed.
 //
-// A line, written by inotify_fdinfo in fs/notify/fdinfo.c, all numbers
-// hexadecimal; the last three fields come only if the filesystem has handles:
+// A line, written by inotify_fdinfo in fs/notify/fdinfo.c. All numbers are hexadecimal. The last
+// three fields are there only if the filesystem has handles:
 //
 //	inotify wd:34d71d6 ino:986491 sdev:fe00000 mask:84000800 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85
 //
@@ -88,7 +86,7 @@ func Watches(r io.Reader) iter.Seq2[Watch, error] {
 	}
 }
 
-// parse reads what follows "inotify " in a line.
+// parse parses a line without its "inotify ".
 func parse(line []byte, handles *handles) (w Watch, err error) {
 	f := fields{line: line}
 	w.WD = int32(f.number("wd:", math.MaxInt32))
@@ -108,38 +106,38 @@ func parse(line []byte, handles *handles) (w Watch, err error) {
 	return w, f.err
 }
 
-// fields reads fields one after the other and keeps the first error. An instance
-// may have hundreds of thousands of lines, so it looks at each byte once, and
-// counts instead of cutting, which the garbage collector would have to be told.
+// fields reads the fields of a line in order and keeps the first error. An instance may have
+// hundreds of thousands of lines, so it reads each byte once, and keeps an index: storing a
+// subslice would cost a write barrier.
 type fields struct {
 	line []byte
 	at   int // where the next field begins
 	err  error
 }
 
-// value returns what follows the key, which must be the next field's.
+// value returns the rest of the line after key, which must begin the next field.
 func (f *fields) value(key string) []byte {
 	if f.err != nil {
 		return nil
 	}
 	rest := f.line[f.at:]
 	if len(rest) < len(key) || string(rest[:len(key)]) != key {
-		f.err = fmt.Errorf("%.100q stands where %q is due", first(rest), key)
+		f.err = fmt.Errorf("found %.100q, want %q", first(rest), key)
 		return nil
 	}
 	f.at += len(key)
 	return rest[len(key):]
 }
 
-// first returns the first of what spaces separate.
+// first returns the text before the first space.
 func first(rest []byte) []byte {
 	field, _, _ := bytes.Cut(rest, []byte(" "))
 	return field
 }
 
-// leave leaves the field, whose value has n bytes.
-func (f *fields) leave(n int) {
-	f.at = min(f.at+n+1, len(f.line)) // with the space
+// skip moves to the next field, behind a value of n bytes and a space.
+func (f *fields) skip(n int) {
+	f.at = min(f.at+n+1, len(f.line))
 }
 
 func (f *fields) number(key string, limit uint64) uint64 {
@@ -156,11 +154,11 @@ func (f *fields) number(key string, limit uint64) uint64 {
 		f.err = fmt.Errorf("%s %.100q is not a hexadecimal number up to %x", key, first(value), limit)
 		return 0
 	}
-	f.leave(n)
+	f.skip(n)
 	return v
 }
 
-// handle reads the last field, and does not leave it.
+// handle reads the last field.
 func (f *fields) handle(key string, length int, handles *handles) string {
 	value := f.value(key)
 	if f.err != nil {
@@ -168,7 +166,7 @@ func (f *fields) handle(key string, length int, handles *handles) string {
 	}
 	value = first(value)
 	if len(value) != 2*length {
-		f.err = fmt.Errorf("%s has %d digits where %d bytes are announced", key, len(value), length)
+		f.err = fmt.Errorf("%s has %d digits, want %d bytes", key, len(value), length)
 		return ""
 	}
 	var raw [maxHandle]byte
@@ -183,7 +181,7 @@ func (f *fields) handle(key string, length int, handles *handles) string {
 	return handles.keep(raw[:length])
 }
 
-// handles makes strings of handles, many in one allocation.
+// handles converts handles to strings, many in one allocation.
 type handles struct{ b strings.Builder }
 
 func (h *handles) keep(raw []byte) string {
@@ -191,11 +189,11 @@ func (h *handles) keep(raw []byte) string {
 		h.b.Reset()
 		h.b.Grow(handlesAtOnce)
 	}
-	h.b.Write(raw) // in its capacity, so that the strings made before stay
+	h.b.Write(raw) // within the capacity, so that earlier strings stay valid
 	return h.b.String()[h.b.Len()-len(raw):]
 }
 
-// digits has the values of hexadecimal digits, and 255 for all else.
+// digits has the values of hexadecimal digits, and 255 for other bytes.
 var digits = func() (values [256]byte) {
 	for i := range values {
 		values[i] = 255

@@ -119,9 +119,9 @@ func TestMalformedLines(t *testing.T) {
 // An error shows the field that is wrong and says what is expected there.
 func TestErrorsNameTheField(t *testing.T) {
 	for text, want := range map[string]string{
-		strings.Replace(line, "ino:986491", "inode:986491", 1):          `"inode:986491" stands where "ino:" is due`,
+		strings.Replace(line, "ino:986491", "inode:986491", 1):          `found "inode:986491", want "ino:"`,
 		strings.Replace(line, "sdev:fe00003", "sdev:fe:3", 1):           `sdev: "fe:3" is not a hexadecimal number up to ffffffff`,
-		strings.Replace(line, "fhandle-type:1", "fhandle-type", 1):      `"fhandle-type" stands where "fhandle-type:" is due`,
+		strings.Replace(line, "fhandle-type:1", "fhandle-type", 1):      `found "fhandle-type", want "fhandle-type:"`,
 		strings.Replace(line, "fhandle-bytes:8", "fhandle-bytes:81", 1): `fhandle-bytes: "81" is not a hexadecimal number up to 80`,
 	} {
 		if _, err := collect(strings.NewReader(text)); err == nil || !strings.HasSuffix(err.Error(), want) {

@@ -97,6 +97,7 @@ const (
 // file "file" and an empty directory "dir".
 type FUSE struct {
 	fd   int
+	init []byte // the first request
 	stop [2]int // a pipe; the server ends when its write end is closed
 	hang func(opcode uint32) bool
 
@@ -127,6 +128,14 @@ func MountFUSE(t testing.TB, dir string, hang func(opcode uint32) bool) *FUSE {
 		t.Skipf("this needs to mount FUSE on %s: %v", dir, err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	f.init = make([]byte, 1<<17)
+	n, err := unix.Read(f.fd, f.init)
+	if err != nil {
+		t.Fatal("reading FUSE_INIT: ", err)
+	}
+	if f.init = f.init[:n]; binary.NativeEndian.Uint32(f.init) != uint32(n) {
+		t.Skip("this needs a kernel with the byte order of this processor, which is emulated")
+	}
 	if err := unix.Pipe2(f.stop[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +185,7 @@ func (f *FUSE) serve(started chan<- error, ended chan<- struct{}) {
 	if err != nil {
 		return
 	}
+	f.serveOne(f.init)
 	request := make([]byte, 1<<17)
 	for {
 		wait := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}, {Fd: int32(f.stop[0])}}

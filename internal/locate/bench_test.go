@@ -66,5 +66,5 @@ func BenchmarkHandles(b *testing.B) {
 // else handles must not be openable.
 func BenchmarkSearch(b *testing.B) {
 	dir, ws := manyWatches(b, 100_000, 100)
-	benchmark(b, ws, locate.Options{Level: locate.Search, Hints: []string{dir}})
+	benchmark(b, ws, locate.Options{Level: locate.Search, SearchDirs: []string{dir}})
 }

@@ -42,7 +42,7 @@ var bound = locate.Options{Level: locate.Search, MaxEntries: 60}
 
 func hinted(hints ...string) locate.Options {
 	o := bound
-	o.Hints = hints
+	o.SearchDirs = hints
 	return o
 }
 
@@ -209,9 +209,9 @@ func tryFault(name string, e unix.Errno) (a kerneltest.FaultAnswer) {
 	op := &faultOps[slices.IndexFunc(faultOps, func(o faultOp) bool { return o.name == name })]
 	root, pid := theTrees.dir+op.tree, "self"
 	o := op.o
-	o.Hints = nil
-	for _, hint := range op.o.Hints {
-		o.Hints = append(o.Hints, theTrees.dir+hint)
+	o.SearchDirs = nil
+	for _, hint := range op.o.SearchDirs {
+		o.SearchDirs = append(o.SearchDirs, theTrees.dir+hint)
 	}
 	if op.other {
 		root, pid = "", fmt.Sprint(theTrees.other.Process.Pid)

@@ -20,35 +20,38 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Decoding a handle gives an inode with some dentry of it, and reading that back
-// (readlink of /proc/self/fd/N) gives a text that may be wrong in many ways: "/"
-// where the inode has no dentry that leads to the root of the filesystem, or
-// lies outside what is mounted there (with " (deleted)" if its name was removed); the path at which another mount hides it;
-// a name that was removed, with " (deleted)" after it, which may also be the end
-// of a name; a path outside the process's root directory. All of this is settled
-// by comparing.
+// Opening a handle gives a descriptor whose path is read by readlink of /proc/self/fd/N. This
+// text may be wrong:
+//
+//   - It is "/" if no cached name leads from the inode to the root of the filesystem, or if the
+//     inode is outside of what is mounted, with " (deleted)" if its name was removed.
+//   - Another mount may hide the inode at this path.
+//   - It ends in " (deleted)" if the name was removed; a name may also end so.
+//   - It may be outside of the process's root directory.
+//
+// So each text is compared with the watch.
 
-// handlesChunk is how many watches a thread takes at a time.
+// handlesChunk is how many watches a thread decodes at a time.
 const handlesChunk = 64
 
-// enoughForTwo is how many watches it takes before a second thread pays.
-const enoughForTwo = 512
+// minForTwoThreads is how many watches make a second thread worthwhile.
+const minForTwoThreads = 512
 
-// A base is a mount of a wanted device, on which its handles can be opened.
-type base struct {
+// A mountDir is an open mount of a wanted device, on which handles can be opened.
+type mountDir struct {
 	Mount
 	fd int
 }
 
-// bases are the mounts of a device.
-type bases struct {
-	open    []base
-	untried []untried
+// mountDirs are the mounts of one device.
+type mountDirs struct {
+	open    []mountDir
+	untried []untriedMount
 }
 
-// An untried mount is one that could not be opened, or must not be, and shows what no
-// open one does.
-type untried struct {
+// An untriedMount could not be opened, or must not be, and shows a part of the filesystem that
+// no open mount shows.
+type untriedMount struct {
 	Mount
 	why    error
 	hidden bool // by another mount
@@ -56,35 +59,35 @@ type untried struct {
 
 // A decoder finds the paths of many watches by their handles.
 type decoder struct {
-	p      *process
-	ws     []inotify.Watch
-	places []Place
-	why    []reasons
-	todo   [][]int // watches, those of one device together, in chunks
-	bases  map[inotify.Device]bases
-	next   atomic.Int64 // in todo
-	fatal  atomic.Pointer[error]
+	p         *process
+	ws        []inotify.Watch
+	places    []Place
+	reasons   []reasons
+	todo      [][]int // watches, those of one device together, in chunks
+	mountDirs map[inotify.Device]mountDirs
+	next      atomic.Int64 // in todo
+	fatal     atomic.Pointer[error]
 
-	mu      sync.Mutex
-	decoded bool
-	unsure  []candidate // to be compared in another way
+	mu         sync.Mutex
+	decoded    bool
+	unverified []candidate // to be compared in another way
 }
 
 // A candidate is a path that may be a watch's.
 type candidate struct {
 	watch int
 	path  string
-	not   reason // why it is not, if another inode or none is there
+	not   reason // the reason if another inode, or none, is there
 }
 
-// decode finds the paths of the watches todo, and returns whether a handle was
+// decode finds the paths of the watches todo by their handles. It returns whether a handle was
 // opened, and candidates that it could not compare.
 func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
-	d := &decoder{p: l.p, ws: l.ws, places: l.res.Places, why: l.why, bases: make(map[inotify.Device]bases)}
+	d := &decoder{p: l.p, ws: l.ws, places: l.res.Places, reasons: l.reasons, mountDirs: make(map[inotify.Device]mountDirs)}
 	defer d.close()
 	var ready []int
 	for _, i := range todo {
-		if d.why[i].handle = d.prepare(&d.ws[i]); d.why[i].handle.rank == noReason {
+		if d.reasons[i].handle = d.prepare(&d.ws[i]); d.reasons[i].handle.rank == noReason {
 			ready = append(ready, i)
 		}
 	}
@@ -97,7 +100,7 @@ func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
 	})
 	d.todo = slices.Collect(slices.Chunk(ready, handlesChunk))
 	threads := 1
-	if len(ready) >= enoughForTwo && runtime.GOMAXPROCS(0) > 1 {
+	if len(ready) >= minForTwoThreads && runtime.GOMAXPROCS(0) > 1 {
 		threads = 2
 	}
 	var wait sync.WaitGroup
@@ -109,38 +112,37 @@ func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
 		}()
 	}
 	wait.Wait()
-	return d.decoded, d.unsure
+	return d.decoded, d.unverified
 }
 
 func (d *decoder) close() {
-	for _, bases := range d.bases {
-		for _, b := range bases.open {
+	for _, dirs := range d.mountDirs {
+		for _, b := range dirs.open {
 			sysClose(b.fd)
 		}
 	}
 }
 
-// prepare opens the mounts of a watch's device. The reason is why nothing can be
-// decoded.
+// prepare opens the mounts of a watch's device. It returns a reason if there is no open mount.
 func (d *decoder) prepare(w *inotify.Watch) reason {
 	if w.Handle == (inotify.Handle{}) {
 		return reason{rank: final, err: errors.New("the kernel gave no file handle"), search: "the path"}
 	}
-	bases, known := d.bases[w.Device]
+	dirs, known := d.mountDirs[w.Device]
 	if !known {
-		bases = d.p.basesOf(w.Device)
-		d.bases[w.Device] = bases
+		dirs = d.p.openMounts(w.Device)
+		d.mountDirs[w.Device] = dirs
 	}
-	if len(bases.open) > 0 {
+	if len(dirs.open) > 0 {
 		return reason{}
 	}
-	return bases.notTried(w.Device)
+	return dirs.notTried(w.Device)
 }
 
-// notTried is the reason where no mount of the device was tried.
-func (bs *bases) notTried(dev inotify.Device) reason {
+// notTried returns the reason for a device without an open mount.
+func (ds *mountDirs) notTried(dev inotify.Device) reason {
 	var hidden []string
-	for _, u := range bs.untried {
+	for _, u := range ds.untried {
 		if !u.hidden {
 			return reason{rank: notTried, err: u.why}
 		}
@@ -150,53 +152,51 @@ func (bs *bases) notTried(dev inotify.Device) reason {
 	case 0:
 		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
 	case 1:
-		return reason{rank: notTried, err: bs.untried[0].why}
+		return reason{rank: notTried, err: ds.untried[0].why}
 	}
 	return reason{rank: notTried, err: fmt.Errorf("device %v is mounted on %q, hidden by other mounts", dev, hidden)}
 }
 
-// addTo adds to the reason of the mounts that were tried that another one may show the
-// inode.
-func (bs *bases) addTo(r *reason) {
-	if len(bs.untried) > 0 {
-		r.add(reason{rank: notTried, err: bs.untried[0].why, search: r.search})
+// addTo adds the reason that an untried mount may show the inode.
+func (ds *mountDirs) addTo(r *reason) {
+	if len(ds.untried) > 0 {
+		r.add(reason{rank: notTried, err: ds.untried[0].why, search: r.search})
 	}
 }
 
-// basesOf opens the directories at which a device is mounted and can be reached,
-// those with the most of the filesystem first. An O_PATH descriptor of a mount
-// point queues nothing, and one can have it as its working directory. None is
-// one that may wait, nor lies behind such a one. What is mounted on a file is not
-// among them: see mountPoints.
-func (p *process) basesOf(dev inotify.Device) (bs bases) {
+// openMounts opens the directories on which a device is mounted, those that show most of the
+// filesystem first. Opening with O_PATH queues no event, and allows fchdir(2). Mounts
+// that may block, or are behind one that may, are not opened. Mounts on files are left to
+// mountPoints.
+func (p *process) openMounts(dev inotify.Device) (ds mountDirs) {
 	for _, m := range p.mountsOf(dev) {
-		if far := p.far(m.Point); far != nil {
-			bs.untried = append(bs.untried, untried{m, mayWait(far), false})
+		if blocking := p.blockingMount(m.Point); blocking != nil {
+			ds.untried = append(ds.untried, untriedMount{m, mayBlock(blocking), false})
 			continue
 		}
 		switch fd, isDir, err := p.openMount(m); {
 		case err == errHidden:
-			bs.untried = append(bs.untried, untried{m, p.hiddenMount(m), true})
+			ds.untried = append(ds.untried, untriedMount{m, p.hiddenMount(m), true})
 		case err != nil:
 			why := fmt.Errorf("open %.400q, where device %v is mounted: %w", m.Point, dev, err)
-			bs.untried = append(bs.untried, untried{m, why, false})
+			ds.untried = append(ds.untried, untriedMount{m, why, false})
 		case isDir:
-			bs.open = append(bs.open, base{m, fd})
+			ds.open = append(ds.open, mountDir{m, fd})
 		default:
 			sysClose(fd)
 		}
 	}
-	bs.untried = slices.DeleteFunc(bs.untried, func(u untried) bool {
-		return u.Root != "" && slices.ContainsFunc(bs.open, func(b base) bool { return b.Root != "" && within(u.Root, b.Root) })
+	ds.untried = slices.DeleteFunc(ds.untried, func(u untriedMount) bool {
+		return u.Root != "" && slices.ContainsFunc(ds.open, func(b mountDir) bool { return b.Root != "" && within(u.Root, b.Root) })
 	})
-	slices.SortStableFunc(bs.untried, func(a, b untried) int {
+	slices.SortStableFunc(ds.untried, func(a, b untriedMount) int {
 		return cmp.Compare(a.priority(), b.priority())
 	})
-	return bs
+	return ds
 }
 
-// priority orders the reasons of mounts that were not tried: an errno is the first.
-func (u *untried) priority() int {
+// priority orders untried mounts by what their reason says: an errno comes first.
+func (u *untriedMount) priority() int {
 	var e errno
 	switch {
 	case errors.As(u.why, &e):
@@ -238,7 +238,7 @@ func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
 	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
-// hiddenMount says which mount hides another.
+// hiddenMount returns an error that names the mount that hides m.
 func (p *process) hiddenMount(m Mount) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -250,8 +250,7 @@ func (p *process) hiddenMount(m Mount) error {
 	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", inotify.Device(m.Device), m.Point, hider.Type, hider.Point)
 }
 
-// mountsOf returns the mounts of a device, those with the most of the filesystem
-// first.
+// mountsOf returns the mounts of a device, those that show most of the filesystem first.
 func (p *process) mountsOf(dev inotify.Device) []Mount {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,8 +264,7 @@ func (p *process) mountsOf(dev inotify.Device) []Mount {
 	return ms
 }
 
-// depth is how far down a path is; a root that is not known is taken to be one
-// level down.
+// depth returns how many levels a path has; an unknown root ("") counts as one.
 func depth(path string) int {
 	if path == "/" {
 		return 0
@@ -274,10 +272,10 @@ func depth(path string) int {
 	return max(1, strings.Count(path, "/"))
 }
 
-// thread decodes on an operating system thread with a working directory of its
-// own, which ends with the goroutine as it is never unlocked. The process's first
-// thread would not end, and what /proc/PID/cwd and root show is its: while it is
-// locked here, another goroutine has another thread.
+// thread decodes on an operating system thread with its own working directory. The thread is
+// never unlocked, so that it ends with the goroutine. The main thread cannot be used: it would
+// not end, and /proc/PID/cwd shows its directory. It is locked while another goroutine
+// decodes, which therefore runs on another thread.
 func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
@@ -297,51 +295,51 @@ func (d *decoder) thread(ctx context.Context) {
 		return
 	}
 	d.run(ctx)
-	unix.Chdir("/") // or the thread, which ends a moment later, keeps a mount busy
+	unix.Chdir("/") // until the thread ends, its directory would keep a mount busy
 }
 
-// run decodes until nothing is left.
+// run decodes chunks of todo until none is left.
 func (d *decoder) run(ctx context.Context) {
-	t := &decodeThread{decoder: d, procFD: d.p.procFD, at: -1}
+	t := &decodeThread{decoder: d, procFD: d.p.procFD, cwd: -1}
 	for ctx.Err() == nil {
 		next := int(d.next.Add(1)) - 1
 		if next >= len(d.todo) {
 			break
 		}
 		for _, i := range d.todo[next] {
-			d.places[i].Path, d.why[i].handle = t.find(i)
+			d.places[i].Path, d.reasons[i].handle = t.find(i)
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.decoded = d.decoded || t.opened
-	d.unsure = append(d.unsure, t.unsure...)
+	d.unverified = append(d.unverified, t.unverified...)
 }
 
-// stop has the rest of the watches get an error that holds for all.
+// stop sets an error for all watches that were not decoded yet.
 func (d *decoder) stop(err error) { d.fatal.CompareAndSwap(nil, &err) }
 
-// A decodeThread is one thread's part.
+// A decodeThread is the state of one thread.
 type decodeThread struct {
 	*decoder
-	procFD int
-	at     int // the base that is the working directory, or -1
-	opened bool
-	unsure []candidate
-	h      rawHandle
-	st     unix.Stat_t
-	text   [unix.PathMax + 1]byte
+	procFD     int
+	cwd        int // the descriptor of the working directory, or -1
+	opened     bool
+	unverified []candidate
+	h          rawHandle
+	st         unix.Stat_t
+	text       [unix.PathMax + 1]byte
 }
 
-// find finds a watch's path by trying its device's mounts, or says why there is none.
+// find tries the mounts of a watch's device. It returns the path, or the reason.
 func (t *decodeThread) find(i int) (string, reason) {
 	var best reason
-	bases := t.bases[t.ws[i].Device]
-	for k := range bases.open {
+	dirs := t.mountDirs[t.ws[i].Device]
+	for k := range dirs.open {
 		if err := t.fatal.Load(); err != nil {
 			return "", reason{rank: final, err: *err, search: "the path"}
 		}
-		path, why := t.try(i, &bases.open[k])
+		path, why := t.tryMount(i, &dirs.open[k])
 		if path != "" {
 			return path, reason{}
 		}
@@ -349,17 +347,17 @@ func (t *decodeThread) find(i int) (string, reason) {
 			return "", best
 		}
 	}
-	bases.addTo(&best)
+	dirs.addTo(&best)
 	return "", best
 }
 
-// try opens the handle on a mount.
-func (t *decodeThread) try(i int, b *base) (string, reason) {
-	if t.at != b.fd {
+// tryMount opens the handle on a mount.
+func (t *decodeThread) tryMount(i int, b *mountDir) (string, reason) {
+	if t.cwd != b.fd {
 		if err := unix.Fchdir(b.fd); err != nil {
 			return "", reason{rank: failed, err: fmt.Errorf("fchdir %q: %w", b.Point, err), search: "the path"}
 		}
-		t.at = b.fd
+		t.cwd = b.fd
 	}
 	w := &t.ws[i]
 	t.h.set(w.Handle.Type, w.Handle.Bytes)
@@ -372,36 +370,36 @@ func (t *decodeThread) try(i int, b *base) (string, reason) {
 	if err != nil {
 		return "", reason{rank: failed, err: err, search: "the path"}
 	}
-	return t.believe(i, b, text)
+	return t.checkText(i, b, text)
 }
 
-// believe settles whether the kernel's text for the inode is the path.
-func (t *decodeThread) believe(i int, b *base, text []byte) (string, reason) {
+// checkText decides whether the kernel's text for the inode is the path.
+func (t *decodeThread) checkText(i int, b *mountDir, text []byte) (string, reason) {
 	full := string(text)
 	removed := strings.HasSuffix(full, deleted)
 	unconnected := full == "/" && !t.isDir()
 	isRoot := b.Point == "/" && t.p.rootPath == "/" // what is mounted, where the text is "/"
 	switch {
-	case t.st.Nlink == 0 && (removed || unconnected && remote(&b.Mount) == ""): // FUSE may show 0 always
+	case t.st.Nlink == 0 && (removed || unconnected && whyBlocking(&b.Mount) == ""): // FUSE may show 0 always
 		return "", reason{rank: final, err: ErrUnlinked}
 	case unconnected, !isRoot && (full == "/" || full == "/"+deleted):
-		return "", t.notBelow(i, b)
+		return "", t.noCachedName(i, b)
 	}
-	if !t.p.own {
+	if !t.p.sameRoot {
 		inside, ok := cutRoot(text, t.p.rootPath)
 		if !ok {
 			return "", reason{rank: outside, err: fmt.Errorf("%q is outside of the process's root directory, %q", full, t.p.rootPath)}
 		}
 		text = inside
 	}
-	return t.compare(i, b, text)
+	return t.comparePath(i, b, text)
 }
 
 func (t *decodeThread) isDir() bool { return t.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// notBelow is the reason of a mount from which no cached name leads to the inode. To a
-// directory that is below it one always does: decoding the handle sees to that.
-func (t *decodeThread) notBelow(i int, b *base) reason {
+// noCachedName returns the reason if no cached name leads from the mount to the inode. Decoding
+// a handle caches the names of a directory, so a directory is then not below the mount.
+func (t *decodeThread) noCachedName(i int, b *mountDir) reason {
 	switch dev := t.ws[i].Device; {
 	case t.isDir():
 		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
@@ -412,68 +410,67 @@ func (t *decodeThread) notBelow(i int, b *base) reason {
 	}
 }
 
-// read learns the inode's type and the kernel's text for its path, and closes
-// the descriptor, which would delay an unlinked file's IN_DELETE_SELF. The text
-// has room for a zero byte after it.
+// read reads the inode's type and path and closes fd at once: an open descriptor delays the
+// IN_DELETE_SELF of an unlinked file. A NUL byte fits after the path.
 func (t *decodeThread) read(i, fd int) ([]byte, error) {
 	defer sysClose(fd)
 	if e := sysFstat(fd, &t.st); e != success {
 		return nil, os.NewSyscallError("fstat", e)
 	}
 	t.places[i].Mode = uint32(t.st.Mode) & unix.S_IFMT
-	text, e := readBack(t.procFD, fd, t.text[:unix.PathMax])
+	text, e := readlinkFD(t.procFD, fd, t.text[:unix.PathMax])
 	if e != success {
 		return nil, os.NewSyscallError("readlink", e)
 	}
 	return text, nil
 }
 
-// deleted is what the kernel puts behind the path of a name that was removed.
+// deleted is what the kernel appends to a path whose name was removed.
 const deleted = " (deleted)"
 
-// compare settles whether the text, a slice of t.text, is the path.
-func (t *decodeThread) compare(i int, b *base, text []byte) (string, reason) {
+// comparePath decides whether the text, a slice of t.text, is the path.
+func (t *decodeThread) comparePath(i int, b *mountDir, text []byte) (string, reason) {
 	full := string(text)
-	if far := t.p.far(full); far != nil {
-		return "", behindFar(full, far)
+	if blocking := t.p.blockingMount(full); blocking != nil {
+		return "", behindBlocking(full, blocking)
 	}
-	switch same, err := t.same(i, text); {
+	switch same, err := t.isSame(i, text); {
 	case same:
 		return full, reason{}
-	case err == errUnsure:
-		t.unsure = append(t.unsure, candidate{i, full, t.elsewhere(i, full, b)})
+	case err == errUnverified:
+		t.unverified = append(t.unverified, candidate{i, full, t.otherInode(i, full, b)})
 		return "", reason{}
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
 		return "", reason{rank: failed, err: fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))}
 	}
 	short, removed := strings.CutSuffix(full, deleted)
 	if !removed || short == "/" {
-		return "", t.elsewhere(i, full, b)
+		return "", t.otherInode(i, full, b)
 	}
-	if far := t.p.far(short); far != nil {
-		return "", behindFar(short, far)
+	if blocking := t.p.blockingMount(short); blocking != nil {
+		return "", behindBlocking(short, blocking)
 	}
-	if same, _ := t.same(i, text[:len(short)]); same {
+	if same, _ := t.isSame(i, text[:len(short)]); same {
 		return short, reason{}
 	}
 	return "", reason{rank: unnamed, err: fmt.Errorf("name %q was removed, hard links left: %d", short, t.st.Nlink), search: "another name"}
 }
 
-func behindFar(path string, far *Mount) reason {
-	return reason{rank: behind, err: fmt.Errorf("the path may be %q, but %w", path, mayWait(far))}
+func behindBlocking(path string, blocking *Mount) reason {
+	return reason{rank: behind, err: fmt.Errorf("the path may be %q, but %w", path, mayBlock(blocking))}
 }
 
-// same reports whether the path, a slice of t.text, leads to the watch's inode.
-// The error is errUnsure where there is no handle to compare. On overlayfs, where a
+// isSame reports whether the path, a slice of t.text, leads to the watch's inode.
+// The error is errUnverified where there is no handle to compare. On overlayfs, where a
 // handle alone is not enough (see overlay), one that can be opened is: nfs_export
 // implies index.
 //
 // Where the process's root directory is ours, this is one call by path, which
 // is as good as a lookup confined to the root: there is no way out of it.
-func (t *decodeThread) same(i int, path []byte) (bool, error) {
+func (t *decodeThread) isSame(i int, path []byte) (bool, error) {
 	t.text[len(path)] = 0
 	dir, name, flags := unix.AT_FDCWD, &path[0], t.p.handleFlags()
-	if !t.p.own {
+	if !t.p.sameRoot {
 		fd, e := t.p.lookup(name, 0)
 		if e != success {
 			return false, e
@@ -485,23 +482,23 @@ func (t *decodeThread) same(i int, path []byte) (bool, error) {
 	switch e {
 	case success:
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
-		return false, errUnsure
+		return false, errUnverified
 	default:
 		return false, e
 	}
 	m, known := t.p.mount(id)
 	if !known {
-		return false, errUnsure
+		return false, errUnverified
 	}
 	w := &t.ws[i]
 	return m.Device == w.Device && t.h.kind == w.Handle.Type && string(t.h.data[:t.h.size]) == w.Handle.Bytes, nil
 }
 
-// errUnsure stands for a candidate that is compared later.
-var errUnsure = errors.New("not compared yet")
+// errUnverified is the error for a path that must be compared in another way.
+var errUnverified = errors.New("not compared yet")
 
 // cannotOpen explains why open_by_handle_at failed.
-func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *base) reason {
+func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *mountDir) reason {
 	err := os.NewSyscallError("open_by_handle_at", e)
 	switch e {
 	case unix.EPERM:
@@ -517,23 +514,22 @@ func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *base) reason {
 	return reason{rank: failed, err: fmt.Errorf("the handle on the %s on %q: %w", b.Type, b.Point, err), search: "the path"}
 }
 
-// elsewhere explains why another inode, or none, is at the path that the kernel
-// has for a watch's.
-func (t *decodeThread) elsewhere(i int, path string, b *base) reason {
+// otherInode returns the reason if another inode, or none, is at the kernel's path.
+func (t *decodeThread) otherInode(i int, path string, b *mountDir) reason {
 	if path == "/" || path == "/"+deleted {
-		return t.notBelow(i, b)
+		return t.noCachedName(i, b)
 	}
 	p := t.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if way := mountsOnPath(p.mounts, p.rootID, b.ID, path); len(way) > 1 {
 		hider := way[len(way)-1]
-		return reason{rank: covered, err: fmt.Errorf("%q is hidden by the %s mounted on %q", path, hider.Type, hider.Point)}
+		return reason{rank: hiddenPath, err: fmt.Errorf("%q is hidden by the %s mounted on %q", path, hider.Type, hider.Point)}
 	}
 	return reason{rank: renamed, err: fmt.Errorf("the kernel has %q for the inode, where there is another inode or none", path), search: "another name"}
 }
 
-// cutRoot cuts the path of a root directory off a path inside it, in place.
+// cutRoot removes the path of the root directory from the front of path, in place.
 func cutRoot(path []byte, root string) ([]byte, bool) {
 	switch {
 	case root == "/":

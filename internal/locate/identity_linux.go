@@ -15,75 +15,75 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// scratchMask makes a watch that queues nothing but its IN_IGNORED.
-const scratchMask = inotify.MaskAdd
+// compareMask is for temporary watches: they queue nothing but their IN_IGNORED.
+const compareMask = inotify.MaskAdd
 
-// scratchBatch is how many paths are compared with one reading of fdinfo; each
-// takes a descriptor meanwhile.
-const scratchBatch = 256
+// compareBatch is how many paths are compared by one read of fdinfo. Each needs a descriptor
+// meanwhile.
+const compareBatch = 256
 
 var (
-	errNoLine = errors.New("fdinfo did not list the watch that was added for comparison")
-	errOther  = errors.New("another inode is there")
+	errNoLine     = errors.New("fdinfo did not list the watch that was added for comparison")
+	errOtherInode = errors.New("another inode is at the path")
 )
 
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// A reached is what a path led to.
-type reached struct {
-	path  string
-	err   error
-	st    unix.Stat_t
-	id    inotify.Watch
-	lined bool // id is from fdinfo, inode number included
-	merge *overlay
-	where error // why it is not known on which mount it is
+// A resolved path, and the identity of the inode that it leads to.
+type resolved struct {
+	path       string
+	err        error
+	st         unix.Stat_t
+	id         inotify.Watch
+	fromFdinfo bool // id is from fdinfo, and has the inode number
+	overlay    *overlay
+	mountErr   error // why the mount is unknown
 }
 
-func (r *reached) mode() uint32 { return uint32(r.st.Mode) & unix.S_IFMT }
+func (r *resolved) mode() uint32 { return uint32(r.st.Mode) & unix.S_IFMT }
 
-// is reports whether a watch is on the inode that was reached: nil if so.
-func (r *reached) is(w *inotify.Watch) error {
+// compare returns nil if the watch is on this inode, and errOtherInode if it is not.
+func (r *resolved) compare(w *inotify.Watch) error {
 	switch {
 	case r.err != nil:
 		return r.err
-	case w.Handle == (inotify.Handle{}) && !r.lined:
+	case w.Handle == (inotify.Handle{}) && !r.fromFdinfo:
 		return errNoLine
-	case r.id.Device != w.Device || r.id.Handle != w.Handle || r.lined && r.id.Inode != w.Inode:
-		return errOther
-	case r.merge != nil:
-		err := r.merge.is(w, &r.st)
-		if err != nil && r.where != nil {
-			err = fmt.Errorf("the mount of %q could not be determined: %w", r.path, r.where)
+	case r.id.Device != w.Device || r.id.Handle != w.Handle || r.fromFdinfo && r.id.Inode != w.Inode:
+		return errOtherInode
+	case r.overlay != nil:
+		err := r.overlay.compare(w, &r.st)
+		if err != nil && r.mountErr != nil {
+			err = fmt.Errorf("the mount of %q could not be determined: %w", r.path, r.mountErr)
 		}
 		return err
 	}
 	return nil
 }
 
-// reach looks up paths and learns what is there. lines asks for fdinfo's lines
-// also where a handle would do.
-func (p *process) reach(paths []string, lines bool) []reached {
-	rs := make([]reached, len(paths))
+// resolve looks up paths and identifies the inodes there: by handle, or by fdinfo if there is
+// no handle or useFdinfo is set.
+func (p *process) resolve(paths []string, useFdinfo bool) []resolved {
+	rs := make([]resolved, len(paths))
 	for i := range rs {
 		rs[i].path = paths[i]
 	}
-	for some := range slices.Chunk(rs, scratchBatch) {
-		s := scratch{}
+	for some := range slices.Chunk(rs, compareBatch) {
+		s := comparer{}
 		for i := range some {
-			p.reachOne(&some[i], &s, lines)
+			p.resolveOne(&some[i], &s, useFdinfo)
 		}
 		s.finish()
 	}
 	return rs
 }
 
-// absolute reports whether a path can be one of the kernel's.
+// absolute reports whether a path is absolute and has no NUL byte.
 func absolute(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.Contains(path, "\x00")
 }
 
-func (p *process) reachOne(r *reached, s *scratch, lines bool) {
+func (p *process) resolveOne(r *resolved, s *comparer, useFdinfo bool) {
 	if !absolute(r.path) {
 		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
 		return
@@ -98,59 +98,59 @@ func (p *process) reachOne(r *reached, s *scratch, lines bool) {
 		r.err = fmt.Errorf("fstat of %q: %w", r.path, e)
 		return
 	}
-	if p.byHandle(r, fd) && !lines {
+	if p.readHandle(r, fd) && !useFdinfo {
 		sysClose(fd)
 		return
 	}
 	s.add(r, fd)
 }
 
-// byHandle learns the identity from the handle, if there is one to be had, and
-// the mount.
-func (p *process) byHandle(r *reached, fd int) bool {
+// readHandle reads the mount and, if there is one, the handle. It reports whether both are
+// known.
+func (p *process) readHandle(r *resolved, fd int) bool {
 	var h rawHandle
 	id, e := sysNameToHandle(fd, &empty[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
 	if e != success {
-		id, r.where = mountOf(p.procFD, fd)
+		id, r.mountErr = mountOf(p.procFD, fd)
 	}
 	m, known := p.mount(id)
-	if m.Type == "overlay" || !known && typeOf(fd) == "overlay" {
-		r.merge = p.overlayOf(m)
-		r.merge.see(m.Device, &r.st)
+	if m.Type == "overlay" || !known && filesystemOf(fd) == "overlay" {
+		r.overlay = p.overlayOf(m)
+		r.overlay.observe(m.Device, &r.st)
 	}
 	r.id.Device = m.Device
 	r.id.Handle = inotify.Handle{Type: h.kind, Bytes: string(h.data[:h.size])}
 	return known && e == success
 }
 
-// A scratch compares by watches of our own: two watches are on the same inode
-// exactly when their lines in fdinfo are equal. Nobody else sees these watches.
-type scratch struct {
+// A comparer identifies inodes by temporary watches on them, in an instance of its own: two
+// watches are on the same inode if and only if their lines in fdinfo are equal.
+type comparer struct {
 	n    *inotify.Inotify
-	on   map[inotify.WD][]*reached // hard links share one
+	on   map[inotify.WD][]*resolved // hard links share a wd
 	open []int
 }
 
-// add takes over fd.
-func (s *scratch) add(r *reached, fd int) {
+// add adds a watch on fd, which finish closes.
+func (s *comparer) add(r *resolved, fd int) {
 	s.open = append(s.open, fd)
 	if s.n == nil {
 		n, err := inotify.New()
 		if err != nil {
-			r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
+			r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 			return
 		}
-		s.n, s.on = n, make(map[inotify.WD][]*reached)
+		s.n, s.on = n, make(map[inotify.WD][]*resolved)
 	}
-	wd, err := s.n.AddWatch(procPath(fd), scratchMask)
+	wd, err := s.n.AddWatch(procPath(fd), compareMask)
 	if err != nil {
-		r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
+		r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 		return
 	}
 	s.on[wd] = append(s.on[wd], r)
 }
 
-func (s *scratch) finish() {
+func (s *comparer) finish() {
 	if s.n != nil {
 		s.read()
 		s.n.Close()
@@ -160,35 +160,35 @@ func (s *scratch) finish() {
 	}
 }
 
-func (s *scratch) read() {
+func (s *comparer) read() {
 	ws, err := s.n.Watches()
 	if err == nil {
 		err = errNoLine
 	}
 	for i := range ws {
 		for _, r := range s.on[ws[i].WD] {
-			r.id, r.lined = ws[i], true
+			r.id, r.fromFdinfo = ws[i], true
 		}
 	}
 	for _, rs := range s.on {
 		for _, r := range rs {
-			if !r.lined {
-				r.err = fmt.Errorf("comparing %q by an internal watch: %w", r.path, err)
+			if !r.fromFdinfo {
+				r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 			}
 		}
 	}
 }
 
-// magics are the filesystems that matter here, by what statfs(2) says.
+// magics are the filesystems that matter here, by their magic number of statfs(2).
 var magics = map[int64]string{
 	0x0187: "autofs", 0x01021997: "9p", 0x517b: "smbfs", 0x564c: "ncpfs", 0x6969: "nfs", 0x9fa0: "proc",
 	0xc36400: "ceph", 0x5346414f: "afs", 0x6b414653: "afs", 0x65735546: "fuse", 0x73757245: "coda",
 	0x794c7630: "overlay", 0xfe534d42: "smb3", 0xff534d42: "cifs",
 }
 
-// typeOf returns the kind of filesystem that a descriptor is on, or "" if it is
-// none of those that matter here.
-func typeOf(fd int) string {
+// filesystemOf returns the type of the filesystem that a descriptor is on, or "" for those that
+// do not matter here.
+func filesystemOf(fd int) string {
 	var st unix.Statfs_t
 	if unix.Fstatfs(fd, &st) != nil {
 		return ""

@@ -87,7 +87,7 @@ func wantEvery(t *testing.T, lack string, z map[string]uint32, hint string) {
 
 func wantSearch(t *testing.T, z map[string]uint32, hint string) {
 	t.Helper()
-	res := wantZoo(t, z, locate.Options{Level: locate.Search, Hints: []string{hint}})
+	res := wantZoo(t, z, locate.Options{Level: locate.Search, SearchDirs: []string{hint}})
 	if res.Decoded || len(res.Searched) != 1 || res.Searched[0] != hint {
 		t.Errorf("decoded %v, searched %q, skipped %q; want %q searched alone", res.Decoded, res.Searched, res.Skipped, hint)
 	}
@@ -168,7 +168,7 @@ func testOverlay(t *testing.T, lack, upper, lower, options string) {
 		wantAmbiguousZoo(t, z, dir)
 		return
 	}
-	res := wantZoo(t, z, locate.Options{Level: locate.Search, Hints: []string{dir}})
+	res := wantZoo(t, z, locate.Options{Level: locate.Search, SearchDirs: []string{dir}})
 	if len(res.Searched) != 1 {
 		t.Errorf("searched %q; want %q", res.Searched, dir)
 	}
@@ -196,7 +196,7 @@ func wantAmbiguousZoo(t *testing.T, z map[string]uint32, hint string) {
 	lines := make(map[inotify.Watch]string) // all but the number
 	for path := range z {
 		w := watch(t, n, path)
-		if p := find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}}); p.Path != path && !errors.Is(p.Err, locate.ErrAmbiguous) {
+		if p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}}); p.Path != path && !errors.Is(p.Err, locate.ErrAmbiguous) {
 			t.Errorf("%q: path %q, error %v", path, p.Path, p.Err)
 		}
 		w.WD = 0
@@ -225,7 +225,7 @@ func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 	}
 	wantAmbiguous := func(w inotify.Watch, hint string) {
 		t.Helper()
-		p := find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}})
+		p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}})
 		if wantNone(t, p); !errors.Is(p.Err, locate.ErrAmbiguous) {
 			t.Errorf("error %v", p.Err)
 		}
@@ -238,7 +238,7 @@ func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 
 	// Hard links made in the overlay are one inode.
 	try(t, os.Link(touch(t, dir+"/one"), dir+"/two"))
-	p := find(t, 0, watch(t, n, dir+"/two"), locate.Options{Level: locate.Search, Hints: []string{dir}})
+	p := find(t, 0, watch(t, n, dir+"/two"), locate.Options{Level: locate.Search, SearchDirs: []string{dir}})
 	made := b.Handle.Type == 0xf8 // of the layer's handle, which tells upper from lower (not on Linux 6.1)
 	if p.Path != dir+"/one" && p.Path != dir+"/two" && (made || !errors.Is(p.Err, locate.ErrAmbiguous)) {
 		t.Errorf("%+v", p)
@@ -367,7 +367,7 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 		}
 	})
 	t.Run("search", func(t *testing.T) {
-		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{dir}}), dir+"/d/y")
+		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{dir}}), dir+"/d/y")
 	})
 	t.Run("the name again", func(t *testing.T) {
 		needHandles(t)
@@ -418,7 +418,7 @@ func TestRenamedOver(t *testing.T) {
 	w := watch(t, n, dir+"/x")
 	try(t, os.Rename(touch(t, dir+"/new"), dir+"/x"))
 	answers := func(inotify.Watch) (string, error) { return dir + "/x", nil }
-	for _, o := range []locate.Options{byHandles, {Level: locate.Search, Hints: []string{dir}, MaxEntries: 10_000}, {Resolve: answers}} {
+	for _, o := range []locate.Options{byHandles, {Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 10_000}, {Resolve: answers}} {
 		wantNone(t, find(t, 0, w, o))
 	}
 }
@@ -439,7 +439,7 @@ func TestResolve(t *testing.T) {
 		"wrong":          {other, nil, "", "another inode"},
 		"a link to it":   {dir + "/link", nil, "", "another inode"},
 		"missing":        {dir + "/missing", nil, "", "no such file"},
-		"does not know":  {"", nil, "", "not asked for"},
+		"does not know":  {"", nil, "", "not requested"},
 		"fails":          {"", boom, "", "boom"},
 		"through /proc":  {"/proc/self/root" + dir + "/f", nil, "", "symbolic links"},
 		"relative":       {"f", nil, "", "not an absolute path"},
@@ -532,7 +532,7 @@ func TestDescriptorsAreClosedOnExec(t *testing.T) {
 			}
 		}
 	}
-	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 300, Resolve: func(inotify.Watch) (string, error) { look(); return dir, nil }}
+	o := locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 300, Resolve: func(inotify.Watch) (string, error) { look(); return dir, nil }}
 	_, err := locate.Paths(whileRead(t, dir, look), proc(t, 0), []inotify.Watch{w}, o)
 	if try(t, err); looks != 2 {
 		t.Errorf("looked %d times", looks)
@@ -544,7 +544,7 @@ func TestResolveComesFirst(t *testing.T) {
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	try(t, os.Link(dir+"/f", dir+"/g"))
 	for _, path := range []string{dir + "/f", dir + "/g"} {
-		o := locate.Options{Level: locate.Search, Hints: []string{dir}, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
+		o := locate.Options{Level: locate.Search, SearchDirs: []string{dir}, Resolve: func(inotify.Watch) (string, error) { return path, nil }}
 		res := paths(t, 0, []inotify.Watch{w}, o)
 		wantPath(t, res.Places[0], path)
 		if res.Decoded || res.Entries != 0 {
@@ -556,7 +556,7 @@ func TestResolveComesFirst(t *testing.T) {
 func TestNone(t *testing.T) {
 	w := watch(t, newInotify(t), t.TempDir())
 	p := find(t, 0, w, locate.Options{})
-	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotAsked) {
+	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotRequested) {
 		t.Errorf("error %v", p.Err)
 	}
 	ended, cancel := context.WithCancel(context.Background())
@@ -603,7 +603,7 @@ func TestSilence(t *testing.T) {
 		{"none", locate.Options{}, "", false},
 		{"resolver", locate.Options{Resolve: func(inotify.Watch) (string, error) { return deep + "/file", nil }}, deep + "/file", false},
 		{"handles", byHandles, "", false},
-		{"search", locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 100}, deep + "/file", true},
+		{"search", locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 100}, deep + "/file", true},
 	} {
 		these := ws
 		if test.loud {
@@ -689,7 +689,7 @@ func TestContextDuringTheSearch(t *testing.T) {
 		}
 		return "", nil
 	}
-	o := locate.Options{Level: locate.Search, Resolve: resolve, Hints: []string{dir, "/"}, Progress: func(int) { cancel() }}
+	o := locate.Options{Level: locate.Search, Resolve: resolve, SearchDirs: []string{dir, "/"}, Progress: func(int) { cancel() }}
 	gone.Inode++ // so that it is not found
 	gone.Handle.Bytes += "x"
 	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{known, gone}, o)

@@ -25,7 +25,7 @@ import (
 
 // eachLevel is handles alone, and the search beginning with a hint.
 func eachLevel(hint string) map[string]locate.Options {
-	return map[string]locate.Options{"handles": byHandles, "search": {Level: locate.Search, Hints: []string{hint}}}
+	return map[string]locate.Options{"handles": byHandles, "search": {Level: locate.Search, SearchDirs: []string{hint}}}
 }
 
 func bind(t testing.TB, source, target string) {
@@ -179,7 +179,7 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	if asked != len(ws)+1 {
 		t.Fatal("nothing was mounted")
 	}
-	wantNone(t, res.Places[0], "not asked for")
+	wantNone(t, res.Places[0], "not requested")
 	wantNone(t, res.Places[1], "changed meanwhile")
 	wantPath(t, res.Places[2], other+"/f")
 }
@@ -508,7 +508,7 @@ func TestProcAndSysfs(t *testing.T) {
 			}
 		}
 		hint := filepath.Dir(path)
-		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{hint}}), path)
+		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}}), path)
 		wantPath(t, find(t, 0, w, at(path)), path)
 		if lack == asIs && hint != "/" {
 			res := paths(t, 0, []inotify.Watch{w}, bySearch)
@@ -532,7 +532,7 @@ func TestProcessDirectories(t *testing.T) {
 		t.Errorf("skipped %+v; want /proc named", res.Skipped)
 	}
 	wantPath(t, find(t, 0, watch(t, n, self), bySearch), self)
-	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{self}}), self+"/status")
+	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{self}}), self+"/status")
 }
 
 // Where there is only one process its directory is not entered, either.
@@ -557,5 +557,5 @@ func TestUnprivileged(t *testing.T) {
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	wantNone(t, find(t, 0, w, byHandles), "CAP_DAC_READ_SEARCH", "search")
-	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, Hints: []string{dir}}), dir+"/f")
+	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{dir}}), dir+"/f")
 }

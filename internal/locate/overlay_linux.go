@@ -17,20 +17,19 @@ import (
 // 6.18):
 //
 //   - Without index, each hard link of a lower layer's file is an inode of its
-//     own, with the number and the handle of the lower file. It keeps them when it
-//     is written to, and so copied up; stat(2) then shows the copy's number.
-//   - Where it does not make handles from those of its layers (a mount made
-//     without CAP_DAC_READ_SEARCH, as in a user namespace; layers without handles;
-//     on Linux 6.1 all without nfs_export), the handle is no more than the inode's
-//     number. With layers on several filesystems and without xino, that
-//     is the number that a file has in its layer, and for a directory the next of
-//     a counter. They collide.
-//   - A handle made from a layer's holds the UUID of the layer's filesystem. It
-//     is zero where that has none, or with uuid=off.
+//     own, with the number and the handle of the lower file. It keeps them when it is
+//     written to, and so copied up; stat(2) then shows the copy's number.
+//   - Some overlays do not make handles from those of their layers: one mounted without
+//     CAP_DAC_READ_SEARCH, as in a user namespace; one with layers without handles; on
+//     Linux 6.1 each one without nfs_export. Then the handle is just the inode number. With
+//     layers on several filesystems and without xino, that is a file's number in its layer,
+//     and for a directory the next value of a counter. Such numbers collide.
+//   - A handle made from a layer's handle has the UUID of the layer's filesystem. The UUID is
+//     zero if that has none, and with uuid=off.
 //
-// So more must hold than that the lines are equal.
+// So equal lines alone do not identify an inode.
 
-// An overlay is what must be known of one to compare its inodes.
+// An overlay is what is known of an overlay mount, to compare its inodes.
 type overlay struct {
 	indexed  bool // hard links are one inode
 	oneLower bool
@@ -38,8 +37,7 @@ type overlay struct {
 	sampled  bool // uniform is known
 }
 
-// handle of an overlay that was made from a layer's: struct ovl_fb behind three
-// bytes.
+// Offsets in a handle that was made from a layer's handle: struct ovl_fb after three bytes.
 const (
 	ovlType    = 0xf8
 	ovlFlags   = 6
@@ -48,12 +46,12 @@ const (
 	ovlIsUpper = 1 << 2
 )
 
-// is reports whether a file, whose line is equal to the watch's, is the watch's
-// for sure.
-func (o *overlay) is(w *inotify.Watch, st *unix.Stat_t) error {
-	made, upper := o.made(w.Handle)
+// compare returns ErrAmbiguous unless a file whose line in fdinfo equals the watch's is
+// certainly the watched file.
+func (o *overlay) compare(w *inotify.Watch, st *unix.Stat_t) error {
+	identified, upper := o.fromLayer(w.Handle)
 	switch {
-	case !made && !o.uniform:
+	case !identified && !o.uniform:
 		return ErrAmbiguous
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR || upper || o.indexed:
 		return nil
@@ -63,9 +61,9 @@ func (o *overlay) is(w *inotify.Watch, st *unix.Stat_t) error {
 	return nil
 }
 
-// made reports whether a handle was made from a layer's and so tells that from the
-// others, and whether that is the upper one.
-func (o *overlay) made(h inotify.Handle) (made, upper bool) {
+// fromLayer reports whether a handle identifies its layer, because it was made from a layer's
+// handle, and whether that is the upper layer.
+func (o *overlay) fromLayer(h inotify.Handle) (identified, upper bool) {
 	if h.Type != ovlType || len(h.Bytes) < ovlUUIDEnd {
 		return false, false
 	}
@@ -76,13 +74,13 @@ func (o *overlay) made(h inotify.Handle) (made, upper bool) {
 	return o.oneLower || !noUUID, false
 }
 
-// hopeless reports whether no file can be told to be the watch's.
+// hopeless reports whether compare returns ErrAmbiguous for each file.
 func (o *overlay) hopeless(w *inotify.Watch) bool {
-	made, _ := o.made(w.Handle)
-	return !made && o.sampled && !o.uniform
+	identified, _ := o.fromLayer(w.Handle)
+	return !identified && o.sampled && !o.uniform
 }
 
-// overlayOf learns what is to be known of a mount.
+// overlayOf returns what is known of an overlay mount.
 func (p *process) overlayOf(m Mount) *overlay {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,13 +98,13 @@ func (p *process) overlayOf(m Mount) *overlay {
 	return o
 }
 
-// samples are files that are no directories and exist on most roots.
+// samples are files that most root directories have, and that usually are not directories.
 var samples = [...]string{"/etc/passwd", "/etc/group", "/etc/os-release", "/bin/sh", "/bin", "/etc/profile", "/etc/shadow", "/lib"}
 
-// sample learns from a file, if it is there. This opens nothing.
+// sample observes a file of the mount, if it exists, without opening it for reading.
 func (p *process) sample(o *overlay, m Mount, name string) {
 	path := strings.TrimSuffix(m.Point, "/") + name
-	if p.farLocked(path) != nil {
+	if p.blockingMountLocked(path) != nil {
 		return
 	}
 	fd, e := p.lookup(cstring(path), 0)
@@ -116,22 +114,21 @@ func (p *process) sample(o *overlay, m Mount, name string) {
 	defer sysClose(fd)
 	var st unix.Stat_t
 	if id, err := mountOf(p.procFD, fd); err == nil && id == m.ID && sysFstat(fd, &st) == success {
-		o.see(m.Device, &st)
+		o.observe(m.Device, &st)
 	}
 }
 
-// see learns from a file of the overlay that is no directory whether its inode
-// numbers are unique: only then stat(2) says that it is on the overlay's own
-// device. Of a directory it says that always.
-func (o *overlay) see(dev inotify.Device, st *unix.Stat_t) {
+// observe finds out whether inode numbers are unique, from a file that is not a directory: only
+// then does stat(2) show the overlay's own device. For directories it always does.
+func (o *overlay) observe(dev inotify.Device, st *unix.Stat_t) {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		o.sampled = true
 		o.uniform = unix.Major(uint64(st.Dev)) == dev.Major && unix.Minor(uint64(st.Dev)) == dev.Minor
 	}
 }
 
-// hasIndex reads the superblock's options, in which one stands if it is not the
-// module's default.
+// hasIndex reports whether the overlay has an index. The superblock's options show it only if it
+// differs from the module's default.
 func hasIndex(super string) bool {
 	for _, option := range strings.Split(super, ",") {
 		switch option {
@@ -145,8 +142,7 @@ func hasIndex(super string) bool {
 	return string(text) == "Y\n"
 }
 
-// lowers counts the lower layers: lowerdir=a:b, or since Linux 6.5 lowerdir+=a
-// for each.
+// lowers counts the lower layers: lowerdir=a:b, or lowerdir+=a for each (Linux 6.5).
 func lowers(super string) int {
 	count := 0
 	for _, option := range strings.Split(super, ",") {

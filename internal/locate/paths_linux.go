@@ -16,24 +16,22 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Paths finds the paths of a process's watches. proc is its directory in /proc,
-// open. The watches are as [inotify.Inotify.Watches] or fdinfo has them; their
-// own Path is not looked at.
+// Paths finds the paths of a process's watches. proc is the process's directory in /proc. The
+// watches are as [inotify.Inotify.Watches] returns them, or fdinfo; their Path is ignored.
 //
-// What goes wrong with one watch is in its Place. The error is for what ends the
-// whole: the context, which leaves what was found until then, or a process whose
-// root directory or mountinfo cannot be opened, for which the kernel asks what
-// ptrace(2) needs for reading. They are opened on a thread that is left behind if the
-// process does not answer: see package abandon.
+// A path that could not be found is an error in its Place. Paths itself fails if the context
+// ends (the result has what was found until then), or if the process's root directory or
+// mountinfo cannot be opened, which needs PTRACE_MODE_READ. These are opened on a
+// thread that is left behind if the process does not answer: see package abandon.
 func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*Result, error) {
-	l := &locator{ws: ws, o: o, res: &Result{Places: make([]Place, len(ws))}, why: make([]reasons, len(ws))}
+	l := &locator{ws: ws, o: o, res: &Result{Places: make([]Place, len(ws))}, reasons: make([]reasons, len(ws))}
 	if o.Level == None && o.Resolve == nil {
-		l.leave(ErrNotAsked)
+		l.setErrors(ErrNotRequested)
 		return l.res, ctx.Err()
 	}
 	p, err := openProcess(ctx, proc, o.AllFilesystems)
 	if err != nil && ctx.Err() != nil {
-		l.leave(err)
+		l.setErrors(err)
 		return l.res, err
 	}
 	if err != nil {
@@ -41,39 +39,39 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 	}
 	defer p.close()
 	l.p = p
-	if !p.own && !p.openat2 {
-		l.leave(p.explain(unix.ENOSYS))
+	if !p.sameRoot && !p.hasOpenat2 {
+		l.setErrors(p.explain(unix.ENOSYS))
 		return l.res, nil
 	}
 	before := slices.Clone(p.mounts)
 	err = l.find(ctx)
 	l.recheck(before)
 	if err != nil {
-		l.leave(err)
+		l.setErrors(err)
 	} else {
-		l.leave(ErrNotAsked)
+		l.setErrors(ErrNotRequested)
 	}
 	return l.res, err
 }
 
 // A locator is one call of Paths.
 type locator struct {
-	p   *process
-	ws  []inotify.Watch
-	o   Options
-	res *Result
-	why []reasons // of each watch
+	p       *process
+	ws      []inotify.Watch
+	o       Options
+	res     *Result
+	reasons []reasons // of each watch
 }
 
-// find goes from level to level until all watches are found.
+// find goes through the levels until all watches are found.
 func (l *locator) find(ctx context.Context) error {
-	if err := l.resolve(ctx); err != nil {
+	if err := l.askResolver(ctx); err != nil {
 		return err
 	}
 	if l.o.Level >= Handles {
-		decoded, unsure := l.decode(ctx, l.missing())
+		decoded, unverified := l.decode(ctx, l.wanted())
 		l.res.Decoded = decoded
-		l.settle(unsure, func(i int) *reason { return &l.why[i].handle })
+		l.compareCandidates(unverified, func(i int) *reason { return &l.reasons[i].handle })
 		l.mountPoints()
 	}
 	if err := ctx.Err(); err != nil || l.o.Level < Search {
@@ -82,9 +80,8 @@ func (l *locator) find(ctx context.Context) error {
 	return l.search(ctx)
 }
 
-// recheck compares all that was found once more if the mounts changed meanwhile:
-// a path may lead elsewhere now, and the id of a mount that went away stand for
-// another one, with another device.
+// recheck compares all paths again if the mounts have changed meanwhile: a path may lead
+// elsewhere now, and the id of an unmounted mount may be another mount's.
 func (l *locator) recheck(before []Mount) {
 	if err := l.p.readMounts(); err == nil && slices.Equal(before, l.p.mounts) {
 		return
@@ -96,15 +93,15 @@ func (l *locator) recheck(before []Mount) {
 		if p.Path == "" {
 			continue
 		}
-		if far := l.p.far(p.Path); far != nil && firstFar(before, l.p.rootID, p.Path) == nil {
-			l.res.Places[i] = Place{Err: changed(p.Path, mayWait(far))}
+		if blocking := l.p.blockingMount(p.Path); blocking != nil && firstBlocking(before, l.p.rootID, p.Path) == nil {
+			l.res.Places[i] = Place{Err: changed(p.Path, mayBlock(blocking))}
 			continue
 		}
 		found, paths = append(found, i), append(paths, p.Path)
 	}
-	rs := l.p.reach(paths, false)
+	rs := l.p.resolve(paths, false)
 	for k, i := range found {
-		if err := rs[k].is(&l.ws[i]); err != nil {
+		if err := rs[k].compare(&l.ws[i]); err != nil {
 			l.res.Places[i] = Place{Err: changed(paths[k], err)}
 		}
 	}
@@ -114,10 +111,11 @@ func changed(path string, err error) error {
 	return fmt.Errorf("the path was %q, but the mounts changed meanwhile: %w", path, err)
 }
 
-// mountPoints compares the mount points with the watches that are missing. No handle
-// can be opened silently on one that is no directory. And a mount keeps an inode whose
-// name was removed, or was given to another one, as its root: the inode's only path is
-// the mount point. The root in mountinfo then ends in "//deleted".
+// mountPoints compares the mount points with the watches that are still wanted. There are two
+// cases that handles do not find. On a mount point that is not a directory, no handle can be
+// opened without an event. And the root of a mount may be an inode whose name was removed or
+// given to another inode (in mountinfo, its root then ends in "//deleted"): its only path
+// is the mount point.
 func (l *locator) mountPoints() {
 	wanted := make(map[inotify.Device][]int)
 	lines := false
@@ -130,11 +128,11 @@ func (l *locator) mountPoints() {
 	for dev, among := range wanted {
 		var points []string
 		for _, m := range l.p.mountsOf(dev) {
-			if l.p.far(m.Point) == nil {
+			if l.p.blockingMount(m.Point) == nil {
 				points = append(points, m.Point)
 			}
 		}
-		rs := l.p.reach(points, lines)
+		rs := l.p.resolve(points, lines)
 		for k := range rs {
 			for _, i := range among {
 				l.mountPoint(i, &rs[k])
@@ -144,40 +142,40 @@ func (l *locator) mountPoints() {
 }
 
 // mountPoint compares what is at a mount point with a watch.
-func (l *locator) mountPoint(i int, r *reached) {
-	why := &l.why[i].handle
-	switch err := r.is(&l.ws[i]); {
+func (l *locator) mountPoint(i int, r *resolved) {
+	why := &l.reasons[i].handle
+	switch err := r.compare(&l.ws[i]); {
 	case err == nil:
 		l.accept(i, r)
 	case err == ErrAmbiguous:
 		why.add(reason{rank: ambiguous, err: err})
-	case err != errOther && !isGone(err):
+	case err != errOtherInode && !isGone(err):
 		why.add(reason{rank: notTried, err: err})
 	}
 }
 
-// missing returns the watches that were not found and still may be.
-func (l *locator) missing() []int {
+// wanted returns the watches that have no path yet and may have one.
+func (l *locator) wanted() []int {
 	var todo []int
 	for i := range l.res.Places {
-		if l.res.Places[i].Path == "" && !l.why[i].isUnlinked() {
+		if l.res.Places[i].Path == "" && !l.reasons[i].isUnlinked() {
 			todo = append(todo, i)
 		}
 	}
 	return todo
 }
 
-// leave gives the watches that have no path the reasons, or err if there are none.
-func (l *locator) leave(err error) {
+// setErrors sets the errors of watches without a path: their reasons, or else err.
+func (l *locator) setErrors(err error) {
 	for i := range l.res.Places {
 		if p := &l.res.Places[i]; p.Path == "" && p.Err == nil {
-			p.Err = cmp.Or(l.why[i].err(l.o.Level >= Search), err)
+			p.Err = cmp.Or(l.reasons[i].err(l.o.Level >= Search), err)
 		}
 	}
 }
 
-// resolve asks the caller's own resolver.
-func (l *locator) resolve(ctx context.Context) error {
+// askResolver calls Options.Resolve.
+func (l *locator) askResolver(ctx context.Context) error {
 	if l.o.Resolve == nil {
 		return nil
 	}
@@ -189,17 +187,17 @@ func (l *locator) resolve(ctx context.Context) error {
 		path, err := l.o.Resolve(l.ws[i])
 		switch {
 		case err != nil:
-			l.why[i].resolver.add(reason{rank: failed, err: fmt.Errorf("resolver: %w", err)})
+			l.reasons[i].resolver.add(reason{rank: failed, err: fmt.Errorf("resolver: %w", err)})
 		case path != "":
 			answers = append(answers, candidate{i, path, reason{rank: failed, err: fmt.Errorf("resolver: %q is another inode", path)}})
 		}
 	}
-	l.settle(answers, func(i int) *reason { return &l.why[i].resolver })
+	l.compareCandidates(answers, func(i int) *reason { return &l.reasons[i].resolver })
 	return nil
 }
 
-// settle compares candidates, and believes the first that is right for each watch.
-func (l *locator) settle(cs []candidate, why func(int) *reason) {
+// compareCandidates compares candidates with their watches and accepts the first that matches.
+func (l *locator) compareCandidates(cs []candidate, why func(int) *reason) {
 	for _, lines := range []bool{false, true} {
 		var some []candidate
 		var paths []string
@@ -208,36 +206,36 @@ func (l *locator) settle(cs []candidate, why func(int) *reason) {
 				some, paths = append(some, c), append(paths, c.path)
 			}
 		}
-		rs := l.p.reach(paths, lines)
+		rs := l.p.resolve(paths, lines)
 		for k := range rs {
 			i := some[k].watch
-			switch err := rs[k].is(&l.ws[i]); {
+			switch err := rs[k].compare(&l.ws[i]); {
 			case err == nil:
 				l.accept(i, &rs[k])
-			case err == errOther || isGone(err) && some[k].not.rank < failed:
+			case err == errOtherInode || isGone(err) && some[k].not.rank < failed:
 				why(i).add(some[k].not)
 			default:
-				why(i).add(unlike(err))
+				why(i).add(notComparable(err))
 			}
 		}
 	}
 }
 
-// unlike is the reason that a path that may be a watch's could not be compared.
-func unlike(err error) reason {
+// notComparable returns the reason of a path that could not be compared with its watch.
+func notComparable(err error) reason {
 	if errors.Is(err, ErrAmbiguous) {
 		return reason{rank: ambiguous, err: err}
 	}
 	return reason{rank: failed, err: err}
 }
 
-// isGone reports whether nothing is at a path.
+// isGone reports whether err means that nothing is at a path.
 func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
 
-// accept takes over a path for a watch. The first one stays.
-func (l *locator) accept(i int, r *reached) {
+// accept sets the path of a watch, if it has none yet.
+func (l *locator) accept(i int, r *resolved) {
 	if p := &l.res.Places[i]; p.Path == "" {
 		p.Path, p.Mode = r.path, r.mode()
 	}

@@ -21,31 +21,30 @@ import (
 
 var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
 
-// A process is how a process sees files: its root directory and its mounts. The
-// file of its mountinfo stays open, as it goes on to show the root and the
-// namespace of the moment at which it was opened.
+// A process is a process's view of files: its root directory and its mounts. Its mountinfo stays
+// open, because the open file keeps showing the root and the namespace that it was opened in.
 type process struct {
-	root     int // O_PATH
-	procFD   int // our /proc/self/fd, O_PATH
-	own      bool
-	rootPath string // as the kernel reads it back to us
-	rootID   int32  // of the mount that the root is on
-	all      bool   // also mounts that may wait are looked at
-	openat2  bool
-	fid      bool // AT_HANDLE_FID is known
+	root           int    // O_PATH
+	procFD         int    // our /proc/self/fd, O_PATH
+	sameRoot       bool   // its root directory is ours
+	rootPath       string // as seen from our root directory
+	rootID         int32  // of the mount that the root is on
+	allFilesystems bool   // also use mounts that may block
+	hasOpenat2     bool
+	hasHandleFID   bool // AT_HANDLE_FID is known
 
 	file *os.File // mountinfo
 
 	mu       sync.Mutex
 	mounts   []Mount
-	waiting  []*Mount // those that may wait
+	blocking []*Mount // those that may block, unless allFilesystems
 	byID     map[int32]*Mount
-	strange  map[int32]bool // ids that are not in the list
+	unlisted map[int32]bool // ids of mounts that are not in mounts
 	overlays map[int32]*overlay
 }
 
-func openProcess(ctx context.Context, proc *os.File, all bool) (*process, error) {
-	p := &process{root: -1, procFD: -1, all: all}
+func openProcess(ctx context.Context, proc *os.File, allFilesystems bool) (*process, error) {
+	p := &process{root: -1, procFD: -1, allFilesystems: allFilesystems}
 	err := p.open(ctx, proc)
 	if err != nil {
 		p.close()
@@ -66,35 +65,35 @@ func (p *process) close() {
 }
 
 func (p *process) open(ctx context.Context, proc *os.File) error {
-	o, err := abandon.Call(ctx, 0, func() (opened, error) { return openIn(proc) }, opened.close)
+	o, err := abandon.Call(ctx, 0, func() (procFiles, error) { return openProcFiles(proc) }, procFiles.close)
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.root, p.file = o.root, o.mountinfo
 	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
-		return fmt.Errorf("locate: our own descriptors: %w", err)
+		return fmt.Errorf("locate: %w", err)
 	}
-	if err := p.learnRoot(); err != nil {
+	if err := p.readRoot(); err != nil {
 		return fmt.Errorf("locate: the process's root directory: %w", err)
 	}
 	p.probe()
 	return p.readMounts()
 }
 
-// An opened is what is opened in a process's directory.
-type opened struct {
+// procFiles are open files of a process's directory in /proc.
+type procFiles struct {
 	root      int
 	mountinfo *os.File
 }
 
-func (o opened) close() {
+func (o procFiles) close() {
 	sysClose(o.root)
 	o.mountinfo.Close()
 }
 
-// openIn opens what is needed of a process's directory. It may never return: see package
-// abandon. The directory stays open until then.
-func openIn(proc *os.File) (o opened, err error) {
+// openProcFiles opens the files in a process's directory. It may never return: see package
+// abandon. proc is not closed while it runs.
+func openProcFiles(proc *os.File) (o procFiles, err error) {
 	conn, err := proc.SyscallConn()
 	if err != nil {
 		return o, fmt.Errorf("the process's directory: %w", err)
@@ -114,25 +113,25 @@ func openIn(proc *os.File) (o opened, err error) {
 		o.mountinfo = os.NewFile(uintptr(fd), proc.Name()+"/mountinfo")
 	})
 	if cerr != nil {
-		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // all that Control says
+		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // the only error of Control
 	}
 	return o, err
 }
 
-// learnRoot finds out whether the process's root directory is ours: the same
-// directory of the same mount. Ids of mounts are unique across namespaces. The
-// root may be on a filesystem that waits for a program: it is not asked.
-func (p *process) learnRoot() error {
-	own, err := openPath("/")
+// readRoot reads the path of the root directory, and whether it is ours: the same directory of
+// the same mount. Mount ids are unique across namespaces. The filesystem, which may block,
+// is not called.
+func (p *process) readRoot() error {
+	ours, err := openPath("/")
 	if err != nil {
 		return err
 	}
-	defer sysClose(own)
+	defer sysClose(ours)
 	a, err := sysIdentity(p.root)
 	if err != nil {
 		return err
 	}
-	b, err := sysIdentity(own)
+	b, err := sysIdentity(ours)
 	if err != nil {
 		return err
 	}
@@ -140,12 +139,12 @@ func (p *process) learnRoot() error {
 	if err != nil {
 		return err
 	}
-	ownMount, err := mountOf(p.procFD, own)
+	ourMount, err := mountOf(p.procFD, ours)
 	if err != nil {
 		return err
 	}
-	p.own, p.rootID = mount == ownMount && a == b, mount
-	text, e := readBack(p.procFD, p.root, make([]byte, unix.PathMax))
+	p.sameRoot, p.rootID = mount == ourMount && a == b, mount
+	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
 	if e != success {
 		return os.NewSyscallError("readlink", e)
 	}
@@ -153,24 +152,23 @@ func (p *process) learnRoot() error {
 	return nil
 }
 
-// probe finds out what the kernel knows. Only "there is no such call" and "there
-// is no such flag" are conclusive; every other answer shows that there is.
+// probe finds out which features the kernel has. Only ENOSYS for a call and EINVAL for a flag say
+// that it is missing.
 func (p *process) probe() {
 	fd, e := sysOpenat2(p.procFD, cstring("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
-	p.openat2 = e != unix.ENOSYS
+	p.hasOpenat2 = e != unix.ENOSYS
 	if e == success {
 		sysClose(fd)
 	}
 	var h rawHandle
 	_, e = sysNameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|handleFID, &h)
-	p.fid = e != unix.EINVAL
+	p.hasHandleFID = e != unix.EINVAL
 }
 
-// handleFlags are what to ask name_to_handle_at with. Without AT_HANDLE_FID it
-// gives the same handles (seen on Linux 6.1 and 6.18), but only those that can
-// be opened.
+// handleFlags returns the flags for name_to_handle_at. Without AT_HANDLE_FID it gives the same
+// handles (seen on Linux 6.1 and 6.18), but only those that can be opened.
 func (p *process) handleFlags() int {
-	if p.fid {
+	if p.hasHandleFID {
 		return handleFID
 	}
 	return 0
@@ -190,21 +188,20 @@ func (p *process) readMounts() error {
 	if err := p.addRootMount(); err != nil {
 		return err
 	}
-	var waiting []*Mount
+	var blocking []*Mount
 	for i := range p.mounts {
 		m := &p.mounts[i]
 		p.byID[m.ID] = m
-		if !p.all && remote(m) != "" {
-			waiting = append(waiting, m)
+		if !p.allFilesystems && whyBlocking(m) != "" {
+			blocking = append(blocking, m)
 		}
 	}
-	p.waiting = waiting
+	p.blocking = blocking
 	return nil
 }
 
-// addRootMount adds the mount that the root directory is on, where mountinfo
-// leaves it out: that is so if the root directory is not the mount's own root,
-// as chroot(2) makes it.
+// addRootMount adds the mount of the root directory. mountinfo omits it if the root directory is
+// not the root of the mount, as after chroot(2).
 func (p *process) addRootMount() error {
 	id, err := mountOf(p.procFD, p.root)
 	if err != nil {
@@ -215,21 +212,21 @@ func (p *process) addRootMount() error {
 			return nil
 		}
 	}
-	if m := p.strangeMount(id); m.ID == id { // or what is on it is compared by scratch watches
+	if m := p.unlistedMount(id); m.ID == id { // otherwise files on it are compared by temporary watches
 		m.Point = "/"
 		p.mounts = append(p.mounts, m)
 	}
 	return nil
 }
 
-// strangeMount finds a mount that the process's mountinfo leaves out in ours, or
-// else what can be learned of it from its files; the zero Mount is nothing.
-func (p *process) strangeMount(id int32) Mount {
+// unlistedMount returns a mount that the process's mountinfo omits, from our mountinfo or by a
+// watch on the root directory. It returns the zero Mount if neither has it.
+func (p *process) unlistedMount(id int32) Mount {
 	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
 		defer f.Close()
 		for m := range mountinfo.Parse(f) {
 			if m.ID == id {
-				m.Root = "" // it is not what lies at the process's root
+				m.Root = "" // unknown for the process
 				return m
 			}
 		}
@@ -237,102 +234,100 @@ func (p *process) strangeMount(id int32) Mount {
 	return p.mountByWatch(id)
 }
 
-// mountByWatch learns the device of the root directory's mount from a watch of
-// our own.
+// mountByWatch reads the device of the root directory's mount by a temporary watch.
 func (p *process) mountByWatch(id int32) Mount {
 	n, err := inotify.New()
 	if err != nil {
 		return Mount{}
 	}
 	defer n.Close()
-	if _, err := n.AddWatch(procPath(p.root), scratchMask); err != nil {
+	if _, err := n.AddWatch(procPath(p.root), compareMask); err != nil {
 		return Mount{}
 	}
 	ws, _ := n.Watches()
 	if len(ws) != 1 {
 		return Mount{}
 	}
-	return Mount{ID: id, Device: ws[0].Device, Type: typeOf(p.root)}
+	return Mount{ID: id, Device: ws[0].Device, Type: filesystemOf(p.root)}
 }
 
-// mount returns the mount with an id. If it is new, the list is read again.
+// mount returns the mount with an id. If the id is new, it reads mountinfo again.
 func (p *process) mount(id int32) (Mount, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m := p.byID[id]; m != nil {
 		return *m, true
 	}
-	if !p.strange[id] && p.readMounts() == nil {
+	if !p.unlisted[id] && p.readMounts() == nil {
 		if m := p.byID[id]; m != nil {
 			return *m, true
 		}
 	}
-	if p.strange == nil {
-		p.strange = make(map[int32]bool)
+	if p.unlisted == nil {
+		p.unlisted = make(map[int32]bool)
 	}
-	p.strange[id] = true
+	p.unlisted[id] = true
 	return Mount{}, false
 }
 
-// far returns the mount that may wait and that a path leads to or through, by the
-// mounts that are known, or nil. Without symbolic links in the path, that is all
-// there can be.
-func (p *process) far(path string) *Mount {
+// blockingMount returns the first mount that may block on the way to a path without symbolic
+// links, or nil.
+func (p *process) blockingMount(path string) *Mount {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.farLocked(path)
+	return p.blockingMountLocked(path)
 }
 
-func (p *process) farLocked(path string) *Mount {
-	if !slices.ContainsFunc(p.waiting, func(m *Mount) bool { return within(path, m.Point) }) {
+func (p *process) blockingMountLocked(path string) *Mount {
+	if !slices.ContainsFunc(p.blocking, func(m *Mount) bool { return within(path, m.Point) }) {
 		return nil
 	}
-	return firstFar(p.mounts, p.rootID, path)
+	return firstBlocking(p.mounts, p.rootID, path)
 }
 
-// firstFar returns the first mount on a path's way that may wait, or nil.
-func firstFar(ms []Mount, root int32, path string) *Mount {
+// firstBlocking returns the first mount on the way to path that may block, or nil.
+func firstBlocking(ms []Mount, root int32, path string) *Mount {
 	for m := range mountinfo.Passed(ms, root, path) {
-		if remote(m) != "" {
+		if whyBlocking(m) != "" {
 			return m
 		}
 	}
 	return nil
 }
 
-// mountsOnPath returns the mounts that a lookup of a path crosses, from one on, which
-// is the first. The last is the one that the path leads to. root is the mount of the
-// root directory, in which a lookup begins: not in what is mounted on it.
+// mountsOnPath returns the mounts that a lookup of a path passes, beginning with from. The last
+// one is the mount that the path is on. root is the mount of the root directory: a lookup
+// begins in it, and not in what is mounted on it.
 func mountsOnPath(ms []Mount, root, from int32, path string) (way []*Mount) {
 	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == from })
 	if i < 0 {
 		return nil
 	}
-	for at := &ms[i]; at != nil && len(way) <= len(ms); at = mountinfo.Next(ms, root, at.ID, path) { // mounts are a tree, or the text is hostile
+	for at := &ms[i]; at != nil && len(way) <= len(ms); at = mountinfo.Next(ms, root, at.ID, path) { // mounts are a tree, unless the text is hostile
 		way = append(way, at)
 	}
 	return way
 }
 
-func mayWait(m *Mount) error {
-	return fmt.Errorf("the %s on %q may wait for a program or a network, and is not used unless all filesystems are allowed", m.Type, m.Point)
+func mayBlock(m *Mount) error {
+	return fmt.Errorf("the %s on %q may block, and is used only if all filesystems are allowed", m.Type, m.Point)
 }
 
-// lookup returns an O_PATH descriptor of what the process's path names: in its
-// root directory, which no symbolic link leaves, and through no link of /proc
-// that is none of text, which only openat2 can refuse. The last link is not followed.
+// lookup opens a path with O_PATH, in the process's root directory. A symbolic link at its end is
+// not followed. With openat2, symbolic links do not lead out of the root directory, and magic
+// links of /proc are refused.
 func (p *process) lookup(path *byte, flags int) (int, errno) {
 	flags |= unix.O_PATH | unix.O_NOFOLLOW
-	if p.openat2 {
+	if p.hasOpenat2 {
 		return sysOpenat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	}
-	return sysOpenat(unix.AT_FDCWD, path, flags) // in our own root directory: see Paths
+	return sysOpenat(unix.AT_FDCWD, path, flags) // in our root directory, which Paths has checked to be the same
 }
 
-// explain says what an errno of lookup means where that is not plain.
+// explain adds to an errno of lookup what it means.
 func (p *process) explain(e errno) error {
 	switch {
-	case e == unix.ENOSYS && !p.openat2:
+	case e == unix.ENOSYS && !p.hasOpenat2:
 		return fmt.Errorf("the process has another root directory, and openat2 (Linux 5.6) is missing: %w", e)
 	case e == unix.ENAMETOOLONG:
 		return fmt.Errorf("the path is too long for one system call: %w", e)
@@ -348,5 +343,5 @@ func openPath(path string) (int, error) {
 	return fd, nil
 }
 
-// cstring is for paths that are ours, or were checked for zero bytes.
+// cstring returns a C string. s must have no NUL byte.
 func cstring(s string) *byte { return &append([]byte(s), 0)[0] }

@@ -8,31 +8,31 @@ import (
 	"fmt"
 )
 
-// A rank orders the reasons for an unknown path that the mounts of one filesystem
-// give: the more a reason says about where the inode is, the higher its rank.
+// A rank orders reasons for an unknown path, of several mounts of a filesystem. A more specific
+// reason has a higher rank.
 type rank int
 
 const (
 	noReason   rank = iota
-	notDecoded      // open_by_handle_at on the mount does not know the handle
+	notDecoded      // open_by_handle_at does not find the handle on the mount
 	notShown        // the mount shows another part of the filesystem
-	notTried        // the mount may show the inode, but is hidden or left alone, or was not opened
+	notTried        // the mount may show the inode, but is hidden, may block, or could not be opened
 	outside         // the inode is outside of the process's root directory
-	renamed         // another inode, or none, is at the path that the kernel has
-	behind          // the path leads through a filesystem that may wait
-	unnamed         // that name was removed, and others are left
-	covered         // another mount hides the path
+	renamed         // another inode, or none, is at the kernel's path
+	behind          // the path leads through a filesystem that may block
+	unnamed         // the name was removed, and the inode has others
+	hiddenPath      // another mount hides the path
 	failed          // a system call on the handle or the path failed
 	ambiguous       // ErrAmbiguous
 	nameless        // no cached name leads to the inode, on any mount
-	final           // the same on any mount: ErrUnlinked, or no right to open handles
+	final           // the same on each mount: ErrUnlinked, or no right to open handles
 )
 
-// A reason says why a path is unknown. The zero reason is none.
+// A reason says why a path is unknown. The zero value is no reason.
 type reason struct {
 	rank   rank
 	err    error
-	search string // what a search may find; empty if it cannot help
+	search string // what a search may find: "the path"; empty if none can help
 }
 
 // add keeps the reason of the higher rank, and the first of equal ones.
@@ -42,15 +42,15 @@ func (r *reason) add(other reason) {
 	}
 }
 
-// reasons are why the path of one watch is unknown, by each step that looked for it.
+// reasons say why the path of one watch is unknown, one for each step.
 type reasons struct {
 	resolver reason
 	handle   reason
 	search   reason
 }
 
-// err joins the reasons. searched tells that there was a search, so that none is
-// recommended. It returns nil if no step was taken.
+// err joins the reasons. It recommends a search that may help, unless one was made. It returns
+// nil if there is no reason.
 func (r *reasons) err(searched bool) error {
 	handle := r.handle.err
 	if handle != nil && r.handle.search != "" && !searched {

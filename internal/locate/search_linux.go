@@ -14,84 +14,83 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// remoteTypes are the filesystems behind which there is a program or a network: a
-// lookup there may be slow, hang for good, or mount something. virtiofs is not
-// among them, though it is FUSE inside: it is a virtual machine's own root often
-// enough, and answers from the host's memory.
-var remoteTypes = map[string]string{
-	"autofs": "a lookup in it mounts something",
-	"fuse":   "a program answers for it", "fuseblk": "a program answers for it",
-	"nfs": "it is on the network", "nfs4": "it is on the network", "cifs": "it is on the network",
-	"smb3": "it is on the network", "smbfs": "it is on the network", "ncpfs": "it is on the network",
-	"9p": "it is on the network, or a program answers for it", "ceph": "it is on the network",
-	"afs": "it is on the network", "coda": "it is on the network", "lustre": "it is on the network",
-	"gfs2": "it is on the network", "ocfs2": "it is on the network", "orangefs": "it is on the network",
-	"beegfs": "it is on the network", "gpfs": "it is on the network", "glusterfs": "it is on the network",
+// blockingTypes are the filesystems that depend on a program or a network. A lookup may be slow,
+// block for ever, or mount something. virtiofs, which is a FUSE filesystem, is not among
+// them: it is often the root of a virtual machine, and the host serves it.
+var blockingTypes = map[string]string{
+	"autofs": "a lookup may mount something",
+	"fuse":   "a program serves it", "fuseblk": "a program serves it",
+	"nfs": "it is on a network", "nfs4": "it is on a network", "cifs": "it is on a network",
+	"smb3": "it is on a network", "smbfs": "it is on a network", "ncpfs": "it is on a network",
+	"9p": "it is on a network, or a program serves it", "ceph": "it is on a network",
+	"afs": "it is on a network", "coda": "it is on a network", "lustre": "it is on a network",
+	"gfs2": "it is on a network", "ocfs2": "it is on a network", "orangefs": "it is on a network",
+	"beegfs": "it is on a network", "gpfs": "it is on a network", "glusterfs": "it is on a network",
 }
 
-// remote says what waits for a program or a network, or "" if nothing does.
-func remote(m *Mount) string {
+// whyBlocking says why a mount may block, or returns "" if it does not.
+func whyBlocking(m *Mount) string {
 	kind, _, _ := strings.Cut(m.Type, ".")
-	return remoteTypes[kind]
+	return blockingTypes[kind]
 }
 
-// exact are the filesystems whose directories hold the inode numbers that fdinfo
-// prints, so that an entry with another number needs no further look. Not so are
-// overlayfs, btrfs and FUSE.
-var exact = map[string]bool{"ext2": true, "ext3": true, "ext4": true, "xfs": true, "tmpfs": true, "devtmpfs": true, "ramfs": true, "hostfs": true}
+// exactTypes are filesystems whose directory entries have the inode numbers of fdinfo, so that
+// entries with another number need not be looked up. overlayfs, btrfs and FUSE are not.
+var exactTypes = map[string]bool{"ext2": true, "ext3": true, "ext4": true, "xfs": true, "tmpfs": true, "devtmpfs": true, "ramfs": true, "hostfs": true}
 
-var errBound = errors.New("bound reached")
+var errMaxEntries = errors.New("limit of entries reached")
 
-// A seeker is a search: one walk of each tree for all watches together.
-type seeker struct {
+// A searcher walks each directory tree once, for all watches together.
+type searcher struct {
 	*locator
-	byHandle map[string][]int // type and bytes of the handle
-	byInode  map[uint32][]int // low half, which a filter needs only
-	left     int              // watches that are missing
-	walked   []Mount
-	whole    map[dirID]bool // trees walked to the end
-	tick     time.Time
-	buf      []byte
-	names    []string // candidates that need fdinfo to be compared
-	later    []string // candidates on an overlay of which too little is known yet
-	failed   int      // candidates that could not be compared
-	why      error    // of the first
-	h        rawHandle
+	wantedHandles   map[string][]int // watches by type and bytes of the handle
+	wantedInodes    map[uint32][]int // watches by the low half of the inode number: enough for a filter
+	remaining       int              // watches without a path
+	walked          []Mount          // searched completely
+	walkedDirs      map[dirID]bool   // roots of completely walked trees
+	tick            time.Time
+	buf             []byte
+	byFdinfo        []string // paths to be compared by fdinfo
+	retry           []string // paths to be compared again when more is known of the overlay
+	uncomparedCount int      // paths that could not be compared
+	firstErr        error    // the first reason
+	h               rawHandle
 }
 
-// A dirID tells directories apart.
+// A dirID identifies a directory.
 type dirID struct {
 	mount    int32
 	dev, ino uint64
 }
 
 func (l *locator) search(ctx context.Context) error {
-	todo := l.missing()
+	todo := l.wanted()
 	if len(todo) == 0 {
 		return nil
 	}
-	s := &seeker{
-		locator: l, left: len(todo), whole: make(map[dirID]bool), tick: time.Now(), buf: make([]byte, 64<<10),
-		byHandle: make(map[string][]int), byInode: make(map[uint32][]int),
+	s := &searcher{
+		locator: l, remaining: len(todo), walkedDirs: make(map[dirID]bool), tick: time.Now(), buf: make([]byte, 64<<10),
+		wantedHandles: make(map[string][]int), wantedInodes: make(map[uint32][]int),
 	}
 	for _, i := range todo {
 		w := &l.ws[i]
 		s.h.set(w.Handle.Type, w.Handle.Bytes)
-		s.byHandle[string(s.h.key())] = append(s.byHandle[string(s.h.key())], i)
-		s.byInode[uint32(w.Inode)] = append(s.byInode[uint32(w.Inode)], i)
+		s.wantedHandles[string(s.h.key())] = append(s.wantedHandles[string(s.h.key())], i)
+		s.wantedInodes[uint32(w.Inode)] = append(s.wantedInodes[uint32(w.Inode)], i)
 	}
-	err := s.trees(ctx)
-	if errors.Is(err, errBound) {
+	err := s.searchTrees(ctx)
+	if errors.Is(err, errMaxEntries) {
 		err = nil
 	}
 	for _, i := range todo {
-		l.why[i].search.add(s.notFound(err))
+		l.reasons[i].search.add(s.notFoundReason(err))
 	}
 	return err
 }
 
-// notFound is the reason of a watch that the search did not come across.
-func (s *seeker) notFound(ended error) reason {
+// notFoundReason returns the reason of a watch that the search did not find. ended is the error
+// that ended the search, or nil.
+func (s *searcher) notFoundReason(ended error) reason {
 	err := fmt.Errorf("the search did not find the inode in %d trees, %d entries", len(s.res.Searched), s.res.Entries)
 	if ended != nil {
 		err = fmt.Errorf("%w: %w", err, ended)
@@ -99,19 +98,20 @@ func (s *seeker) notFound(ended error) reason {
 	return reason{rank: notShown, err: err}
 }
 
-// trees walks the hints, then the mounts of the wanted devices.
-func (s *seeker) trees(ctx context.Context) error {
-	for _, hint := range s.o.Hints {
-		if err := s.tree(ctx, hint, 0); err != nil || s.left == 0 {
+// searchTrees searches Options.SearchDirs, and then the mounts of the wanted devices: first those
+// that are not part of another one.
+func (s *searcher) searchTrees(ctx context.Context) error {
+	for _, dir := range s.o.SearchDirs {
+		if err := s.searchTree(ctx, dir, 0); err != nil || s.remaining == 0 {
 			return err
 		}
 	}
-	for _, again := range []bool{false, true} {
-		for _, m := range s.candidates() {
-			if s.covered(m) != again {
+	for _, covered := range []bool{false, true} {
+		for _, m := range s.wantedMounts() {
+			if s.isCovered(m) != covered {
 				continue
 			}
-			if err := s.tree(ctx, m.Point, m.ID); err != nil || s.left == 0 {
+			if err := s.searchTree(ctx, m.Point, m.ID); err != nil || s.remaining == 0 {
 				return err
 			}
 			s.walked = append(s.walked, m)
@@ -120,11 +120,11 @@ func (s *seeker) trees(ctx context.Context) error {
 	return nil
 }
 
-// candidates returns the mounts of the devices of missing watches.
-func (s *seeker) candidates() []Mount {
+// wantedMounts returns the mounts of the devices of watches without a path.
+func (s *searcher) wantedMounts() []Mount {
 	var ms []Mount
 	seen := make(map[inotify.Device]bool)
-	for _, i := range s.missing() {
+	for _, i := range s.wanted() {
 		if dev := s.ws[i].Device; !seen[dev] {
 			seen[dev] = true
 			ms = append(ms, s.p.mountsOf(dev)...)
@@ -133,31 +133,32 @@ func (s *seeker) candidates() []Mount {
 	return ms
 }
 
-// covered reports whether what is mounted was walked as a part of another mount.
-func (s *seeker) covered(m Mount) bool {
+// isCovered reports whether the mounted directory was searched as a part of another mount.
+func (s *searcher) isCovered(m Mount) bool {
 	return slices.ContainsFunc(s.walked, func(w Mount) bool {
 		return w.Device == m.Device && w.ID != m.ID && m.Root != "" && w.Root != "" && within(m.Root, w.Root)
 	})
 }
 
-func (s *seeker) skip(path, reason string) {
+func (s *searcher) skip(path, reason string) {
 	s.res.Skipped = append(s.res.Skipped, Skipped{path, reason})
 }
 
-// tree walks one tree. want is the mount that must be found at its root, or 0.
-func (s *seeker) tree(ctx context.Context, path string, want int32) error {
+// searchTree walks one directory tree. want is the id of the mount that must be at its root, or
+// 0 for one of Options.SearchDirs.
+func (s *searcher) searchTree(ctx context.Context, path string, want int32) error {
 	if !absolute(path) {
 		s.skip(path, "not an absolute path")
 		return nil
 	}
 	path = "/" + strings.Trim(path, "/")
-	if far := s.p.far(path); want != 0 && far != nil { // a hint is the caller's own business
-		s.skip(path, fmt.Sprintf("%q is %s: %s", far.Point, far.Type, remote(far)))
+	if blocking := s.p.blockingMount(path); want != 0 && blocking != nil { // SearchDirs are looked up anywhere
+		s.skip(path, fmt.Sprintf("%q is %s: %s", blocking.Point, blocking.Type, whyBlocking(blocking)))
 		return nil
 	}
 	root, e := s.p.lookup(cstring(path), 0)
 	if e != success {
-		s.skip(path, "looking up the directory: "+s.p.explain(e).Error())
+		s.skip(path, "look up the directory: "+s.p.explain(e).Error())
 		return nil
 	}
 	defer sysClose(root)
@@ -171,42 +172,42 @@ func (s *seeker) tree(ctx context.Context, path string, want int32) error {
 	}
 	m, known := s.p.mount(id)
 	if !known {
-		m = Mount{ID: id, Type: typeOf(root)}
+		m = Mount{ID: id, Type: filesystemOf(root)}
 	}
-	if why := remote(&m); why != "" && !s.o.AllFilesystems {
+	if why := whyBlocking(&m); why != "" && !s.o.AllFilesystems {
 		s.skip(path, fmt.Sprintf("%s filesystem: %s", m.Type, why))
 		return nil
 	}
 	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
-		s.skip(path, s.boundReached())
+		s.skip(path, s.maxEntriesReached())
 		return nil
 	}
-	w := &walk{seeker: s, path: path, mount: m, exact: exact[m.Type], byHandle: known}
+	w := &walk{searcher: s, path: path, mount: m, exact: exactTypes[m.Type], compareHandles: known}
 	if m.Type == "overlay" {
-		w.merge = s.p.overlayOf(m)
+		w.overlay = s.p.overlayOf(m)
 	}
 	err = w.run(ctx, root)
-	s.compareNames()
-	s.compareLater()
+	s.compareByFdinfo()
+	s.compareRetries()
 	w.report()
-	if s.failed > 0 && s.left > 0 {
-		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.failed, s.why))
+	if s.uncomparedCount > 0 && s.remaining > 0 {
+		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.uncomparedCount, s.firstErr))
 	}
-	s.failed = 0
-	if s.left == 0 {
+	s.uncomparedCount = 0
+	if s.remaining == 0 {
 		return nil
 	}
 	return err
 }
 
-func (s *seeker) boundReached() string {
-	return fmt.Sprintf("the bound of %d entries was reached", s.o.MaxEntries)
+func (s *searcher) maxEntriesReached() string {
+	return fmt.Sprintf("the limit of %d entries was reached", s.o.MaxEntries)
 }
 
-// count counts an entry that is looked at.
-func (s *seeker) count(ctx context.Context) error {
+// count counts a directory entry, checks the limit and the context, and reports progress.
+func (s *searcher) count(ctx context.Context) error {
 	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
-		return errBound
+		return errMaxEntries
 	}
 	s.res.Entries++
 	if s.res.Entries%256 != 0 {
@@ -224,58 +225,58 @@ func (s *seeker) count(ctx context.Context) error {
 	return nil
 }
 
-// found has the paths compared with watches that they may be of.
-func (s *seeker) found(path string, among []int) {
-	missing := slices.DeleteFunc(slices.Clone(among), func(i int) bool { return s.res.Places[i].Path != "" })
-	if len(missing) == 0 {
+// comparePath compares a path with those of the watches that have no path yet.
+func (s *searcher) comparePath(path string, among []int) {
+	unfound := slices.DeleteFunc(slices.Clone(among), func(i int) bool { return s.res.Places[i].Path != "" })
+	if len(unfound) == 0 {
 		return
 	}
-	rs := s.p.reach([]string{path}, s.ws[missing[0]].Handle == inotify.Handle{})
-	s.take(&rs[0], missing)
+	rs := s.p.resolve([]string{path}, s.ws[unfound[0]].Handle == inotify.Handle{})
+	s.assign(&rs[0], unfound)
 }
 
-// take gives a path to the watches whose inode it leads to.
-func (s *seeker) take(r *reached, among []int) {
+// assign sets the path of the watches that are on this inode.
+func (s *searcher) assign(r *resolved, among []int) {
 	for _, i := range among {
-		err := r.is(&s.ws[i])
+		err := r.compare(&s.ws[i])
 		switch {
-		case s.res.Places[i].Path != "" || err == errOther:
+		case s.res.Places[i].Path != "" || err == errOtherInode:
 		case err == nil:
 			s.accept(i, r)
-			s.left--
-		case err == ErrAmbiguous && !r.merge.sampled:
-			s.later = append(s.later, r.path)
+			s.remaining--
+		case err == ErrAmbiguous && !r.overlay.sampled:
+			s.retry = append(s.retry, r.path)
 			fallthrough
 		default:
-			s.locator.why[i].search.add(unlike(err))
+			s.reasons[i].search.add(notComparable(err))
 		}
 	}
 }
 
-// compareLater compares candidates once more, when the whole tree was seen.
-func (s *seeker) compareLater() {
-	for _, path := range s.later {
-		s.found(path, s.missing())
+// compareRetries compares the paths to be retried, after the whole tree was walked.
+func (s *searcher) compareRetries() {
+	for _, path := range s.retry {
+		s.comparePath(path, s.wanted())
 	}
-	s.later = nil
+	s.retry = nil
 }
 
-// uncompared notes a candidate that could not be compared.
-func (s *seeker) uncompared(why error) {
-	if s.failed++; s.failed == 1 {
-		s.why = why
+// uncompared counts a path that could not be compared.
+func (s *searcher) uncompared(why error) {
+	if s.uncomparedCount++; s.uncomparedCount == 1 {
+		s.firstErr = why
 	}
 }
 
-// compareNames compares candidates by fdinfo, many at a time.
-func (s *seeker) compareNames() {
-	rs := s.p.reach(s.names, true)
-	s.names = s.names[:0]
+// compareByFdinfo compares the paths that were collected in byFdinfo.
+func (s *searcher) compareByFdinfo() {
+	rs := s.p.resolve(s.byFdinfo, true)
+	s.byFdinfo = s.byFdinfo[:0]
 	for k := range rs {
 		if rs[k].err != nil {
 			s.uncompared(rs[k].err)
 			continue
 		}
-		s.take(&rs[k], s.byInode[uint32(rs[k].id.Inode)])
+		s.assign(&rs[k], s.wantedInodes[uint32(rs[k].id.Inode)])
 	}
 }

@@ -34,7 +34,7 @@ func nowhere(w inotify.Watch) inotify.Watch {
 }
 
 func hint(dirs ...string) locate.Options {
-	return locate.Options{Level: locate.Search, Hints: dirs}
+	return locate.Options{Level: locate.Search, SearchDirs: dirs}
 }
 
 // tree makes count directories of count files each.
@@ -107,7 +107,7 @@ func TestSearchCrossesNoMountPoint(t *testing.T) {
 		if found != "" {
 			ws = append(ws, watch(t, n, found))
 		}
-		res := paths(t, 0, ws, locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 3})
+		res := paths(t, 0, ws, locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 3})
 		if res.Entries > 3 || len(res.Searched) == 0 || res.Searched[0] != dir {
 			t.Errorf("%s, %s: %d entries, searched %q", lack, name, res.Entries, res.Searched)
 		}
@@ -147,7 +147,7 @@ func TestMaxEntries(t *testing.T) {
 		if res.Entries != bound {
 			t.Errorf("%d entries, want %d", res.Entries, bound)
 		}
-		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "bound") || res.Skipped[0].Path != dir {
+		if len(res.Skipped) == 0 || !strings.Contains(res.Skipped[0].Reason, "limit of") || res.Skipped[0].Path != dir {
 			t.Errorf("skipped %+v", res.Skipped)
 		}
 	}
@@ -189,7 +189,7 @@ func TestHiddenIsTold(t *testing.T) {
 		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), nowhere(watch(t, n, dir))
 		below := mkdir(t, dir+"/below")
 		mount(t, "locate", below, "tmpfs", 0, "")
-		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("what other mounts hide, at %q", []string{below})}
+		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("directories hidden by other mounts: %q", []string{below})}
 		if res := paths(t, 0, []inotify.Watch{f, w}, hint(dir)); !slices.Contains(res.Skipped, want) {
 			t.Errorf("%s: skipped %+v, want %+v", lack, res.Skipped, want)
 		}
@@ -206,7 +206,7 @@ func TestProgress(t *testing.T) {
 	var calls []int
 	o := hint(dir)
 	for range 400 { // hints that are walked are not walked again, so that this is the mount
-		o.Hints = append(o.Hints, dir+"/d1")
+		o.SearchDirs = append(o.SearchDirs, dir+"/d1")
 	}
 	o.MaxEntries = 200_000
 	o.Progress = func(entries int) { calls = append(calls, entries) }
@@ -502,7 +502,7 @@ func TestSearchEndsBetweenTrees(t *testing.T) {
 	o := hint(dir+"/a", dir+"/b")
 	o.MaxEntries = 255
 	res := paths(t, 0, []inotify.Watch{w}, o)
-	if want := (locate.Skipped{Path: dir + "/b", Reason: "the bound of 255 entries was reached"}); res.Entries != 255 ||
+	if want := (locate.Skipped{Path: dir + "/b", Reason: "the limit of 255 entries was reached"}); res.Entries != 255 ||
 		len(res.Searched) != 1 || res.Searched[0] != dir+"/a" || !slices.Contains(res.Skipped, want) {
 		t.Errorf("%d entries, searched %q, skipped %+v; want %+v", res.Entries, res.Searched, res.Skipped, want)
 	}
@@ -681,7 +681,7 @@ func TestSearchFollowsNoLink(t *testing.T) {
 	w := watch(t, newInotify(t), touch(t, other+"/f"))
 	try(t, os.Symlink(other, dir+"/link"))
 	resolve := func(inotify.Watch) (string, error) { return "", nil }
-	o := locate.Options{Level: locate.Search, Hints: []string{dir}, MaxEntries: 5, Resolve: resolve}
+	o := locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 5, Resolve: resolve}
 	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
 	for _, s := range res.Searched {
 		if strings.Contains(s, "link") {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The system calls. They return the errno bare, as the errno decides what comes
-// next; a call that a signal interrupted is made again.
+// System calls. They return an errno instead of an error, because callers switch on it. An
+// interrupted call is repeated.
 
 type errno = unix.Errno
 
@@ -27,7 +27,7 @@ const handleFID = 0x200
 
 const maxHandle = 128 // bytes: MAX_HANDLE_SZ
 
-// A rawHandle is the kernel's struct file_handle with room for the largest.
+// A rawHandle is the kernel's struct file_handle, with room for the largest handle.
 type rawHandle struct {
 	size uint32
 	kind int32
@@ -57,10 +57,9 @@ func sysNameToHandle(dir int, name *byte, flags int, h *rawHandle) (mount int32,
 	}
 }
 
-// sysOpenHandle opens a handle of the filesystem that the working directory is
-// on. The mount descriptor that the call wants must not be an O_PATH one
-// (EBADF), and opening the mount point otherwise would queue IN_OPEN for its
-// watchers.
+// sysOpenHandle opens a handle on the filesystem of the working directory. A mount descriptor is
+// not used: it must not be an O_PATH descriptor (EBADF), and opening the mount point otherwise
+// queues IN_OPEN.
 func sysOpenHandle(h *rawHandle) (int, errno) {
 	for {
 		cwd := unix.AT_FDCWD
@@ -82,9 +81,8 @@ func sysOpenat(dir int, name *byte, flags int) (int, errno) {
 	}
 }
 
-// sysOpenat2 is openat2(2), Linux 5.6. EAGAIN means that something was renamed
-// or mounted during a lookup that must not leave its root; a few tries nearly
-// always do.
+// sysOpenat2 is openat2(2), Linux 5.6. EAGAIN means that a rename or mount interfered with a
+// lookup that must not leave its root; it is repeated a limited number of times.
 func sysOpenat2(dir int, name *byte, flags int, resolve uint64) (int, errno) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
 	for tries := 0; ; {
@@ -123,14 +121,14 @@ func sysRead(fd int, p []byte) (int, errno) {
 	}
 }
 
-// An identity tells files apart.
+// An identity identifies a file.
 type identity struct {
 	major, minor uint32
 	inode        uint64
 }
 
-// sysIdentity is fstat(2) of what the kernel has already. FUSE and network
-// filesystems do not ask their program or server.
+// sysIdentity is fstat(2) without synchronization: FUSE and network filesystems do not call their
+// program or server.
 func sysIdentity(fd int) (identity, error) {
 	for {
 		var st unix.Statx_t
@@ -170,9 +168,9 @@ func sysReadlink(dir int, name *byte, buf []byte) (int, errno) {
 	return int(n), e
 }
 
-// readBack returns the path that the kernel has for an open descriptor, seen
-// from our root, in a slice of buf. procFD is /proc/self/fd.
-func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
+// readlinkFD returns the kernel's path of an open descriptor, from our root directory, in buf.
+// procFD is /proc/self/fd.
+func readlinkFD(procFD, fd int, buf []byte) ([]byte, errno) {
 	var name [20]byte
 	strconv.AppendInt(name[:0], int64(fd), 10) // the rest is 0
 	n, e := sysReadlink(procFD, &name[0], buf)
@@ -182,8 +180,7 @@ func readBack(procFD, fd int, buf []byte) ([]byte, errno) {
 	return buf[:n], success
 }
 
-// mountOf returns the id of the mount that an open descriptor is on, as fdinfo
-// has it since Linux 3.15.
+// mountOf returns the id of the mount of an open descriptor, from fdinfo (Linux 3.15).
 func mountOf(procFD, fd int) (int32, error) {
 	info, e := sysOpenat(procFD, cstring("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
 	if e != success {
@@ -204,18 +201,16 @@ func mountOf(procFD, fd int) (int32, error) {
 	return 0, errNoMountID
 }
 
-// A dirent is one entry of a directory. name is a slice of the buffer, and a
-// zero byte follows it.
+// A dirent is one directory entry. name is a slice of the buffer, followed by a NUL byte.
 type dirent struct {
 	inode uint64
 	kind  byte
 	name  []byte
 }
 
-// cutDirent returns the first entry of what getdents64 wrote, and the rest.
+// cutDirent returns the first entry in the buffer of getdents64, and the rest of the buffer.
 //
-// An entry: u64 inode, s64 offset, u16 length of the entry, u8 type, name, zero
-// bytes.
+// An entry: u64 inode, s64 offset, u16 length of the entry, u8 type, name, NUL bytes.
 func cutDirent(buf []byte) (d dirent, rest []byte) {
 	length := binary.NativeEndian.Uint16(buf[16:])
 	name := buf[19:length]

@@ -71,7 +71,7 @@ func TestWithoutUnshare(t *testing.T) {
 	if now, err := syscall.Getwd(); now != dir {
 		t.Errorf("the thread's working directory is %q, %v; want %q", now, err, dir)
 	}
-	o = locate.Options{Level: locate.Search, Hints: []string{dir}}
+	o = locate.Options{Level: locate.Search, SearchDirs: []string{dir}}
 	wantPath(t, find(t, 0, left, o), dir+"/left")
 }
 

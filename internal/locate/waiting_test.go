@@ -184,7 +184,7 @@ func TestSearchOfLargeDirectory(t *testing.T) {
 	dir := t.TempDir()
 	fuse(t, dir)
 	w := nowhere(watch(t, newInotify(t), mkdir(t, t.TempDir()+"/d")))
-	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, Hints: []string{dir}, AllFilesystems: true, MaxEntries: 9})
+	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, SearchDirs: []string{dir}, AllFilesystems: true, MaxEntries: 9})
 	if !slices.Contains(res.Searched, dir) {
 		t.Errorf("%s: searched %q, want %q among it", lack, res.Searched, dir)
 	}
@@ -229,7 +229,7 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 	}
 	res := paths(t, 0, ws, bySearch)
 	if len(res.Searched) != 0 || len(res.Skipped) == 0 || res.Skipped[0].Path != dir+"/d" ||
-		!strings.Contains(res.Skipped[0].Reason, fmt.Sprintf("%q is fuse.locate: a program answers for it", dir)) {
+		!strings.Contains(res.Skipped[0].Reason, fmt.Sprintf("%q is fuse.locate: a program serves it", dir)) {
 		t.Errorf("searched %q, skipped %+v", res.Searched, res.Skipped)
 	}
 }

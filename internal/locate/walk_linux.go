@@ -13,40 +13,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openDirs is how many directories of a walk are open at a time.
-const openDirs = 64
+// maxOpenDirs is how many directories of a walk may be open at a time.
+const maxOpenDirs = 64
 
-// A walk walks one tree, by descriptors, so that neither the length of a path nor
-// what is renamed meanwhile leads it astray. It crosses no mount point and
-// follows no symbolic link.
+// A walk walks one directory tree by descriptors, so that long paths and renames do not mislead
+// it. It crosses no mount point and follows no symbolic link.
 type walk struct {
-	*seeker
-	path     string // of the tree
-	mount    Mount
-	exact    bool // entries' inode numbers are those of fdinfo
-	byHandle bool // entries are compared by their handles
-	merge    *overlay
-	chain    []dir
-	open     int    // how many of the chain
-	closed   int    // directories that could not be read
-	why      string // of the first
-	kept     int    // process directories that were not entered
-	hidden   []string
+	*searcher
+	path           string // of the root of the tree
+	mount          Mount
+	exact          bool // directory entries have the inode numbers of fdinfo
+	compareHandles bool // compare entries by handle
+	overlay        *overlay
+	stack          []dir
+	open           int    // how many directories of the stack are open
+	unread         int    // directories that could not be read
+	firstUnread    string // of the first
+	procDirs       int    // directories of processes in /proc, which are not entered
+	hidden         []string
 }
 
-// A dir is a directory that the walk is in. The names that are still to be
-// entered are kept, and the descriptor only so long as it is needed.
+// A dir is a directory on the path from the root of the tree to the walk's current directory.
 type dir struct {
 	name     string
-	fd       int // -1 if it is closed for the time being
+	fd       int // -1 while it is closed
 	dev, ino uint64
-	todo     []string
+	todo     []string // directories in it that are still to be entered
 }
 
-// run walks the tree below root, an O_PATH descriptor.
+// run walks the tree at root, an O_PATH descriptor.
 func (w *walk) run(ctx context.Context, root int) error {
 	defer func() {
-		for i := range w.chain {
+		for i := range w.stack {
 			w.close(i)
 		}
 	}()
@@ -56,10 +54,10 @@ func (w *walk) run(ctx context.Context, root int) error {
 		return nil
 	}
 	id := dirID{w.mount.ID, uint64(st.Dev), st.Ino}
-	if w.whole[id] {
+	if w.walkedDirs[id] {
 		return nil
 	}
-	if err := w.rootItself(ctx, root); err != nil || w.left == 0 {
+	if err := w.checkRoot(ctx, root); err != nil || w.remaining == 0 {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -70,34 +68,34 @@ func (w *walk) run(ctx context.Context, root int) error {
 	if err := w.enter(ctx, root, "."); err != nil {
 		return err
 	}
-	for len(w.chain) > 0 && w.left > 0 {
+	for len(w.stack) > 0 && w.remaining > 0 {
 		if err := w.step(ctx); err != nil {
 			return err
 		}
 	}
-	w.whole[id] = true // or nothing is left, and nobody asks
+	w.walkedDirs[id] = true // or all watches were found
 	return nil
 }
 
-// rootItself looks at the tree's root.
-func (w *walk) rootItself(ctx context.Context, root int) error {
+// checkRoot compares the root of the tree.
+func (w *walk) checkRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if w.byHandle && w.look(root, empty[:], unix.AT_EMPTY_PATH) == success {
+	if w.compareHandles && w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) == success {
 		return nil
 	}
-	w.names = append(w.names, w.path)
+	w.byFdinfo = append(w.byFdinfo, w.path)
 	return nil
 }
 
-// step enters the next directory of the innermost one, or leaves that.
+// step enters the next directory in the current one, or leaves the current one.
 func (w *walk) step(ctx context.Context) error {
-	last := len(w.chain) - 1
-	d := &w.chain[last]
+	last := len(w.stack) - 1
+	d := &w.stack[last]
 	if len(d.todo) == 0 {
 		w.close(last)
-		w.chain = w.chain[:last]
+		w.stack = w.stack[:last]
 		return nil
 	}
 	name := d.todo[0]
@@ -110,13 +108,13 @@ func (w *walk) step(ctx context.Context) error {
 	return w.enter(ctx, d.fd, name)
 }
 
-// enter opens a directory, looks at its entries and adds it to the chain.
+// enter opens a directory, pushes it on the stack and reads it.
 func (w *walk) enter(ctx context.Context, parent int, name string) error {
-	fd, e := openDir(parent, cstring(name), w.p.openat2)
+	fd, e := openDir(parent, cstring(name), w.p.hasOpenat2)
 	switch e {
 	case success:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
-		return nil // it went away, or something else is there now
+		return nil // it was removed or replaced
 	case unix.EXDEV:
 		w.hidden = append(w.hidden, w.join(name))
 		return nil
@@ -137,82 +135,78 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 		sysClose(fd)
 		return nil
 	}
-	w.chain = append(w.chain, dir{name: name, fd: fd, dev: uint64(st.Dev), ino: st.Ino})
+	w.stack = append(w.stack, dir{name: name, fd: fd, dev: uint64(st.Dev), ino: st.Ino})
 	w.open++
 	if err := w.read(ctx, fd); err != nil {
 		return err
 	}
-	last := len(w.chain) - 1
-	if len(w.chain[last].todo) == 0 {
+	last := len(w.stack) - 1
+	if len(w.stack[last].todo) == 0 {
 		w.close(last)
 	}
 	w.closeOne()
 	return nil
 }
 
-// crosses reports, without openat2, whether a directory is on another device than the
-// root of the chain.
+// crosses reports whether a directory is on another device than the root of the tree. It is
+// needed only without openat2.
 func (w *walk) crosses(st *unix.Stat_t) bool {
-	return !w.p.openat2 && len(w.chain) > 0 && uint64(st.Dev) != w.chain[0].dev
+	return !w.p.hasOpenat2 && len(w.stack) > 0 && uint64(st.Dev) != w.stack[0].dev
 }
 
-// known reports whether a directory's tree was walked before. The root of the chain is
-// never known: run does not walk it then.
+// known reports whether the tree at a directory was walked before.
 func (w *walk) known(st *unix.Stat_t) bool {
-	return w.whole[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
+	return w.walkedDirs[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
 }
 
-// openDir opens a directory for reading, where it may without changing its
-// access time, and on the same mount.
-func openDir(parent int, name *byte, has2 bool) (int, errno) {
-	fd, e := openDirWith(parent, name, has2, unix.O_NOATIME)
-	if e == unix.EPERM { // it is somebody else's
-		fd, e = openDirWith(parent, name, has2, 0)
+// openDir opens a directory on the same mount, if permitted without changing its access time.
+func openDir(parent int, name *byte, hasOpenat2 bool) (int, errno) {
+	fd, e := openDirWith(parent, name, hasOpenat2, unix.O_NOATIME)
+	if e == unix.EPERM { // the owner is another user
+		fd, e = openDirWith(parent, name, hasOpenat2, 0)
 	}
 	return fd, e
 }
 
-func openDirWith(parent int, name *byte, has2 bool, flags int) (int, errno) {
+func openDirWith(parent int, name *byte, hasOpenat2 bool, flags int) (int, errno) {
 	flags |= unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_LARGEFILE
-	if has2 {
+	if hasOpenat2 {
 		return sysOpenat2(parent, name, flags, unix.RESOLVE_NO_XDEV)
 	}
 	return sysOpenat(parent, name, flags)
 }
 
 func (w *walk) close(i int) {
-	if d := &w.chain[i]; d.fd >= 0 {
+	if d := &w.stack[i]; d.fd >= 0 {
 		sysClose(d.fd)
 		d.fd = -1
 		w.open--
 	}
 }
 
-// closeOne closes the outermost directory but the tree's root if too many are
-// open.
+// closeOne closes the outermost open directory, except the root, if too many are open.
 func (w *walk) closeOne() {
-	if w.open <= openDirs {
+	if w.open <= maxOpenDirs {
 		return
 	}
 	i := 1
-	for w.chain[i].fd < 0 {
+	for w.stack[i].fd < 0 {
 		i++
 	}
 	w.close(i)
 }
 
-// reopen opens a directory of the chain again if it is closed, from the nearest one
-// that is open, as the tree's root always is, and keeps some on the way open that are
-// soon needed.
+// reopen opens a closed directory of the stack again, from the nearest open one; the root is
+// always open. It leaves directories on the way open that are needed soon.
 func (w *walk) reopen(at int) errno {
 	first := at
-	for w.chain[first].fd < 0 {
+	for w.stack[first].fd < 0 {
 		first--
 	}
-	parent := w.chain[first].fd
+	parent := w.stack[first].fd
 	for i := first + 1; i <= at; i++ {
-		d := &w.chain[i]
-		fd, e := openDir(parent, cstring(d.name), w.p.openat2)
+		d := &w.stack[i]
+		fd, e := openDir(parent, cstring(d.name), w.p.hasOpenat2)
 		if e != success {
 			return e
 		}
@@ -223,7 +217,7 @@ func (w *walk) reopen(at int) errno {
 			w.close(i)
 			return unix.ESTALE
 		}
-		if i-1 > first && (len(w.chain[i-1].todo) == 0 || i-1 < at-openDirs/2) {
+		if i-1 > first && (len(w.stack[i-1].todo) == 0 || i-1 < at-maxOpenDirs/2) {
 			w.close(i - 1)
 		}
 		parent = fd
@@ -231,7 +225,7 @@ func (w *walk) reopen(at int) errno {
 	return success
 }
 
-// read looks at the entries of the innermost directory.
+// read reads the entries of the current directory.
 func (w *walk) read(ctx context.Context, fd int) error {
 	for {
 		n, err := unix.Getdents(fd, w.buf)
@@ -239,7 +233,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			if err != unix.ENOENT { // it was removed
+			if err != unix.ENOENT { // the directory was removed
 				w.fail("getdents64", w.join(""), err.(errno))
 			}
 			return nil
@@ -252,14 +246,14 @@ func (w *walk) read(ctx context.Context, fd int) error {
 			if err := w.entry(ctx, fd, e); err != nil {
 				return err
 			}
-			if w.left == 0 {
+			if w.remaining == 0 {
 				return nil
 			}
 		}
 	}
 }
 
-// entry looks at one entry, and notes a directory to be entered.
+// entry compares one entry. If it is a directory, it is to be entered later.
 func (w *walk) entry(ctx context.Context, fd int, d dirent) error {
 	if string(d.name) == "." || string(d.name) == ".." {
 		return nil
@@ -267,67 +261,66 @@ func (w *walk) entry(ctx context.Context, fd int, d dirent) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if w.merge != nil && !w.merge.sampled && d.kind != unix.DT_DIR {
+	if w.overlay != nil && !w.overlay.sampled && d.kind != unix.DT_DIR {
 		var st unix.Stat_t
 		if sysStatAt(fd, &d.name[0], &st) == success {
-			w.merge.see(w.mount.Device, &st)
+			w.overlay.observe(w.mount.Device, &st)
 		}
 	}
 	crosses := false
-	if !w.exact || w.byInode[uint32(d.inode)] != nil {
-		crosses = w.candidate(fd, d)
+	if !w.exact || w.wantedInodes[uint32(d.inode)] != nil {
+		crosses = w.compareEntry(fd, d)
 	}
 	switch {
 	case crosses:
 		w.hidden = append(w.hidden, w.join(string(d.name)))
 	case !w.isDir(fd, d):
-	case w.mount.Type == "proc" && len(w.chain) == 1 && w.path == w.mount.Point && w.mount.Root == "/" && len(bytes.Trim(d.name, "0123456789")) == 0:
-		w.kept++
+	case w.mount.Type == "proc" && len(w.stack) == 1 && w.path == w.mount.Point && w.mount.Root == "/" && len(bytes.Trim(d.name, "0123456789")) == 0:
+		w.procDirs++
 	default:
-		last := len(w.chain) - 1
-		w.chain[last].todo = append(w.chain[last].todo, string(d.name))
+		last := len(w.stack) - 1
+		w.stack[last].todo = append(w.stack[last].todo, string(d.name))
 	}
 	return nil
 }
 
-// candidate looks whether an entry is a watch's, and reports whether it is a
-// mount point.
-func (w *walk) candidate(fd int, d dirent) (crosses bool) {
-	if !w.byHandle {
-		w.name(string(d.name))
+// compareEntry compares an entry with the watches. It reports whether the entry is a mount point.
+func (w *walk) compareEntry(fd int, d dirent) (crosses bool) {
+	if !w.compareHandles {
+		w.addByFdinfo(string(d.name))
 		return false
 	}
-	name := d.name[:len(d.name)+1] // the zero byte
-	switch e := w.look(fd, name, 0); e {
+	name := d.name[:len(d.name)+1] // with the NUL byte
+	switch e := w.compareHandle(fd, name, 0); e {
 	case success:
 	case unix.EXDEV:
 		return true
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
-		w.byHandle = false
-		w.name(string(d.name))
-	case unix.ENOENT: // it went away
+		w.compareHandles = false
+		w.addByFdinfo(string(d.name))
+	case unix.ENOENT: // it was removed
 	default:
 		w.uncompared(fmt.Errorf("name_to_handle_at of %q: %w", w.join(string(d.name)), e))
 	}
 	return false
 }
 
-// name keeps a candidate to be compared by fdinfo.
-func (w *walk) name(name string) {
-	if w.names = append(w.names, w.join(name)); len(w.names) >= scratchBatch {
-		w.compareNames()
+// addByFdinfo adds an entry to those that are compared by fdinfo.
+func (w *walk) addByFdinfo(name string) {
+	if w.byFdinfo = append(w.byFdinfo, w.join(name)); len(w.byFdinfo) >= compareBatch {
+		w.compareByFdinfo()
 	}
 }
 
-// look looks up an entry's handle among those that are missing. EXDEV says that
-// the entry is a mount point. One that is found is compared by its path.
-func (w *walk) look(fd int, name []byte, flags int) errno {
+// compareHandle looks for an entry's handle among the wanted ones, and if it is one compares its
+// path. It returns EXDEV if the entry is a mount point.
+func (w *walk) compareHandle(fd int, name []byte, flags int) errno {
 	id, e := sysNameToHandle(fd, &name[0], flags|w.p.handleFlags(), &w.h)
 	if e != success {
 		return e
 	}
-	if among := w.seeker.byHandle[string(w.h.key())]; among != nil {
-		w.found(w.join(string(name[:len(name)-1])), among)
+	if among := w.wantedHandles[string(w.h.key())]; among != nil {
+		w.comparePath(w.join(string(name[:len(name)-1])), among)
 	}
 	if id != w.mount.ID {
 		return unix.EXDEV
@@ -343,13 +336,13 @@ func (w *walk) isDir(fd int, d dirent) bool {
 	return sysStatAt(fd, &d.name[0], &st) == success && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
-// join returns the path of a name in the innermost directory.
+// join returns the path of a name in the current directory.
 func (w *walk) join(name string) string {
 	var b strings.Builder
 	b.WriteString(strings.TrimSuffix(w.path, "/"))
-	for i := 1; i < len(w.chain); i++ {
+	for i := 1; i < len(w.stack); i++ {
 		b.WriteByte('/')
-		b.WriteString(w.chain[i].name)
+		b.WriteString(w.stack[i].name)
 	}
 	if name != "" && name != "." {
 		b.WriteByte('/')
@@ -359,23 +352,23 @@ func (w *walk) join(name string) string {
 }
 
 func (w *walk) fail(call, path string, e errno) {
-	if w.closed++; w.closed == 1 {
-		w.why = fmt.Sprintf("%s %q: %v", call, path, e)
+	if w.unread++; w.unread == 1 {
+		w.firstUnread = fmt.Sprintf("%s %q: %v", call, path, e)
 	}
 }
 
-// report says what of the tree was left out.
+// report lists what was left out of the tree.
 func (w *walk) report() {
-	if w.closed > 0 {
-		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %s", w.closed, w.why))
+	if w.unread > 0 {
+		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %s", w.unread, w.firstUnread))
 	}
-	if w.kept > 0 {
-		w.skip(w.path, fmt.Sprintf("%d directories of processes; give one as a hint to search it", w.kept))
+	if w.procDirs > 0 {
+		w.skip(w.path, fmt.Sprintf("%d directories of processes were not entered", w.procDirs))
 	}
-	if w.left > 0 && len(w.hidden) > 0 {
-		w.skip(w.path, fmt.Sprintf("what other mounts hide, at %.400q", w.hidden))
+	if w.remaining > 0 && len(w.hidden) > 0 {
+		w.skip(w.path, fmt.Sprintf("directories hidden by other mounts: %.400q", w.hidden))
 	}
-	if w.o.MaxEntries > 0 && w.res.Entries >= w.o.MaxEntries && w.left > 0 {
-		w.skip(w.path, w.boundReached()+" in it")
+	if w.o.MaxEntries > 0 && w.res.Entries >= w.o.MaxEntries && w.remaining > 0 {
+		w.skip(w.path, w.maxEntriesReached()+" in it")
 	}
 }

@@ -20,21 +20,20 @@ import (
 // A Mount is one line of mountinfo.
 type Mount struct {
 	ID     int32                         // unique on the machine while the mount lasts
-	Parent int32                         // may be that of a mount that is not listed, which the process cannot reach
+	Parent int32                         // may be a mount that is not listed, because the process cannot reach it
 	Device struct{ Major, Minor uint32 } // the superblock's
-	Root   string                        // what of the filesystem is mounted; "" if not known
-	Point  string                        // where, relative to the process's root directory
+	Root   string                        // the mounted directory within the filesystem; "" if unknown
+	Point  string                        // the mount point, from the process's root directory
 	Type   string                        // of the filesystem, with its subtype: "fuse.sshfs"
 	Source string
 	Super  string // the superblock's options
 }
 
-// maxMountLine is far more than the longest line that was seen, an overlay's
-// with 500 layers.
+// maxMountLine is much longer than the longest line seen, of an overlay with 500 layers.
 const maxMountLine = 1 << 20
 
-// Parse yields the mounts in the text that r yields, in its order. An error,
-// of r or of a malformed line, ends it.
+// Parse yields the mounts in the text of r, in its order. It ends with an error if reading
+// fails or a line is malformed.
 //
 // A line, written by show_mountinfo in fs/proc_namespace.c:
 //
@@ -43,9 +42,9 @@ const maxMountLine = 1 << 20
 //	   |  device                      fields   separator
 //	   parent
 //
-// There may be any number of optional fields; they are passed over. In root,
-// mount point, type and source the kernel writes space, tab, newline and
-// backslash (and in some '#') as \ and three octal digits.
+// There may be any number of optional fields; they are skipped. In root, mount point, type and
+// source the kernel writes space, tab, newline and backslash (and in some '#') as \ and three
+// octal digits.
 func Parse(r io.Reader) iter.Seq2[Mount, error] {
 	return func(yield func(Mount, error) bool) {
 		lines := bufio.NewScanner(r)
@@ -69,8 +68,8 @@ func Parse(r io.Reader) iter.Seq2[Mount, error] {
 	}
 }
 
-// splitLine is bufio.ScanLines, but that a carriage return before the newline stays:
-// the kernel does not escape it, and the path of an overlay's layer may end in one.
+// splitLine is bufio.ScanLines, except that it keeps a carriage return before the newline: the
+// kernel does not escape it, and the path of an overlay's layer may end in one.
 func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	if i := bytes.IndexByte(data, '\n'); i >= 0 {
 		return i + 1, data[:i], nil
@@ -84,11 +83,11 @@ func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 func parseMount(line []byte) (m Mount, err error) {
 	head, tail, found := bytes.Cut(line, []byte(" - "))
 	if !found {
-		return Mount{}, errors.New("it has no separator \" - \"")
+		return Mount{}, errors.New("no separator \" - \"")
 	}
 	h, t := bytes.Split(head, []byte(" ")), bytes.SplitN(tail, []byte(" "), 3)
 	if len(h) < 6 || len(t) < 3 {
-		return Mount{}, fmt.Errorf("it has %d fields before the separator and %d after it; want 6 and 3", len(h), len(t))
+		return Mount{}, fmt.Errorf("%d fields before the separator and %d after it, want 6 and 3", len(h), len(t))
 	}
 	major, minor, _ := strings.Cut(string(h[2]), ":")
 	n := numbers{}
@@ -112,8 +111,7 @@ func (n *numbers) read(what, text string, limit uint64) uint64 {
 	return v
 }
 
-// unescape puts back what the kernel wrote as \ and three octal digits. What
-// is not of that form stays.
+// unescape replaces \ and three octal digits by the byte. Other text stays.
 func unescape(s []byte) string {
 	out := make([]byte, 0, len(s))
 	for len(s) > 0 {
@@ -141,16 +139,15 @@ func octal(s []byte) int {
 	return v
 }
 
-// Within reports whether the path, or the root of a mount, is dir or lies below it.
+// Within reports whether path is dir or below it.
 func Within(path, dir string) bool {
 	return dir == "/" || strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
 }
 
-// Root returns the id of the mount that the root directory is on, or -1 if that cannot
-// be told. mountinfo lists the mounts that can be reached from the root directory. It
-// leaves out the root directory's own if that directory is not the mount's root, as
-// chroot(2) can make it. A mount on top of the root directory is taken for the root
-// directory's own then, although no lookup enters it.
+// Root returns the id of the mount of the root directory, or -1 if it is unknown. mountinfo
+// lists the mounts that can be reached from the root directory. It omits the root directory's
+// mount if that directory is not the mount's root, as after chroot(2). In this case Root
+// returns a mount on top of the root directory, if there is one, although no lookup enters it.
 func Root(ms []Mount) int32 {
 	listed := make(map[int32]bool, len(ms))
 	for i := range ms {
@@ -168,10 +165,9 @@ func Root(ms []Mount) int32 {
 	return root
 }
 
-// Passed yields the mounts that the lookup of an absolute path passes, the last of which
-// is the one it leads to, if no component of the path is a symbolic link. root is the id
-// of the mount that the root directory is on, which is not yielded if ms lacks it.
-// Mounts that others hide are left out.
+// Passed yields the mounts that the lookup of an absolute path without symbolic links passes. The
+// last one is the mount that the path is on. root is the id of the root directory's mount,
+// which is not yielded if it is not in ms. Mounts that are hidden by others are not yielded.
 func Passed(ms []Mount, root int32, path string) iter.Seq[*Mount] {
 	return func(yield func(*Mount) bool) {
 		var at *Mount
@@ -190,9 +186,9 @@ func Passed(ms []Mount, root int32, path string) iter.Seq[*Mount] {
 	}
 }
 
-// Next returns the mount on the one with an id that the lookup of an absolute path
-// enters first, or nil. root is the id of the mount that the root directory is on: a
-// lookup begins there, and not in what is mounted on it.
+// Next returns the first mount that the lookup of an absolute path enters from the mount id, or
+// nil. root is the id of the root directory's mount: a lookup begins in it, and not in what
+// is mounted on it.
 func Next(ms []Mount, root, id int32, path string) (next *Mount) {
 	for i := range ms {
 		m := &ms[i]

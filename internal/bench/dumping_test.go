@@ -54,7 +54,7 @@ func TestTake(t *testing.T) {
 		{list: longer, count: 11, ours: "found 10 watches, want 11", peers: "found 10 watches, want 11"},
 		{list: l.list(), count: 11, ours: "fewer than 11 paths", peers: "fewer than 11 paths"},
 		{list: backwards, count: 10, ours: "for the watch 1 on", peers: "for watch 10"},
-		{list: l.list(), count: 10, fd: "999", ours: "worker take-by-handle: ", peers: "fdinfo/999: "},
+		{list: l.list(), count: 10, fd: "999", ours: "worker dump-by-handle: ", peers: "fdinfo/999: "},
 		{list: l.list(), count: 10, dir: "/proc", peers: "open_by_handle_at for watch 10: "},
 	} {
 		test.pid = pid
@@ -66,7 +66,7 @@ func TestTake(t *testing.T) {
 		}
 		count := fmt.Sprint(test.count)
 		_, ours := l.measure(t.Context(), job{args: []string{
-			"take-by-handle", "-list", test.list, "-count", count, "-pid", test.pid, "-fd", test.fd,
+			"dump-by-handle", "-list", test.list, "-count", count, "-pid", test.pid, "-fd", test.fd,
 		}})
 		_, peers := l.measure(t.Context(), job{peer: "take", args: []string{test.pid, test.fd, test.dir, test.list, count}})
 		wantError(t, fmt.Sprintf("ours, %+v", test), ours, test.ours)
@@ -79,7 +79,7 @@ func TestTake(t *testing.T) {
 	if err := os.WriteFile(lines[0], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, ours := l.measure(t.Context(), job{args: []string{"take-by-handle", "-list", l.list(), "-count", "10", "-pid", pid, "-fd", fd}})
+	_, ours := l.measure(t.Context(), job{args: []string{"dump-by-handle", "-list", l.list(), "-count", "10", "-pid", pid, "-fd", fd}})
 	wantError(t, "ours, of a renamed file", ours, "for the watch 10 on")
 	_, peers := l.measure(t.Context(), job{peer: "take", args: []string{pid, fd, l.dir, l.list(), "10"}})
 	wantError(t, "the peer's, of a renamed file", peers, "for watch 10")
@@ -95,7 +95,7 @@ func wantError(t *testing.T, what string, err error, says string) {
 
 func TestIsTaken(t *testing.T) {
 	paths := []string{"/a", "/b"}
-	taken := func() *checkpoint.Snapshot {
+	dumped := func() *checkpoint.Snapshot {
 		s := &checkpoint.Snapshot{Unknown: []checkpoint.Gap{{Field: "next_wd"}}}
 		for i, path := range paths {
 			w := checkpoint.Watch{Type: checkpoint.TypeRegular}
@@ -104,7 +104,7 @@ func TestIsTaken(t *testing.T) {
 		}
 		return s
 	}
-	if err := isTaken(taken(), paths); err != nil {
+	if err := isDumped(dumped(), paths); err != nil {
 		t.Error(err)
 	}
 	for what, change := range map[string]func(*checkpoint.Snapshot){
@@ -115,9 +115,9 @@ func TestIsTaken(t *testing.T) {
 		"count": func(s *checkpoint.Snapshot) { s.Watches = s.Watches[:1] },
 		"gap":   func(s *checkpoint.Snapshot) { s.Unknown = []checkpoint.Gap{{Field: "path", WD: 1}} },
 	} {
-		s := taken()
+		s := dumped()
 		change(s)
-		if err := isTaken(s, paths); err == nil {
+		if err := isDumped(s, paths); err == nil {
 			t.Errorf("another %s is not seen", what)
 		}
 	}
@@ -198,7 +198,7 @@ func TestSearch(t *testing.T) {
 		t.Errorf("opening a handle on the overlayfs: %v, want EOPNOTSUPP", err)
 	}
 	args = append(args, "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))
-	_, err = l.measure(t.Context(), job{args: append([]string{"take-by-search"}, args...)})
+	_, err = l.measure(t.Context(), job{args: append([]string{"dump-by-search"}, args...)})
 	wantError(t, "the search", err, "")
 	_, err = l.measure(t.Context(), job{peer: "walk", args: []string{tree, fmt.Sprint(count)}})
 	wantError(t, "the peer's walk", err, "")

@@ -19,14 +19,13 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// takeByHandle takes the instance of another process, with the paths that the
-// watches' handles lead to.
-func (t task) takeByHandle() ([]int64, error) { return t.take(checkpoint.PathsByHandle) }
+// dumpByHandle dumps an instance of another process, with paths found by file handles.
+func (t task) dumpByHandle() ([]int64, error) { return t.dump(checkpoint.PathsByHandle) }
 
-// takeBySearch takes it with the paths that a search finds.
-func (t task) takeBySearch() ([]int64, error) { return t.take(checkpoint.PathsBySearch) }
+// dumpBySearch dumps it with paths found by a search.
+func (t task) dumpBySearch() ([]int64, error) { return t.dump(checkpoint.PathsBySearch) }
 
-func (t task) take(how checkpoint.Paths) ([]int64, error) {
+func (t task) dump(how checkpoint.Paths) ([]int64, error) {
 	paths, err := t.paths(t.count)
 	if err != nil {
 		return nil, err
@@ -37,15 +36,15 @@ func (t task) take(how checkpoint.Paths) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []int64{int64(took)}, isTaken(s, paths)
+	return []int64{int64(took)}, isDumped(s, paths)
 }
 
-// isTaken returns an error unless the snapshot has a watch on each path, numbered
-// from 1.
-func isTaken(s *checkpoint.Snapshot, paths []string) error {
+// isDumped returns an error unless the snapshot has a watch on each path, with wds
+// from 1 on.
+func isDumped(s *checkpoint.Snapshot, paths []string) error {
 	for _, g := range s.Unknown {
 		if g.WD != 0 {
-			return fmt.Errorf("not learned: %v", g)
+			return fmt.Errorf("unknown: %v", g)
 		}
 	}
 	if len(s.Watches) != len(paths) {

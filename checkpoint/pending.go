@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"fmt"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/requeue"
+)
+
+// queueOptions say what becomes of the pending events.
+type queueOptions struct {
+	kept     bool
+	overflow bool
+	scratch  string
+	maxQueue int
+}
+
+// WithPendingKept leaves the snapshot's pending events with the caller: [Restored.Pending],
+// [Restored.Events] and [Restored.Release] return them, and the instance begins with an
+// empty queue. Where events were pending and were not drained, nothing is added.
+func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.kept = true } }
+
+// WithOverflow adds an overflow record behind the pending events, unless one is among
+// them, so that the program rescans what it watches. Without the option that is done
+// where events were pending and were not drained.
+func WithOverflow() RestoreOption { return func(o *restoreOptions) { o.queue.overflow = true } }
+
+// WithScratch sets the directory for the scratch files by which events are put into the
+// queue. They are in a subdirectory that is named with the process's pid and removed at the
+// end. The directory must be on a local filesystem that takes names of any bytes.
+//
+// Without the option, they are in a tmpfs that is mounted nowhere: nobody else can watch
+// it, and nothing is left of it if the process is killed. Where that is not allowed (it
+// takes CAP_SYS_ADMIN in the user namespace of the process's mounts, and Linux 5.2), they
+// are in $TMPDIR, or else in /dev/shm or /tmp. Who watches that directory then sees the
+// subdirectory come and go, and it is left if the process is killed.
+func WithScratch(dir string) RestoreOption {
+	return func(o *restoreOptions) { o.queue.scratch = dir }
+}
+
+// DefaultMaxQueue is the longest queue into which a restore puts events, unless
+// [WithMaxQueue] says otherwise. It takes about a second and 100 MB of kernel memory.
+const DefaultMaxQueue = requeue.DefaultMaxQueue
+
+// WithMaxQueue sets how long a queue may be, in events, for pending events to be put into
+// it. To do so the queue is filled for a moment, however few they are, so
+// fs.inotify.max_queued_events decides what it takes: 20 ms for the default of 16,384.
+// Where that setting is higher than max, the events stay with the caller.
+func WithMaxQueue(max int) RestoreOption {
+	return func(o *restoreOptions) { o.queue.maxQueue = max }
+}
+
+// A Change is a difference between a snapshot's pending events and what was put into the
+// instance's queue. Cookies of renames always differ and are not listed.
+type Change struct {
+	Index  int           // in Snapshot.Pending, or -1 if none of these events is meant
+	Event  inotify.Event // zero if Index is -1
+	Reason ChangeReason
+	Detail string // more about the reason, or ""
+}
+
+// String returns, for example, `event 3, wd 7 IN_MOVED_TO "a": put right behind the event
+// that it belongs to`.
+func (c Change) String() string {
+	return requeue.Change{Index: c.Index, Event: c.Event, Reason: requeue.Reason(c.Reason), Detail: c.Detail}.String()
+}
+
+// A ChangeReason says why a Change was made.
+type ChangeReason int
+
+const (
+	// ChangeImpossible: no operation makes such an event here. It was left out.
+	ChangeImpossible = ChangeReason(requeue.Impossible)
+
+	// ChangeNoPrivilege: IN_UNMOUNT takes the right to mount. It was left out.
+	ChangeNoPrivilege = ChangeReason(requeue.NoPrivilege)
+
+	// ChangeQueueFull: the queue is too short for all events. It was left out.
+	ChangeQueueFull = ChangeReason(requeue.QueueFull)
+
+	// ChangeOverflowAdded: an overflow record was added, as events were left out, or as
+	// there are exactly as many events as the queue takes.
+	ChangeOverflowAdded = ChangeReason(requeue.OverflowAdded)
+
+	// ChangeOverflowFirst: the overflow record was put before all events, as something
+	// before it cannot be made there.
+	ChangeOverflowFirst = ChangeReason(requeue.OverflowFirst)
+
+	// ChangeOverflowTwice: a second overflow record was left out, as a queue has one.
+	ChangeOverflowTwice = ChangeReason(requeue.OverflowTwice)
+
+	// ChangeAdvanced: an IN_MOVED_TO was put right behind its IN_MOVED_FROM, or an
+	// IN_IGNORED behind the IN_DELETE_SELF or IN_UNMOUNT of its watch. Events of other
+	// processors had come between the two.
+	ChangeAdvanced = ChangeReason(requeue.Advanced)
+
+	// ChangeUnpaired: an IN_MOVED_TO has another cookie than its IN_MOVED_FROM, as the
+	// overflow record is between the two, or as both have the same name.
+	ChangeUnpaired = ChangeReason(requeue.Unpaired)
+
+	// ChangeSplit: each bit of the event became an event of its own.
+	ChangeSplit = ChangeReason(requeue.Split)
+
+	// ChangeMerged: the event equals its neighbour, and the kernel keeps one of the two.
+	ChangeMerged = ChangeReason(requeue.Merged)
+)
+
+// Lost reports whether the event was left out, for which the queue has an overflow record.
+func (r ChangeReason) Lost() bool { return requeue.Reason(r).Lost() }
+
+// String returns the reason as part of a sentence.
+func (r ChangeReason) String() string { return requeue.Reason(r).String() }
+
+func changesOf(changes []requeue.Change) (cs []Change) {
+	for _, c := range changes {
+		cs = append(cs, Change{c.Index, c.Event, ChangeReason(c.Reason), c.Detail})
+	}
+	return cs
+}
+
+// lost is the reason why NotRestored lists the pending events, if some were left out.
+func (r *Restored) lost(events int) error {
+	lost := 0
+	for _, c := range r.Changed {
+		if c.Reason.Lost() {
+			lost++
+		}
+	}
+	if lost == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d events were left out, for which the queue has an overflow record: Changed lists them", lost, events)
+}
+
+// undrained reports whether events were pending at the dump that the snapshot lacks.
+func (s *Snapshot) undrained() bool {
+	return s.PendingBytes > 0 && (len(s.Pending) == 0 || !s.Known(FieldPending))
+}
+
+// overflowEvent is the event for lost events.
+var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+
+// drain reads what is queued into pending.
+func (r *Restored) drain() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		more, err := r.readOne()
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// readOne reads an event into pending, and reports whether there was one. The caller holds mu.
+func (r *Restored) readOne() (bool, error) {
+	ev, ok, err := r.Inotify.TryReadEvent()
+	if err == nil && ok {
+		r.pending = append(r.pending, ev)
+	}
+	return ok, err
+}

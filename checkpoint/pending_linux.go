@@ -1,0 +1,171 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/requeue"
+)
+
+// instance makes the instance that r.out is about, with the pending events in its queue or
+// left with the caller.
+func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
+	n, err := r.newInstance()
+	if err != nil {
+		return nil, err
+	}
+	overflow := r.opts.queue.overflow || !r.opts.queue.kept && r.s.undrained()
+	if r.opts.queue.kept {
+		r.keep(overflow)
+		return n, nil
+	}
+	if len(r.s.Pending) == 0 && !overflow {
+		return n, nil
+	}
+	result, err := requeue.Fill(ctx, n, r.s.Pending, requeue.Options{
+		Scratch: r.opts.queue.scratch, MaxQueue: r.opts.queue.maxQueue, Overflow: overflow,
+	})
+	if err == nil {
+		r.filled = true
+		r.out.Queued, r.out.Changed = result.Queued, changesOf(result.Changes)
+		if err := r.out.lost(len(r.s.Pending)); err != nil {
+			r.addGap(FieldPending, 0, err)
+		}
+		r.before, err = n.Buffered()
+		return n, err
+	}
+	n.Close() // it may be left with watches
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	n, nerr := r.newInstance()
+	if nerr != nil {
+		return nil, errors.Join(err, nerr)
+	}
+	r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
+	r.keep(overflow)
+	return n, nil
+}
+
+func (r *restorer) newInstance() (*inotify.Inotify, error) {
+	n, err := inotify.New()
+	if err != nil {
+		return nil, err
+	}
+	r.out = &Restored{Inotify: n, NotRestored: slices.Clone(r.skipped), flags: r.s.Flags}
+	r.filled, r.before, r.kept, r.ioctl = false, 0, nil, false
+	return n, nil
+}
+
+// keep leaves the events with the caller.
+func (r *restorer) keep(overflow bool) {
+	r.kept = slices.Clone(r.s.Pending)
+	if overflow && !slices.ContainsFunc(r.kept, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
+		r.kept = append(r.kept, overflowEvent)
+	}
+}
+
+// cycle returns the options for the add/remove cycle. It must not run where the queue has
+// events: it reads them.
+func (r *restorer) cycle() []inotify.RestoreOption {
+	if r.filled {
+		return append(slices.Clone(r.opts.cycle), inotify.WithMaxSteps(0))
+	}
+	return r.opts.cycle
+}
+
+// ended returns the watches that were destroyed: the kernel does not list them any more,
+// and the queue has grown by the IN_IGNORED of each. It is not read for that, as events
+// that are read cannot be put back.
+func (r *restorer) ended() (map[inotify.WD]bool, error) {
+	ended := map[inotify.WD]bool{}
+	for i := range r.ws {
+		ended[r.ws[i].WD] = true
+	}
+	have, err := r.out.Inotify.Watches()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range have {
+		delete(ended, w.WD)
+	}
+	bytes, err := r.out.Inotify.Buffered()
+	if err != nil {
+		return nil, err
+	}
+	if bytes-r.before < eventSize*len(ended) {
+		return nil, nil
+	}
+	return ended, nil
+}
+
+// eventSize is the size of an event without a name: struct inotify_event.
+const eventSize = 16
+
+// sizeOf returns how many bytes of the queue an event takes.
+func sizeOf(ev inotify.Event) int {
+	if ev.Name == "" {
+		return eventSize
+	}
+	return eventSize + (len(ev.Name)/eventSize+1)*eventSize
+}
+
+// takeRead moves into pending the events that were read from the kernel's queue and not
+// delivered, which the next holder of the descriptor would not get. What is in the kernel's
+// queue stays there, unless it has internal records, which only this Inotify filters out.
+func (r *Restored) takeRead() error {
+	if !r.clean {
+		return r.drain()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		ahead, err := r.readAhead()
+		if err != nil || ahead == 0 {
+			return err
+		}
+		for ahead != 0 {
+			if more, err := r.readOne(); err != nil || !more {
+				return err
+			}
+			if ahead > 0 {
+				ahead = max(0, ahead-sizeOf(r.pending[len(r.pending)-1]))
+			}
+		}
+	}
+}
+
+// readAhead returns how many bytes of events the Inotify has read and not delivered, as
+// far as no internal records are in the kernel's queue. It is negative if there are more
+// of these, or if events come so fast that it cannot be told.
+func (r *Restored) readAhead() (bytes int, err error) {
+	conn, err := r.Inotify.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	inKernel := func() (bytes int, err error) {
+		if cerr := conn.Control(func(fd uintptr) { bytes, err = queuedBytes(int(fd)) }); cerr != nil {
+			err = cerr
+		}
+		return bytes, err
+	}
+	before := -1
+	for range 100 {
+		all, err := r.Inotify.Buffered()
+		if err != nil {
+			return 0, err
+		}
+		after, err := inKernel()
+		if err != nil || after == before {
+			return all - after, err
+		}
+		before = after
+	}
+	return -1, nil
+}

@@ -1,0 +1,456 @@
+// SPDX-FileCopyrightText: 2026 The inotify authors
+// SPDX-License-Identifier: BSD-3-Clause
+
+//go:build linux
+
+package checkpoint_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/kerneltest"
+)
+
+var overflow = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+
+// decode decodes records.
+func decode(b []byte) (events []inotify.Event) {
+	for len(b) > 0 {
+		u := binary.NativeEndian.Uint32
+		size := 16 + int(u(b[12:]))
+		events = append(events, inotify.Event{
+			WD: inotify.WD(u(b)), Mask: inotify.Mask(u(b[4:])), Cookie: u(b[8:]),
+			Name: string(bytes.TrimRight(b[16:size], "\x00")),
+		})
+		b = b[size:]
+	}
+	return events
+}
+
+// read reads all that a descriptor has, with read(2).
+func read(t testing.TB, f *os.File) (events []inotify.Event) {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	for bytesIn(t, f) > 0 {
+		var n int
+		var err error
+		conn, cerr := f.SyscallConn()
+		if cerr == nil {
+			cerr = conn.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
+		}
+		if err := errors.Join(cerr, err); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, decode(buf[:n])...)
+	}
+	return events
+}
+
+// readInChild has another program, which inherits the descriptor as its standard input, make
+// one read(2).
+func readInChild(t *testing.T, f *os.File) []inotify.Event {
+	t.Helper()
+	dd, err := exec.LookPath("dd")
+	if err != nil {
+		t.Skip("this needs a program that reads: ", err)
+	}
+	cmd := exec.Command(dd, "bs=65536", "count=1")
+	cmd.Stdin = f
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(out)
+}
+
+// renumbered has cookies that count from 1.
+func renumbered(events []inotify.Event) []inotify.Event {
+	cookies := map[uint32]uint32{0: 0}
+	events = slices.Clone(events)
+	for i := range events {
+		c, ok := cookies[events[i].Cookie]
+		if !ok {
+			c = uint32(len(cookies))
+			cookies[events[i].Cookie] = c
+		}
+		events[i].Cookie = c
+	}
+	return events
+}
+
+// wantAlike compares events, in which cookies count by which are equal.
+func wantAlike(t *testing.T, got []inotify.Event, want ...inotify.Event) {
+	t.Helper()
+	wantEvents(t, renumbered(got), renumbered(want)...)
+}
+
+// release is Release without events for the caller.
+func release(t *testing.T, r *checkpoint.Restored) *os.File {
+	t.Helper()
+	f, pending, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	wantEvents(t, pending)
+	return f
+}
+
+// drained returns a snapshot of a directory's watch, number 7, with pending events. The next
+// wd is 3.
+func drained(t *testing.T) (s *checkpoint.Snapshot, dir string) {
+	t.Helper()
+	needLists(t)
+	n := newInotify(t)
+	dir = t.TempDir()
+	restoreWatch(t, n, 7, dir, inotify.Create|inotify.Move|inotify.Delete)
+	touch(t, filepath.Join(dir, "a"))
+	os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b\xff\n"))
+	if err := n.SetNextWD(3); hasIoctl(t) && err != nil {
+		t.Fatal(err)
+	}
+	s = carry(t, dump(t, n, checkpoint.WithDrain()))
+	n.Close()
+	if len(s.Pending) != 3 {
+		t.Fatalf("pending %v", s.Pending)
+	}
+	return s, dir
+}
+
+// Who inherits the descriptor reads the pending events, and then new ones.
+func TestPendingInTheQueue(t *testing.T) {
+	needIoctl(t)
+	s, dir := drained(t)
+	r := restore(t, s)
+	if len(gaps(r.NotRestored, "pending")) > 0 || r.Queued != 3 || len(r.Changed) > 0 || len(r.Pending()) > 0 {
+		t.Errorf("not restored %v, queued %d, changed %v, pending %v", r.NotRestored, r.Queued, r.Changed, r.Pending())
+	}
+	touch(t, filepath.Join(dir, "new"))
+	f := release(t, r)
+	want := append(slices.Clone(s.Pending), inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"})
+	got := readInChild(t, f)
+	wantAlike(t, got, want...)
+	n, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, err := n.NextWD(); next != 3 || err != nil {
+		t.Errorf("the next wd is %d, %v, want 3", next, err)
+	}
+}
+
+// Events delivers what is in the queue, and Release hands out what it has read and not
+// delivered. The rest stays in the queue.
+func TestPendingPartlyRead(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	const count = 1500 // more than one read(2) takes
+	s.Pending = nil
+	for i := range count {
+		s.Pending = append(s.Pending, inotify.Event{WD: 7, Mask: inotify.Create, Name: fmt.Sprintf("%0*d", 1+i%40, i)})
+	}
+	r := restore(t, s)
+	var got []inotify.Event
+	for ev, err := range r.Events(kerneltest.Context(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, ev); len(got) == 5 {
+			break
+		}
+	}
+	f, pending, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rest := read(t, f)
+	if len(pending) == 0 || len(rest) == 0 {
+		t.Errorf("%d events are handed out, and %d are in the queue", len(pending), len(rest))
+	}
+	wantEvents(t, slices.Concat(got, pending, rest), s.Pending...)
+}
+
+// undrained returns a snapshot that lacks what was pending.
+func undrained(t *testing.T) *checkpoint.Snapshot {
+	t.Helper()
+	needLists(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	restoreWatch(t, n, 1, dir, inotify.Create)
+	touch(t, filepath.Join(dir, "a"))
+	s := dump(t, n)
+	n.Close()
+	if s.PendingBytes != 32 {
+		t.Fatalf("%d pending bytes", s.PendingBytes)
+	}
+	return s
+}
+
+// A program whose pending events were not drained is told to rescan.
+func TestPendingNotDrained(t *testing.T) {
+	needIoctl(t)
+	s := undrained(t)
+	r := restore(t, s)
+	if len(gaps(r.NotRestored, "pending")) != 1 || r.Queued != 1 {
+		t.Errorf("not restored %v, queued %d", r.NotRestored, r.Queued)
+	}
+	wantEvents(t, readInChild(t, release(t, r)), overflow)
+	r = restore(t, s, checkpoint.WithPendingKept())
+	wantEvents(t, r.Pending())
+	wantEvents(t, read(t, release(t, r)))
+}
+
+func TestWithOverflow(t *testing.T) {
+	s, _ := drained(t)
+	want := append(slices.Clone(s.Pending), overflow)
+	for range 2 { // there is one at most
+		r := restore(t, s, checkpoint.WithOverflow(), checkpoint.WithPendingKept())
+		wantEvents(t, r.Pending(), want...)
+		if hasIoctl(t) {
+			r = restore(t, s, checkpoint.WithOverflow())
+			wantAlike(t, read(t, release(t, r)), want...)
+		}
+		s.Pending = want
+	}
+}
+
+// wantKept restores a snapshot whose events cannot be put into the queue.
+func wantKept(t *testing.T, s *checkpoint.Snapshot, why string, events []inotify.Event, opts ...checkpoint.RestoreOption) {
+	t.Helper()
+	r := restore(t, s, opts...)
+	if g := gaps(r.NotRestored, "pending"); len(g) == 0 || !strings.Contains(g[0].Reason, why) || r.Queued != 0 {
+		t.Errorf("not restored %v, queued %d; want %q", r.NotRestored, r.Queued, why)
+	}
+	wantEvents(t, r.Pending(), events...)
+	f, pending, err := r.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	wantEvents(t, pending, events...)
+	wantEvents(t, read(t, f))
+}
+
+func TestPendingWithoutIoctl(t *testing.T) {
+	s, _ := drained(t)
+	lost := undrained(t)
+	kerneltest.WithoutIoctl(t)
+	s.NextWD, lost.NextWD = 0, 0
+	wantKept(t, s, "INOTIFY_IOC_SETNEXTWD", s.Pending)
+	wantKept(t, lost, "INOTIFY_IOC_SETNEXTWD", []inotify.Event{overflow})
+}
+
+func TestPendingCannotBeQueued(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	wantKept(t, s, "max_queued_events is ", s.Pending, checkpoint.WithMaxQueue(10))
+	wantKept(t, s, "scratch directory: ", s.Pending, checkpoint.WithScratch(filepath.Join(t.TempDir(), "missing")))
+	dir := t.TempDir()
+	r := restore(t, s, checkpoint.WithScratch(dir))
+	wantAlike(t, read(t, release(t, r)), s.Pending...)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
+	cancel()
+	if _, err := s.Restore(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// What is changed is listed, and what is left out is told twice.
+func TestPendingChanged(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	s.Pending = []inotify.Event{
+		{WD: 7, Mask: inotify.MovedFrom, Cookie: 5, Name: "a"},
+		{WD: 7, Mask: inotify.Create, Name: "c"},
+		{WD: 7, Mask: inotify.MovedTo, Cookie: 5, Name: "b"},
+		{WD: 7, Mask: inotify.CloseWrite | inotify.IsDir, Name: "no directory is written to"},
+	}
+	r := restore(t, s)
+	want := []inotify.Event{s.Pending[0], s.Pending[2], s.Pending[1], overflow}
+	wantAlike(t, read(t, release(t, r)), want...)
+	var got []string
+	for _, c := range r.Changed {
+		got = append(got, fmt.Sprint(c.Index, " ", int(c.Reason), " ", c.Reason.Lost()))
+		if c.Index >= 0 && c.Event != s.Pending[c.Index] || c.String() == "" {
+			t.Errorf("change %+v", c)
+		}
+	}
+	expected := []string{
+		fmt.Sprint("2 ", int(checkpoint.ChangeAdvanced), " false"),
+		fmt.Sprint("3 ", int(checkpoint.ChangeImpossible), " true"),
+		fmt.Sprint("-1 ", int(checkpoint.ChangeOverflowAdded), " false"),
+	}
+	if !slices.Equal(got, expected) {
+		t.Errorf("changes %q, want %q: %v", got, expected, r.Changed)
+	}
+	if g := gaps(r.NotRestored, "pending"); len(g) != 1 || !strings.Contains(g[0].Reason, "1 of 4 events") {
+		t.Errorf("not restored %v", r.NotRestored)
+	}
+}
+
+// If watches cannot be restored, nothing is left, events in the queue or not.
+func TestPendingOfWhatIsMissing(t *testing.T) {
+	needIoctl(t)
+	s, dir := drained(t)
+	os.RemoveAll(dir)
+	if _, err := s.Restore(kerneltest.Context(t)); err == nil {
+		t.Error("no error")
+	}
+	r := restore(t, s, checkpoint.AllowMissing())
+	wantAlike(t, read(t, release(t, r)), s.Pending...)
+}
+
+// Whichever call fails, each event is in the queue or with the caller.
+func TestPendingFaults(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	restore(t, s).Close() // has done the rehearsal
+	t.Setenv("TMPDIR", t.TempDir())
+	for i, nr := range []uintptr{
+		unix.SYS_INOTIFY_INIT1, unix.SYS_IOCTL, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH, unix.SYS_FSMOUNT,
+		unix.SYS_OPENAT, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_FCNTL, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT, unix.SYS_MKNODAT,
+	} {
+		places := 2
+		if kerneltest.LongTests() {
+			places = 10
+		}
+		calls := 1
+		for place := 0; place < calls; place += 1 + calls/places {
+			var r *checkpoint.Restored
+			var err error
+			calls = kerneltest.FailOne(t, nr, place, unix.ENOMEM, func() { r, err = s.Restore(context.Background()) })
+			if err != nil {
+				wantError(t, err, unix.ENOMEM)
+				continue
+			}
+			wantAlike(t, queued(t, r), s.Pending...)
+			if ws := watches(t, r.Inotify); len(ws) != 1 {
+				t.Errorf("watches %v", ws)
+			}
+			if wd, err := r.Inotify.AddWatch("/", inotify.DeleteSelf); wd != 3 || err != nil {
+				t.Errorf("the next wd is %d, %v, want 3", wd, err)
+			}
+			r.Close()
+			if t.Failed() {
+				t.Fatalf("call %d (of number %d), at place %d", i, nr, place)
+			}
+		}
+	}
+}
+
+// A random history of two instances, of which one is dumped and restored in the middle: what
+// readers see before and after, put together, is what the reader of the other one sees.
+func TestPendingHistory(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	needHandles(t)
+	rounds := 5
+	if kerneltest.LongTests() {
+		rounds = 200
+	}
+	for range rounds {
+		seed := rand.Uint64()
+		h := history{t: t, dir: t.TempDir(), r: rand.New(rand.NewPCG(seed, 0)), both: []*inotify.Inotify{newInotify(t), newInotify(t)}}
+		h.watch("")
+		h.run(100)
+		dumped, undisturbed := h.both[0], h.both[1]
+		got, want := tryAll(t, dumped), tryAll(t, undisturbed)
+		h.run(200)
+		s, err := checkpoint.Dump(kerneltest.Context(t), dumped, checkpoint.WithDrain())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dumped.Close()
+		r := restore(t, carry(t, s), checkpoint.AllowMissing())
+		h.both[0] = r.Inotify
+		h.run(100)
+		rest := tryAll(t, undisturbed)
+		undisturbed.Close()
+		wantEvents(t, got, want...)
+		wantAlike(t, read(t, release(t, r)), rest...)
+		for _, c := range r.Changed {
+			t.Errorf("change: %v", c)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d; not restored %v", seed, r.NotRestored)
+		}
+	}
+}
+
+// A history does things in a tree that instances watch.
+type history struct {
+	t    *testing.T
+	dir  string
+	r    *rand.Rand
+	both []*inotify.Inotify
+}
+
+func (h *history) run(operations int) {
+	for range operations {
+		h.operate()
+	}
+}
+
+func (h *history) watch(path string) {
+	for _, n := range h.both {
+		n.AddWatch(filepath.Join(h.dir, path), inotify.AllEvents) // which may be gone
+	}
+}
+
+// anywhere returns the path of something that may exist.
+func (h *history) anywhere() string {
+	path := fmt.Sprint(h.r.IntN(6))
+	if h.r.IntN(2) == 0 {
+		path = filepath.Join(fmt.Sprint(h.r.IntN(3)), path+strings.Repeat("é\xff", h.r.IntN(2)))
+	}
+	return path
+}
+
+// operate does one thing, which may fail.
+func (h *history) operate() {
+	name := h.anywhere()
+	path, to := filepath.Join(h.dir, name), filepath.Join(h.dir, h.anywhere())
+	switch h.r.IntN(9) {
+	case 0:
+		os.WriteFile(path, []byte("content"), 0o600)
+	case 1:
+		os.Mkdir(path, 0o700)
+	case 2:
+		if f, err := os.Open(path); err == nil {
+			io.Copy(io.Discard, f)
+			f.Close()
+		}
+	case 3:
+		os.Chmod(path, 0o750)
+	case 4:
+		os.Remove(path)
+	case 5:
+		os.Rename(path, to)
+	case 6:
+		os.ReadDir(path)
+	case 7:
+		os.Link(path, to)
+	case 8:
+		h.watch(name)
+	}
+}
