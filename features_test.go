@@ -7,12 +7,14 @@ package inotify_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Each feature is reported as the calls behave.
@@ -94,5 +96,20 @@ func TestHaveSetNextWDSaysWhy(t *testing.T) {
 		if !errors.As(err, &unsupported) || unsupported.Err != unix.EPERM {
 			t.Errorf("error %v (%+v), want an UnsupportedError of EPERM", err, unsupported)
 		}
+	}
+}
+
+// An answer that says nothing about the kernel is not remembered either.
+func TestHaveIsNotRememberedAfterAnError(t *testing.T) {
+	needIoctl(t)
+	if !kerneltest.Again(t, nil) {
+		return
+	}
+	failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.EIO)
+	wantError(t, inotify.HaveSetNextWD(), unix.EIO)
+	elsewhere := make(chan error)
+	go func() { elsewhere <- inotify.HaveSetNextWD() }() // on a thread without the filter
+	if err := <-elsewhere; err != nil {
+		t.Error(err)
 	}
 }

@@ -353,7 +353,7 @@ func TestRestoreNextWDShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		paths := files(t, 4)
+		paths := files(t, 5)
 		restore(t, n, 5, paths[0], inotify.Attrib)
 		err = other.RestoreNextWD(kerneltest.Context(t), 6)
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
@@ -374,8 +374,15 @@ func TestRestoreNextWDShared(t *testing.T) {
 		if got := add(t, n, paths[1], inotify.Attrib); got != 40 {
 			t.Errorf("the next wd is %d, want 40", got)
 		}
-		if ws := watches(t, n); len(ws) != 4 {
-			t.Errorf("watches %v, want 4", ws)
+		if got := add(t, other, paths[4], inotify.Attrib); got != 41 {
+			t.Fatalf("the other's watch is %d, want 41", got)
+		}
+		err = n.RestoreNextWD(kerneltest.Context(t), 41) // which n has not seen
+		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
+			t.Errorf("error %v where 41 is in use; the ioctl is there: %t", err, ioctl)
+		}
+		if ws := watches(t, n); len(ws) != 5 {
+			t.Errorf("watches %v, want 5", ws)
 		}
 		wantEvents(t, pending(t, n))
 	})
@@ -443,5 +450,55 @@ func TestRestoreNextWDFails(t *testing.T) {
 		wantEvents(t, pending(t, n))
 		n.Close()
 		wantError(t, n.RestoreNextWD(kerneltest.Context(t), 9), os.ErrClosed)
+	})
+}
+
+// A wd below that is in use cannot be given, so the cycle leads to the free one below it.
+func TestRestoreNextWDAboveUsedOnes(t *testing.T) {
+	needIoctl(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 4)
+	for i, wd := range []inotify.WD{38, 39, 10} {
+		restore(t, n, wd, paths[i], inotify.Attrib)
+	}
+	f, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := inotify.FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	withoutIoctl(t)
+	if err := other.RestoreNextWD(kerneltest.Context(t), 40); err != nil {
+		t.Fatal(err)
+	}
+	if got := add(t, other, paths[3], inotify.Attrib); got != 40 {
+		t.Errorf("the next wd is %d, want 40", got)
+	}
+	wantEvents(t, pending(t, other))
+}
+
+// What a restore that failed has done to the counter is known.
+func TestRestoreNextWDAfterAFailure(t *testing.T) {
+	byEachWay(t, func(t *testing.T) {
+		if !watchesInodes(t) {
+			t.Skip("this needs one watch an inode")
+		}
+		n := newInotify(t)
+		paths := files(t, 2)
+		ws := []inotify.Watch{{WD: 20, Path: paths[0], Mask: inotify.Attrib}, {WD: 60, Path: paths[0], Mask: inotify.Attrib}}
+		wantError(t, n.RestoreWatches(kerneltest.Context(t), ws), unix.EEXIST)
+		err := n.RestoreNextWD(kerneltest.Context(t), 21)
+		if kerneltest.SupportsSetNext(n) {
+			if err != nil || add(t, n, paths[1], inotify.Attrib) != 21 {
+				t.Errorf("error %v, or 21 is not next", err)
+			}
+		} else if !errors.As(err, new(*inotify.CycleError)) {
+			t.Errorf("error %v, want a CycleError as 21 was passed", err)
+		}
+		wantEvents(t, pending(t, n))
 	})
 }
