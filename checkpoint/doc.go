@@ -48,8 +48,9 @@
 // # What it needs
 //
 // Linux, with /proc mounted. Putting pending events into a queue takes
-// INOTIFY_IOC_SETNEXTWD (Linux 4.17) and scratch files ([WithScratch]). Taking one's own instance needs no privilege, nor
-// does finding paths by searching. From another process:
+// INOTIFY_IOC_SETNEXTWD (Linux 4.17) and scratch files ([WithScratch]), and no privilege.
+// Taking one's own instance needs no privilege, nor does finding paths by searching. From
+// another process:
 //
 //   - the right to read its /proc/PID/fdinfo (PTRACE_MODE_READ: the same user, or
 //     CAP_SYS_PTRACE), without which nothing is learned;
