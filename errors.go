@@ -16,7 +16,7 @@ import (
 
 // ErrNoWatch matches the error of [Inotify.RemoveWatch] for a watch descriptor that no
 // watch of the instance has: the watch was removed, or it ended with what it watched. The
-// error also matches the kernel's EINVAL.
+// error matches EINVAL, too, which the kernel returns.
 var ErrNoWatch = errors.New("no such watch")
 
 // An UnsupportedError says that something is not supported: the kernel lacks it, a seccomp
@@ -85,11 +85,13 @@ func (e *RestoreError) Unwrap() error { return e.Err }
 // INOTIFY_IOC_SETNEXTWD, did not reach a wd. No watch is left behind, unless Err says that
 // one could not be removed.
 //
-// If errors.Is(err, [errors.ErrUnsupported]), the cycle was refused before its first step.
-// Then either Next is above WD: the kernel only counts up, so the wd can be reached on a
-// new instance only. Or Steps is above Limit, and [WithMaxSteps] raises the limit. In all
-// other cases Err is what stopped the cycle: the context's error, [os.ErrClosed], or the
-// error of a system call.
+// If errors.Is(err, [errors.ErrUnsupported]), the cycle was refused before its first step,
+// for one of two reasons. If Next is above WD, the kernel's wd counter has passed the wd,
+// which can then be reached on a new instance only. Otherwise Steps is above Limit, which
+// [WithMaxSteps] raises.
+//
+// In all other cases Err is what stopped the cycle: the context's error, [os.ErrClosed], or
+// the error of a system call.
 type CycleError struct {
 	WD    WD    // the wd asked for
 	Next  WD    // the next wd when the cycle stopped

@@ -215,10 +215,9 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //
 // One reader at a time, which has the turn (Inotify.turn), sleeps in the file's
 // poller. The others wait for the turn. The runtime wakes the one in the poller
-// when the kernel's queue becomes readable, and it alone: records that another
-// goroutine has read into the buffer (a TryReadEvent, a restore, NextWD) are
-// nothing to the runtime, and it even forgets that the queue was readable if
-// somebody empties it first. So all that wait are woken when the buffer gets
+// when the kernel's queue becomes readable, and no other. It does not know of records
+// that another goroutine has read into the buffer (a TryReadEvent, a restore, NextWD),
+// and it even forgets that the queue was readable if somebody empties it first. So all that wait are woken when the buffer gets
 // records, in one place: record.Queue.Unlock, the only way to release the queue.
 //
 // No reader sleeps while there are records in the buffer:
@@ -231,7 +230,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //     was seen; one after that finds the reader asleep, and Unlock wakes it. Waking
 //     between the look and the sleep is not lost: it is a deadline in the
 //     past, at which the runtime looks again when the sleep begins, and which stays
-//     until the reader itself takes it back (leavePoller). Then the reader looks
+//     until the reader itself resets it (leavePoller). Then the reader looks
 //     again. Only waking ends being asleep, or the reader that found a record.
 //   - The function of a SyscallConn().Read may look at the buffer at any time while
 //     it runs, so SetAsleep is called before it is.
@@ -239,7 +238,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //     looks. A read before the look was seen; one after that closes the channel.
 //     Getting the turn or seeing the channel closed, it looks again.
 //   - A reader that leaves, with an event or an error or because its context ended,
-//     owes nobody anything: each of the others looks for itself.
+//     need not wake the others: each of them looks for itself.
 //
 // Nor does a reader that waits for the turn miss what is in the kernel's queue. It
 // looked there too. For what comes after that the runtime wakes the reader in the

@@ -40,7 +40,7 @@ var (
 	_ syscall.Conn = (*Inotify)(nil)
 )
 
-// New makes an inotify instance: inotify_init1(IN_CLOEXEC | IN_NONBLOCK). The
+// New creates an inotify instance: inotify_init1(IN_CLOEXEC | IN_NONBLOCK). The
 // error is a [*LimitError] if a limit was reached (EMFILE). On systems other
 // than Linux it is [errors.ErrUnsupported].
 func New() (*Inotify, error) {

@@ -13,7 +13,7 @@ import (
 )
 
 // SetNextWD makes wd the next wd, which the next new watch gets if it is free; otherwise
-// that watch gets the next free one above. wd may be lower than the present next wd.
+// that watch gets the next free one above. wd may be lower than the current next wd.
 // SetNextWD is ioctl(INOTIFY_IOC_SETNEXTWD), which needs Linux 4.17 with
 // CONFIG_CHECKPOINT_RESTORE. Without it the error is an [*UnsupportedError] (see
 // [HaveSetNextWD]). [Inotify.RestoreNextWD] also works without it.
@@ -43,8 +43,8 @@ func (n *Inotify) SetNextWD(wd WD) error {
 // NextWD returns the next wd, which the next new watch gets. The kernel has no call for
 // that: NextWD adds a scratch watch on a directory that this instance does not watch,
 // removes it, and sets the next wd back with INOTIFY_IOC_SETNEXTWD. Readers get no event of
-// it. If the wds at the kernel's wd counter are in use, NextWD moves the counter to the
-// free wd behind them, which it returns.
+// it. If the wd at the kernel's wd counter is in use, NextWD returns the next free wd, and
+// moves the counter there.
 //
 // Without the ioctl the error is an [*UnsupportedError], as for [Inotify.SetNextWD], and
 // nothing is changed. A [*LimitError] says that the user may have no more watches; the

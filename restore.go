@@ -109,8 +109,8 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	return nil
 }
 
-// RestoreWatches adds each of ws with its wd, or fails and adds none. It uses WD, Path,
-// which must not be empty, and Mask, as [Inotify.RestoreWatch] does. It does not check
+// RestoreWatches adds each of ws with its wd, or fails and adds none. It uses WD, Path
+// and Mask, as [Inotify.RestoreWatch] does; Path must not be empty. It does not check
 // Device, Inode and Handle. ws may be in any order and is not changed. The error is a
 // [*RestoreError] that names the watch that could not be restored; if the Inotify was
 // closed before, it only matches [os.ErrClosed].
@@ -145,12 +145,11 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 	return nil
 }
 
-// RestoreNextWD makes wd the next wd, which the next new watch gets. It is
-// [Inotify.SetNextWD] that also works where the kernel lacks the ioctl. There the
-// add/remove cycle moves the next wd up, and fails with a [*CycleError] if wd was passed
-// already.
+// RestoreNextWD makes wd the next wd, which the next new watch gets. Unlike
+// [Inotify.SetNextWD] it also works where the kernel lacks the ioctl. There the add/remove
+// cycle moves the next wd up, and fails with a [*CycleError] if wd was passed already.
 //
-// The cycle takes no step if wd is already the next one. It knows that only if no other
+// If wd is the next wd already, the cycle takes no step. That is known only if no other
 // holder of the instance can have added watches and no add of this Inotify failed with
 // ENOSPC; otherwise wd counts as passed.
 //
