@@ -118,8 +118,8 @@ func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// readEvent is ReadEvent until ctx ends; the error is then its cause. Whoever
-// passes a context that can end has it call n.wakeReader then.
+// readEvent is ReadEvent until ctx ends; the error is then its cause. A caller whose
+// context can end makes it call n.wakeReader then.
 func (n *Inotify) readEvent(ctx context.Context) (ev Event, err error) {
 	if n.in.Closed.Load() {
 		return Event{}, sys.CallError("read", os.ErrClosed)
@@ -213,12 +213,13 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 
 // How a reader waits, and what wakes it
 //
-// One reader at a time, which has the turn (Inotify.turn), sleeps in the file's
-// poller. The others wait for the turn. The runtime wakes the one in the poller
-// when the kernel's queue becomes readable, and no other. It does not know of records
-// that another goroutine has read into the buffer (a TryReadEvent, a restore, NextWD),
-// and it even forgets that the queue was readable if somebody empties it first. So all that wait are woken when the buffer gets
-// records, in one place: record.Queue.Unlock, the only way to release the queue.
+// One reader at a time, which has the turn (Inotify.turn), sleeps in the file's poller.
+// The others wait for the turn. The runtime wakes the one in the poller when the kernel's
+// queue becomes readable, and no other. It does not know of records that another goroutine
+// has read into the buffer (a TryReadEvent, a restore, NextWD), and it even forgets that
+// the queue was readable if somebody empties it first. So all that wait are woken when the
+// buffer gets records, in one place: record.Queue.Unlock, the only way to release the
+// queue.
 //
 // No reader sleeps while there are records in the buffer:
 //
