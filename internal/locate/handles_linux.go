@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Opening a handle gives a descriptor whose path is read by readlink of /proc/self/fd/N. This
@@ -118,7 +119,7 @@ func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
 func (d *decoder) close() {
 	for _, dirs := range d.mountDirs {
 		for _, b := range dirs.open {
-			sysClose(b.fd)
+			sys.Close(b.fd)
 		}
 	}
 }
@@ -183,7 +184,7 @@ func (p *process) openMounts(dev inotify.Device) (ds mountDirs) {
 		case isDir:
 			ds.open = append(ds.open, mountDir{m, fd})
 		default:
-			sysClose(fd)
+			sys.Close(fd)
 		}
 	}
 	ds.untried = slices.DeleteFunc(ds.untried, func(u untriedMount) bool {
@@ -197,7 +198,7 @@ func (p *process) openMounts(dev inotify.Device) (ds mountDirs) {
 
 // priority orders untried mounts by what their reason says: an errno comes first.
 func (u *untriedMount) priority() int {
-	var e errno
+	var e sys.Errno
 	switch {
 	case errors.As(u.why, &e):
 		return 0
@@ -211,9 +212,9 @@ var errHidden = errors.New("hidden by another mount")
 
 // openMount opens a mount with O_PATH.
 func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
-	fd, e := p.lookup(cstring(m.Point), 0)
+	fd, e := p.lookup(sys.CString(m.Point), 0)
 	switch e {
-	case success:
+	case sys.OK:
 	case unix.ENOENT, unix.ENOTDIR:
 		return -1, false, errHidden
 	default:
@@ -227,12 +228,12 @@ func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
 		p.mount(id) // read the list again if it is new
 		err = errHidden
 	default:
-		if e := sysFstat(fd, &st); e != success {
+		if e := sys.Fstat(fd, &st); e != sys.OK {
 			err = os.NewSyscallError("fstat", e)
 		}
 	}
 	if err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return -1, false, err
 	}
 	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
@@ -326,7 +327,7 @@ type decodeThread struct {
 	cwd        int // the descriptor of the working directory, or -1
 	opened     bool
 	unverified []candidate
-	h          rawHandle
+	h          sys.RawHandle
 	st         unix.Stat_t
 	text       [unix.PathMax + 1]byte
 }
@@ -360,9 +361,9 @@ func (t *decodeThread) tryMount(i int, b *mountDir) (string, reason) {
 		t.cwd = b.fd
 	}
 	w := &t.ws[i]
-	t.h.set(w.Handle.Type, w.Handle.Bytes)
-	fd, e := sysOpenHandle(&t.h)
-	if e != success {
+	t.h.Set(w.Handle.Type, w.Handle.Bytes)
+	fd, e := sys.OpenHandle(&t.h)
+	if e != sys.OK {
 		return "", t.cannotOpen(e, w, b)
 	}
 	t.opened = true
@@ -413,13 +414,13 @@ func (t *decodeThread) noCachedName(i int, b *mountDir) reason {
 // read reads the inode's type and path and closes fd at once: an open descriptor delays the
 // IN_DELETE_SELF of an unlinked file. A NUL byte fits after the path.
 func (t *decodeThread) read(i, fd int) ([]byte, error) {
-	defer sysClose(fd)
-	if e := sysFstat(fd, &t.st); e != success {
+	defer sys.Close(fd)
+	if e := sys.Fstat(fd, &t.st); e != sys.OK {
 		return nil, os.NewSyscallError("fstat", e)
 	}
 	t.places[i].Mode = uint32(t.st.Mode) & unix.S_IFMT
 	text, e := readlinkFD(t.procFD, fd, t.text[:unix.PathMax])
-	if e != success {
+	if e != sys.OK {
 		return nil, os.NewSyscallError("readlink", e)
 	}
 	return text, nil
@@ -441,7 +442,7 @@ func (t *decodeThread) comparePath(i int, b *mountDir, text []byte) (string, rea
 		t.unverified = append(t.unverified, candidate{i, full, t.otherInode(i, full, b)})
 		return "", reason{}
 	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
-		return "", reason{rank: failed, err: fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(errno)))}
+		return "", reason{rank: failed, err: fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(sys.Errno)))}
 	}
 	short, removed := strings.CutSuffix(full, deleted)
 	if !removed || short == "/" {
@@ -472,15 +473,15 @@ func (t *decodeThread) isSame(i int, path []byte) (bool, error) {
 	dir, name, flags := unix.AT_FDCWD, &path[0], t.p.handleFlags()
 	if !t.p.sameRoot {
 		fd, e := t.p.lookup(name, 0)
-		if e != success {
+		if e != sys.OK {
 			return false, e
 		}
-		defer sysClose(fd)
+		defer sys.Close(fd)
 		dir, name, flags = fd, &empty[0], flags|unix.AT_EMPTY_PATH
 	}
-	id, e := sysNameToHandle(dir, name, flags, &t.h)
+	id, e := sys.NameToHandle(dir, name, flags, &t.h)
 	switch e {
-	case success:
+	case sys.OK:
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
 		return false, errUnverified
 	default:
@@ -491,14 +492,14 @@ func (t *decodeThread) isSame(i int, path []byte) (bool, error) {
 		return false, errUnverified
 	}
 	w := &t.ws[i]
-	return m.Device == w.Device && t.h.kind == w.Handle.Type && string(t.h.data[:t.h.size]) == w.Handle.Bytes, nil
+	return m.Device == w.Device && t.h.Type == w.Handle.Type && string(t.h.Data[:t.h.Size]) == w.Handle.Bytes, nil
 }
 
 // errUnverified is the error for a path that must be compared in another way.
 var errUnverified = errors.New("not compared yet")
 
 // cannotOpen explains why open_by_handle_at failed.
-func (t *decodeThread) cannotOpen(e errno, w *inotify.Watch, b *mountDir) reason {
+func (t *decodeThread) cannotOpen(e sys.Errno, w *inotify.Watch, b *mountDir) reason {
 	err := os.NewSyscallError("open_by_handle_at", e)
 	switch e {
 	case unix.EPERM:

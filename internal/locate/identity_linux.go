@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // compareMask is for temporary watches: they queue nothing but their IN_IGNORED.
@@ -26,8 +26,6 @@ var (
 	errNoLine     = errors.New("fdinfo did not list the watch that was added for comparison")
 	errOtherInode = errors.New("another inode is at the path")
 )
-
-func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // A resolved path, and the identity of the inode that it leads to.
 type resolved struct {
@@ -88,18 +86,18 @@ func (p *process) resolveOne(r *resolved, s *comparer, useFdinfo bool) {
 		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
 		return
 	}
-	fd, e := p.lookup(cstring(r.path), 0)
-	if e != success {
+	fd, e := p.lookup(sys.CString(r.path), 0)
+	if e != sys.OK {
 		r.err = fmt.Errorf("looking up %.400q: %w", r.path, p.explain(e))
 		return
 	}
-	if e := sysFstat(fd, &r.st); e != success {
-		sysClose(fd)
+	if e := sys.Fstat(fd, &r.st); e != sys.OK {
+		sys.Close(fd)
 		r.err = fmt.Errorf("fstat of %q: %w", r.path, e)
 		return
 	}
 	if p.readHandle(r, fd) && !useFdinfo {
-		sysClose(fd)
+		sys.Close(fd)
 		return
 	}
 	s.add(r, fd)
@@ -108,9 +106,9 @@ func (p *process) resolveOne(r *resolved, s *comparer, useFdinfo bool) {
 // readHandle reads the mount and, if there is one, the handle. It reports whether both are
 // known.
 func (p *process) readHandle(r *resolved, fd int) bool {
-	var h rawHandle
-	id, e := sysNameToHandle(fd, &empty[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
-	if e != success {
+	var h sys.RawHandle
+	id, e := sys.NameToHandle(fd, &empty[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
+	if e != sys.OK {
 		id, r.mountErr = mountOf(p.procFD, fd)
 	}
 	m, known := p.mount(id)
@@ -119,8 +117,8 @@ func (p *process) readHandle(r *resolved, fd int) bool {
 		r.overlay.observe(m.Device, &r.st)
 	}
 	r.id.Device = m.Device
-	r.id.Handle = inotify.Handle{Type: h.kind, Bytes: string(h.data[:h.size])}
-	return known && e == success
+	r.id.Handle = inotify.Handle{Type: h.Type, Bytes: string(h.Data[:h.Size])}
+	return known && e == sys.OK
 }
 
 // A comparer identifies inodes by temporary watches on them, in an instance of its own: two
@@ -142,7 +140,7 @@ func (s *comparer) add(r *resolved, fd int) {
 		}
 		s.n, s.on = n, make(map[inotify.WD][]*resolved)
 	}
-	wd, err := s.n.AddWatch(procPath(fd), compareMask)
+	wd, err := s.n.AddWatch(sys.ProcFD(fd), compareMask)
 	if err != nil {
 		r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 		return
@@ -156,7 +154,7 @@ func (s *comparer) finish() {
 		s.n.Close()
 	}
 	for _, fd := range s.open {
-		sysClose(fd)
+		sys.Close(fd)
 	}
 }
 

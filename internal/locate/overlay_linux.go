@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // On overlayfs two inodes can have equal lines in fdinfo (all seen on Linux
@@ -107,13 +108,13 @@ func (p *process) sample(o *overlay, m Mount, name string) {
 	if p.blockingMountLocked(path) != nil {
 		return
 	}
-	fd, e := p.lookup(cstring(path), 0)
-	if e != success {
+	fd, e := p.lookup(sys.CString(path), 0)
+	if e != sys.OK {
 		return
 	}
-	defer sysClose(fd)
+	defer sys.Close(fd)
 	var st unix.Stat_t
-	if id, err := mountOf(p.procFD, fd); err == nil && id == m.ID && sysFstat(fd, &st) == success {
+	if id, err := mountOf(p.procFD, fd); err == nil && id == m.ID && sys.Fstat(fd, &st) == sys.OK {
 		o.observe(m.Device, &st)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/mountinfo"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
@@ -56,7 +57,7 @@ func openProcess(ctx context.Context, proc *os.File, allFilesystems bool) (*proc
 func (p *process) close() {
 	for _, fd := range []int{p.root, p.procFD} {
 		if fd >= 0 {
-			sysClose(fd)
+			sys.Close(fd)
 		}
 	}
 	if p.file != nil {
@@ -87,7 +88,7 @@ type procFiles struct {
 }
 
 func (o procFiles) close() {
-	sysClose(o.root)
+	sys.Close(o.root)
 	o.mountinfo.Close()
 }
 
@@ -99,14 +100,14 @@ func openProcFiles(proc *os.File) (o procFiles, err error) {
 		return o, fmt.Errorf("the process's directory: %w", err)
 	}
 	cerr := conn.Control(func(dir uintptr) {
-		var e errno
-		if o.root, e = sysOpenat(int(dir), cstring("root"), unix.O_PATH|unix.O_DIRECTORY); e != success {
+		var e sys.Errno
+		if o.root, e = sys.Openat(int(dir), sys.CString("root"), unix.O_PATH|unix.O_DIRECTORY); e != sys.OK {
 			err = &os.PathError{Op: "open", Path: proc.Name() + "/root", Err: e}
 			return
 		}
-		fd, e := sysOpenat(int(dir), cstring("mountinfo"), unix.O_RDONLY)
-		if e != success {
-			sysClose(o.root)
+		fd, e := sys.Openat(int(dir), sys.CString("mountinfo"), unix.O_RDONLY)
+		if e != sys.OK {
+			sys.Close(o.root)
 			err = &os.PathError{Op: "open", Path: proc.Name() + "/mountinfo", Err: e}
 			return
 		}
@@ -126,7 +127,7 @@ func (p *process) readRoot() error {
 	if err != nil {
 		return err
 	}
-	defer sysClose(ours)
+	defer sys.Close(ours)
 	a, err := sysIdentity(p.root)
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (p *process) readRoot() error {
 	}
 	p.sameRoot, p.rootID = mount == ourMount && a == b, mount
 	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
-	if e != success {
+	if e != sys.OK {
 		return os.NewSyscallError("readlink", e)
 	}
 	p.rootPath = string(text)
@@ -155,13 +156,13 @@ func (p *process) readRoot() error {
 // probe finds out which features the kernel has. Only ENOSYS for a call and EINVAL for a flag say
 // that it is missing.
 func (p *process) probe() {
-	fd, e := sysOpenat2(p.procFD, cstring("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
+	fd, e := sys.Openat2(p.procFD, sys.CString("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
 	p.hasOpenat2 = e != unix.ENOSYS
-	if e == success {
-		sysClose(fd)
+	if e == sys.OK {
+		sys.Close(fd)
 	}
-	var h rawHandle
-	_, e = sysNameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|handleFID, &h)
+	var h sys.RawHandle
+	_, e = sys.NameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
 	p.hasHandleFID = e != unix.EINVAL
 }
 
@@ -169,7 +170,7 @@ func (p *process) probe() {
 // handles (seen on Linux 6.1 and 6.18), but only those that can be opened.
 func (p *process) handleFlags() int {
 	if p.hasHandleFID {
-		return handleFID
+		return sys.HandleFID
 	}
 	return 0
 }
@@ -241,7 +242,7 @@ func (p *process) mountByWatch(id int32) Mount {
 		return Mount{}
 	}
 	defer n.Close()
-	if _, err := n.AddWatch(procPath(p.root), compareMask); err != nil {
+	if _, err := n.AddWatch(sys.ProcFD(p.root), compareMask); err != nil {
 		return Mount{}
 	}
 	ws, _ := n.Watches()
@@ -316,16 +317,16 @@ func mayBlock(m *Mount) error {
 // lookup opens a path with O_PATH, in the process's root directory. A symbolic link at its end is
 // not followed. With openat2, symbolic links do not lead out of the root directory, and magic
 // links of /proc are refused.
-func (p *process) lookup(path *byte, flags int) (int, errno) {
+func (p *process) lookup(path *byte, flags int) (int, sys.Errno) {
 	flags |= unix.O_PATH | unix.O_NOFOLLOW
 	if p.hasOpenat2 {
-		return sysOpenat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+		return sys.Openat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	}
-	return sysOpenat(unix.AT_FDCWD, path, flags) // in our root directory, which Paths has checked to be the same
+	return sys.Openat(unix.AT_FDCWD, path, flags) // in our root directory, which Paths has checked to be the same
 }
 
 // explain adds to an errno of lookup what it means.
-func (p *process) explain(e errno) error {
+func (p *process) explain(e sys.Errno) error {
 	switch {
 	case e == unix.ENOSYS && !p.hasOpenat2:
 		return fmt.Errorf("the process has another root directory, and openat2 (Linux 5.6) is missing: %w", e)
@@ -336,12 +337,9 @@ func (p *process) explain(e errno) error {
 }
 
 func openPath(path string) (int, error) {
-	fd, e := sysOpenat(unix.AT_FDCWD, cstring(path), unix.O_PATH|unix.O_DIRECTORY)
-	if e != success {
+	fd, e := sys.Openat(unix.AT_FDCWD, sys.CString(path), unix.O_PATH|unix.O_DIRECTORY)
+	if e != sys.OK {
 		return -1, &os.PathError{Op: "open", Path: path, Err: e}
 	}
 	return fd, nil
 }
-
-// cstring returns a C string. s must have no NUL byte.
-func cstring(s string) *byte { return &append([]byte(s), 0)[0] }

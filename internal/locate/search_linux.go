@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // blockingTypes are the filesystems that depend on a program or a network. A lookup may be slow,
@@ -54,7 +55,7 @@ type searcher struct {
 	retry           []string // paths to be compared again when more is known of the overlay
 	uncomparedCount int      // paths that could not be compared
 	firstErr        error    // the first reason
-	h               rawHandle
+	h               sys.RawHandle
 }
 
 // A dirID identifies a directory.
@@ -74,8 +75,8 @@ func (l *locator) search(ctx context.Context) error {
 	}
 	for _, i := range todo {
 		w := &l.ws[i]
-		s.h.set(w.Handle.Type, w.Handle.Bytes)
-		s.wantedHandles[string(s.h.key())] = append(s.wantedHandles[string(s.h.key())], i)
+		s.h.Set(w.Handle.Type, w.Handle.Bytes)
+		s.wantedHandles[string(s.h.Key())] = append(s.wantedHandles[string(s.h.Key())], i)
 		s.wantedInodes[uint32(w.Inode)] = append(s.wantedInodes[uint32(w.Inode)], i)
 	}
 	err := s.searchTrees(ctx)
@@ -156,12 +157,12 @@ func (s *searcher) searchTree(ctx context.Context, path string, want int32) erro
 		s.skip(path, fmt.Sprintf("%q is %s: %s", blocking.Point, blocking.Type, whyBlocking(blocking)))
 		return nil
 	}
-	root, e := s.p.lookup(cstring(path), 0)
-	if e != success {
+	root, e := s.p.lookup(sys.CString(path), 0)
+	if e != sys.OK {
 		s.skip(path, "look up the directory: "+s.p.explain(e).Error())
 		return nil
 	}
-	defer sysClose(root)
+	defer sys.Close(root)
 	id, err := mountOf(s.p.procFD, root)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // maxOpenDirs is how many directories of a walk may be open at a time.
@@ -49,7 +51,7 @@ func (w *walk) run(ctx context.Context, root int) error {
 		}
 	}()
 	var st unix.Stat_t
-	if e := sysFstat(root, &st); e != success {
+	if e := sys.Fstat(root, &st); e != sys.OK {
 		w.skip(w.path, "fstat: "+e.Error())
 		return nil
 	}
@@ -82,7 +84,7 @@ func (w *walk) checkRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if w.compareHandles && w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) == success {
+	if w.compareHandles && w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) == sys.OK {
 		return nil
 	}
 	w.byFdinfo = append(w.byFdinfo, w.path)
@@ -100,7 +102,7 @@ func (w *walk) step(ctx context.Context) error {
 	}
 	name := d.todo[0]
 	d.todo = d.todo[1:]
-	if e := w.reopen(last); e != success {
+	if e := w.reopen(last); e != sys.OK {
 		w.fail("open", w.join(name), e)
 		d.todo = nil
 		return nil
@@ -110,9 +112,9 @@ func (w *walk) step(ctx context.Context) error {
 
 // enter opens a directory, pushes it on the stack and reads it.
 func (w *walk) enter(ctx context.Context, parent int, name string) error {
-	fd, e := openDir(parent, cstring(name), w.p.hasOpenat2)
+	fd, e := openDir(parent, sys.CString(name), w.p.hasOpenat2)
 	switch e {
-	case success:
+	case sys.OK:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
 		return nil // it was removed or replaced
 	case unix.EXDEV:
@@ -123,16 +125,16 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 		return nil
 	}
 	var st unix.Stat_t
-	e = sysFstat(fd, &st)
-	crosses := e == success && w.crosses(&st)
+	e = sys.Fstat(fd, &st)
+	crosses := e == sys.OK && w.crosses(&st)
 	switch {
-	case e != success:
+	case e != sys.OK:
 		w.fail("fstat", w.join(name), e)
 	case crosses:
 		w.hidden = append(w.hidden, w.join(name))
 	}
-	if e != success || crosses || w.known(&st) {
-		sysClose(fd)
+	if e != sys.OK || crosses || w.known(&st) {
+		sys.Close(fd)
 		return nil
 	}
 	w.stack = append(w.stack, dir{name: name, fd: fd, dev: uint64(st.Dev), ino: st.Ino})
@@ -160,7 +162,7 @@ func (w *walk) known(st *unix.Stat_t) bool {
 }
 
 // openDir opens a directory on the same mount, if permitted without changing its access time.
-func openDir(parent int, name *byte, hasOpenat2 bool) (int, errno) {
+func openDir(parent int, name *byte, hasOpenat2 bool) (int, sys.Errno) {
 	fd, e := openDirWith(parent, name, hasOpenat2, unix.O_NOATIME)
 	if e == unix.EPERM { // the owner is another user
 		fd, e = openDirWith(parent, name, hasOpenat2, 0)
@@ -168,17 +170,17 @@ func openDir(parent int, name *byte, hasOpenat2 bool) (int, errno) {
 	return fd, e
 }
 
-func openDirWith(parent int, name *byte, hasOpenat2 bool, flags int) (int, errno) {
+func openDirWith(parent int, name *byte, hasOpenat2 bool, flags int) (int, sys.Errno) {
 	flags |= unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_LARGEFILE
 	if hasOpenat2 {
-		return sysOpenat2(parent, name, flags, unix.RESOLVE_NO_XDEV)
+		return sys.Openat2(parent, name, flags, unix.RESOLVE_NO_XDEV)
 	}
-	return sysOpenat(parent, name, flags)
+	return sys.Openat(parent, name, flags)
 }
 
 func (w *walk) close(i int) {
 	if d := &w.stack[i]; d.fd >= 0 {
-		sysClose(d.fd)
+		sys.Close(d.fd)
 		d.fd = -1
 		w.open--
 	}
@@ -198,7 +200,7 @@ func (w *walk) closeOne() {
 
 // reopen opens a closed directory of the stack again, from the nearest open one; the root is
 // always open. It leaves directories on the way open that are needed soon.
-func (w *walk) reopen(at int) errno {
+func (w *walk) reopen(at int) sys.Errno {
 	first := at
 	for w.stack[first].fd < 0 {
 		first--
@@ -206,14 +208,14 @@ func (w *walk) reopen(at int) errno {
 	parent := w.stack[first].fd
 	for i := first + 1; i <= at; i++ {
 		d := &w.stack[i]
-		fd, e := openDir(parent, cstring(d.name), w.p.hasOpenat2)
-		if e != success {
+		fd, e := openDir(parent, sys.CString(d.name), w.p.hasOpenat2)
+		if e != sys.OK {
 			return e
 		}
 		d.fd = fd
 		w.open++
 		var st unix.Stat_t
-		if e := sysFstat(fd, &st); e != success || uint64(st.Dev) != d.dev || st.Ino != d.ino {
+		if e := sys.Fstat(fd, &st); e != sys.OK || uint64(st.Dev) != d.dev || st.Ino != d.ino {
 			w.close(i)
 			return unix.ESTALE
 		}
@@ -222,7 +224,7 @@ func (w *walk) reopen(at int) errno {
 		}
 		parent = fd
 	}
-	return success
+	return sys.OK
 }
 
 // read reads the entries of the current directory.
@@ -234,7 +236,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 			continue
 		case err != nil:
 			if err != unix.ENOENT { // the directory was removed
-				w.fail("getdents64", w.join(""), err.(errno))
+				w.fail("getdents64", w.join(""), err.(sys.Errno))
 			}
 			return nil
 		case n == 0:
@@ -263,7 +265,7 @@ func (w *walk) entry(ctx context.Context, fd int, d dirent) error {
 	}
 	if w.overlay != nil && !w.overlay.sampled && d.kind != unix.DT_DIR {
 		var st unix.Stat_t
-		if sysStatAt(fd, &d.name[0], &st) == success {
+		if sys.StatAt(fd, &d.name[0], &st) == sys.OK {
 			w.overlay.observe(w.mount.Device, &st)
 		}
 	}
@@ -292,7 +294,7 @@ func (w *walk) compareEntry(fd int, d dirent) (crosses bool) {
 	}
 	name := d.name[:len(d.name)+1] // with the NUL byte
 	switch e := w.compareHandle(fd, name, 0); e {
-	case success:
+	case sys.OK:
 	case unix.EXDEV:
 		return true
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
@@ -314,18 +316,18 @@ func (w *walk) addByFdinfo(name string) {
 
 // compareHandle looks for an entry's handle among the wanted ones, and if it is one compares its
 // path. It returns EXDEV if the entry is a mount point.
-func (w *walk) compareHandle(fd int, name []byte, flags int) errno {
-	id, e := sysNameToHandle(fd, &name[0], flags|w.p.handleFlags(), &w.h)
-	if e != success {
+func (w *walk) compareHandle(fd int, name []byte, flags int) sys.Errno {
+	id, e := sys.NameToHandle(fd, &name[0], flags|w.p.handleFlags(), &w.h)
+	if e != sys.OK {
 		return e
 	}
-	if among := w.wantedHandles[string(w.h.key())]; among != nil {
+	if among := w.wantedHandles[string(w.h.Key())]; among != nil {
 		w.comparePath(w.join(string(name[:len(name)-1])), among)
 	}
 	if id != w.mount.ID {
 		return unix.EXDEV
 	}
-	return success
+	return sys.OK
 }
 
 func (w *walk) isDir(fd int, d dirent) bool {
@@ -333,7 +335,7 @@ func (w *walk) isDir(fd int, d dirent) bool {
 		return d.kind == unix.DT_DIR
 	}
 	var st unix.Stat_t
-	return sysStatAt(fd, &d.name[0], &st) == success && st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return sys.StatAt(fd, &d.name[0], &st) == sys.OK && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
 // join returns the path of a name in the current directory.
@@ -351,7 +353,7 @@ func (w *walk) join(name string) string {
 	return cmp.Or(b.String(), "/")
 }
 
-func (w *walk) fail(call, path string, e errno) {
+func (w *walk) fail(call, path string, e sys.Errno) {
 	if w.unread++; w.unread == 1 {
 		w.firstUnread = fmt.Sprintf("%s %q: %v", call, path, e)
 	}
