@@ -58,7 +58,7 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 	if code, _, stderr = call("verify", file, h.arg()); code != 0 {
 		t.Errorf("verify: exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr = result(t, command(t, "restore", file, "--", "true")); hasIoctl(t) {
+	if _, _, stderr = result(t, command(t, "restore", file, "--", "true")); hasIoctl(t) {
 		wantLine(t, stderr, "inotifyctl: added: an overflow event, for 96 bytes of pending events that the dump lacks")
 	}
 }
