@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(kerneltest.Main(m))
+	os.Exit(kerneltest.Main(m, false))
 }
 
 // children are what TestMain runs in a child process.

@@ -68,7 +68,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(kerneltest.Main(m))
+	os.Exit(kerneltest.Main(m, true))
 }
 
 func needRoot(t testing.TB) {

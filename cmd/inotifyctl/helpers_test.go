@@ -86,7 +86,7 @@ func TestMain(m *testing.M) {
 	for fd := 3; fd < 1024; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	os.Exit(kerneltest.Main(m))
+	os.Exit(kerneltest.Main(m, true))
 }
 
 // failCalls has the kernel fail calls of number nr in this process if argument 1

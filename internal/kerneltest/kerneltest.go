@@ -10,8 +10,10 @@ package kerneltest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,12 +28,12 @@ import (
 )
 
 // Main runs the tests and returns the exit code, which says so if a descriptor
-// leaked.
-func Main(m *testing.M) int {
+// leaked. searches says that tests of the package search filesystems for files.
+func Main(m *testing.M, searches bool) int {
 	if n, err := inotify.New(); err == nil {
 		n.Close() // the runtime's poller has its descriptors from now on
 	}
-	defer onTmpfs()()
+	defer onTmpfs(searches)()
 	before := OpenDescriptors()
 	code := m.Run()
 	runtime.GC()
@@ -47,21 +49,40 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// onTmpfs moves temporary directories to /dev/shm if that is a tmpfs and TMPDIR is not
-// set: there it takes a hundredth of the time to make a file. It returns what removes
-// the directory.
-func onTmpfs() (remove func()) {
+// onTmpfs moves temporary directories to a tmpfs: there it takes a hundredth of the time
+// to make a file. Root gets one of its own, below /dev/shm, so that no search of other
+// tests walks it, which the tests' watches would report. It is unmounted at the end, and
+// one that a killed process left is unmounted here. Other users get /dev/shm itself unless
+// the package's own tests search. With TMPDIR set, or without /dev/shm, nothing is moved.
+// It returns what removes the directory.
+func onTmpfs(searches bool) (remove func()) {
 	var st unix.Statfs_t
 	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &st) != nil || st.Type != unix.TMPFS_MAGIC {
 		return func() {}
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "inotify-test-")
-	if err != nil {
+	const prefix = "/dev/shm/inotify-test-"
+	stale, _ := filepath.Glob(prefix + "*")
+	for _, dir := range stale {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(dir, prefix), "-")
+		if _, err := os.Stat("/proc/" + pid); os.IsNotExist(err) {
+			unix.Unmount(dir, unix.MNT_DETACH)
+			os.Remove(dir)
+		}
+	}
+	dir := fmt.Sprint(prefix, os.Getpid(), "-", rand.Uint32())
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return func() {}
 	}
-	os.Chmod(dir, 0o755) // some tests are another user for a while
+	mounted := unix.Mount("inotify-test", dir, "tmpfs", 0, "mode=0755") == nil
+	if !mounted && searches {
+		os.Remove(dir)
+		return func() {}
+	}
 	os.Setenv("TMPDIR", dir)
 	return func() {
+		if mounted {
+			unix.Unmount(dir, unix.MNT_DETACH)
+		}
 		os.Remove(dir)
 		os.Unsetenv("TMPDIR")
 	}

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(playRole(role))
 	}
 	goroutines := runtime.NumGoroutine()
-	code := kerneltest.Main(m)
+	code := kerneltest.Main(m, true)
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // leaves one of package testing's
 	if after := runtime.NumGoroutine(); code == 0 && after > goroutines && !fuzzing {
 		fmt.Printf("goroutines leaked: before %d, after %d\n", goroutines, after)

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv(childVariable); how != "" {
 		os.Exit(playChild(how))
 	}
-	os.Exit(kerneltest.Main(m))
+	os.Exit(kerneltest.Main(m, false))
 }
 
 func fill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue.Options) requeue.Result {
