@@ -14,18 +14,18 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// ErrNoWatch is the error of [Inotify.RemoveWatch] for a watch descriptor that no
-// watch of the instance has: because it was removed, or ended by itself with what it
-// watched. The kernel's EINVAL matches as well.
+// ErrNoWatch matches the error of [Inotify.RemoveWatch] for a watch descriptor that no
+// watch of the instance has: the watch was removed, or it ended with what it watched. The
+// error matches EINVAL, too, which the kernel returns.
 var ErrNoWatch = errors.New("no such watch")
 
-// An UnsupportedError says that the kernel, or a seccomp profile before it,
-// does not offer something, or that /proc is not there. errors.Is(err, [errors.ErrUnsupported]) holds for
-// it, and it unwraps to the sys.Errno where a system call gave one.
+// An UnsupportedError says that something is not supported: the kernel lacks it, a seccomp
+// profile forbids it, or /proc is not mounted. errors.Is(err, [errors.ErrUnsupported]) is
+// true for it. It unwraps to the [syscall.Errno] if a system call returned one.
 type UnsupportedError struct {
 	Feature string // what is missing: "setting the next watch descriptor"
-	Needs   string // what brings it: "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE"
-	Err     error  // the sys.Errno, or nil
+	Needs   string // what it needs: "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE"
+	Err     error  // the syscall.Errno, or nil
 }
 
 func (e *UnsupportedError) Error() string {
@@ -41,11 +41,11 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 // Is reports whether target is [errors.ErrUnsupported].
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// A WDError says that a watch could not get the wd that was asked for,
-// because another watch of the instance has it.
+// A WDError says that a watch could not get the wd that was asked for, because another
+// watch of the instance has it.
 type WDError struct {
 	Want WD // the wd asked for
-	Got  WD // the wd that the kernel gave instead, removed since, or NoWD if the kernel was not asked
+	Got  WD // the wd that the kernel gave instead (that watch was removed), or NoWD if no watch was added
 }
 
 func (e *WDError) Error() string {
@@ -55,10 +55,9 @@ func (e *WDError) Error() string {
 	return fmt.Sprintf("wd %d is in use by another watch of this instance: the kernel gave %d", e.Want, e.Got)
 }
 
-// A RestoreError says which watch [Inotify.RestoreWatch] or [Inotify.RestoreWatches]
-// could not restore. All that were added before it have been removed again, or are gone
-// with the instance if it was closed; Err says so if the kernel did not let one be
-// removed.
+// A RestoreError says which watch [Inotify.RestoreWatch] or [Inotify.RestoreWatches] could
+// not restore. The watches that were added before it have been removed, or are gone with
+// the instance if it was closed. If one of them could not be removed, Err says so.
 type RestoreError struct {
 	Watch Watch // the one that failed
 	Done  int   // how many had been added before it
@@ -82,21 +81,22 @@ func (e *RestoreError) Error() string {
 
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// A CycleError says that the add/remove cycle, which is used where the kernel
-// lacks INOTIFY_IOC_SETNEXTWD, did not reach a wd. No watch is left behind, unless
-// Err says that one could not be removed again.
+// A CycleError says that the add/remove cycle, which is used where the kernel lacks
+// INOTIFY_IOC_SETNEXTWD, did not reach a wd. No watch is left behind, unless Err says that
+// one could not be removed.
 //
-// Err says why. If errors.Is(err, [errors.ErrUnsupported]), the cycle was
-// refused before it began: when Next is beyond WD, the wd cannot be reached
-// on this instance, since the kernel only counts up, but can be on a fresh one;
-// otherwise Steps is more than Limit, and [WithMaxSteps] raises the limit.
-// Else Err is what stopped it: the context's error, [os.ErrClosed], or a
-// system call's.
+// If errors.Is(err, [errors.ErrUnsupported]), the cycle was refused before its first step,
+// for one of two reasons. If Next is above WD, the kernel's wd counter has passed the wd,
+// which can then be reached on a new instance only. Otherwise Steps is above Limit, which
+// [WithMaxSteps] raises.
+//
+// In all other cases Err is what stopped the cycle: the context's error, [os.ErrClosed], or
+// the error of a system call.
 type CycleError struct {
 	WD    WD    // the wd asked for
-	Next  WD    // the wd that the instance had come to
+	Next  WD    // the next wd when the cycle stopped
 	Done  int64 // steps done; one step is one wd
-	Steps int64 // steps it takes in all, from where it began to the highest wd asked for
+	Steps int64 // steps from the beginning to the highest wd asked for
 	Limit int64 // steps allowed
 	Err   error
 }
@@ -118,15 +118,15 @@ func (e *CycleError) passed() bool { return e.Next > e.WD }
 
 func (e *CycleError) Unwrap() error { return e.Err }
 
-// A LimitError stands for the kernel's ENOSPC ("no space left on device") when
-// a watch is added, and for EMFILE when an instance is made. Any of Limits can
-// be the one that was reached. RLIMIT_NOFILE is the process's, and stands alone; the
-// others count for the user who made the instance, and those of user namespaces
-// further out cannot be read and are not listed.
+// A LimitError says that a limit was reached: ENOSPC ("no space left on device") when a
+// watch is added, EMFILE when an instance is made. Any of Limits can be the cause.
+// RLIMIT_NOFILE is a limit of the process, and if it is the cause it is the only one
+// listed. The others are limits of the user who made the instance. Those of parent user
+// namespaces apply, too, but cannot be read and are not listed.
 type LimitError struct {
 	What   string  // what ran out: "inotify watches", "inotify instances", "file descriptors"
-	Limits []Limit // what can be the cause
-	Err    error   // the sys.Errno
+	Limits []Limit // the possible causes
+	Err    error   // the syscall.Errno
 }
 
 // A Limit is the name and value of a kernel setting.
@@ -152,8 +152,8 @@ func (e *LimitError) Error() string {
 
 func (e *LimitError) Unwrap() error { return e.Err }
 
-// public returns the error of a restore as callers get it, from the cause that the engine
-// returned and what went wrong besides.
+// public turns an error of the engine into the documented types. besides is what went wrong
+// after the cause, or nil.
 func public(cause, besides error) error {
 	switch e := cause.(type) {
 	case *assign.InUseError:

@@ -17,8 +17,8 @@ import (
 
 // An Event is one record of the instance's queue (struct inotify_event).
 //
-// Do not write it with encoding/json, which replaces the bytes of a name that are
-// not UTF-8. The Event of package checkpoint has a JSON form that keeps them.
+// Do not marshal it with encoding/json, which replaces bytes of Name that are not UTF-8:
+// the Event of package checkpoint has a JSON form that preserves them.
 type Event struct {
 	WD     WD     // the watch, or NoWD if Mask has QOverflow
 	Mask   Mask   // what happened, with IsDir if it is about a directory
@@ -32,22 +32,21 @@ func newEvent(e record.Event) Event {
 
 // ReadEvent returns the next event, and waits until there is one. It returns
 // [os.ErrDeadlineExceeded] if there is none and the deadline has passed (see
-// [Inotify.SetReadDeadline]), and an error for [os.ErrClosed] after Close.
+// [Inotify.SetReadDeadline]), and an error that matches [os.ErrClosed] after Close.
 //
-// An overflow and the end of a watch are events, not errors ([QOverflow],
-// [Ignored]). Of several goroutines that read, each event goes to one, and none
-// of them waits while there is an event.
+// An overflow and the end of a watch are events, not errors ([QOverflow], [Ignored]). If
+// several goroutines read, each event goes to one of them, and none waits while there is an
+// event.
 //
-// See [Inotify.Events] for a loop that a context ends, and
-// [Inotify.TryReadEvent] for a caller that waits by other means.
+// [Inotify.Events] is a loop that a context ends. [Inotify.TryReadEvent] is for callers
+// that wait by other means.
 func (n *Inotify) ReadEvent() (Event, error) {
 	return n.readEvent(context.Background())
 }
 
-// ReadEvents is [Inotify.ReadEvent] for several events: it waits until there is one,
-// and returns how many it has put into buf: that one, and those that are buffered
-// behind it. Either there is at least one event, or an error; but for a buf without
-// room it returns 0 and no error, at once.
+// ReadEvents is [Inotify.ReadEvent] for several events. It waits until there is one, and
+// stores it and those that are buffered behind it into buf. It returns how many it stored:
+// at least one, or 0 and an error. If buf is empty it returns 0 and no error at once.
 func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 	if len(buf) == 0 {
 		if n.in.Closed.Load() {
@@ -73,10 +72,9 @@ func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 	return len(buf), nil
 }
 
-// TryReadEvent returns the next event if there is one, and does not wait. It is
-// for a caller with an event loop of its own: when the descriptor becomes
-// readable, call it until ok is false. After a restore too the descriptor is
-// readable whenever there is an event to read that was not there before.
+// TryReadEvent returns the next event if there is one, and does not wait. It is for a
+// caller with an event loop of its own: when the descriptor becomes readable, call it until
+// ok is false. The descriptor is also readable when a restore has buffered new events here.
 func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
 	if n.in.Closed.Load() {
 		return Event{}, false, sys.CallError("read", os.ErrClosed)
@@ -100,11 +98,11 @@ func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
 	return newEvent(next), ok, err
 }
 
-// Events returns the events as they come, each with a nil error. The loop ends
-// with an error, unless it breaks: its last pair has the cause of ctx's end
-// ([context.Cause]), or an error that is [os.ErrClosed] after Close or
-// [os.ErrDeadlineExceeded] after the deadline, or the error of a read that failed.
-// The end of ctx and Close end a wait at once, and no event comes after them.
+// Events returns an iterator over the events as they come, each with a nil error. Unless
+// the caller breaks out of the loop, the last pair has an error: the cause of ctx's end
+// ([context.Cause]), an error that matches [os.ErrClosed] after Close or
+// [os.ErrDeadlineExceeded] after the deadline, or the error of a read that failed. The end
+// of ctx and Close end a wait at once, and no event comes after them.
 //
 // Breaking out of the loop loses no event, and Events may be called again.
 func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
@@ -120,8 +118,8 @@ func (n *Inotify) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// readEvent is ReadEvent until ctx ends; the error is then its cause. Whoever
-// passes a context that can end has it call n.wakeReader then.
+// readEvent is ReadEvent until ctx ends; the error is then its cause. A caller whose
+// context can end makes it call n.wakeReader then.
 func (n *Inotify) readEvent(ctx context.Context) (ev Event, err error) {
 	if n.in.Closed.Load() {
 		return Event{}, sys.CallError("read", os.ErrClosed)
@@ -173,9 +171,9 @@ func (n *Inotify) waitEvent(ctx context.Context) (ev Event, err error) {
 }
 
 // SetReadDeadline sets the time after which ReadEvent, ReadEvents, Events and the Read of
-// SyscallConn no longer wait but return [os.ErrDeadlineExceeded], those that
-// wait already included. Events that are there are still returned. The zero
-// time means no deadline.
+// SyscallConn do not wait, but return [os.ErrDeadlineExceeded]. It also applies to calls
+// that are waiting already. Events that are there are still returned. The zero time means
+// no deadline.
 func (n *Inotify) SetReadDeadline(t time.Time) error {
 	if n.in.Closed.Load() {
 		return sys.CallError("SetReadDeadline", os.ErrClosed)
@@ -196,12 +194,11 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// Buffered returns how many bytes of event records a reader would find without
-// waiting: those buffered here, and those in the kernel's queue
-// (ioctl FIONREAD). A record takes 16 bytes and, if it has a name, the name
-// with its final NUL, rounded up to a multiple of 16. After a restore that failed,
-// bytes that no reader will see can be counted too, until what is before them was
-// read.
+// Buffered returns how many bytes of event records can be read without waiting: those
+// buffered here, and those in the kernel's queue (ioctl FIONREAD). A record takes 16 bytes
+// and, if it has a name, the name with its final NUL, rounded up to a multiple of 16. After
+// a restore that failed, the result can be too high until the events that are there have
+// been read.
 func (n *Inotify) Buffered() (bytes int, err error) {
 	err = n.in.With(func(fd int, q *record.Queue) error {
 		queued, e := sys.Queued(fd)
@@ -216,13 +213,13 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 
 // How a reader waits, and what wakes it
 //
-// One reader at a time, which has the turn (Inotify.turn), sleeps in the file's
-// poller. The others wait for the turn. The runtime wakes the one in the poller
-// when the kernel's queue becomes readable, and it alone: records that another
-// goroutine has read into the buffer (a TryReadEvent, a restore, NextWD) are
-// nothing to the runtime, and it even forgets that the queue was readable if
-// somebody empties it first. So all that wait are woken when the buffer gets
-// records, in one place: record.Queue.Unlock, the only way to release the queue.
+// One reader at a time, which has the turn (Inotify.turn), sleeps in the file's poller.
+// The others wait for the turn. The runtime wakes the one in the poller when the kernel's
+// queue becomes readable, and no other. It does not know of records that another goroutine
+// has read into the buffer (a TryReadEvent, a restore, NextWD), and it even forgets that
+// the queue was readable if somebody empties it first. So all that wait are woken when the
+// buffer gets records, in one place: record.Queue.Unlock, the only way to release the
+// queue.
 //
 // No reader sleeps while there are records in the buffer:
 //
@@ -234,7 +231,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //     was seen; one after that finds the reader asleep, and Unlock wakes it. Waking
 //     between the look and the sleep is not lost: it is a deadline in the
 //     past, at which the runtime looks again when the sleep begins, and which stays
-//     until the reader itself takes it back (leavePoller). Then the reader looks
+//     until the reader itself resets it (leavePoller). Then the reader looks
 //     again. Only waking ends being asleep, or the reader that found a record.
 //   - The function of a SyscallConn().Read may look at the buffer at any time while
 //     it runs, so SetAsleep is called before it is.
@@ -242,7 +239,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //     looks. A read before the look was seen; one after that closes the channel.
 //     Getting the turn or seeing the channel closed, it looks again.
 //   - A reader that leaves, with an event or an error or because its context ended,
-//     owes nobody anything: each of the others looks for itself.
+//     need not wake the others: each of them looks for itself.
 //
 // Nor does a reader that waits for the turn miss what is in the kernel's queue. It
 // looked there too. For what comes after that the runtime wakes the reader in the

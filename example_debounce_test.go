@@ -17,9 +17,9 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// debounce calls f with the names that changed each time nothing has changed for as
-// long as quiet. It ends when ctx ends or n is closed, after a last call for what had
-// changed by then, and returns why.
+// debounce collects the names that change. When nothing has changed for the time quiet, it
+// calls f with them. When ctx ends or n is closed, it calls f for what is left, and returns
+// the reason.
 func debounce(ctx context.Context, n *inotify.Inotify, quiet time.Duration, f func(changed map[string]bool)) error {
 	changed := map[string]bool{}
 	flush := func() {
@@ -29,7 +29,7 @@ func debounce(ctx context.Context, n *inotify.Inotify, quiet time.Duration, f fu
 		}
 	}
 	for {
-		// Events never ends without an error unless the loop is left, so this cannot spin.
+		// Events ends only with an error, which sets a deadline or returns: this cannot spin.
 		for ev, err := range n.Events(ctx) {
 			var deadline time.Time // none
 			switch {
@@ -42,7 +42,7 @@ func debounce(ctx context.Context, n *inotify.Inotify, quiet time.Duration, f fu
 				changed[ev.Name] = true
 				deadline = time.Now().Add(quiet)
 			}
-			if err := n.SetReadDeadline(deadline); err != nil { // it was closed
+			if err := n.SetReadDeadline(deadline); err != nil { // n was closed
 				flush()
 				return err
 			}
@@ -50,7 +50,7 @@ func debounce(ctx context.Context, n *inotify.Inotify, quiet time.Duration, f fu
 	}
 }
 
-// Changes that come close together are reported together.
+// Changes in quick succession are reported together.
 func Example_debounce() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A tree reports what appears in a directory and in all directories below it. It
-// misses nothing that is made while its watches are being added, and reports each
-// path once for as long as it exists.
+// A tree reports what appears in a directory and in all directories below it. It misses
+// nothing that is created while its watches are being added, and reports each path once
+// for as long as it exists.
 type tree struct {
 	n     *inotify.Inotify
 	paths map[inotify.WD]string // of the watched directories
@@ -31,12 +31,12 @@ type tree struct {
 const treeMask = inotify.Create | inotify.Delete | inotify.Move | inotify.OnlyDir | inotify.DontFollow
 
 // add watches a directory and what is below it, and reports what it finds there.
-// The watch comes first and the list second: what another process makes in between
-// is in the list or in an event, or in both.
+// It adds the watch first and lists the directory second: what another process creates in
+// between is in the list, in an event, or in both.
 func (t *tree) add(dir string, report func(path string)) error {
 	wd, err := t.n.AddWatch(dir, treeMask)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil // it has gone or been replaced; the directory above reports that
+		return nil // it is gone or was replaced; the directory above reports that
 	}
 	if err != nil {
 		return err
@@ -65,8 +65,8 @@ func (t *tree) found(path string, isDir bool, report func(path string)) error {
 	return nil
 }
 
-// gone forgets a path and what was below it. A directory that was moved away is
-// still watched: its watches are removed.
+// gone forgets a path and what was below it. It removes their watches, because a directory
+// that was moved away is still watched.
 func (t *tree) gone(path string) error {
 	below := func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
 	for p := range t.known {
@@ -78,7 +78,7 @@ func (t *tree) gone(path string) error {
 		if !below(p) {
 			continue
 		}
-		if err := t.n.RemoveWatch(wd); err != nil && !errors.Is(err, unix.EINVAL) { // else it ended by itself
+		if err := t.n.RemoveWatch(wd); err != nil && !errors.Is(err, inotify.ErrNoWatch) { // that one ended by itself
 			return err
 		}
 	}
@@ -97,9 +97,9 @@ func (t *tree) watch(ctx context.Context, root string, report func(path string))
 		dir, watched := t.paths[ev.WD]
 		path := filepath.Join(dir, ev.Name)
 		switch {
-		case ev.Mask.Has(inotify.QOverflow): // events were lost: look at everything again
+		case ev.Mask.Has(inotify.QOverflow): // events were lost: scan everything again
 			err = t.add(root, report)
-		case ev.Mask.Has(inotify.Ignored): // only now, as its other events come before
+		case ev.Mask.Has(inotify.Ignored): // only now, because its other events come before
 			delete(t.paths, ev.WD)
 		case !watched:
 		case ev.Mask.Has(inotify.Create | inotify.MovedTo):
@@ -114,7 +114,7 @@ func (t *tree) watch(ctx context.Context, root string, report func(path string))
 	return nil
 }
 
-// A tree of directories is watched, also those that are made meanwhile.
+// A tree of directories is watched, also those that are created meanwhile.
 func Example_recursive() {
 	root, err := os.MkdirTemp("", "example")
 	if err != nil {

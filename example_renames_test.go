@@ -19,17 +19,17 @@ import (
 // A half is a MovedFrom whose MovedTo has not come yet.
 type half struct {
 	event inotify.Event
-	until time.Time // when it counts as having left
+	until time.Time // then it counts as moved out of the directory
 }
 
-// pairRenames reports renames until the Inotify is closed. The two halves of a
-// rename have one cookie; other events can lie between them, and one half is missing
-// if the other directory is not watched.
+// pairRenames reports renames until the Inotify is closed. The two halves of a rename have
+// the same cookie. Other events can lie between them, and one half is missing if the other
+// directory is not watched: then from or to is empty.
 func pairRenames(n *inotify.Inotify, wait time.Duration, report func(from, to string)) error {
 	var halves []half // the oldest first
 	for {
-		// A deadline does not keep ReadEvent from returning events that are there, so
-		// the clock is looked at after each.
+		// ReadEvent returns events that are there even after the deadline, so look at the
+		// clock after each.
 		ev, err := n.ReadEvent()
 		for len(halves) > 0 && time.Now().After(halves[0].until) {
 			report(halves[0].event.Name, "")
@@ -65,8 +65,8 @@ func pairRenames(n *inotify.Inotify, wait time.Duration, report func(from, to st
 	}
 }
 
-// Renames are paired by their cookie. A half that stays alone left or entered the
-// directory.
+// Renames are paired by their cookie. A half without a partner is a file that left or
+// entered the directory.
 func Example_renames() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

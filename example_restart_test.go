@@ -17,7 +17,7 @@ import (
 )
 
 // A watcher writes a journal of events with their wds. After a restart its watches have
-// the wds that they had, so the journal stays valid.
+// their old wds, so the journal stays valid.
 func Example_restart() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -33,7 +33,7 @@ func Example_restart() {
 		name string
 	}
 	var journal []entry
-	var saved []inotify.Watch // in a file, in a real program
+	var saved []inotify.Watch // a real program writes it to a file
 
 	// The first run.
 	n, err := inotify.New()
@@ -47,7 +47,7 @@ func Example_restart() {
 			log.Fatal(err)
 		}
 		if path == music {
-			err = n.RemoveWatch(wd) // its wd is free, but must not come again
+			err = n.RemoveWatch(wd) // its wd is free now, but must not be reused
 		} else {
 			saved = append(saved, inotify.Watch{WD: wd, Path: path, Mask: mask})
 		}
@@ -65,7 +65,7 @@ func Example_restart() {
 	}
 	defer n.Close()
 	if err := n.RestoreWatches(context.Background(), saved); err != nil {
-		log.Fatal(err) // a RestoreError names the watch; none was added
+		log.Fatal(err) // a *RestoreError names the watch that failed; none was added
 	}
 	paths := map[inotify.WD]string{}
 	for _, w := range saved {

@@ -19,7 +19,7 @@ import (
 func ExampleNew() {
 	n, err := inotify.New()
 	if err != nil {
-		log.Fatal(err) // a LimitError names the limits that it can be
+		log.Fatal(err) // a *LimitError names the limits that can be the cause
 	}
 	defer n.Close()
 	pending, err := n.Buffered()
@@ -105,7 +105,7 @@ func ExampleInotify_SetNextWD() {
 	defer n.Close()
 	switch err := n.SetNextWD(1000); {
 	case errors.Is(err, errors.ErrUnsupported):
-		fmt.Println(1000) // on this kernel only RestoreWatch reaches it
+		fmt.Println(1000) // this kernel lacks the ioctl; RestoreNextWD works without it
 		return
 	case err != nil:
 		log.Fatal(err)
@@ -130,9 +130,9 @@ func ExampleInotify_RestoreWatch() {
 	}
 	defer n.Close()
 
-	// Whatever the kernel, the watch has this number, or there is an error.
+	// On any kernel the watch has this wd, or there is an error.
 	err = n.RestoreWatch(context.Background(), 1234, dir, inotify.Create,
-		inotify.WithMaxSteps(5000), // where the number must be climbed to
+		inotify.WithMaxSteps(5000), // for kernels without the ioctl
 		inotify.WithProgress(func(p inotify.Progress) { log.Printf("%d of %d", p.Done, p.Steps) }))
 	var cycle *inotify.CycleError
 	if errors.As(err, &cycle) && cycle.Steps > cycle.Limit {
@@ -166,13 +166,13 @@ func ExampleInotify_RestoreWatches() {
 		{WD: 12, Path: "/", Mask: inotify.MoveSelf | inotify.OneShot},
 		{WD: 13, Path: filepath.Join(dir, "gone"), Mask: inotify.Modify},
 	}
-	// All or none, and the error says which.
+	// All or none; the error names the watch that failed.
 	err = n.RestoreWatches(context.Background(), saved)
 	var failed *inotify.RestoreError
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Watch.WD, errors.Is(err, os.ErrNotExist))
 	}
-	// The numbers up to there may be passed now: a fresh instance reaches any.
+	// Without the ioctl these wds may be passed now; on a new instance any can be reached.
 	fresh, err := inotify.New()
 	if err != nil {
 		log.Fatal(err)
@@ -195,7 +195,7 @@ func ExampleInotify_NextWD() {
 	}
 	wd, err := n.NextWD()
 	if errors.Is(err, errors.ErrUnsupported) {
-		wd = 42 // on this kernel nobody can tell
+		wd = 42 // this kernel lacks the ioctl
 	}
 	fmt.Println(wd)
 	// Output: 42
@@ -214,7 +214,7 @@ func ExampleInotify_TryReadEvent() {
 	if err := n.RemoveWatch(wd); err != nil {
 		log.Fatal(err)
 	}
-	// When a poller of one's own says that the descriptor is readable:
+	// When your event loop says that the descriptor is readable:
 	for {
 		ev, ok, err := n.TryReadEvent()
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A program tests what it does when the wds begin at 1 again, which happens after
-// 2,147,483,647 adds otherwise.
+// A program tests what it does when the wds begin at 1 again. Without SetNextWD that takes
+// 2,147,483,647 adds.
 func Example_wrapAround() {
 	n, err := inotify.New()
 	if err != nil {
@@ -24,7 +24,7 @@ func Example_wrapAround() {
 	defer n.Close()
 	switch err := n.SetNextWD(math.MaxInt32); {
 	case errors.Is(err, errors.ErrUnsupported):
-		fmt.Println("2147483647 /\n1 /proc") // this kernel cannot do it
+		fmt.Println("2147483647 /\n1 /proc") // this kernel lacks the ioctl
 		return
 	case err != nil:
 		log.Fatal(err)

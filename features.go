@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// HaveSetNextWD reports whether the kernel has INOTIFY_IOC_SETNEXTWD (Linux 4.17 with
-// CONFIG_CHECKPOINT_RESTORE), and no seccomp profile forbids it. It returns nil, an
-// [*UnsupportedError] with the reason, or the error of a probe that could not be made,
-// such as EMFILE. What the kernel answered is remembered; an error of the probe is not.
+// HaveSetNextWD reports whether INOTIFY_IOC_SETNEXTWD works: the kernel has it (Linux 4.17
+// with CONFIG_CHECKPOINT_RESTORE), and no seccomp profile forbids it. It returns nil, an
+// [*UnsupportedError] with the reason, or the error of a probe that could not be made, such
+// as EMFILE. The kernel's answer is cached, an error of the probe is not.
 //
 // Without the ioctl [Inotify.SetNextWD] and [Inotify.NextWD] fail, and restores use the
 // add/remove cycle.
 func HaveSetNextWD() error { return setNextFeature.have() }
 
-// HaveMaskCreate reports whether [MaskCreate] has an effect: IN_MASK_CREATE (Linux 4.18;
-// gVisor ignores it). The error is as for [HaveSetNextWD].
+// HaveMaskCreate reports whether [MaskCreate] works: IN_MASK_CREATE (Linux 4.18; gVisor
+// ignores it). The error is as for [HaveSetNextWD].
 func HaveMaskCreate() error { return maskCreateFeature.have() }
 
 // HaveWatchList reports whether the kernel lists watches in fdinfo, so that
@@ -32,7 +32,7 @@ var (
 	watchListFeature  = feature{probe: (*Inotify).haveWatchList}
 )
 
-// A feature is what the kernel may have, and its answer once it is known.
+// A feature is a feature of the kernel, with the cached result of its probe.
 type feature struct {
 	probe func(*Inotify) error // an *UnsupportedError is the kernel's answer, any other error is not
 

@@ -18,14 +18,14 @@ import (
 
 // An Inotify is an inotify instance. Its methods may be called from any number
 // of goroutines at once. After [Inotify.Close] every method returns an error
-// for which errors.Is(err, [os.ErrClosed]) holds.
+// for which errors.Is(err, [os.ErrClosed]) is true.
 type Inotify struct {
 	in     instance.Instance
 	turn   chan struct{} // held by the one reader that is in the poller
 	poller poller
 
-	// What in.Conn calls to read, made once: a function that is made where it is passed
-	// to in.Conn would be allocated each time.
+	// The functions that in.Conn calls to read. They are made once, because a function
+	// that is made where it is passed to in.Conn would be allocated each time.
 	fillQueue  func(fd uintptr)
 	filled     error // what fillQueue returned; guarded by the queue's lock
 	readPolled func(fd uintptr) bool
@@ -40,7 +40,7 @@ var (
 	_ syscall.Conn = (*Inotify)(nil)
 )
 
-// New makes an inotify instance: inotify_init1(IN_CLOEXEC | IN_NONBLOCK). The
+// New creates an inotify instance: inotify_init1(IN_CLOEXEC | IN_NONBLOCK). The
 // error is a [*LimitError] if a limit was reached (EMFILE). On systems other
 // than Linux it is [errors.ErrUnsupported].
 func New() (*Inotify, error) {
@@ -56,16 +56,17 @@ func New() (*Inotify, error) {
 	return newInotify(f)
 }
 
-// FromFile adopts an inotify descriptor, for example one that was inherited or
-// received over a socket. From then on f belongs to the Inotify, which closes it; the
-// caller uses f no more. If f is not an inotify descriptor, FromFile fails and
-// f stays the caller's.
+// FromFile adopts an inotify descriptor, for example one that was inherited or received
+// over a socket. If it succeeds, f belongs to the Inotify, which closes it, and the caller
+// must not use f any more. If f is not an inotify descriptor, FromFile fails and f stays
+// the caller's.
 //
-// FromFile changes nothing about f. If its description is in blocking mode, or
-// was when [os.NewFile] made f, all works but what reads: ReadEvent, ReadEvents,
-// TryReadEvent, Events, SetReadDeadline, NextWD and the add/remove cycle return an error
-// for which errors.Is(err, [os.ErrNoDeadline]) holds. Whoever has the right to change the
-// mode calls [syscall.SetNonblock] before os.NewFile.
+// FromFile changes nothing about f. If its description is in blocking mode, or was when
+// [os.NewFile] made f, the Inotify cannot read: ReadEvent, ReadEvents, TryReadEvent,
+// Events, SetReadDeadline, NextWD and the add/remove cycle return an error for which
+// errors.Is(err, [os.ErrNoDeadline]) is true, and all other methods work. To avoid that,
+// call [syscall.SetNonblock] before os.NewFile, if the other holders of the description
+// allow it.
 func FromFile(f *os.File) (*Inotify, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -81,10 +82,10 @@ func FromFile(f *os.File) (*Inotify, error) {
 	return adopt(f, nonblock)
 }
 
-// FromFD is [FromFile] for a bare descriptor, which belongs to the Inotify if FromFD
-// succeeds, and otherwise stays the caller's. It does not change O_NONBLOCK: on a
-// description in blocking mode what reads returns an error, as for FromFile, and so it does
-// if the runtime cannot wait for the descriptor.
+// FromFD is [FromFile] for a descriptor without an os.File. If it succeeds, fd belongs to
+// the Inotify; otherwise it stays the caller's. It does not set O_NONBLOCK: in blocking
+// mode, and if the runtime cannot wait for the descriptor, the methods that FromFile lists
+// return an error.
 func FromFD(fd int) (*Inotify, error) {
 	nonblock, err := checkInotify(fd)
 	if err != nil {
@@ -144,10 +145,9 @@ func checkInotify(fd int) (nonblock bool, err error) {
 	}
 }
 
-// Close closes the descriptor with one close(2), and wakes every reader and
-// restore. It waits for no lock and for no more than the kernel call in flight.
-// The kernel drops the instance's watches and events when no duplicate of the
-// descriptor is left.
+// Close closes the descriptor with one close(2), and wakes every reader and restore. It
+// takes no lock, and waits at most for a system call that is in progress. The kernel drops
+// the instance's watches and events when no duplicate of the descriptor is left.
 func (n *Inotify) Close() error {
 	n.in.Closed.Store(true)
 	if err := n.in.File.Close(); err != nil {
@@ -159,10 +159,10 @@ func (n *Inotify) Close() error {
 	return nil
 }
 
-// File returns a duplicate of the descriptor with close-on-exec set, to hand to
-// a child or over a socket. It shares the instance: watches, queue, next wd,
-// and O_NONBLOCK, which must stay set as long as the Inotify reads. Events that
-// are buffered here do not come there again (see [Inotify.Buffered]).
+// File returns a duplicate of the descriptor, with close-on-exec set, to pass to a child or
+// over a socket. It shares the instance: watches, queue, next wd, and O_NONBLOCK, which
+// must stay set as long as the Inotify reads. Events that are buffered in the Inotify
+// cannot be read from the duplicate (see [Inotify.Buffered]).
 func (n *Inotify) File() (*os.File, error) {
 	fd, err := n.in.Dup()
 	if err != nil {
@@ -171,12 +171,16 @@ func (n *Inotify) File() (*os.File, error) {
 	return os.NewFile(uintptr(fd), n.in.File.Name()), nil
 }
 
-// SyscallConn returns a raw connection to the descriptor, for calls that this
-// package does not wrap, such as epoll_ctl(2). Its Read waits among this
-// Inotify's readers; a function that reads there takes events from them. It may call
-// TryReadEvent, but nothing that waits. It is also called when events were buffered,
-// and maybe in vain. Watches are added by the methods here only: a restore that fails, and on
-// gVisor each restore, relies on knowing the highest wd that was given.
+// SyscallConn returns a raw connection to the descriptor, for system calls that this
+// package does not wrap, such as epoll_ctl(2).
+//
+// Its Read waits like the readers of this Inotify. The function passed to it is called when
+// there may be events in the kernel's queue or buffered here, sometimes in vain. It may
+// read from the descriptor, which takes these events from other readers. It may call
+// TryReadEvent, but no method that waits.
+//
+// Do not add watches through it. A restore that fails relies on knowing the highest wd that
+// was given, and on gVisor every restore does.
 func (n *Inotify) SyscallConn() (syscall.RawConn, error) {
 	if n.in.Closed.Load() {
 		return nil, sys.CallError("SyscallConn", os.ErrClosed)

@@ -12,17 +12,16 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// SetNextWD makes wd the one that the next new watch gets, if it is
-// free; if not, the next free one above it. It may go up or down. It wraps
-// ioctl(INOTIFY_IOC_SETNEXTWD), which needs Linux 4.17 with
-// CONFIG_CHECKPOINT_RESTORE; without it the error is an [*UnsupportedError]
-// and errors.Is(err, errors.ErrUnsupported) holds (see [HaveSetNextWD]).
-// [Inotify.RestoreNextWD] also works without it.
+// SetNextWD makes wd the next wd, which the next new watch gets if it is free; otherwise
+// that watch gets the next free one above. wd may be lower than the current next wd.
+// SetNextWD is ioctl(INOTIFY_IOC_SETNEXTWD), which needs Linux 4.17 with
+// CONFIG_CHECKPOINT_RESTORE. Without it the error is an [*UnsupportedError] (see
+// [HaveSetNextWD]). [Inotify.RestoreNextWD] also works without it.
 //
-// It waits while a restore is under way, and for adds under way.
+// Between SetNextWD and [Inotify.AddWatch] another goroutine can add a watch and get the
+// wd; [Inotify.RestoreWatch] does both in one step.
 //
-// Between SetNextWD and an [Inotify.AddWatch] another goroutine can add a watch
-// and get the wd; [Inotify.RestoreWatch] does both in one.
+// SetNextWD waits for restores and for calls that are adding a watch.
 func (n *Inotify) SetNextWD(wd WD) error {
 	if n.in.Closed.Load() {
 		return sys.CallError(sys.CallSetNext, os.ErrClosed)
@@ -41,19 +40,19 @@ func (n *Inotify) SetNextWD(wd WD) error {
 	return setNextError(e)
 }
 
-// NextWD returns the wd that the next new watch gets. The
-// kernel has no call for that, so a scratch watch is added on a directory
-// that this instance does not watch, and the next wd is set back with INOTIFY_IOC_SETNEXTWD;
-// readers see nothing of it. If the kernel's wd counter stands at wds that are
-// used, NextWD leaves it at the free one behind them.
+// NextWD returns the next wd, which the next new watch gets. The kernel has no call for
+// that: NextWD adds a scratch watch on a directory that this instance does not watch,
+// removes it, and sets the next wd back with INOTIFY_IOC_SETNEXTWD. Readers get no event of
+// it. If the wd at the kernel's wd counter is in use, NextWD returns the next free wd, and
+// moves the counter there.
 //
-// Without the ioctl the error is an [*UnsupportedError], as for
-// [Inotify.SetNextWD], and nothing is changed. A [*LimitError] says that the
-// user may have no more watches; the kernel has then moved the counter on by one,
-// as it does for every add that fails so. Any other error says so if the scratch
-// watch could not be removed or the next wd not set back.
+// Without the ioctl the error is an [*UnsupportedError], as for [Inotify.SetNextWD], and
+// nothing is changed. A [*LimitError] says that the user may have no more watches; the
+// kernel has then moved its counter on by one, as it does for every add that fails with
+// ENOSPC. Other errors say so if the scratch watch could not be removed or the next wd not
+// set back.
 //
-// It waits while a restore is under way, and for adds under way.
+// NextWD waits for restores and for calls that are adding a watch.
 func (n *Inotify) NextWD() (WD, error) {
 	wd, err := assign.Next(&n.in)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A Mask is a set of inotify bits: the events to watch for and how to watch,
-// when a watch is added, and what happened, in an [Event].
+// A Mask is a set of inotify bits. For a watch it has the events to report and how to watch,
+// in an [Event] what happened.
 //
 // The values are the kernel's user-space interface (include/uapi/linux/inotify.h,
 // GPL-2.0 WITH Linux-syscall-note) and the same on every processor.
@@ -27,7 +27,7 @@ const (
 	Open         Mask = 0x00000020 // IN_OPEN: the file was opened, though not with O_PATH (child)
 	MovedFrom    Mask = 0x00000040 // IN_MOVED_FROM: a name left the directory; Cookie pairs it with MovedTo
 	MovedTo      Mask = 0x00000080 // IN_MOVED_TO: a name entered the directory; Cookie pairs it with MovedFrom
-	Create       Mask = 0x00000100 // IN_CREATE: a name was made in the directory
+	Create       Mask = 0x00000100 // IN_CREATE: a name was created in the directory
 	Delete       Mask = 0x00000200 // IN_DELETE: a name was removed from the directory
 	DeleteSelf   Mask = 0x00000400 // IN_DELETE_SELF: the watched inode itself is gone
 	MoveSelf     Mask = 0x00000800 // IN_MOVE_SELF: the watched inode itself was renamed
@@ -37,7 +37,7 @@ const (
 	AllEvents = Mask(0x00000fff)          // IN_ALL_EVENTS: the twelve bits above
 )
 
-// Bits that the kernel sets in events and that need not be asked for.
+// Bits that the kernel sets in events, whether or not the watch has them.
 const (
 	Unmount   Mask = 0x00002000 // IN_UNMOUNT: the filesystem was unmounted; Ignored follows
 	QOverflow Mask = 0x00004000 // IN_Q_OVERFLOW: events were lost; the event's WD is NoWD
@@ -45,7 +45,7 @@ const (
 	IsDir     Mask = 0x40000000 // IN_ISDIR: the event is about a directory
 )
 
-// Bits that say how to add a watch.
+// Bits for adding a watch.
 const (
 	OnlyDir    Mask = 0x01000000 // IN_ONLYDIR: fail with ENOTDIR unless the path is a directory
 	DontFollow Mask = 0x02000000 // IN_DONT_FOLLOW: watch a symbolic link itself
@@ -92,12 +92,12 @@ var knownBits = func() (all Mask) {
 	return all
 }()
 
-// Has reports whether m has any of bits: ev.Mask.Has(Create|MovedTo) matches the
-// event of either. Has(0) is false. [Mask.HasAll] is the test for every bit.
+// Has reports whether m has any of bits: ev.Mask.Has(Create|MovedTo) is true for an event
+// of either kind. Has(0) is false. [Mask.HasAll] tests for every bit.
 func (m Mask) Has(bits Mask) bool { return m&bits != 0 }
 
 // HasAll reports whether m has every bit of bits, as ev.Mask.HasAll(Create|IsDir)
-// asks for a directory that was made. HasAll(0) is true.
+// does for a directory that was created. HasAll(0) is true.
 func (m Mask) HasAll(bits Mask) bool { return m&bits == bits }
 
 // String returns the kernel's names of m's bits in ascending order, joined by
@@ -129,7 +129,7 @@ func (m Mask) append(b []byte) []byte {
 // MarshalText returns [Mask.String]'s form, so that a mask is readable in JSON.
 func (m Mask) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText is [ParseMask]; after an error m is as it was.
+// UnmarshalText is [ParseMask]. An error leaves m unchanged.
 func (m *Mask) UnmarshalText(text []byte) error {
 	v, err := ParseMask(string(text))
 	if err == nil {

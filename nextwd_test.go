@@ -353,27 +353,36 @@ func TestRestoreNextWDShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		paths := files(t, 4)
+		paths := files(t, 5)
 		restore(t, n, 5, paths[0], inotify.Attrib)
 		err = other.RestoreNextWD(kerneltest.Context(t), 6)
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
 			t.Errorf("error %v where 6 is next; the ioctl is there: %t", err, ioctl)
 		}
+		passed := func(by *inotify.Inotify, path string, n *inotify.Inotify, wd inotify.WD) {
+			add(t, by, path, inotify.Attrib)
+			err := n.RestoreNextWD(kerneltest.Context(t), wd)
+			if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
+				t.Errorf("error %v where %d was passed; the ioctl is there: %t", err, wd, ioctl)
+			}
+		}
+		passed(other, paths[2], n, 6)
+		passed(n, paths[3], other, 8) // the last that other added is 7
 		if err := other.RestoreNextWD(kerneltest.Context(t), 40); err != nil {
 			t.Fatal(err)
 		}
 		if got := add(t, n, paths[1], inotify.Attrib); got != 40 {
 			t.Errorf("the next wd is %d, want 40", got)
 		}
-		if got := add(t, other, paths[2], inotify.Attrib); got != 41 {
+		if got := add(t, other, paths[4], inotify.Attrib); got != 41 {
 			t.Fatalf("the other's watch is %d, want 41", got)
 		}
 		err = n.RestoreNextWD(kerneltest.Context(t), 41) // which n has not seen
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
 			t.Errorf("error %v where 41 is in use; the ioctl is there: %t", err, ioctl)
 		}
-		if ws := watches(t, n); len(ws) != 3 {
-			t.Errorf("watches %v, want 3", ws)
+		if ws := watches(t, n); len(ws) != 5 {
+			t.Errorf("watches %v, want 5", ws)
 		}
 		wantEvents(t, pending(t, n))
 	})

@@ -15,32 +15,32 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// A RestoreOption changes how a restore goes where the kernel lacks
-// INOTIFY_IOC_SETNEXTWD. It has no effect where the kernel has it.
+// A RestoreOption configures the add/remove cycle, by which a restore reaches a wd where
+// the kernel lacks INOTIFY_IOC_SETNEXTWD. It has no effect where the kernel has the ioctl.
 type RestoreOption func(*restoreOptions)
 
 type restoreOptions assign.Options
 
-// DefaultMaxSteps is how many steps a restore takes at most unless
-// [WithMaxSteps] says otherwise: some seconds on ordinary hardware.
+// DefaultMaxSteps is the limit of steps of the add/remove cycle unless [WithMaxSteps] sets
+// another. So many steps take some seconds on ordinary hardware.
 const DefaultMaxSteps = 1 << 20
 
-// WithMaxSteps sets how many steps the add/remove cycle may take; each brings the next wd
-// up by one and takes some microseconds. A restore that needs more fails with a
-// [*CycleError] before it takes them.
+// WithMaxSteps limits the steps of the add/remove cycle. A step moves the next wd up by one
+// and takes some microseconds. A restore that needs more steps than allowed fails with a
+// [*CycleError] before the first.
 func WithMaxSteps(steps int64) RestoreOption {
 	return func(o *restoreOptions) { o.MaxSteps = max(0, steps) }
 }
 
-// WithProgress has the restore call f while the cycle runs, about ten times a
-// second, and once when it has reached the wd, also if that took no step. A
-// restore by the ioctl does not call it.
+// WithProgress makes the restore call f about ten times a second while the add/remove cycle
+// runs, and once when the cycle has reached the wd, even if that took no step. A restore by
+// the ioctl does not call f.
 //
-// f runs on the restoring goroutine and no lock is held meanwhile, so f may use
-// the Inotify; the wds of watches that are added meanwhile lie on the way. So
-// near a wd to restore it is called about once a second only, and less often
-// also where the instance has very many watches, which are listed anew each time.
-// If f panics, watches that RestoreWatches has added remain.
+// f runs on the restoring goroutine, which holds no lock meanwhile. So f may use the
+// Inotify, but a watch that f adds gets a wd that the cycle has still to pass. f is called
+// about once a second only when the cycle is near a wd to restore, and less often on an
+// instance with very many watches, which are listed again after each call. If f panics,
+// watches that RestoreWatches has added remain.
 func WithProgress(f func(Progress)) RestoreOption {
 	return func(o *restoreOptions) {
 		o.Progress = func(p assign.Progress) {
@@ -49,16 +49,16 @@ func WithProgress(f func(Progress)) RestoreOption {
 	}
 }
 
-// Progress says how far the cycle to a wd is.
+// Progress describes how far the add/remove cycle is.
 type Progress struct {
-	WD      WD    // the wd to reach, the highest of a RestoreWatches
+	WD      WD    // the wd to reach; for RestoreWatches the highest
 	Done    int64 // steps done; one step is one wd
 	Steps   int64 // steps in all
 	Elapsed time.Duration
 }
 
-// Remaining estimates how long the rest takes, from the pace so far. It is 0
-// before the first step.
+// Remaining estimates how long the remaining steps take, at the pace so far. It is 0 before
+// the first step.
 func (p Progress) Remaining() time.Duration {
 	if p.Done == 0 {
 		return 0
@@ -66,32 +66,34 @@ func (p Progress) Remaining() time.Duration {
 	return time.Duration(float64(p.Elapsed) / float64(p.Done) * float64(p.Steps-p.Done))
 }
 
-// RestoreWatch adds a watch that has the wd, or fails with a [*RestoreError] and
-// adds none. mask is as for [Inotify.AddWatch] or as [Inotify.Watches] returns it (also
-// 0), with MaskAdd refused. An inode that the instance watches already is an error
-// (EEXIST), and its watch stays as it is; so is a wd that is in use
-// ([*WDError]).
+// RestoreWatch adds a watch with the given wd, or fails with a [*RestoreError] and adds
+// none. mask is as for [Inotify.AddWatch], but without MaskAdd; a mask that
+// [Inotify.Watches] returned is valid, also 0. It fails with EEXIST if the instance already
+// watches the inode, and with a [*WDError] if the wd is in use; the watch that exists does
+// not change.
 //
-// It sets the next wd with INOTIFY_IOC_SETNEXTWD. Where that is missing, it
-// adds and removes scratch watches until the wd is next, which goes up
-// only and takes some microseconds a step; if this cycle fails the error is a
-// [*CycleError]. It stops within about a millisecond when ctx ends or the
-// Inotify is closed. After a failure, all is as before but the wd that the
-// next AddWatch gets, and no event of the restore's own watches is ever read,
-// unless the error says that a watch could not be removed again or an event may
-// be read, as the kernel refused what the rollback needs.
+// It sets the next wd with INOTIFY_IOC_SETNEXTWD. Where the kernel lacks the ioctl, it adds
+// and removes scratch watches until the wd is the next one. This add/remove cycle takes
+// some microseconds a step and can only move the next wd up. If it fails the error is a
+// [*CycleError]. It stops within about a millisecond when ctx ends or the Inotify is
+// closed.
 //
-// On an instance that has given no wd yet, or lower ones only, any wd
-// can be reached: restore on a fresh instance, and several watches with
-// [Inotify.RestoreWatches] or in ascending order.
+// After a failure everything is as before except the next wd, and no reader gets an event
+// of the restore's own watches. If the kernel refuses a call that the rollback needs, the
+// error says that a watch could not be removed or that such an event may be read.
 //
-// It waits for another restore under way until ctx ends, and for adds under way
-// in any case. The cycle, and every restore where IN_MASK_CREATE does not work,
-// needs /proc and a free descriptor.
+// Without the ioctl only wds above those that the instance has given can be reached. So
+// restore on a new instance, and several watches with [Inotify.RestoreWatches] or in
+// ascending order.
 //
-// Readers elsewhere that share the descriptor (see [Inotify.File]) get events
-// of scratch watches, and this Inotify those meant for them, from the beginning
-// of a cycle until the events that it buffered have been read.
+// RestoreWatch waits for another restore until ctx ends. It also waits for calls that are
+// adding a watch, and ctx does not end that wait. The cycle needs /proc and a free
+// descriptor, and so does every restore where IN_MASK_CREATE does not work.
+//
+// If others read the same instance through a duplicate of the descriptor (see
+// [Inotify.File]), the cycle affects both sides: from its start until the events that it
+// buffered here have been read, they can get events of scratch watches, and this Inotify
+// can get events that they would have read.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
 	w := Watch{WD: wd, Path: path, Mask: mask}
 	if n.in.Closed.Load() {
@@ -107,21 +109,21 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	return nil
 }
 
-// RestoreWatches adds each of ws with its wd, or fails and adds none. It
-// goes by Path, which must not be empty, and Mask, as [Inotify.RestoreWatch]
-// does; it checks neither Device, Inode nor Handle. ws may be in any order and
-// is not changed. The error is a [*RestoreError], which names the watch that
-// could not be restored, or one for [os.ErrClosed] after Close.
+// RestoreWatches adds each of ws with its wd, or fails and adds none. It uses WD, Path
+// and Mask, as [Inotify.RestoreWatch] does; Path must not be empty. It does not check
+// Device, Inode and Handle. ws may be in any order and is not changed. The error is a
+// [*RestoreError] that names the watch that could not be restored; if the Inotify was
+// closed before, it only matches [os.ErrClosed].
 //
-// Wds that follow each other need one INOTIFY_IOC_SETNEXTWD; the add/remove cycle
-// runs once from the lowest wd to the highest, and
-// [WithMaxSteps] counts all of that.
+// Consecutive wds need only one INOTIFY_IOC_SETNEXTWD. The add/remove cycle runs once, from
+// the lowest wd to the highest, and [WithMaxSteps] limits all of its steps.
 //
-// Events of watches that are added already may be read while others are still
-// to come. If the restore then fails, the events that were not read by then are
-// dropped, and no [Ignored] says that a watch was removed; whoever reads the
-// instance elsewhere gets one, when this Inotify was closed or cannot read. All else
-// is as for RestoreWatch.
+// Events of the first watches can be read while the others are still being added. If the
+// restore then fails, events that were not read by then are dropped, and no [Ignored] event
+// reports that a watch was removed. A process that reads the same instance through a
+// duplicate gets that event if this Inotify was closed or cannot read.
+//
+// Everything else is as for RestoreWatch.
 func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {
 	if n.in.Closed.Load() {
 		return fmt.Errorf("inotify: restore %d watches: %w", len(ws), os.ErrClosed)
@@ -143,13 +145,15 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 	return nil
 }
 
-// RestoreNextWD makes wd the one that the next new watch gets, as [Inotify.SetNextWD]
-// does, also where the kernel lacks the ioctl: there the add/remove cycle leads to it,
-// which goes up only and fails with a [*CycleError] if wd was passed. A wd that is next
-// already takes no step, if only this Inotify has added watches and none of its adds
-// failed for want of room; otherwise that cannot be known, and wd counts as passed.
+// RestoreNextWD makes wd the next wd, which the next new watch gets. Unlike
+// [Inotify.SetNextWD] it also works where the kernel lacks the ioctl. There the add/remove
+// cycle moves the next wd up, and fails with a [*CycleError] if wd was passed already.
 //
-// What [Inotify.RestoreWatch] says of the cycle, of ctx and of waiting holds here, too.
+// If wd is the next wd already, the cycle takes no step. That is known only if no other
+// holder of the instance can have added watches and no add of this Inotify failed with
+// ENOSPC; otherwise wd counts as passed.
+//
+// The cycle, ctx and waiting are as for [Inotify.RestoreWatch].
 func (n *Inotify) RestoreNextWD(ctx context.Context, wd WD, opts ...RestoreOption) error {
 	err := checkWD(wd)
 	if n.in.Closed.Load() {

@@ -17,9 +17,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// A WD is a watch descriptor (wd): the number by which an instance's events name
-// their watch. The kernel gives each instance wds from 1 to [math.MaxInt32], in cyclic
-// order: the next free one after the last given.
+// A WD is a watch descriptor (wd): it names a watch in the events of its instance. The
+// kernel gives each instance wds from 1 to [math.MaxInt32] in cyclic order: the next free
+// one after the last given.
 type WD int32
 
 // NoWD is the WD of an event that belongs to no watch: a queue overflow.
@@ -27,18 +27,18 @@ const NoWD WD = -1
 
 const maxWD WD = math.MaxInt32
 
-// A Watch is one watch of an instance as the kernel lists it in
-// /proc/PID/fdinfo/FD, and what [Inotify.RestoreWatch] needs to make it again.
+// A Watch is one watch of an instance, as the kernel lists it in /proc/PID/fdinfo/FD and
+// as [Inotify.RestoreWatches] restores it.
 //
-// Do not write it with encoding/json, which replaces the bytes of a path that are
-// not UTF-8. The Watch of package checkpoint has a JSON form that keeps them.
+// Do not marshal it with encoding/json, which replaces bytes of Path that are not UTF-8:
+// the Watch of package checkpoint has a JSON form that preserves them.
 type Watch struct {
 	WD     WD
-	Mask   Mask   // event bits, ExclUnlink and OneShot; the other bits act only while a watch is added
-	Path   string // unknown to the kernel, hence empty in what Watches returns
+	Mask   Mask   // event bits, ExclUnlink and OneShot; the kernel does not keep the other bits
+	Path   string // empty in what Watches returns, as the kernel does not keep it
 	Device Device // of the inode's filesystem
 	Inode  uint64
-	Handle Handle // zero if the kernel printed none
+	Handle Handle // zero if the kernel lists none
 }
 
 // A Device is a filesystem's device number as the kernel holds it in the
@@ -56,7 +56,7 @@ func (d Device) String() string {
 // MarshalText returns [Device.String]'s form.
 func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads [Device.String]'s form; after an error d is as it was.
+// UnmarshalText reads [Device.String]'s form. An error leaves d unchanged.
 func (d *Device) UnmarshalText(text []byte) error {
 	major, minor, _ := strings.Cut(string(text), ":")
 	a, aerr := strconv.ParseUint(major, 10, 32)
@@ -69,7 +69,9 @@ func (d *Device) UnmarshalText(text []byte) error {
 }
 
 // A Handle is a file handle, as name_to_handle_at(2) returns it. Two watches
-// are on the same inode exactly when their Device, Inode and Handle are equal.
+// are on the same inode when their Device, Inode and Handle are equal. The exception is
+// overlayfs without index, where hard links of a file in a lower layer are different
+// inodes with the same values (Linux 6.18).
 type Handle struct {
 	Type  int32
 	Bytes string // the raw bytes; a string so that handles compare with ==
@@ -87,8 +89,8 @@ func (h Handle) String() string {
 	return fmt.Sprintf("%x:%s", h.Type, hex.EncodeToString([]byte(h.Bytes)))
 }
 
-// MarshalText returns [Handle.String]'s form. It fails if the kernel could not
-// have made h: if the type is negative, or the bytes are none or more than 128.
+// MarshalText returns [Handle.String]'s form. It fails if no kernel returns such a handle:
+// if the type is negative, or there are no bytes or more than 128.
 func (h Handle) MarshalText() ([]byte, error) {
 	if h != (Handle{}) && (h.Type < 0 || h.Bytes == "" || len(h.Bytes) > maxHandle) {
 		return nil, fmt.Errorf("inotify: invalid handle of type %d and %d bytes (want a type from 0 and 1 to %d bytes)", h.Type, len(h.Bytes), maxHandle)
@@ -96,8 +98,7 @@ func (h Handle) MarshalText() ([]byte, error) {
 	return []byte(h.String()), nil
 }
 
-// UnmarshalText reads what [Handle.MarshalText] writes; after an error h is as it
-// was.
+// UnmarshalText reads [Handle.String]'s form. An error leaves h unchanged.
 func (h *Handle) UnmarshalText(text []byte) error {
 	if string(text) == "none" {
 		*h = Handle{}
@@ -114,12 +115,13 @@ func (h *Handle) UnmarshalText(text []byte) error {
 	return fmt.Errorf(`inotify: invalid handle %.40q (want "none", or the form "1:91649800afc3be85" with up to %d bytes)`, text, maxHandle)
 }
 
-// AddWatch watches what path names, or changes the watch that the instance has
-// on that inode, and returns its wd: inotify_add_watch(2). Add [MaskCreate]
-// to fail instead if there is one, [DontFollow] to watch a symbolic link itself.
+// AddWatch watches the file that path names and returns its wd: inotify_add_watch(2). If
+// the instance already watches that inode, AddWatch changes the mask of its watch and
+// returns its wd. With [MaskCreate] it fails instead. With [DontFollow] it watches a
+// symbolic link itself.
 //
-// The error is a [*fs.PathError] that unwraps to the errno; it holds a [*LimitError]
-// where the kernel says ENOSPC. AddWatch waits while a restore is under way.
+// The error is a [*fs.PathError] that unwraps to the errno, and to a [*LimitError] for
+// ENOSPC. AddWatch waits while a restore is running.
 func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	if n.in.Closed.Load() {
 		return NoWD, pathError(path, os.ErrClosed)
@@ -137,12 +139,11 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	return WD(wd), nil
 }
 
-// AddWatchFile is [Inotify.AddWatch] for an open file: it watches exactly the
-// inode that f is open on, whatever has become of its name, through
-// /proc/self/fd. f may be open with O_PATH, which lets it be a symbolic link
-// (with O_NOFOLLOW) and announces the opening to no watch. f may be closed
-// afterwards, but the last close of a file that has no name left ends its
-// watch. [DontFollow] has no effect. Without /proc the error is an
+// AddWatchFile is [Inotify.AddWatch] for an open file. It watches exactly the inode that f
+// is open on, even if its name now leads elsewhere, through /proc/self/fd. f may be open
+// with O_PATH, so that opening it queues no event, and also with O_NOFOLLOW, to watch a
+// symbolic link. f may be closed afterwards, but if the file has no name left, its last
+// close ends the watch. [DontFollow] has no effect. Without /proc the error is an
 // [*UnsupportedError].
 func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	conn, err := f.SyscallConn()
@@ -154,7 +155,7 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 		// With IN_DONT_FOLLOW the kernel would watch the link in /proc.
 		wd, err = n.AddWatch(sys.ProcFD(int(fd)), mask&^DontFollow)
 	}); cerr != nil {
-		err = fmt.Errorf("the file is closed: %w", fs.ErrInvalid) // os.ErrClosed would tell of the Inotify
+		err = fmt.Errorf("the file is closed: %w", fs.ErrInvalid) // os.ErrClosed would mean the Inotify
 	}
 	if err != nil {
 		return NoWD, fmt.Errorf("watch open file %q: %w", f.Name(), needsProc("watching an open file", err))
@@ -162,10 +163,9 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	return wd, nil
 }
 
-// RemoveWatch removes a watch: inotify_rm_watch(2). The watch's events that are
-// still unread stay, and an [Ignored] event follows them. RemoveWatch does not
-// wait for it. If there is no such watch, also because it ended meanwhile, the error
-// matches [ErrNoWatch].
+// RemoveWatch removes a watch: inotify_rm_watch(2). Its unread events stay in the queue,
+// and an [Ignored] event follows them; RemoveWatch does not wait for it. If there is no
+// such watch, for example because it ended meanwhile, the error matches [ErrNoWatch].
 func (n *Inotify) RemoveWatch(wd WD) error {
 	// Under the queue's lock, so that no IN_IGNORED comes between a restore's
 	// look at the queue and its add.
@@ -185,11 +185,11 @@ func (n *Inotify) RemoveWatch(wd WD) error {
 	return sys.CallError(sys.CallRemove, fmt.Errorf("watch %d: %w", wd, e))
 }
 
-// Watches returns the instance's watches in ascending order of WD, as the
-// kernel lists them in /proc/self/fdinfo (Linux 3.8). Path is empty: the kernel
-// keeps none. It includes watches added by others who hold the instance.
+// Watches returns the instance's watches in ascending order of WD, as the kernel lists them
+// in /proc/self/fdinfo (Linux 3.8). Path is empty, as the kernel does not keep it. Watches
+// that other holders of the instance added are included.
 //
-// Where the kernel lists none (gVisor) and without /proc, the error is an
+// If the kernel lists no watches (gVisor), and without /proc, the error is an
 // [*UnsupportedError].
 func (n *Inotify) Watches() ([]Watch, error) {
 	list, err := n.in.Watches()

@@ -538,7 +538,7 @@ func TestHandleText(t *testing.T) {
 		before := inotify.Handle{Type: 1, Bytes: "x"}
 		h := before
 		if err := h.UnmarshalText([]byte(text)); h != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "1:91649800afc3be85") {
-			t.Errorf("%.40q is read as %v, error %v; want one that shows the form", text, h, err)
+			t.Errorf("%.40q is read as %.40v, error %v; want one that shows the form", text, h, err)
 		}
 	}
 	// What could not be read back is not written.

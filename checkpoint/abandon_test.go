@@ -136,7 +136,7 @@ func TestDumpFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	for kind, opts := range kinds {
 		for range 5 {
 			s, err := checkpoint.DumpFD(context.Background(), hung, 3, opts...)
-			if s != nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("process %d: no answer", hung)) {
+			if s != nil || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, checkpoint.ErrNoAnswer) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("process %d: no answer", hung)) {
 				t.Errorf("%s: %v, %v", kind, s, err)
 			}
 		}

@@ -114,6 +114,7 @@ func TestDumpFails(t *testing.T) {
 
 	_, err = checkpoint.DumpFD(kerneltest.Context(t), os.Getpid(), 0)
 	wantError(t, err, unix.EINVAL)
+	wantError(t, err, checkpoint.ErrNotInotify)
 	_, err = checkpoint.DumpFD(kerneltest.Context(t), os.Getpid(), 1<<30)
 	wantError(t, err, fs.ErrNotExist)
 	_, err = checkpoint.DumpFD(kerneltest.Context(t), os.Getpid(), -1)

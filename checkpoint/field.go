@@ -21,10 +21,10 @@ const (
 	FieldNextWD       Field = "next_wd"
 	FieldOwner        Field = "owner"
 	FieldSignal       Field = "signal"
-	FieldWatches      Field = "watches"       // the list of watches
-	FieldPending      Field = "pending"       // with a wd: what became of this watch, whose events are pending
-	FieldPendingBytes Field = "pending_bytes" //
-	FieldStopped      Field = "stopped"       // whether all processes that have the instance were stopped (WithDrain)
+	FieldWatches      Field = "watches" // the list of watches
+	FieldPending      Field = "pending" // with a wd: what became of this watch, whose events are pending
+	FieldPendingBytes Field = "pending_bytes"
+	FieldStopped      Field = "stopped" // whether all processes that have the instance were stopped (WithDrain)
 )
 
 // Fields of a watch. A gap without a wd is about all watches.

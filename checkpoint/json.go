@@ -277,23 +277,23 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	case "version":
 		err = d.version()
 	case "boot_id":
-		s.BootID, err = d.text()
+		s.BootID, err = d.readText()
 	case "fd":
-		s.FD, err = d.int(32)
+		s.FD, err = d.readInt(32)
 	case "flags":
 		err = d.unmarshal(&s.Flags)
 	case "next_wd":
-		s.NextWD, err = d.wd()
+		s.NextWD, err = d.readWD()
 	case "owner":
 		s.Owner, err = d.owner()
 	case "signal":
-		s.Signal, err = d.int(32)
+		s.Signal, err = d.readInt(32)
 	case "watches":
 		s.Watches, err = elements(d, d.validWatch)
 	case "pending":
 		s.Pending, err = elements(d, d.validEvent)
 	case "pending_bytes":
-		s.PendingBytes, err = d.int(strconv.IntSize)
+		s.PendingBytes, err = d.readInt(strconv.IntSize)
 	case "unknown":
 		s.Unknown, err = elements(d, d.gap)
 	case "side_effects":
@@ -342,12 +342,12 @@ func (d *decoder) owner() (o Owner, err error) {
 		switch name {
 		case "kind":
 			var kind string
-			kind, err = d.text()
+			kind, err = d.readText()
 			o.Kind = OwnerKind(kind)
 		case "id":
-			o.ID, err = d.int(32)
+			o.ID, err = d.readInt(32)
 		case "self":
-			o.Self, err = d.bool()
+			o.Self, err = d.readBool()
 		}
 		return err
 	})
@@ -358,19 +358,19 @@ func (d *decoder) watch() (w Watch, err error) {
 	err = d.object(watchMembers, 2, func(name string) (err error) {
 		switch name {
 		case "wd":
-			w.WD, err = d.wd()
+			w.WD, err = d.readWD()
 		case "mask":
 			err = d.unmarshal(&w.Mask)
 		case "path":
-			w.Path, err = d.either(w.Path, d.text)
+			w.Path, err = d.either(w.Path, d.readText)
 		case "path_bytes":
-			w.Path, err = d.either(w.Path, d.bytes)
+			w.Path, err = d.either(w.Path, d.readBytes)
 		case "type":
 			w.Type, err = d.fileType()
 		case "device":
 			err = d.unmarshal(&w.Device)
 		case "inode":
-			w.Inode, err = d.uint(64)
+			w.Inode, err = d.readUint(64)
 		case "handle":
 			err = d.unmarshal(&w.Handle)
 		}
@@ -391,17 +391,17 @@ func (d *decoder) event() (ev inotify.Event, err error) {
 	err = d.object(eventMembers, 2, func(name string) (err error) {
 		switch name {
 		case "wd":
-			ev.WD, err = d.wd()
+			ev.WD, err = d.readWD()
 		case "mask":
 			err = d.unmarshal(&ev.Mask)
 		case "cookie":
 			var cookie uint64
-			cookie, err = d.uint(32)
+			cookie, err = d.readUint(32)
 			ev.Cookie = uint32(cookie)
 		case "name":
-			ev.Name, err = d.either(ev.Name, d.text)
+			ev.Name, err = d.either(ev.Name, d.readText)
 		case "name_bytes":
-			ev.Name, err = d.either(ev.Name, d.bytes)
+			ev.Name, err = d.either(ev.Name, d.readBytes)
 		}
 		return err
 	})
@@ -422,9 +422,9 @@ func (d *decoder) gap() (g Gap, err error) {
 		case "field":
 			g.Field, err = parsed(d, parseField)
 		case "wd":
-			g.WD, err = d.wd()
+			g.WD, err = d.readWD()
 		case "reason":
-			g.Reason, err = d.text()
+			g.Reason, err = d.readText()
 		}
 		return err
 	})
@@ -437,9 +437,9 @@ func (d *decoder) sideEffect() (e SideEffect, err error) {
 		case "kind":
 			e.Kind, err = parsed(d, parseSideEffectKind)
 		case "detail":
-			e.Detail, err = d.either(e.Detail, d.text)
+			e.Detail, err = d.either(e.Detail, d.readText)
 		case "detail_bytes":
-			e.Detail, err = d.either(e.Detail, d.bytes)
+			e.Detail, err = d.either(e.Detail, d.readBytes)
 		}
 		return err
 	})
@@ -550,12 +550,12 @@ func unexpected(err error) error {
 	return err
 }
 
-func (d *decoder) wd() (inotify.WD, error) {
-	n, err := d.int(32)
+func (d *decoder) readWD() (inotify.WD, error) {
+	n, err := d.readInt(32)
 	return inotify.WD(n), err
 }
 
-func (d *decoder) int(bits int) (int, error) {
+func (d *decoder) readInt(bits int) (int, error) {
 	raw, err := d.value()
 	if err != nil {
 		return 0, err
@@ -567,7 +567,7 @@ func (d *decoder) int(bits int) (int, error) {
 	return int(n), nil
 }
 
-func (d *decoder) uint(bits int) (uint64, error) {
+func (d *decoder) readUint(bits int) (uint64, error) {
 	raw, err := d.value()
 	if err != nil {
 		return 0, err
@@ -579,7 +579,7 @@ func (d *decoder) uint(bits int) (uint64, error) {
 	return n, nil
 }
 
-func (d *decoder) bool() (bool, error) {
+func (d *decoder) readBool() (bool, error) {
 	raw, err := d.value()
 	if err == nil && raw[0] != 't' && raw[0] != 'f' {
 		err = errors.New("not true or false")
@@ -587,7 +587,7 @@ func (d *decoder) bool() (bool, error) {
 	return string(raw) == "true", err
 }
 
-func (d *decoder) text() (string, error) {
+func (d *decoder) readText() (string, error) {
 	raw, err := d.value()
 	switch {
 	case err != nil:
@@ -636,7 +636,7 @@ func escape(text []byte) rune {
 	return rune(n)
 }
 
-func (d *decoder) bytes() (string, error) {
+func (d *decoder) readBytes() (string, error) {
 	return parsed(d, func(s string) (string, error) {
 		b, err := base64.StdEncoding.Strict().DecodeString(s)
 		if err != nil {
@@ -655,7 +655,7 @@ func (d *decoder) either(given string, read func() (string, error)) (string, err
 }
 
 func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
-	s, err := d.text()
+	s, err := d.readText()
 	if err != nil {
 		return err
 	}
@@ -664,7 +664,7 @@ func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
 
 // fileType reads a file type, and returns the constant.
 func (d *decoder) fileType() (FileType, error) {
-	s, err := d.text()
+	s, err := d.readText()
 	if err != nil || s == "" {
 		return TypeUnknown, err
 	}
@@ -678,7 +678,7 @@ func (d *decoder) fileType() (FileType, error) {
 
 // parsed reads a string of some form.
 func parsed[T any](d *decoder, parse func(string) (T, error)) (t T, err error) {
-	s, err := d.text()
+	s, err := d.readText()
 	if err != nil {
 		return t, err
 	}

@@ -690,3 +690,18 @@ func TestCompareOwners(t *testing.T) {
 		}
 	}
 }
+
+// Fields and kinds of side effects are constants: no other is written or read.
+func TestValidateConstants(t *testing.T) {
+	for name, s := range map[string]checkpoint.Snapshot{
+		"field":       {Unknown: []checkpoint.Gap{{Field: "what", Reason: "none"}}},
+		"side effect": {SideEffects: []checkpoint.SideEffect{{Kind: "moved"}}},
+	} {
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "unknown") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if _, err := s.WriteTo(io.Discard); err == nil {
+			t.Errorf("%s: it was written", name)
+		}
+	}
+}

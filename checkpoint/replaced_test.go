@@ -6,6 +6,7 @@
 package checkpoint_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
 			s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithPaths(checkpoint.PathsNone))
 			if err != nil {
-				if strings.Contains(err.Error(), "replaced the descriptor") {
+				if errors.Is(err, checkpoint.ErrReplaced) {
 					replaced++
 				}
 				continue

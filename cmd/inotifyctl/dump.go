@@ -84,7 +84,7 @@ func (d *dump) run(ctx context.Context, in *invocation) (err error) {
 	defer out.abandon()
 	ctx, stop := surviveSignals(ctx)
 	defer stop()
-	s, err := d.take(ctx, in.stderr)
+	s, err := d.snapshot(ctx, in.stderr)
 	if s == nil {
 		return err
 	}
@@ -101,8 +101,9 @@ func (d *dump) run(ctx context.Context, in *invocation) (err error) {
 	return checkRestorable(s, d.paths.advice())
 }
 
-// take returns a snapshot also with an error, if it has what is nowhere else.
-func (d *dump) take(ctx context.Context, stderr io.Writer) (*checkpoint.Snapshot, error) {
+// snapshot dumps the instance. It returns a snapshot with an error, too, if it has drained
+// events.
+func (d *dump) snapshot(ctx context.Context, stderr io.Writer) (*checkpoint.Snapshot, error) {
 	b := newBar(stderr)
 	defer b.clear()
 	opts := d.paths.options(b)

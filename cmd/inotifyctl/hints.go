@@ -136,7 +136,7 @@ func withDumpHint(err error) error {
 		return withHint(err, "this needs a Linux kernel that lists watches in /proc/PID/fdinfo")
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, "run it as the user of that process, or as root")
-	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), isNoInstance(err):
+	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify):
 		return withHint(err, "'inotifyctl ls' lists processes and their inotify descriptors")
 	}
 	return withHint(err, "")
@@ -146,7 +146,7 @@ func withDumpHint(err error) error {
 func withRestoreHint(err error) error {
 	var target *checkpoint.TargetError
 	var watch *inotify.RestoreError
-	var proof *checkpoint.VerifyError
+	var different *checkpoint.VerifyError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
@@ -154,7 +154,7 @@ func withRestoreHint(err error) error {
 		return withHint(err, "dump again with -paths search, or leave such watches out with -missing")
 	case errors.Is(err, fs.ErrNotExist) && (errors.As(err, &target) || errors.As(err, &watch)):
 		return withHint(err, "put back what is missing, or leave such watches out with -missing")
-	case errors.As(err, &target), errors.As(err, &proof):
+	case errors.As(err, &target), errors.As(err, &different):
 		return withHint(err, "put back what was there at the dump")
 	case errors.As(err, &watch):
 		return err

@@ -17,8 +17,8 @@ import (
 
 // What ls and who have in common.
 
-// takeInstance dumps an instance by the first of its descriptors that can be read.
-func takeInstance(ctx context.Context, i checkpoint.Instance, opts ...checkpoint.DumpOption) (s *checkpoint.Snapshot, err error) {
+// dumpInstance dumps an instance by the first of its descriptors that can be read.
+func dumpInstance(ctx context.Context, i checkpoint.Instance, opts ...checkpoint.DumpOption) (s *checkpoint.Snapshot, err error) {
 	for _, d := range i.Descriptors {
 		s, err = checkpoint.DumpFD(ctx, cmp.Or(d.TID, d.PID), d.FD, opts...)
 		if err == nil {

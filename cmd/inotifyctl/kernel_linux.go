@@ -11,8 +11,6 @@ import (
 
 func isNoProcess(err error) bool { return errors.Is(err, unix.ESRCH) }
 
-func isNoInstance(err error) bool { return errors.Is(err, unix.EINVAL) }
-
 // isInstanceLimit reports whether an error is that a limit of instances is exhausted.
 func isInstanceLimit(err error) bool { return errors.Is(err, unix.EMFILE) }
 

@@ -9,8 +9,6 @@ package main
 
 func isNoProcess(error) bool { return false }
 
-func isNoInstance(error) bool { return false }
-
 func isInstanceLimit(error) bool { return false }
 
 func isWatchLimit(error) bool { return false }

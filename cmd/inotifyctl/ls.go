@@ -126,7 +126,7 @@ func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
 	one := listedInstance{Instance: i}
 	if l.watches {
 		b := newBar(l.stderr)
-		s, err := takeInstance(ctx, i, l.paths.options(b)...)
+		s, err := dumpInstance(ctx, i, l.paths.options(b)...)
 		b.clear()
 		switch {
 		case ctx.Err() != nil:
@@ -243,7 +243,7 @@ func (l *ls) lines(c *usageByUser) (lines []string) {
 	return lines
 }
 
-// users returns the users whom the instances are charged to.
+// users returns the users that the instances are charged to.
 func (l *ls) users() (uids []int) {
 	for _, i := range l.instances {
 		if uid, _ := userOf("/proc", i.Descriptors[0].PID); !slices.Contains(uids, uid) {

@@ -74,6 +74,10 @@ func (p *pathFlags) options(b *bar) []checkpoint.DumpOption {
 	return opts
 }
 
+// searchAdvice leaves it to the reasons for unknown paths whether a search can help: it
+// cannot find a file that is unlinked or hidden by a mount.
+const searchAdvice = "dump again with -paths search where the reason says that a search may find the path"
+
 // advice says how another dump can find paths that this one did not find; it is "" if
 // there may be no way.
 func (p *pathFlags) advice() string {
@@ -81,6 +85,8 @@ func (p *pathFlags) advice() string {
 	switch {
 	case p.level == checkpoint.PathsNone && root:
 		return "dump again with -paths handles or -paths search"
+	case p.level == checkpoint.PathsNone:
+		return "dump again as root, or with -paths search"
 	case p.level == checkpoint.PathsBySearch && p.maxEntries > 0:
 		return "dump again with a greater -max-entries, or with -hint DIR"
 	case p.level == checkpoint.PathsBySearch && root:
@@ -88,7 +94,7 @@ func (p *pathFlags) advice() string {
 	case p.level == checkpoint.PathsBySearch:
 		return "dump again as root"
 	case root:
-		return "dump again with -paths search"
+		return searchAdvice
 	}
-	return "dump again as root, or with -paths search"
+	return "dump again as root, or " + searchAdvice
 }

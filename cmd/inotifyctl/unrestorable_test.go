@@ -71,7 +71,7 @@ func TestPathAdvice(t *testing.T) {
 		root, user string
 	}{
 		{pathFlags{level: checkpoint.PathsNone}, "dump again with -paths handles or -paths search", "dump again as root, or with -paths search"},
-		{pathFlags{level: checkpoint.PathsByHandle}, "dump again with -paths search", "dump again as root, or with -paths search"},
+		{pathFlags{level: checkpoint.PathsByHandle}, searchAdvice, "dump again as root, or " + searchAdvice},
 		{pathFlags{level: checkpoint.PathsBySearch}, "", "dump again as root"},
 		{pathFlags{level: checkpoint.PathsBySearch, maxEntries: 9}, "dump again with a greater -max-entries, or with -hint DIR", "dump again with a greater -max-entries, or with -hint DIR"},
 	} {

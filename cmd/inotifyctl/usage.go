@@ -20,8 +20,8 @@ import (
 // noUser is the user of a process that has ended, or whose user is unknown.
 const noUser = -1
 
-// userOf returns the effective user of a process under proc: the one whom the kernel
-// charges the instances that the process creates.
+// userOf returns the effective user of a process under proc: the one that the kernel
+// charges for the instances that the process creates.
 func userOf(proc string, pid int) (int, error) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(dir, "status"))

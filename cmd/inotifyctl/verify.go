@@ -74,7 +74,7 @@ func (v *verify) run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	note(in.stderr, "unknown", summary(want.Unrestorable())...)
-	return checkRestorable(want, "dump again as root, or with -paths search")
+	return checkRestorable(want, searchAdvice)
 }
 
 // readSnapshot reads a dump from a file, or from standard input if the name is "-".

@@ -123,11 +123,11 @@ func inodesOf(paths []string) ([]inotify.Watch, error) {
 func (w *who) find(ctx context.Context, instances []checkpoint.Instance, inodes []inotify.Watch, stderr io.Writer) (found []watchOn, reasons []string, err error) {
 	byInode := make([][]watchOn, len(inodes))
 	for _, i := range instances {
-		s, err := takeInstance(ctx, i, checkpoint.WithPaths(checkpoint.PathsNone))
+		s, err := dumpInstance(ctx, i, checkpoint.WithPaths(checkpoint.PathsNone))
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, errInterrupted
-		case isNoProcess(err), isNoInstance(err), errors.Is(err, fs.ErrNotExist):
+		case isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify), errors.Is(err, fs.ErrNotExist):
 			continue // it has ended, or has closed the descriptor
 		case err != nil:
 			reasons = append(reasons, err.Error())

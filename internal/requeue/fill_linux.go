@@ -122,7 +122,7 @@ func (s *stage) remove() error {
 
 // abandon leaves the instance without watches and its queue empty.
 func (s *stage) abandon() error {
-	return errors.Join(s.junk.unwatch(s.in), s.watches.abandon(), s.in.empty(), s.remove())
+	return errors.Join(s.junk.abandon(s.in), s.watches.abandon(), s.in.empty(), s.remove())
 }
 
 // A filler fills a queue.

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/fdinfo"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // An instance is the one whose queue is filled. Its queue is read here only, and past the
@@ -55,7 +55,7 @@ func (in instance) check() error {
 func (in instance) checkWatches() error {
 	var list *os.File
 	err := in.call("open fdinfo", func(fd int) (err error) {
-		list, err = os.Open("/proc/self/fdinfo/" + strconv.Itoa(fd))
+		list, err = sys.OpenFDInfo(fd)
 		return err
 	})
 	if err != nil {

@@ -6,13 +6,11 @@ package requeue
 import (
 	"errors"
 	"math"
-	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Junk records are of two sizes, in turn: of the watch on the directory, with the file's
@@ -77,6 +75,21 @@ func (j *junkSource) unwatch(in instance) error {
 	return nil
 }
 
+// abandon removes the watches, also those that have ended already.
+func (j *junkSource) abandon(in instance) error {
+	var errs []error
+	for i, wd := range j.wds {
+		if wd == 0 {
+			continue
+		}
+		if err := in.remove(wd); err != nil && !errors.Is(err, inotify.ErrNoWatch) {
+			errs = append(errs, err)
+		}
+		j.wds[i] = 0
+	}
+	return errors.Join(errs...)
+}
+
 // write makes one record, of the directory's watch.
 func (j *junkSource) write() error {
 	return callError("pwrite", junkFile, retry(func() error {
@@ -135,10 +148,6 @@ func (q junkQueue) bytesOf(records int) int {
 // file's name.
 func recordsIn(bytes int) int { return bytes/pairOfJunk*2 + bytes%pairOfJunk/namedJunk }
 
-// queueLimit returns fs.inotify.max_queued_events, or 0. An instance has its value of
+// queueLimit returns fs.inotify.max_queued_events, or -1. An instance has its value of
 // when it was made.
-func queueLimit() int {
-	text, _ := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
-	limit, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	return limit
-}
+func queueLimit() int { return int(sys.Sysctl("fs.inotify.max_queued_events")) }

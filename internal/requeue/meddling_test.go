@@ -7,6 +7,8 @@ package requeue_test
 
 import (
 	"context"
+	"errors"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -63,6 +65,42 @@ func TestMeddling(t *testing.T) {
 			}
 			wantEmpty(t, n)
 		}
+	}
+}
+
+// A remover removes a watch from the instance when the context is asked for the nth time.
+type remover struct {
+	meddler
+	wd uint32
+}
+
+func (r *remover) Err() error {
+	if r.calls++; r.calls == r.at {
+		unix.InotifyRmWatch(r.fd, r.wd)
+	}
+	return nil
+}
+
+// Where somebody else removes one of the watches for junk, the other is not left.
+func TestJunkWatchIsRemoved(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	file := must(n.File())
+	defer file.Close()
+	events := parse(t, "3 ATTRIB", "4 ATTRIB")
+	fill(t, n, events, requeue.Options{}) // with the rehearsal
+	kerneltest.Pending(t, n)
+	for _, wd := range []uint32{math.MaxInt32, math.MaxInt32 - 1} {
+		r := remover{meddler{Context: context.Background(), at: 5}, wd}
+		if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := requeue.Fill(&r, n, events, requeue.Options{}); !errors.Is(err, inotify.ErrNoWatch) {
+			t.Errorf("error %v where watch %d was removed", err, wd)
+		}
+		wantWatches(t, n)
+		wantEmpty(t, n)
 	}
 }
 
