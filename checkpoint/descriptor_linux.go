@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Commands of fcntl(2), from include/uapi/asm-generic/fcntl.h. x/sys/unix lacks some of them.
@@ -129,9 +131,9 @@ func fcntlError(command string, err error) error {
 
 // queuedBytes returns the size of the events in the kernel's queue.
 func queuedBytes(fd int) (int, error) {
-	var n int32
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != 0 {
-		return 0, os.NewSyscallError("ioctl FIONREAD", e)
+	n, e := sys.Queued(fd)
+	if e != sys.OK {
+		return 0, sys.CallError(sys.CallQueued, e)
 	}
-	return int(n), nil
+	return n, nil
 }

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A restorer makes one instance from a snapshot.
@@ -171,7 +171,7 @@ func (r *restorer) fileTarget(w *Watch, f *os.File) (string, error) {
 	if err := unix.Fstat(dup, &st); err != nil {
 		return "", os.NewSyscallError("fstat", err)
 	}
-	return "/proc/self/fd/" + strconv.Itoa(dup), compareType(w, st.Mode)
+	return sys.ProcFD(dup), compareType(w, st.Mode)
 }
 
 // run makes the instance. If files go missing meanwhile and that is allowed, it starts again
