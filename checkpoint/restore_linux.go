@@ -313,13 +313,10 @@ func (r *restorer) restoreNextWD(ctx context.Context, n *inotify.Inotify) error 
 		r.addGap(FieldNextWD, 0, err)
 		return nil
 	}
-	if err != nil || r.verifyLevel == VerifyNone || r.filled {
+	if err != nil || !r.ioctl || r.verifyLevel == VerifyNone || r.filled { // the cycle led there, or it cannot be read
 		return err
 	}
 	have, err := n.NextWD()
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil // the cycle led there
-	}
 	if errors.As(err, new(*inotify.LimitError)) { // which advanced the counter
 		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, but could not be read to verify it: %w", err))
 		return n.SetNextWD(want)
