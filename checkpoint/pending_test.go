@@ -329,7 +329,7 @@ func TestPendingFaults(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for i, nr := range []uintptr{
 		unix.SYS_INOTIFY_INIT1, unix.SYS_IOCTL, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH, unix.SYS_FSMOUNT,
-		unix.SYS_OPENAT, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT, unix.SYS_MKNODAT,
+		unix.SYS_OPENAT, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_UNLINKAT, unix.SYS_MKNODAT,
 	} {
 		places := 2
 		if kerneltest.LongTests() {
