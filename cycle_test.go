@@ -32,18 +32,24 @@ import (
 // byCycle runs f by the cycle, also where IN_MASK_CREATE does not work.
 func byCycle(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	t.Run("with IN_MASK_CREATE", func(t *testing.T) {
-		if !hasMaskCreate(t) {
-			t.Skip("this needs IN_MASK_CREATE, which the kernel ignores")
-		}
-		withoutIoctl(t)
-		f(t)
-	})
-	t.Run("without IN_MASK_CREATE", func(t *testing.T) {
-		withoutIoctl(t)
-		withoutMaskCreate(t)
-		f(t)
-	})
+	inParallel(t, eachCycle(f))
+}
+
+func eachCycle(f func(t *testing.T)) map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"with IN_MASK_CREATE": func(t *testing.T) {
+			if !hasMaskCreate(t) {
+				t.Skip("this needs IN_MASK_CREATE, which the kernel ignores")
+			}
+			withoutIoctl(t)
+			f(t)
+		},
+		"without IN_MASK_CREATE": func(t *testing.T) {
+			withoutIoctl(t)
+			withoutMaskCreate(t)
+			f(t)
+		},
+	}
 }
 
 // A number below the limit is refused at once if it takes more steps than are
@@ -717,7 +723,7 @@ func TestCycleQueuesLittle(t *testing.T) {
 
 // Descriptor 0 is one like any other, when a program has closed its input.
 func TestCycleWithDescriptorZero(t *testing.T) {
-	byCycle(t, func(t *testing.T) {
+	for name, test := range eachCycle(func(t *testing.T) {
 		input, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			t.Skip("this needs a standard input to close: ", err)
@@ -747,7 +753,9 @@ func TestCycleWithDescriptorZero(t *testing.T) {
 		if after := watches(t, n); after != nil && after[0] != before[0] {
 			t.Errorf("the watch was %v and is %v", before[0], after[0])
 		}
-	})
+	}) {
+		t.Run(name, test) // one after the other, as the process's descriptor is closed
+	}
 }
 
 // Nor is it taken for the instance, by either thread, when that is another one.

@@ -264,7 +264,7 @@ func meanwhile(goroutines int, f func()) (stop func()) {
 }
 
 func TestLTP06CloseWhileRemoved(t *testing.T) {
-	const instances, count = 400, 5
+	const instances, count = 100, 5
 	defer startBystanders(t).stop()
 	dir := t.TempDir()
 	names := make([]string, count)

@@ -32,23 +32,42 @@ import (
 // goroutine, which would be on another thread, with the kernel as it is.
 func byEachWay(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	t.Run("ioctl", func(t *testing.T) {
-		needIoctl(t)
-		f(t)
-	})
-	t.Run("ioctl without IN_MASK_CREATE", func(t *testing.T) {
-		needIoctl(t)
-		withoutMaskCreate(t)
-		f(t)
-	})
-	t.Run("cycle", func(t *testing.T) {
-		withoutIoctl(t)
-		f(t)
-	})
-	t.Run("cycle without IN_MASK_CREATE", func(t *testing.T) {
-		withoutIoctl(t)
-		withoutMaskCreate(t)
-		f(t)
+	inParallel(t, eachWay(f))
+}
+
+func eachWay(f func(t *testing.T)) map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"ioctl": func(t *testing.T) {
+			needIoctl(t)
+			f(t)
+		},
+		"ioctl without IN_MASK_CREATE": func(t *testing.T) {
+			needIoctl(t)
+			withoutMaskCreate(t)
+			f(t)
+		},
+		"cycle": func(t *testing.T) {
+			withoutIoctl(t)
+			f(t)
+		},
+		"cycle without IN_MASK_CREATE": func(t *testing.T) {
+			withoutIoctl(t)
+			withoutMaskCreate(t)
+			f(t)
+		},
+	}
+}
+
+// inParallel runs subtests at the same time and waits for them.
+func inParallel(t *testing.T, tests map[string]func(*testing.T)) {
+	t.Helper()
+	t.Run("by", func(t *testing.T) {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t)
+			})
+		}
 	})
 }
 

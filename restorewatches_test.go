@@ -384,7 +384,7 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 
 // On an instance that others hold, a restore leaves no descriptor open.
 func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
-	byEachWay(t, func(t *testing.T) {
+	for name, test := range eachWay(func(t *testing.T) {
 		n := newInotify(t)
 		if hasMaskCreate(t) || watches(t, n) != nil {
 			sharer(t, n)
@@ -401,7 +401,9 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 			t.Errorf("descriptors before %q, after %q", before, after)
 		}
 		wantRestored(t, n, ws)
-	})
+	}) {
+		t.Run(name, test) // one after the other, as the process's descriptors are counted
+	}
 }
 
 // Watches that the kernel does not let be removed again are told of.

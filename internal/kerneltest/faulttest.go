@@ -312,7 +312,7 @@ func (f *FaultTest) Run(t *testing.T) {
 		})
 	}
 	for i, op := range f.Ops {
-		if slow() && f.Sparse && op.Way != "" {
+		if slow() && op.Way != "" {
 			continue
 		}
 		if !enough(t) && strings.Contains(op.Name+" "+op.Way, only) {
