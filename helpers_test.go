@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		p.Value.Set("8") // mostly they wait, as the close of an instance does
+		p.Value.Set("4") // mostly they wait, as the close of an instance does
 	}
 	os.Exit(kerneltest.Main(m, false))
 }
