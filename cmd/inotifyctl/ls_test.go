@@ -302,7 +302,6 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 	}
 	why := fmt.Sprintf("process %d: no answer within 1s", hung.pid)
 	var all sync.WaitGroup
-	defer all.Wait()
 	for _, tt := range []struct {
 		args string
 		code int
@@ -332,6 +331,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 			}
 		}()
 	}
+	all.Wait() // so that the processors are free: Ctrl-C must come before a command ends by itself
 	for _, args := range []string{"ls", "check", "dump " + hung.arg(), "dump -fd 3 " + hung.arg(), "verify " + snapshot + " " + hung.arg()} {
 		cmd := command(t, strings.Fields(args)...)
 		var errs strings.Builder
@@ -339,9 +339,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for !waits(cmd.Process.Pid) {
-			time.Sleep(time.Millisecond)
-		}
+		untilItWaits(cmd.Process.Pid)
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "interrupted") {
@@ -350,16 +348,29 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// waits reports whether a thread of the process waits for what no signal ends, or all
-// have ended.
-func waits(pid int) bool {
+// untilItWaits returns when a thread of the process has waited for a while for what no
+// signal ends, as a process that starts does now and then for a moment, or when all
+// threads have ended.
+func untilItWaits(pid int) {
+	for inARow, last := 0, ""; inARow < 10; time.Sleep(time.Millisecond) {
+		name := waiting(pid)
+		if name == "" || name != last {
+			inARow = 0
+		}
+		inARow, last = inARow+1, name
+	}
+}
+
+// waiting returns the file in /proc of a thread that waits for what no signal ends, or
+// that has ended.
+func waiting(pid int) string {
 	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, name := range names {
 		if stat, err := os.ReadFile(name); err == nil && (strings.Contains(string(stat), ") D ") || strings.Contains(string(stat), ") Z ")) {
-			return true
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // The descriptors of threads are listed after the main thread has exited.
