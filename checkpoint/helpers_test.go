@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,12 +43,6 @@ var (
 
 // leave ends a holder's main thread.
 var leave = make(chan struct{})
-
-func init() {
-	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
-		runtime.LockOSThread() // TestMain stays on the main thread
-	}
-}
 
 // TestMain also is the program of the processes that tests start.
 func TestMain(m *testing.M) {

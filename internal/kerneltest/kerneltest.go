@@ -27,6 +27,11 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
+// The main goroutine keeps the main thread. A test that changes its own thread, for example its
+// mount namespace, would otherwise change what /proc/self shows if that is the main thread,
+// which does not end with the test.
+func init() { runtime.LockOSThread() }
+
 // Main runs the tests and returns the exit code, which says so if a descriptor
 // leaked. searches says that tests of the package search filesystems for files.
 func Main(m *testing.M, searches bool) int {
