@@ -316,6 +316,7 @@ func TestKill(t *testing.T) {
 	needMounts(t)
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
+	kerneltest.OwnMounts(t) // in which no other test mounts
 	mounts := mountCount(t)
 	kills := 4
 	if kerneltest.LongTests() {
@@ -343,5 +344,5 @@ func TestKill(t *testing.T) {
 }
 
 func mountCount(t *testing.T) int {
-	return strings.Count(string(must(os.ReadFile("/proc/self/mountinfo"))), "\n")
+	return strings.Count(string(must(os.ReadFile("/proc/thread-self/mountinfo"))), "\n")
 }
