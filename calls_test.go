@@ -31,12 +31,12 @@ func TestCalls(t *testing.T) {
 		}
 		return kindOf(c)
 	}
-	f.Calls(t, "testdata/calls.txt", foldClimb)
+	f.Calls(t, "testdata/calls.txt", foldCycle)
 }
 
-// foldClimb puts the slices of a climb into one line, as the clock ends each: without
+// foldCycle puts the slices of a climb into one line, as the clock ends each: without
 // what each asks about the queue.
-func foldClimb(calls []string) (folded []string) {
+func foldCycle(calls []string) (folded []string) {
 	const add, remove = "inotify_add_watch " + scratchKind, "inotify_rm_watch watch #"
 	if !slices.Contains(calls, "statx "+scratchKind) {
 		return calls

@@ -137,7 +137,7 @@ type epoch struct {
 // each at once.
 type feed struct {
 	wd   inotify.WD
-	proc *toucher
+	proc *childProcess
 	seen []byte // per file: how many of its two events were read
 	last int    // the file of the last event
 	made int
@@ -205,7 +205,7 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	}
 	cancel()
 	readers.Wait()
-	for _, proc := range []*toucher{e.feeds[0].proc, e.feeds[1].proc, remover} {
+	for _, proc := range []*childProcess{e.feeds[0].proc, e.feeds[1].proc, remover} {
 		proc.in.Close()
 		if err := proc.cmd.Wait(); err != nil {
 			t.Error(err)
@@ -509,7 +509,7 @@ func (e *epoch) cycle() {
 }
 
 // addAndRemoveDirectory has another process remove directories that are watched.
-func (e *epoch) addAndRemoveDirectory(remover *toucher) {
+func (e *epoch) addAndRemoveDirectory(remover *childProcess) {
 	parent := e.t.TempDir()
 	for i := 0; !e.over.Load(); i++ {
 		dir := filepath.Join(parent, strconv.Itoa(i))

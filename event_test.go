@@ -109,7 +109,7 @@ func TestTryReadEventDoesNotWait(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestEventNames(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	wd := add(t, n, dir, inotify.Create)
@@ -523,7 +523,7 @@ func TestBuffered(t *testing.T) {
 
 // The steady state allocates nothing, on any version of Go: names that come again are
 // reused, and so is what is passed to the file's SyscallConn.
-func TestNothingIsAllocated(t *testing.T) {
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a name")
@@ -566,7 +566,7 @@ func TestSeveralNamesDoNotAllocate(t *testing.T) {
 }
 
 // Of many names most have a place of their own.
-func TestManyNamesAllocateSeldom(t *testing.T) {
+func TestManyNamesRarelyAllocate(t *testing.T) {
 	for _, form := range []string{"%d", "%08d", "%016d", "%d and all alike", "between, %d, words that are alike"} {
 		if times := allocations(t, form, 32); times > 10 {
 			t.Errorf("reading 32 names like %q allocates %v times", form, times)

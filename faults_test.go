@@ -376,7 +376,7 @@ var faultOps = []faultOp{
 	}},
 	{name: "RestoreWatch of a taken number", ways: []string{"without the ioctl"}, fails: true, do: restoreOne(1)},
 	{name: "RestoreWatches to a watched inode", ways: []string{"without the ioctl", "without IN_MASK_CREATE"}, fails: true, do: restoreToWatched},
-	{name: "RestoreWatches to a taken number", ways: []string{"without the ioctl"}, fails: true, ready: takeNumber, do: restoreSome(10, 11, 12, 20, 21)},
+	{name: "RestoreWatches to a taken number", ways: []string{"without the ioctl"}, fails: true, ready: useWD, do: restoreSome(10, 11, 12, 20, 21)},
 	{name: "RestoreWatches to a missing path", ways: []string{"without the ioctl"}, fails: true, ready: lose, do: restoreSome(10, 11, 12, 20, 21)},
 	{name: "RestoreWatches for others to a watched inode", ways: []string{"without the ioctl"}, fails: true, ready: sharing, do: restoreToWatched},
 	{name: "RestoreWatches of many to a watched inode", fails: true, ready: func(r *rig) error {
@@ -458,7 +458,7 @@ var faultOps = []faultOp{
 func nextIs3(r *rig) error {
 	wd, err := r.n.NextWD()
 	if err == nil && wd != 3 {
-		err = fmt.Errorf("the next number is said to be %d", wd)
+		err = fmt.Errorf("the next wd is said to be %d", wd)
 	}
 	return err
 }
@@ -490,8 +490,8 @@ func sharing(r *rig) (err error) {
 	return err
 }
 
-// takeNumber has a watch take one of the numbers to be restored.
-func takeNumber(r *rig) error {
+// useWD has a watch take one of the numbers to be restored.
+func useWD(r *rig) error {
 	return r.n.RestoreWatch(context.Background(), 20, r.path("f5"), inotify.Modify)
 }
 

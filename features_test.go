@@ -44,7 +44,7 @@ func TestHave(t *testing.T) {
 }
 
 // A probe that cannot be made is an error, and is made anew the next time.
-func TestHaveIsNotRememberedAfterALimit(t *testing.T) {
+func TestHaveIsNotCachedAfterALimit(t *testing.T) {
 	if !kerneltest.Again(t, nil) {
 		return
 	}
@@ -100,7 +100,7 @@ func TestHaveSetNextWDSaysWhy(t *testing.T) {
 }
 
 // An answer that says nothing about the kernel is not remembered either.
-func TestHaveIsNotRememberedAfterAnError(t *testing.T) {
+func TestHaveIsNotCachedAfterAnError(t *testing.T) {
 	needIoctl(t)
 	if !kerneltest.Again(t, nil) {
 		return

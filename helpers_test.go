@@ -138,20 +138,20 @@ func childRename() error {
 	}
 }
 
-// A toucher is another process that makes or renames files.
-type toucher struct {
+// A childProcess is another process that makes or renames files.
+type childProcess struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-func startToucher(t *testing.T, dir, prefix string) *toucher {
+func startTouch(t *testing.T, dir, prefix string) *childProcess {
 	t.Helper()
 	return startChild(t, child(t, "touch", dir, prefix))
 }
 
-func startChild(t *testing.T, cmd *exec.Cmd) *toucher {
+func startChild(t *testing.T, cmd *exec.Cmd) *childProcess {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -165,16 +165,16 @@ func startChild(t *testing.T, cmd *exec.Cmd) *toucher {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &toucher{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
+	return &childProcess{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
 }
 
 // stop ends the process and returns how many files it made or renamed.
-func (c *toucher) stop() int {
+func (c *childProcess) stop() int {
 	c.t.Helper()
 	c.in.Close()
 	var n int
 	if _, err := fmt.Fscan(c.out, &n); err != nil {
-		c.t.Fatalf("toucher said nothing: %v", err)
+		c.t.Fatalf("childProcess said nothing: %v", err)
 	}
 	if err := c.cmd.Wait(); err != nil {
 		c.t.Fatal(err)
@@ -287,22 +287,22 @@ func scratchDirs() []string {
 	return dirs
 }
 
-// An askedContext counts how often it is asked.
-type askedContext struct {
+// An countingContext counts how often it is asked.
+type countingContext struct {
 	context.Context
 	asked atomic.Int64
 }
 
-func (c *askedContext) Err() error {
+func (c *countingContext) Err() error {
 	c.asked.Add(1)
 	return c.Context.Err()
 }
 
-func (c *askedContext) times() int { return int(c.asked.Load()) }
+func (c *countingContext) times() int { return int(c.asked.Load()) }
 
-// numberedIn makes files in a directory, and a batch of watches on them from a number on.
+// makeBatchIn makes files in a directory, and a batch of watches on them from a number on.
 // It is for child processes.
-func numberedIn(dir string, first, count int) (ws []inotify.Watch, err error) {
+func makeBatchIn(dir string, first, count int) (ws []inotify.Watch, err error) {
 	for i := range count {
 		w := inotify.Watch{WD: inotify.WD(first + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
 		if err := mknod(w.Path); err != nil {

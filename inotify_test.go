@@ -154,7 +154,7 @@ func TestFromFileForbidden(t *testing.T) {
 }
 
 // On an adopted instance numbers can have had lives that are not known here.
-func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
+func TestRestoreOnAdoptedKeepsEventsOfEarlierWatch(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		fd := rawInotify(t, unix.IN_NONBLOCK)
 		ws := batch(t, inotify.Attrib, 1, 2, 3)
@@ -277,7 +277,7 @@ func TestFromFileBlockingRefusesTheCycle(t *testing.T) {
 	paths := files(t, 2)
 	wantBlocking(t, "the cycle", n.RestoreWatch(kerneltest.Context(t), 50, paths[0], inotify.Attrib))
 	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
-		t.Errorf("the next number is %d: something was tried", got)
+		t.Errorf("the next wd is %d: something was tried", got)
 	}
 }
 
@@ -302,7 +302,7 @@ func isNonblock(conn syscall.RawConn) (nonblock bool, err error) {
 func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.File) map[string]func() error {
 	noNumber := func(wd inotify.WD, err error) error {
 		if wd != inotify.NoWD {
-			t.Errorf("number %d beside error %v", wd, err)
+			t.Errorf("wd %d beside error %v", wd, err)
 		}
 		return err
 	}
@@ -438,18 +438,18 @@ func TestCloseRemovesNoWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heir, err := inotify.FromFile(f)
+	shared, err := inotify.FromFile(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer heir.Close()
+	defer shared.Close()
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	wantEvents(t, pending(t, heir), inotify.Event{WD: wd, Mask: inotify.Attrib})
+	wantEvents(t, pending(t, shared), inotify.Event{WD: wd, Mask: inotify.Attrib})
 }
 
 func TestFileSharesTheInstance(t *testing.T) {
@@ -499,7 +499,7 @@ func TestSyscallConnWrite(t *testing.T) {
 }
 
 // A reader through SyscallConn and one through ReadEvent take turns.
-func TestSyscallConnReadTakesItsTurn(t *testing.T) {
+func TestSyscallConnReadTakesTurns(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	add(t, n, path, inotify.Attrib)
@@ -689,7 +689,7 @@ func TestFromFDBlocking(t *testing.T) {
 }
 
 // What is not an inotify descriptor stays the caller's.
-func TestFromFDOfOthers(t *testing.T) {
+func TestFromFDNotInotify(t *testing.T) {
 	if n, err := inotify.FromFD(-1); n != nil || !errors.Is(err, unix.EBADF) {
 		t.Errorf("%v, %v; want EBADF", n, err)
 	}

@@ -168,7 +168,7 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 // An add that finds no room takes a number nevertheless, and a climb with room for few
 // scratch watches, or for one, comes where it is to come. With room for none it ends at
 // once.
-func TestLimitOfWatchesWhileClimbing(t *testing.T) {
+func TestLimitOfWatchesDuringTheCycle(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
@@ -208,7 +208,7 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", "user.max_inotify_watches (now 2)")
 		l.check()
 		if next := add(t, l.n, paths[0], inotify.Attrib); next > 100 {
-			t.Errorf("the next number is %d", next)
+			t.Errorf("the next wd is %d", next)
 		}
 		l.n.Close()
 		limit(100)
@@ -293,7 +293,7 @@ func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, s
 
 // A queue that is full before the cycle climbs, or fills before it is told that it has
 // arrived: what there was room for is delivered, and readers are told of the rest.
-func TestOverflowWhileClimbing(t *testing.T) {
+func TestOverflowDuringTheCycle(t *testing.T) {
 	size := queueSize(t)
 	withoutIoctl(t)
 	for _, early := range []bool{true, false} {

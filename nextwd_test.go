@@ -60,7 +60,7 @@ func TestNextWD(t *testing.T) {
 				}
 			}
 			if got := add(t, n, paths[i], inotify.Attrib); got != wd {
-				t.Errorf("the next number is %d, NextWD said %d", got, wd)
+				t.Errorf("the next wd is %d, NextWD said %d", got, wd)
 			}
 		}
 		// After the last comes the first that is free, and taken ones are passed over.
@@ -74,7 +74,7 @@ func TestNextWD(t *testing.T) {
 			t.Errorf("NextWD with 5 taken is %d, want 6", got)
 		}
 		if got := add(t, n, paths[6], inotify.Attrib); got != 6 {
-			t.Errorf("the next number is %d, want 6", got)
+			t.Errorf("the next wd is %d, want 6", got)
 		}
 		if ws := watches(t, n); len(ws) != 6 {
 			t.Errorf("%d watches, want 6", len(ws))
@@ -141,7 +141,7 @@ func TestNextWDKeepsEvents(t *testing.T) {
 }
 
 // What is put by can be read in part, and more put by behind the rest.
-func TestNextWDPutsByMore(t *testing.T) {
+func TestNextWDBuffersMore(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -244,7 +244,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 	}
 	for range 50 {
 		if err := n.RestoreWatch(kerneltest.Context(t), wd, paths[1], inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+			t.Fatal("restored with a used wd")
 		}
 		check("a failed restore")
 	}
@@ -253,7 +253,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 }
 
 // Without a reader NextWD does not turn the kernel's bounded queue into memory.
-func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
+func TestNextWDStopsWhenTheBufferIsFull(t *testing.T) {
 	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	needIoctl(t)
 	n := newInotify(t)
@@ -286,7 +286,7 @@ func TestNextWDUnsupported(t *testing.T) {
 		t.Errorf("NextWD is %d with an error", wd)
 	}
 	if got := add(t, n, paths[1], inotify.Attrib); got != 2 {
-		t.Errorf("the next number is %d, want 2", got)
+		t.Errorf("the next wd is %d, want 2", got)
 	}
 	wantEvents(t, pending(t, n))
 }
@@ -302,7 +302,7 @@ func TestNextWDOnABlockingDescriptor(t *testing.T) {
 		t.Errorf("error %v, want one that says that the descriptor is in blocking mode", err)
 	}
 	if got := add(t, n, files(t, 1)[0], unix.IN_ATTRIB); got != 1 {
-		t.Errorf("the next number is %d, want 1", got)
+		t.Errorf("the next wd is %d, want 1", got)
 	}
 }
 

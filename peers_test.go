@@ -41,7 +41,7 @@ import (
 //	inotify09  a watch is removed while its events come             TestLTP09RemoveWhileWritten
 //	inotify10  of directory and entry, in one instance or two, each
 //	           is told what it is watched for and nothing else      TestLTP10ParentAndChild
-//	inotify11  a name whose removal was told cannot be opened       TestLTP11GoneOnceTold
+//	inotify11  a name whose removal was told cannot be opened       TestLTP11GoneOnceReported
 //	inotify12  one-shot and unlinked-excluding watches have their
 //	           masks listed and keep to them                        TestLTP12SpecialMasks
 //
@@ -420,7 +420,7 @@ func TestLTP09RemoveWhileWritten(t *testing.T) {
 	for range rounds {
 		wd := add(t, n, path, inotify.Modify)
 		if wd <= last {
-			t.Fatalf("number %d after %d", wd, last)
+			t.Fatalf("wd %d after %d", wd, last)
 		}
 		last = wd
 		if err := n.RemoveWatch(wd); err != nil {
@@ -485,7 +485,7 @@ func TestLTP10ParentAndChild(t *testing.T) {
 }
 
 // Linux 5.13 failed this.
-func TestLTP11GoneOnceTold(t *testing.T) {
+func TestLTP11GoneOnceReported(t *testing.T) {
 	const count = 9999
 	n := newInotify(t)
 	dir := t.TempDir()

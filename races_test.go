@@ -289,11 +289,11 @@ func TestThirtyGoroutines(t *testing.T) {
 
 // A climb goes on while others read, add and remove, and other processes make
 // events, until the instance is closed.
-func TestClimbAmongOthers(t *testing.T) {
+func TestCycleWhileOthersUseTheInstance(t *testing.T) {
 	hide := withoutIoctlElsewhere(t)
 	dirs := []string{t.TempDir(), t.TempDir()}
 	for i, dir := range dirs {
-		writer := startToucher(t, dir, fmt.Sprint("w", i, "-"))
+		writer := startTouch(t, dir, fmt.Sprint("w", i, "-"))
 		defer writer.stop()
 	}
 	var climbed atomic.Int64

@@ -87,7 +87,7 @@ func TestSetNextWD(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := add(t, n, paths[i], inotify.Attrib); got != wd {
-			t.Errorf("the next number is %d, want %d", got, wd)
+			t.Errorf("the next wd is %d, want %d", got, wd)
 		}
 	}
 	// After the last number the search starts at 1, which is taken.
@@ -96,7 +96,7 @@ func TestSetNextWD(t *testing.T) {
 	}
 }
 
-func TestSetNextWDRefusesBadNumbers(t *testing.T) {
+func TestSetNextWDRefusesInvalidWDs(t *testing.T) {
 	n := newInotify(t)
 	for _, wd := range []inotify.WD{0, -1, math.MinInt32} {
 		err := n.SetNextWD(wd)
@@ -154,25 +154,25 @@ func TestMissingIoctl(t *testing.T) {
 }
 
 // Whatever way is taken, the watch has exactly the number, and works.
-func TestRestoreWatchNumbers(t *testing.T) {
+func TestRestoreWatchWDs(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
-		numbers := []inotify.WD{1, 2, 7, 8, 300}
+		wds := []inotify.WD{1, 2, 7, 8, 300}
 		if kerneltest.SupportsSetNext(n) {
-			numbers = append(numbers, 0x34d71d6, math.MaxInt32, 6)
+			wds = append(wds, 0x34d71d6, math.MaxInt32, 6)
 		}
-		paths := files(t, len(numbers))
-		for i, wd := range numbers {
+		paths := files(t, len(wds))
+		for i, wd := range wds {
 			restore(t, n, wd, paths[i], inotify.Attrib)
 		}
-		for i, wd := range numbers {
+		for i, wd := range wds {
 			if err := os.Chmod(paths[i], 0o400); err != nil {
 				t.Fatal(err)
 			}
 			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
 		}
-		if ws := watches(t, n); ws != nil && len(ws) != len(numbers) {
-			t.Errorf("%d watches, want %d", len(ws), len(numbers))
+		if ws := watches(t, n); ws != nil && len(ws) != len(wds) {
+			t.Errorf("%d watches, want %d", len(ws), len(wds))
 		}
 	})
 }
@@ -217,7 +217,7 @@ func TestRestoreOpensNothing(t *testing.T) {
 		t.Skip("this needs IN_MASK_CREATE")
 	}
 	n := newInotify(t)
-	sharer(t, n)
+	share(t, n)
 	ws := batch(t, inotify.Attrib, 7, 8, 20)
 	ended := make(chan struct{})
 	go func() { // on a thread of its own, as the test's is to remove the files
@@ -284,7 +284,7 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 			t.Errorf("error %v, want one with the path, once", err)
 		}
 		if got := add(t, n, t.TempDir(), inotify.Create); got > next+2 && !kerneltest.SupportsSetNext(n) {
-			t.Errorf("the next number was %d and is %d", next, got)
+			t.Errorf("the next wd was %d and is %d", next, got)
 		}
 	})
 }
@@ -328,10 +328,10 @@ func TestRestoreWatchRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		"number 0":        {kerneltest.Context(t), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
-		"negative number": {kerneltest.Context(t), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
-		"IN_MASK_ADD":     {kerneltest.Context(t), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
-		"ended context":   {cancelled, 5, inotify.Open, context.Canceled, path},
+		"wd 0":          {kerneltest.Context(t), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
+		"negative wd":   {kerneltest.Context(t), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
+		"IN_MASK_ADD":   {kerneltest.Context(t), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
+		"ended context": {cancelled, 5, inotify.Open, context.Canceled, path},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newInotify(t)
@@ -341,7 +341,7 @@ func TestRestoreWatchRefuses(t *testing.T) {
 				t.Errorf("error %q does not say %q, or names a call that was not made", err, test.says)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {
-				t.Errorf("the next number was moved to %d", got)
+				t.Errorf("the next wd was moved to %d", got)
 			}
 		})
 	}
@@ -464,7 +464,7 @@ func TestRestoreOnSharedInstanceWhereNothingIsListed(t *testing.T) {
 }
 
 // What a restore itself does to the file is no event, and nobody is woken for it.
-func TestRestoredWatchTellsNothingOfTheRestore(t *testing.T) {
+func TestRestoreQueuesNoEvent(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		restore(t, n, 7, files(t, 1)[0], inotify.AllEvents)
@@ -475,7 +475,7 @@ func TestRestoredWatchTellsNothingOfTheRestore(t *testing.T) {
 	})
 }
 
-func TestRestoreWatchOfTakenNumber(t *testing.T) {
+func TestRestoreWatchOfUsedWD(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 3)
@@ -503,7 +503,7 @@ func TestRestoreWatchOfTakenNumber(t *testing.T) {
 }
 
 // Restores and adds from many goroutines: each restore has its number.
-func TestNobodyTakesTheNumber(t *testing.T) {
+func TestConcurrentAddsDoNotTakeTheWD(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	adders, restored := files(t, 64), files(t, 300)
@@ -579,7 +579,7 @@ func TestRollbackKeepsWhatWasQueued(t *testing.T) {
 }
 
 // The stray's number had a life before, whose records are still queued.
-func TestRollbackKeepsTheFormerLife(t *testing.T) {
+func TestRollbackKeepsEventsOfEarlierWatch(t *testing.T) {
 	wantEvents(t, rollback(t, func(n *inotify.Inotify, dir string) {
 		path := files(t, 1)[0]
 		restore(t, n, 8, path, inotify.Attrib)
@@ -592,7 +592,7 @@ func TestRollbackKeepsTheFormerLife(t *testing.T) {
 }
 
 // And a life after, whose records are delivered.
-func TestRollbackKeepsTheNextLife(t *testing.T) {
+func TestRollbackKeepsEventsOfLaterWatch(t *testing.T) {
 	needIoctl(t)
 	for _, times := range []int{1, 3} {
 		n := newInotify(t)
@@ -603,7 +603,7 @@ func TestRollbackKeepsTheNextLife(t *testing.T) {
 		}
 		for range times {
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents); err == nil {
-				t.Fatal("restored under a taken number")
+				t.Fatal("restored with a used wd")
 			}
 		}
 		restore(t, n, 8, paths[2], inotify.Attrib)
@@ -649,7 +649,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	until := time.Now().Add(300 * time.Millisecond)
 	for time.Now().Before(until) {
 		if err := n.RestoreWatch(kerneltest.Context(t), 7, dir, inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+			t.Fatal("restored with a used wd")
 		}
 		wantEvents(t, pending(t, n))
 	}
@@ -710,7 +710,7 @@ func TestReadableAfterRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Attrib); err == nil {
-				t.Fatal("restored under a taken number")
+				t.Fatal("restored with a used wd")
 			}
 			if after, err := n.Buffered(); err != nil || after != before {
 				t.Errorf("Buffered was %d and is %d, %v", before, after, err)

@@ -28,18 +28,18 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// batch returns a watch under each of the numbers, on a file of its own.
-func batch(t testing.TB, mask inotify.Mask, numbers ...inotify.WD) []inotify.Watch {
+// batch returns a watch under each of the wds, on a file of its own.
+func batch(t testing.TB, mask inotify.Mask, wds ...inotify.WD) []inotify.Watch {
 	t.Helper()
-	paths := files(t, len(numbers))
-	ws := make([]inotify.Watch, len(numbers))
-	for i, wd := range numbers {
+	paths := files(t, len(wds))
+	ws := make([]inotify.Watch, len(wds))
+	for i, wd := range wds {
 		ws[i] = inotify.Watch{WD: wd, Mask: mask, Path: paths[i]}
 	}
 	return ws
 }
 
-// wantRestored checks that n has exactly the watches ws, under their numbers.
+// wantRestored checks that n has exactly the watches ws, under their wds.
 func wantRestored(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 	t.Helper()
 	want := slices.Clone(ws)
@@ -87,11 +87,11 @@ func wantRestoreError(t *testing.T, err error, wd inotify.WD, path string, done 
 func TestRestoreWatches(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
-		numbers := []inotify.WD{400, 3, 4, 5, 90, 91, 7, 401, 300, 6, 1, 700}
+		wds := []inotify.WD{400, 3, 4, 5, 90, 91, 7, 401, 300, 6, 1, 700}
 		if kerneltest.SupportsSetNext(n) {
-			numbers = append(numbers, 0x34d71d6, math.MaxInt32)
+			wds = append(wds, 0x34d71d6, math.MaxInt32)
 		}
-		ws := batch(t, inotify.Attrib, numbers...)
+		ws := batch(t, inotify.Attrib, wds...)
 		before := slices.Clone(ws)
 		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestRestoreWatches(t *testing.T) {
 	})
 }
 
-func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
+func TestRestoreWatchesOfConsecutiveWDs(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib)
@@ -119,7 +119,7 @@ func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
 		}
 		wantRestored(t, n, ws)
 		if got := add(t, n, t.TempDir(), inotify.Create); got != 205 {
-			t.Errorf("the next number is %d, want 205", got)
+			t.Errorf("the next wd is %d, want 205", got)
 		}
 	})
 }
@@ -149,15 +149,15 @@ func TestRestoreWatchesMasks(t *testing.T) {
 }
 
 // Numbers that follow each other need one ioctl: here any other fails.
-func TestRestoreWatchesSetsTheNumberOncePerRun(t *testing.T) {
+func TestRestoreWatchesSetsNextWDOncePerRun(t *testing.T) {
 	needIoctl(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for _, first := range []inotify.WD{1000, 5000} {
 		for i := range inotify.WD(300) {
-			numbers = append(numbers, first+i)
+			wds = append(wds, first+i)
 		}
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	for _, wd := range []uint32{1001, 1064, 1150, 1299, 5001, 5299} {
 		failCalls(t, unix.SYS_IOCTL, 2, wd, false, unix.EPERM)
 	}
@@ -193,15 +193,15 @@ func TestRestoreWatchesOfOneAndNone(t *testing.T) {
 
 // What a restore needs in memory while it lasts, and while events that it put by are
 // unread, is given back.
-func TestRestoreGivesMemoryBack(t *testing.T) {
+func TestRestoreFreesItsMemory(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	add(t, n, dir, inotify.MovedTo)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(5000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	ws[len(ws)-1].Path += " is missing"
 	before := memory()
 	wantMemory := func(after string) {
@@ -239,8 +239,8 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 		at    int
 		says  string
 	}{
-		"number 0":            {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "wd 0 is not in 1 to"},
-		"negative number":     {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "wd -2147483648 is not in 1 to"},
+		"wd 0":                {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "wd 0 is not in 1 to"},
+		"negative wd":         {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "wd -2147483648 is not in 1 to"},
 		"the same number":     {func(ws []inotify.Watch) { ws[2].WD = ws[1].WD }, 2, "twice"},
 		"the first twice":     {func(ws []inotify.Watch) { ws[1].WD = ws[0].WD }, 1, "twice"},
 		"an empty path":       {func(ws []inotify.Watch) { ws[2].Path = "" }, 2, "the path is empty"},
@@ -262,7 +262,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 				t.Errorf("error %q does not name the other watch's path", err)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {
-				t.Errorf("the next number was moved to %d", got)
+				t.Errorf("the next wd was moved to %d", got)
 			}
 		})
 	}
@@ -273,7 +273,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 		ws := batch(t, inotify.Attrib, 10, 12)
 		wantRestoreError(t, n.RestoreWatches(ctx, ws), 10, ws[0].Path, 0, context.Canceled)
 		if got := add(t, n, ws[0].Path, inotify.Open); got != 1 {
-			t.Errorf("the next number was moved to %d", got)
+			t.Errorf("the next wd was moved to %d", got)
 		}
 	})
 }
@@ -311,11 +311,11 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			byEachWay(t, func(t *testing.T) {
 				n := newInotify(t)
-				var numbers []inotify.WD
+				var wds []inotify.WD
 				for i := range inotify.WD(total) {
-					numbers = append(numbers, 10+i+i/50) // four runs
+					wds = append(wds, 10+i+i/50) // four runs
 				}
-				ws := batch(t, inotify.AllEvents, numbers...)
+				ws := batch(t, inotify.AllEvents, wds...)
 				test.spoil(t, n, ws)
 				before := watches(t, n)
 				shuffled := slices.Clone(ws)
@@ -387,7 +387,7 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 	for name, test := range eachWay(func(t *testing.T) {
 		n := newInotify(t)
 		if hasMaskCreate(t) || watches(t, n) != nil {
-			sharer(t, n)
+			share(t, n)
 		}
 		ws := batch(t, inotify.Attrib, 11, 12, 300)
 		before := kerneltest.OpenDescriptors()
@@ -407,7 +407,7 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 }
 
 // Watches that the kernel does not let be removed again are told of.
-func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
+func TestRestoreWatchesReportsLeakedWatches(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
 		for good, says := range map[int]string{1: "watch 1", 2: "watch 1 and 1 other", 3: "watch 1 and 2 others"} {
@@ -439,20 +439,20 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 }
 
 // The same of the watches that a climb added on its way.
-func TestClimbTellsWhatItLeaves(t *testing.T) {
+func TestCycleReportsLeakedWatches(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
 		n := newInotify(t)
 		err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 1, 50))
 		wantError(t, err, unix.EPERM)
-		if ws := watches(t, n); ws != nil && len(ws) != toldOf(err) || toldOf(err) < 2 {
-			t.Errorf("watches %v are left, and %d are told of: %v", ws, toldOf(err), err)
+		if ws := watches(t, n); ws != nil && len(ws) != leakedCount(err) || leakedCount(err) < 2 {
+			t.Errorf("watches %v are left, and %d are told of: %v", ws, leakedCount(err), err)
 		}
 	})
 }
 
-// toldOf returns how many watches an error says are left.
-func toldOf(err error) (count int) {
+// leakedCount returns how many watches an error says are left.
+func leakedCount(err error) (count int) {
 	for _, m := range regexp.MustCompile(`leaked watch \d+(?: and (\d+) others?)?`).FindAllStringSubmatch(fmt.Sprint(err), -1) {
 		others, _ := strconv.Atoi(m[1])
 		count += 1 + others
@@ -462,7 +462,7 @@ func toldOf(err error) (count int) {
 
 // An inode that is said to be watched, but is not any more when it is looked for which watch
 // that is: no watch is added to find out.
-func TestRestoreWatchesLooksInVainForTheWatch(t *testing.T) {
+func TestRestoreWatchesWhenTheOtherWatchIsGone(t *testing.T) {
 	for name, way := range map[string]func(t testing.TB){"ioctl": needIoctl, "cycle": withoutIoctl} {
 		t.Run(name, func(t *testing.T) {
 			if !hasMaskCreate(t) {
@@ -488,7 +488,7 @@ func TestRestoreWatchesLooksInVainForTheWatch(t *testing.T) {
 
 // What a rollback cannot take out, as it cannot learn where that lies, comes to the
 // readers, who are told and for whom it is counted.
-func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
+func TestRollbackReportsRecordsItCannotDrop(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, 5, 6)
@@ -532,11 +532,11 @@ func (c countdown) Err() error {
 func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		none := watches(t, newInotify(t))
-		for _, numbers := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
+		for _, wds := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
 			for times := 0; ; times += 1 + times/8 {
 				left := times
 				n := newInotify(t)
-				ws := batch(t, inotify.Attrib, numbers...)
+				ws := batch(t, inotify.Attrib, wds...)
 				err := n.RestoreWatches(countdown{kerneltest.Context(t), &left}, ws)
 				if err == nil {
 					wantRestored(t, n, ws)
@@ -593,7 +593,7 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 			}
 			got := add(t, n, ws[2].Path, inotify.Attrib)
 			if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil || got < 4 {
-				t.Errorf("the next number is %d, %v", got, err)
+				t.Errorf("the next wd is %d, %v", got, err)
 			}
 			if b, err := n.Buffered(); b != 32 || err != nil {
 				t.Errorf("Buffered %d, %v; want 32", b, err)
@@ -603,9 +603,9 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 	})
 }
 
-// A climb keeps the former lives of the numbers that it passes and of those that it
+// A climb keeps the former lives of the wds that it passes and of those that it
 // gives, also if it is undone.
-func TestClimbKeepsFormerLives(t *testing.T) {
+func TestCycleKeepsEventsOfEarlierWatches(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	var want []inotify.Event
@@ -629,7 +629,7 @@ func TestClimbKeepsFormerLives(t *testing.T) {
 
 // The same of a number that lived and died while progress was called, and is given next,
 // before the restore is undone.
-func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
+func TestCycleKeepsEventsOfWatchesDuringProgress(t *testing.T) {
 	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	needIoctl(t)
 	n := newInotify(t)
@@ -673,11 +673,11 @@ func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
 func slowBatch(t *testing.T) []inotify.Watch {
 	t.Helper()
 	const count = 1600
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(count) {
-		numbers = append(numbers, 2+i)
+		wds = append(wds, 2+i)
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	dir := filepath.Dir(ws[0].Path)
 	if err := os.Symlink(strings.Repeat("./", 2047), dir+"/slow"); err != nil {
 		t.Fatal(err)
@@ -705,7 +705,7 @@ func slowBatch(t *testing.T) []inotify.Watch {
 
 // Of a batch to climb to, the watch whose number is taken is named, and none that
 // nobody asked for.
-func TestClimbNamesTheTakenNumber(t *testing.T) {
+func TestCycleNamesTheUsedWD(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -727,7 +727,7 @@ func TestClimbNamesTheTakenNumber(t *testing.T) {
 
 // Near a number to restore, progress is called about once a second only, as others
 // may take the number meanwhile.
-func TestProgressNearTheNumbers(t *testing.T) {
+func TestProgressNearTheWDs(t *testing.T) {
 	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -747,8 +747,8 @@ func TestProgressNearTheNumbers(t *testing.T) {
 	}
 }
 
-// Far from the numbers it is called more often than that.
-func TestProgressFarFromTheNumbers(t *testing.T) {
+// Far from the wds it is called more often than that.
+func TestProgressFarFromTheWDs(t *testing.T) {
 	withoutIoctl(t)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
@@ -768,22 +768,22 @@ func TestProgressFarFromTheNumbers(t *testing.T) {
 
 // A climb that ends during progress, and has nothing to undo, does not wait for others
 // who restore then.
-func TestClimbWaitsForNobody(t *testing.T) {
-	lacking := withoutIoctlElsewhere(t)
+func TestCycleWithNothingToRollBackDoesNotWait(t *testing.T) {
+	hideIoctl := withoutIoctlElsewhere(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, far)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		lacking()
+		hideIoctl()
 		ended <- n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 			called <- struct{}{}
 			<-goOn
 		}))
 	}()
 	<-called
-	end, wait := startClimb(t, n, far)
+	end, wait := startCycle(t, n, far)
 	cancel()
 	close(goOn)
 	wantError(t, <-ended, context.Canceled)
@@ -794,9 +794,9 @@ func TestClimbWaitsForNobody(t *testing.T) {
 	}
 }
 
-// If it has something to undo, it does that with the sole right to the numbers: it waits
+// If it has something to undo, it does that with the sole right to the wds: it waits
 // for another restore that has that.
-func TestClimbWaitsForOthersToUndo(t *testing.T) {
+func TestCycleWaitsForOthersToRollBack(t *testing.T) {
 	elsewhere := withoutIoctlElsewhere(t)
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -804,7 +804,7 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 	path := files(t, 1)[0]
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
-	other := &askedContext{Context: kerneltest.Context(t)}
+	other := &countingContext{Context: kerneltest.Context(t)}
 	ended := make(chan error, 1)
 	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 		go func() {
@@ -826,15 +826,15 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 	}
 }
 
-// Where the numbers cannot be listed any more after progress, a climb ends, and says
+// Where the wds cannot be listed any more after progress, a climb ends, and says
 // why.
-func TestClimbCannotListAfterProgress(t *testing.T) {
+func TestCycleStopsWhenWatchesCannotBeListed(t *testing.T) {
 	needLists(t)
-	for _, numbers := range [][]inotify.WD{{far}, {1, far}} {
+	for _, wds := range [][]inotify.WD{{far}, {1, far}} {
 		byCycle(t, func(t *testing.T) {
 			n := newInotify(t)
 			failed := false
-			err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, numbers...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, wds...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 				if !failed { // the reads of fdinfo, on this thread
 					failed = true
 					failCalls(t, unix.SYS_READ, 2, 64<<10, false, unix.EIO)
@@ -899,11 +899,11 @@ func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
 		n := newInotify(t)
 		path := files(t, 1)[0]
 		wd := add(t, n, path, inotify.Attrib)
-		var numbers []inotify.WD
+		var wds []inotify.WD
 		for i := range inotify.WD(200) {
-			numbers = append(numbers, 10+i)
+			wds = append(wds, 10+i)
 		}
-		ws := batch(t, inotify.AllEvents, numbers...)
+		ws := batch(t, inotify.AllEvents, wds...)
 		ws[199].Mask |= inotify.OnlyDir
 		if err := os.Chmod(path, 0o400); err != nil {
 			t.Fatal(err)
@@ -948,24 +948,24 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 			}
 		})
 		renamer := startChild(t, child(t, "rename", busy))
-		toucher := startToucher(t, live, "x")
+		childProcess := startTouch(t, live, "x")
 		first := inotify.WD(10)
-		var numbers []inotify.WD
+		var wds []inotify.WD
 		for i := range inotify.WD(100) {
-			numbers = append(numbers, first+i)
+			wds = append(wds, first+i)
 		}
-		ws := batch(t, inotify.AllEvents, numbers...)
+		ws := batch(t, inotify.AllEvents, wds...)
 		ws[0].Path = busy
 		ws[99].Mask |= inotify.OnlyDir
 		for until := time.Now().Add(150 * time.Millisecond); time.Now().Before(until); {
 			err := n.RestoreWatches(ctx, ws)
 			wantRestoreError(t, err, ws[99].WD, ws[99].Path, len(ws)-1, unix.ENOTDIR)
 			if !kerneltest.SupportsSetNext(n) {
-				break // the numbers are passed
+				break // the wds are passed
 			}
 		}
 		renamer.stop()
-		made := toucher.stop()
+		made := childProcess.stop()
 		for ; ; time.Sleep(time.Millisecond) {
 			if b, err := n.Buffered(); b == 0 || err != nil {
 				break
@@ -993,9 +993,9 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 	})
 }
 
-// The numbers of watches that were rolled back have a life afterwards, whose
+// The wds of watches that were rolled back have a life afterwards, whose
 // IN_IGNORED is theirs.
-func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
+func TestRestoreWatchesRollbackKeepsEventsOfLaterWatches(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.AllEvents, 5, 6, 7)
@@ -1031,11 +1031,11 @@ func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
 func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	for wait := 50 * time.Microsecond; ; wait += 50 * time.Microsecond {
 		ctx, cancel := context.WithTimeout(kerneltest.Context(t), wait)
 		err := n.RestoreWatches(ctx, ws)
@@ -1056,7 +1056,7 @@ func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
 }
 
 // The cycle climbs once for all, and its progress counts to the highest number.
-func TestRestoreWatchesClimbsOnce(t *testing.T) {
+func TestRestoreWatchesRunsTheCycleOnce(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib, 3000, 2, 2500, 2501, 1000)
@@ -1089,7 +1089,7 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 }
 
 // Watches that were added during the climb are removed again if it stops.
-func TestRestoreWatchesClimbStops(t *testing.T) {
+func TestRestoreWatchesCycleStopsWithItsContext(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		ctx, cancel := context.WithCancel(kerneltest.Context(t))
@@ -1108,21 +1108,21 @@ func TestRestoreWatchesClimbStops(t *testing.T) {
 // A climb that its context ended during progress undoes what it did although
 // others restore meanwhile, and none of it is seen.
 func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
-	lacking := withoutIoctlElsewhere(t)
+	hideIoctl := withoutIoctlElsewhere(t)
 	withoutIoctl(t)
 	n := newInotify(t)
-	numbers := []inotify.WD{far}
+	wds := []inotify.WD{far}
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 1+i)
+		wds = append(wds, 1+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	other := files(t, 1)[0]
 	begin, stop := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	kerneltest.Go(&group, func() {
-		lacking()
+		hideIoctl()
 		<-begin
 		for {
 			select {
@@ -1150,29 +1150,29 @@ func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
 func TestRestoreWatchesStopsByClose(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	for wait := 100 * time.Microsecond; ; wait += 200 * time.Microsecond {
 		n := newInotify(t)
 		dup, err := n.File()
 		if err != nil {
 			t.Fatal(err)
 		}
-		heir, err := inotify.FromFile(dup)
+		shared, err := inotify.FromFile(dup)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer heir.Close()
+		defer shared.Close()
 		time.AfterFunc(wait, func() { n.Close() })
 		err = n.RestoreWatches(kerneltest.Context(t), ws)
 		if err == nil {
 			t.Fatal("it was never closed in the middle")
 		}
 		wantError(t, err, os.ErrClosed)
-		if left := len(watches(t, heir)); left != 0 {
+		if left := len(watches(t, shared)); left != 0 {
 			t.Errorf("%d watches are left of a restore that failed: %v", left, err)
 		}
 		var e *inotify.RestoreError
@@ -1183,25 +1183,25 @@ func TestRestoreWatchesStopsByClose(t *testing.T) {
 }
 
 // The same of a climb between two watches, of which one is there already.
-func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
+func TestRestoreWatchesCycleStopsByClose(t *testing.T) {
 	needLists(t)
 	withoutIoctl(t)
 	if !hasMaskCreate(t) {
 		t.Skip("this needs IN_MASK_CREATE, without which it can do little on an instance that others hold")
 	}
 	n := newInotify(t)
-	heir := sharer(t, n)
+	shared := share(t, n)
 	there := 0
 	err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
 		inotify.WithProgress(func(inotify.Progress) {
-			there = len(watches(t, heir))
+			there = len(watches(t, shared))
 			n.Close()
 		}))
 	wantError(t, err, os.ErrClosed)
 	if err != nil && strings.Count(err.Error(), os.ErrClosed.Error()) != 1 {
 		t.Errorf("error %q says so more than once", err)
 	}
-	if left := watches(t, heir); there != 1 || len(left) != 0 {
+	if left := watches(t, shared); there != 1 || len(left) != 0 {
 		t.Errorf("%d watches when it was closed, want 1; left are %v", there, left)
 	}
 }
@@ -1235,7 +1235,7 @@ func TestCycleWithHalfTheDirectories(t *testing.T) {
 }
 
 // The climb adds no watch on an inode that the batch is about to watch.
-func TestCycleSparesWhatItRestores(t *testing.T) {
+func TestCycleAddsNoScratchWatchOnTargets(t *testing.T) {
 	needLists(t)
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -1325,7 +1325,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 			seen[1] = append(seen[1], ev)
 		}
 	})
-	one, two := startToucher(t, dir, "one"), startToucher(t, dir, "two")
+	one, two := startTouch(t, dir, "one"), startTouch(t, dir, "two")
 	start := time.Now()
 	if err := n.RestoreWatch(kerneltest.Context(t), steps+2, files(t, 1)[0], inotify.Attrib); err != nil {
 		t.Fatal(err)
@@ -1420,7 +1420,7 @@ func TestRestoreWatchesMany(t *testing.T) {
 
 // An instance that others hold and that is closed here in the middle of a restore: what
 // could not be removed again is told, and nothing else.
-func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
+func TestRollbackOnSharedInstanceReportsLeakedWatches(t *testing.T) {
 	keep := func(t *testing.T) { failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 1, 11, false, unix.EPERM) }
 	noDuplicate := func(t *testing.T) { failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE) }
 	for name, c := range map[string]struct {

@@ -98,7 +98,7 @@ func closedRollback(request string) (left string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	ws, err := numberedIn(dir, 10, count)
+	ws, err := makeBatchIn(dir, 10, count)
 	if err != nil {
 		return "", err
 	}

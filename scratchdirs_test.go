@@ -152,7 +152,7 @@ func TestCycleTouchesNoFUSE(t *testing.T) {
 }
 
 // A target that is missing is found before the cycle on a FUSE filesystem, too.
-func TestCycleFindsWhatIsMissingOnFUSE(t *testing.T) {
+func TestCycleFindsMissingPathOnFUSE(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
 		return
@@ -169,7 +169,7 @@ func TestCycleFindsWhatIsMissingOnFUSE(t *testing.T) {
 }
 
 // The second thread makes steps only where it sees the mounts that the first one chose by.
-func TestCycleInAThreadsOwnMounts(t *testing.T) {
+func TestCycleInAThreadsOwnMountNamespace(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
 		return

@@ -40,7 +40,7 @@ func ownGoroutines() int {
 
 // A climb has a second thread from 1024 steps on, where there are two processors and
 // two inodes for it. That ends with the climb.
-func TestSecondThread(t *testing.T) {
+func TestHelperThread(t *testing.T) {
 	const long = 1024
 	for _, test := range []struct {
 		name   string
@@ -96,7 +96,7 @@ func allBut(t *testing.T, left int) (ws []inotify.Watch) {
 
 // Whatever fails while the second thread makes steps, what it did is taken back, too, and
 // told where that cannot be.
-func TestSecondThreadWhenACallFails(t *testing.T) {
+func TestHelperThreadWhenACallFails(t *testing.T) {
 	cmd := child(t, "faults")
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "GOMAXPROCS=2")
 	s := kerneltest.Supervise(t, cmd)

@@ -83,7 +83,7 @@ func TestAddWatchBadPath(t *testing.T) {
 			wd, err := n.AddWatch(test.path, test.mask)
 			wantPathError(t, err, test.path, test.errno)
 			if wd != inotify.NoWD {
-				t.Errorf("number %d with an error", wd)
+				t.Errorf("wd %d with an error", wd)
 			}
 		})
 	}
@@ -275,14 +275,14 @@ func TestAddWatchFile(t *testing.T) {
 		n := newInotify(t)
 		f := open(t, files(t, 1)[0], os.O_RDONLY)
 		if wd, err := n.AddWatchFile(f, inotify.Open|inotify.OnlyDir); wd != inotify.NoWD || !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), f.Name()) {
-			t.Errorf("number %d, error %v, want ENOTDIR of %s", wd, err, f.Name())
+			t.Errorf("wd %d, error %v, want ENOTDIR of %s", wd, err, f.Name())
 		}
 		f.Close()
 		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, fs.ErrInvalid) || errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
 			t.Errorf("error %v, want that %s is closed, and not that the Inotify is", err, f.Name())
 		}
 		if wd, err := n.AddWatchFile(nil, inotify.Open); wd != inotify.NoWD || !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("number %d, error %v for no file", wd, err)
+			t.Errorf("wd %d, error %v for no file", wd, err)
 		}
 	})
 }
@@ -341,7 +341,7 @@ func TestRemoveWatchKeepsOrder(t *testing.T) {
 		inotify.Event{WD: wd, Mask: inotify.Ignored})
 }
 
-func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
+func TestWatchesListsWhatTheKernelHas(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	if ws, err := n.Watches(); err != nil || len(ws) != 0 {
@@ -411,7 +411,7 @@ func TestWatchesOfMany(t *testing.T) {
 	const count = 2000
 	for i, path := range files(t, count) {
 		if wd := add(t, n, path, inotify.Attrib); wd != inotify.WD(i+1) {
-			t.Fatalf("number %d, want %d", wd, i+1)
+			t.Fatalf("wd %d, want %d", wd, i+1)
 		}
 	}
 	ws, err := n.Watches()
@@ -426,7 +426,7 @@ func TestWatchesOfMany(t *testing.T) {
 }
 
 // Whether the kernel lists watches is tried where none is listed.
-func TestWatchesWhereThatCannotBeTried(t *testing.T) {
+func TestWatchesWhenTheProbeFails(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
