@@ -218,7 +218,7 @@ func (r *endingRig) path(name string) string { return filepath.Join(r.dir, name)
 
 func childEndings() error {
 	var r *endingRig
-	return kerneltest.Obey(func(request string) string {
+	return kerneltest.Serve(func(request string) string {
 		var err error
 		if r == nil {
 			var fd int
@@ -274,7 +274,7 @@ func newEndingRig(request string) (r *endingRig, fd int, err error) {
 func (r *endingRig) run() error {
 	defer func() { go r.n.Close() }() // takes some milliseconds
 	var failed error
-	kerneltest.Watched(func() { failed = r.do(r) })
+	kerneltest.Traced(func() { failed = r.do(r) })
 	ended, err := filepath.Glob(r.path("live/ended*"))
 	if err != nil {
 		return err

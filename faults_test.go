@@ -112,7 +112,7 @@ const (
 )
 
 func childFaults() error {
-	return kerneltest.ObeyFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
+	return kerneltest.ServeFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
 		if err := tryFault(op, e, &a); err != nil {
 			a.Broke("the rig: %v", err)
 		}
@@ -128,7 +128,7 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 		return err
 	}
 	defer r.n.Close()
-	balance := kerneltest.Weigh()
+	resources := kerneltest.CurrentResources()
 	if op.ready != nil {
 		if err := op.ready(r); err != nil {
 			return err
@@ -139,13 +139,13 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 		return err
 	}
 	var failed error
-	kerneltest.Watched(func() { failed = op.do(r) })
+	kerneltest.Traced(func() { failed = op.do(r) })
 	a.Fail(failed, e)
 	kerneltest.CloseShut()
 	if err := r.checkMade(); err != nil {
 		a.Broke("what was made: %v", err)
 	}
-	balance.Check(a)
+	resources.Check(a)
 	watched = r.changed(watched, failed == nil)
 	if now, err := r.n.Watches(); err != nil || !sameWatches(now, watched) && !strings.Contains(a.Err, watchLeft) {
 		a.Broke("watches %v, %v; want %v", now, err, watched)

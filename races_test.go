@@ -343,7 +343,7 @@ func TestWatchesWhileClosing(t *testing.T) {
 }
 
 func childClosing() error {
-	return kerneltest.Obey(func(string) string {
+	return kerneltest.Serve(func(string) string {
 		ws, err := watchesWhileClosing()
 		switch {
 		case err != nil && !errors.Is(err, os.ErrClosed):
@@ -365,7 +365,7 @@ func watchesWhileClosing() (ws []inotify.Watch, err error) {
 	if _, err := n.AddWatch("/", inotify.Create); err != nil {
 		return nil, err
 	}
-	kerneltest.Watched(func() {
+	kerneltest.Traced(func() {
 		listed := make(chan error)
 		go func() {
 			var err error

@@ -74,7 +74,7 @@ func TestRollbackOfClosedInstance(t *testing.T) {
 const tooFast = "too fast"
 
 func childClosedRollback() error {
-	return kerneltest.Obey(func(request string) string {
+	return kerneltest.Serve(func(request string) string {
 		left, err := closedRollback(request)
 		if err != nil {
 			return fmt.Sprintf("%q", err)
@@ -123,7 +123,7 @@ func closedRollback(request string) (left string, err error) {
 		}
 		close(closed)
 	}()
-	kerneltest.Watched(func() { err = n.RestoreWatches(context.Background(), ws) })
+	kerneltest.Traced(func() { err = n.RestoreWatches(context.Background(), ws) })
 	close(over)
 	if e := <-closed; e != nil {
 		return "", e
