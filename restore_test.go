@@ -619,7 +619,7 @@ func TestRollbackKeepsEventsOfLaterWatch(t *testing.T) {
 		}
 		for range times {
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents); err == nil {
-				t.Fatal("restored with a used wd")
+				t.Fatal("restored a used wd")
 			}
 		}
 		restore(t, n, 8, paths[2], inotify.Attrib)
@@ -665,7 +665,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	until := time.Now().Add(300 * time.Millisecond)
 	for time.Now().Before(until) {
 		if err := n.RestoreWatch(kerneltest.Context(t), 7, dir, inotify.AllEvents); err == nil {
-			t.Fatal("restored with a used wd")
+			t.Fatal("restored a used wd")
 		}
 		wantEvents(t, pending(t, n))
 	}
@@ -725,7 +725,7 @@ func TestReadableAfterRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Attrib); err == nil {
-				t.Fatal("restored with a used wd")
+				t.Fatal("restored a used wd")
 			}
 			if after, err := n.Buffered(); err != nil || after != before {
 				t.Errorf("Buffered was %d and is %d, %v", before, after, err)
