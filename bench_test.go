@@ -25,8 +25,8 @@ import (
 // time, so that the machine's noise falls on both, and report the median of the
 // batches' ratios.
 
-// alternate runs ours and bare, which return how long they took, and reports
-// ours over bare. Either is first in every other round.
+// alternate runs ours and bare in turn, which return how long they took, and reports the median
+// of ours over bare. Each is first in every other round.
 func alternate(b *testing.B, ours, bare func() time.Duration) {
 	b.Helper()
 	var ratios []float64
@@ -43,7 +43,7 @@ func alternate(b *testing.B, ours, bare func() time.Duration) {
 	b.ReportMetric(median(ratios), "ratio")
 }
 
-// times returns a function that calls f so many times.
+// times returns a function that calls f count times and returns how long that took.
 func times(count int, f func()) func() time.Duration {
 	return func() time.Duration {
 		start := time.Now()
@@ -59,7 +59,8 @@ func median(xs []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// onNew times f for each path on a new instance.
+// onNew returns a function that calls f for each path on a new instance and returns how long
+// that took.
 func onNew(b *testing.B, paths []string, f func(n *inotify.Inotify, i int, path string) error) func() time.Duration {
 	return func() time.Duration {
 		n, err := inotify.New()
@@ -77,7 +78,7 @@ func onNew(b *testing.B, paths []string, f func(n *inotify.Inotify, i int, path 
 	}
 }
 
-// onBare is onNew for bare calls.
+// onBare is onNew for bare system calls.
 func onBare(b *testing.B, paths []string, f func(fd, i int, path string) error) func() time.Duration {
 	return func() time.Duration {
 		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
@@ -108,9 +109,9 @@ func BenchmarkAddWatch(b *testing.B) {
 	}))
 }
 
-// BenchmarkAddWatchAgain compares with the bare call on a path that is watched,
-// which is the shortest that there is, and on the same descriptor: a second
-// instance's watch takes longer to find.
+// BenchmarkAddWatchAgain compares with the bare call on a watched path, which is the shortest
+// call. Both use one descriptor, because a second watch on an inode takes the kernel longer to
+// find.
 func BenchmarkAddWatchAgain(b *testing.B) {
 	n := newInotify(b)
 	conn, err := n.SyscallConn()
@@ -150,7 +151,7 @@ func BenchmarkRestoreWatch(b *testing.B) {
 	}))
 }
 
-// BenchmarkReadEvent reads events of 16 names that come again and again.
+// BenchmarkReadEvent reads events of 16 names in turn.
 func BenchmarkReadEvent(b *testing.B) {
 	n := newInotify(b)
 	dir := b.TempDir()
@@ -185,7 +186,7 @@ func BenchmarkReadEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkCycleStep measures one step of the climb.
+// BenchmarkCycleStep measures one step of the add/remove cycle.
 func BenchmarkCycleStep(b *testing.B) {
 	withoutIoctl(b)
 	n := newInotify(b)

@@ -16,14 +16,13 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// TestCalls compares what each operation asks of the kernel with testdata/calls.txt: no
-// call in vain, and none left out.
+// Each operation makes exactly the system calls that testdata/calls.txt lists.
 func TestCalls(t *testing.T) {
 	needIoctl(t)
 	if _, err := os.Stat("/proc/sys/fs/inotify/max_queued_events"); err != nil {
 		t.Skip("this needs the sysctls that some operations read: ", err)
 	}
-	f := faultTest(t, func(op *faultOp) bool { return op.name != "Events" }) // which reads as ReadEvent does
+	f := faultTest(t, func(op *faultOp) bool { return op.name != "Events" }) // it reads like ReadEvent
 	f.Ops = slices.DeleteFunc(f.Ops, func(op kerneltest.FaultOp) bool { return op.Way == slowSteps })
 	f.Kind = func(c *kerneltest.Call) string {
 		if strings.Contains(c.Object, "/faults") {
@@ -31,12 +30,12 @@ func TestCalls(t *testing.T) {
 		}
 		return kindOf(c)
 	}
-	f.Calls(t, "testdata/calls.txt", foldClimb)
+	f.Calls(t, "testdata/calls.txt", foldCycle)
 }
 
-// foldClimb puts the slices of a climb into one line, as the clock ends each: without
-// what each asks about the queue.
-func foldClimb(calls []string) (folded []string) {
+// foldCycle puts the steps of a cycle into one line, without the calls that look at the queue:
+// the clock decides after how many steps those are made.
+func foldCycle(calls []string) (folded []string) {
 	const add, remove = "inotify_add_watch " + scratchKind, "inotify_rm_watch watch #"
 	if !slices.Contains(calls, "statx "+scratchKind) {
 		return calls
@@ -44,7 +43,7 @@ func foldClimb(calls []string) (folded []string) {
 	calls = slices.DeleteFunc(calls, func(c string) bool {
 		return c == "ioctl FIONREAD anon_inode:inotify" || c == "read anon_inode:inotify"
 	})
-	calls = slices.CompactFunc(calls, func(a, b string) bool { // more mounts take more reads
+	calls = slices.CompactFunc(calls, func(a, b string) bool { // the number of reads depends on the number of mounts
 		return a == b && strings.HasPrefix(a, "read /proc/") && strings.HasSuffix(a, "/mountinfo")
 	})
 	for i := 0; i < len(calls); i++ {
@@ -60,7 +59,7 @@ func foldClimb(calls []string) (folded []string) {
 				removed++
 			}
 		}
-		folded = append(folded, fmt.Sprintf("a climb of %d steps, of which %d are removed again", added, removed))
+		folded = append(folded, fmt.Sprintf("%d steps of the cycle, %d scratch watches removed", added, removed))
 		i--
 	}
 	return folded

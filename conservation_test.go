@@ -30,12 +30,12 @@ import (
 
 var conservationTime = flag.Duration("conservation", 0, "how long TestConservation goes on (1s unless given, or 30s with INOTIFY_TEST_LONG)")
 
-// TestConservation uses instances as many goroutines would, and keeps accounts: each event
-// that another process causes is read once, and by one reader alone in order; of each watch
-// that is removed, or whose directory another process removes, the last records are read once;
-// nothing is read of what restores do by themselves, whether they succeed or fail; and in the
-// end the process has no more descriptors and no more memory than before. Every third instance
-// is closed in the middle of all that, and then what was read so far is right.
+// TestConservation uses each of many instances from many goroutines and counts events. Each
+// event that another process causes is read once, and in order if there is one reader. The
+// last events of each watch that is removed, or whose directory is removed, are read once.
+// No internal record of a restore is read, whether the restore succeeds or fails. In the end
+// the process has no more descriptors and no more memory than before. Every third instance is
+// closed in the middle, and no wrong event was read until then.
 func TestConservation(t *testing.T) {
 	length, epoch := *conservationTime, 200*time.Millisecond
 	if length == 0 {
@@ -48,7 +48,7 @@ func TestConservation(t *testing.T) {
 		epoch = 2 * time.Second
 	}
 	s := &conservation{t: t, hide: withoutIoctlElsewhere(t), cycles: hasMaskCreate(t), ioctl: hasIoctl(t), total: new(accounts)}
-	s.epoch(50*time.Millisecond, false, true) // what the process then has once, it has before the count begins
+	s.epoch(50*time.Millisecond, false, true) // allocates what the process allocates once
 	s.total = new(accounts)
 	heap, open := memory(), len(kerneltest.OpenDescriptors())
 	t.Logf("start: %d descriptors, %d KiB of heap", open, heap>>10)
@@ -74,18 +74,18 @@ func TestConservation(t *testing.T) {
 		t.Errorf("%d bytes of heap, %d before", heapAfter, heap)
 	}
 	if !s.all() {
-		t.Errorf("something was never done: %v", s.total)
+		t.Errorf("an operation was never done: %v", s.total)
 	}
 }
 
-// all reports whether each thing was done that can be done here.
+// all reports whether each operation was done that this kernel supports.
 func (s *conservation) all() bool {
 	a := s.total
 	return a.restored.Load() > 0 && a.refused.Load() > 0 && a.ended.Load() > 0 && (!s.cycles || a.cycled.Load() > 0) && (!s.ioctl || a.probed.Load() > 0)
 }
 
-// memory returns how many bytes of heap are in use after what is garbage was
-// collected, with what finalizers held.
+// memory returns how many bytes of heap are in use after a garbage collection, and another
+// one for what finalizers held.
 func memory() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -94,6 +94,7 @@ func memory() uint64 {
 	return m.HeapAlloc
 }
 
+// accounts are the counts of what was done and read.
 type accounts struct {
 	epochs           int
 	written, read    int64 // events of what other processes did
@@ -101,43 +102,42 @@ type accounts struct {
 	ended, deleted   atomic.Int64 // watches whose directory was removed, and IN_DELETE_SELF
 	restored         atomic.Int64 // watches, by the ioctl or by the cycle
 	cycled           atomic.Int64 // restores by the cycle
-	refused          atomic.Int64 // restores that were to fail and did
+	refused          atomic.Int64 // restores that failed as expected
 	probed           atomic.Int64 // NextWD
 }
 
 func (a *accounts) String() string {
-	return fmt.Sprintf("%d instances; events written %d, read %d; watches removed %d, and with their directories %d; IN_IGNORED read %d, IN_DELETE_SELF %d; watches restored %d, restores by the cycle %d, failed as they should %d, next wds probed %d",
+	return fmt.Sprintf("%d instances; events written %d, read %d; watches removed %d, and with their directories %d; IN_IGNORED read %d, IN_DELETE_SELF %d; watches restored %d, restores by the cycle %d, failed as expected %d, next wds probed %d",
 		a.epochs, a.written, a.read, a.removed.Load(), a.ended.Load(), a.ignored.Load(), a.deleted.Load(), a.restored.Load(), a.cycled.Load(), a.refused.Load(), a.probed.Load())
 }
 
 type conservation struct {
 	t      *testing.T
-	hide   func() // makes the calling goroutine's thread one without the ioctl
-	cycles bool   // others may add watches to an instance while the cycle runs
-	ioctl  bool   // for the threads that have not hidden it
+	hide   func() // hides the ioctl from the calling goroutine's thread
+	cycles bool   // watches can be added while the cycle runs
+	ioctl  bool   // the kernel has it; hide was not called on most threads
 	total  *accounts
 }
 
-// An epoch is one instance's life.
+// An epoch is the use of one instance.
 type epoch struct {
 	*conservation
 	*accounts
 	n      *inotify.Inotify
-	alone  bool    // there is one reader, so that the order shows
-	feeds  []*feed // by other processes
+	alone  bool    // there is only one reader, so that the order can be checked
+	feeds  []*feed // of other processes
 	ctx    context.Context
-	above  atomic.Int32 // a number just above watches that are being removed
+	above  atomic.Int32 // a wd just above watches that are being removed
 	over   atomic.Bool
 	closed atomic.Bool // before it is over
 	users  sync.WaitGroup
-	readMu sync.Mutex // of what the feeds have seen
+	readMu sync.Mutex // guards seen and last of the feeds
 }
 
-// A feed is another process that makes files, as many as it is told, and removes
-// each at once.
+// A feed is another process that creates files on request and removes each at once.
 type feed struct {
 	wd   inotify.WD
-	proc *toucher
+	proc *childProcess
 	seen []byte // per file: how many of its two events were read
 	last int    // the file of the last event
 	made int
@@ -145,8 +145,8 @@ type feed struct {
 
 const feedStep = 200 // files
 
-// epoch uses an instance for a while: with one reader or several, and closed in the middle
-// or not.
+// epoch uses an instance for a while, with one reader if alone is set. If closed is set, the
+// instance is closed while it is used.
 func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	t := s.t
 	n, err := kerneltest.NewWhenPossible()
@@ -174,8 +174,8 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	}
 	kerneltest.Go(&e.users, func() { e.addAndRemoveDirectory(remover) })
 	for _, use := range []func(){
-		e.addAndRemove, e.addAndRemove, e.restoreAndRemove, e.restoreAndRemove, e.restoreInVain,
-		e.cycle, e.cycle, e.probe, e.list, e.lend, e.setDeadlines,
+		e.addAndRemove, e.addAndRemove, e.restoreAndRemove, e.restoreAndRemove, e.restoreMissing,
+		e.cycle, e.cycle, e.probe, e.list, e.duplicate, e.setDeadlines,
 	} {
 		kerneltest.Go(&e.users, use)
 	}
@@ -205,7 +205,7 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	}
 	cancel()
 	readers.Wait()
-	for _, proc := range []*toucher{e.feeds[0].proc, e.feeds[1].proc, remover} {
+	for _, proc := range []*childProcess{e.feeds[0].proc, e.feeds[1].proc, remover} {
 		proc.in.Close()
 		if err := proc.cmd.Wait(); err != nil {
 			t.Error(err)
@@ -215,7 +215,7 @@ func (s *conservation) epoch(length time.Duration, alone, closed bool) {
 	s.total.epochs++
 }
 
-// check compares what was read with what was done, which are equal at the end.
+// check compares the counts. If end is set, everything was read.
 func (e *epoch) check(end bool) {
 	t, a := e.t, e.accounts
 	for _, f := range e.feeds {
@@ -251,8 +251,8 @@ func childRmdir() error {
 	return dirs.Err()
 }
 
-// childFeed makes and removes files, as many as each line of its input says, and
-// prints how many it has made.
+// childFeed reads numbers, one per line. For each it creates and removes that many files, and
+// prints how many it has made in all.
 func childFeed() error {
 	made := 0
 	orders := bufio.NewScanner(os.Stdin)
@@ -276,7 +276,7 @@ func childFeed() error {
 	return orders.Err()
 }
 
-// order has the other process make some more files.
+// order lets the other process make some more files.
 func (f *feed) order(t *testing.T) {
 	t.Helper()
 	if _, err := fmt.Fprintln(f.proc.in, feedStep); err != nil {
@@ -287,7 +287,7 @@ func (f *feed) order(t *testing.T) {
 	}
 }
 
-// settle waits until the readers have left no more than so many bytes.
+// settle waits until at most that many bytes are left to read.
 func (e *epoch) settle(most int) {
 	for {
 		b, err := e.n.Buffered()
@@ -301,7 +301,7 @@ func (e *epoch) settle(most int) {
 	}
 }
 
-// count enters an event.
+// count counts an event that was read.
 func (e *epoch) count(ev inotify.Event) {
 	switch {
 	case ev.Mask.Has(inotify.Ignored):
@@ -381,14 +381,14 @@ func (e *epoch) tryReadEvent() {
 
 // The users go on until the epoch has ended.
 
-// wrong reports an error, unless it tells that the instance was closed.
+// wrong reports an error, unless the instance was closed and the error says so.
 func (e *epoch) wrong(err error) {
 	if !errors.Is(err, os.ErrClosed) || !e.closed.Load() {
 		e.t.Error(err)
 	}
 }
 
-// pause yields for a random time.
+// pause sleeps for a random time.
 func pause() { time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond) }
 
 func (e *epoch) remove(wd inotify.WD) {
@@ -411,8 +411,8 @@ func (e *epoch) addAndRemove() {
 	}
 }
 
-// restored reports whether a restore succeeded. It may have failed only since
-// others had the number, or were beyond it where the counter only goes up.
+// restored reports whether a restore succeeded. A restore may fail because the wd is in use or
+// because, without the ioctl, it was passed.
 func (e *epoch) restored(err error) bool {
 	if err != nil && !errors.As(err, new(*inotify.WDError)) && !errors.Is(err, errors.ErrUnsupported) {
 		e.wrong(err)
@@ -420,15 +420,15 @@ func (e *epoch) restored(err error) bool {
 	return err == nil
 }
 
-// number chooses one to restore at, where many others are chosen, too.
-func (e *epoch) number(path string) inotify.WD {
+// anyWD returns a wd to restore. Other goroutines often choose the same ones.
+func (e *epoch) anyWD(path string) inotify.WD {
 	if e.ioctl {
 		return inotify.WD(100 + rand.IntN(300))
 	}
 	return e.next(path) + inotify.WD(rand.IntN(300))
 }
 
-// next returns about the number that the next watch gets.
+// next returns a wd near the next one.
 func (e *epoch) next(path string) inotify.WD {
 	wd, err := e.n.AddWatch(path, inotify.Attrib)
 	if err != nil {
@@ -442,7 +442,7 @@ func (e *epoch) next(path string) inotify.WD {
 func (e *epoch) restoreAndRemove() {
 	paths := files(e.t, 10)
 	for ; !e.over.Load(); pause() {
-		first := e.number(paths[0])
+		first := e.anyWD(paths[0])
 		if e.restored(e.n.RestoreWatch(e.ctx, first, paths[0], inotify.AllEvents)) {
 			e.accounts.restored.Add(1)
 			e.remove(first)
@@ -453,7 +453,7 @@ func (e *epoch) restoreAndRemove() {
 		}
 		if e.restored(e.n.RestoreWatches(e.ctx, ws)) {
 			e.accounts.restored.Add(int64(len(ws)))
-			if e.ioctl { // the cycle then passes them while they are removed
+			if e.ioctl { // so that the cycle passes them while they are removed
 				e.setNext(first - 40)
 				e.above.Store(int32(first) + int32(len(ws)))
 			}
@@ -467,12 +467,12 @@ func (e *epoch) restoreAndRemove() {
 	}
 }
 
-// restoreInVain restores watches of which the last has no file. The others are
-// removed again, which no reader sees.
-func (e *epoch) restoreInVain() {
+// restoreMissing restores watches of which the last has no file. The others are rolled back,
+// and no reader gets an event of that.
+func (e *epoch) restoreMissing() {
 	paths := files(e.t, 10)
 	for ; !e.over.Load(); pause() {
-		first := e.number(paths[0])
+		first := e.anyWD(paths[0])
 		var ws []inotify.Watch
 		for i, path := range paths {
 			ws = append(ws, inotify.Watch{WD: first + inotify.WD(i), Path: path, Mask: inotify.AllEvents})
@@ -496,7 +496,7 @@ func (e *epoch) cycle() {
 	for ; !e.over.Load(); pause() {
 		wd := inotify.WD(e.above.Swap(0))
 		switch {
-		case !e.ioctl: // only upwards
+		case !e.ioctl: // the counter only goes up
 			wd = e.next(path) + inotify.WD(rand.IntN(1000))
 		case wd == 0:
 			wd = inotify.WD(100 + rand.IntN(300))
@@ -508,8 +508,8 @@ func (e *epoch) cycle() {
 	}
 }
 
-// addAndRemoveDirectory has another process remove directories that are watched.
-func (e *epoch) addAndRemoveDirectory(remover *toucher) {
+// addAndRemoveDirectory watches directories, which another process then removes.
+func (e *epoch) addAndRemoveDirectory(remover *childProcess) {
 	parent := e.t.TempDir()
 	for i := 0; !e.over.Load(); i++ {
 		dir := filepath.Join(parent, strconv.Itoa(i))
@@ -518,7 +518,7 @@ func (e *epoch) addAndRemoveDirectory(remover *toucher) {
 			return
 		}
 		watched := true
-		if wd := e.number(parent); i%2 == 0 {
+		if wd := e.anyWD(parent); i%2 == 0 {
 			watched = e.restored(e.n.RestoreWatch(e.ctx, wd, dir, inotify.DeleteSelf))
 		} else if _, err := e.n.AddWatch(dir, inotify.DeleteSelf); err != nil {
 			e.wrong(err)
@@ -567,8 +567,8 @@ func (e *epoch) list() {
 	}
 }
 
-// lend hands out duplicates.
-func (e *epoch) lend() {
+// duplicate shares the instance for a moment.
+func (e *epoch) duplicate() {
 	if !e.cycles {
 		return
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// byCycle runs f by the cycle, also where IN_MASK_CREATE does not work.
+// byCycle runs f without the ioctl, with and without IN_MASK_CREATE.
 func byCycle(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	inParallel(t, eachCycle(f))
@@ -52,9 +52,9 @@ func eachCycle(f func(t *testing.T)) map[string]func(*testing.T) {
 	}
 }
 
-// A number below the limit is refused at once if it takes more steps than are
-// allowed, and a number that was passed too; the counter moves by one at most.
-func TestCycleRefusesBeforeItClimbs(t *testing.T) {
+// A wd that needs more steps than are allowed, or that was passed, is refused at once.
+// The kernel's wd counter advances by one at most.
+func TestCycleRefusesBeforeTheFirstStep(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 3)
@@ -84,42 +84,43 @@ func TestCycleRefusesBeforeItClimbs(t *testing.T) {
 		} else if !strings.Contains(e.Error(), "fresh instance") {
 			t.Errorf("%q does not say what to do", e)
 		}
-		// A limit below none is none.
+		// A negative limit is a limit of 0.
 		if err := newInotify(t).RestoreWatch(kerneltest.Context(t), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
 			t.Error(err)
 		}
-		// It is one step less from here.
+		// From here one step less is needed.
 		if err := n.RestoreWatch(kerneltest.Context(t), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
 			t.Error(err)
 		}
 		if got := add(t, n, paths[2], inotify.Attrib); got != 21 {
-			t.Errorf("the next number is %d, want 21", got)
+			t.Errorf("the next wd is %d, want 21", got)
 		}
 	})
 }
 
+// A restore by the cycle leaves its own watch and no event.
 func TestCycleLeavesNoWatchAndNoEvent(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
-		numbers := []inotify.WD{1, 1000, 5000} // by one thread, and by two
-		for i, path := range files(t, len(numbers)) {
-			restore(t, n, numbers[i], path, inotify.Attrib)
-			if ws := watches(t, n); ws != nil && (len(ws) != i+1 || ws[i].WD != numbers[i]) {
-				t.Errorf("watches %v, want those of %d", ws, numbers[:i+1])
+		wds := []inotify.WD{1, 1000, 5000} // without and with a helper thread
+		for i, path := range files(t, len(wds)) {
+			restore(t, n, wds[i], path, inotify.Attrib)
+			if ws := watches(t, n); ws != nil && (len(ws) != i+1 || ws[i].WD != wds[i]) {
+				t.Errorf("watches %v, want those of %d", ws, wds[:i+1])
 			}
 			if readable(t, n) {
-				t.Errorf("readable with no event there, at %d", numbers[i])
+				t.Errorf("readable with no event queued, at wd %d", wds[i])
 			}
 			wantEvents(t, pending(t, n))
-			// What is left in the kernel's own queue would show here.
+			// This also counts what is left in the kernel's queue.
 			if b, err := n.Buffered(); b != 0 || err != nil {
-				t.Errorf("Buffered %d, %v, at %d", b, err, numbers[i])
+				t.Errorf("Buffered %d, %v, at wd %d", b, err, wds[i])
 			}
 		}
 	})
 }
 
-// The instance watches all that the cycle likes to use, and more.
+// The cycle changes no watch of an instance that watches all scratch directories and more.
 func TestCycleTouchesNoWatchedInode(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -130,22 +131,22 @@ func TestCycleTouchesNoWatchedInode(t *testing.T) {
 				continue
 			}
 			if again := add(t, n, dir, inotify.MaskAdd); again != wd {
-				t.Logf("%s is another inode at each look-up, as on hostfs", dir)
+				t.Logf("%s is another inode at each lookup, as on hostfs", dir)
 				continue
 			}
 			paths = append(paths, dir)
 		}
 		before := watches(t, n)
-		var numbers []inotify.WD
+		var wds []inotify.WD
 		for _, path := range paths {
-			// Asks for the number and changes nothing.
-			numbers = append(numbers, add(t, n, path, inotify.MaskAdd))
+			// IN_MASK_ADD without event bits returns the wd and changes nothing.
+			wds = append(wds, add(t, n, path, inotify.MaskAdd))
 		}
 		file := files(t, 1)[0]
 		restore(t, n, 500, file, inotify.Attrib)
 		for i, path := range paths {
-			if got := add(t, n, path, inotify.MaskAdd); got != numbers[i] {
-				t.Errorf("%s is watch %d and was %d", path, got, numbers[i])
+			if got := add(t, n, path, inotify.MaskAdd); got != wds[i] {
+				t.Errorf("%s is watch %d and was %d", path, got, wds[i])
 			}
 		}
 		if after := watches(t, n); after != nil && !slices.Equal(after[:len(before)], before) {
@@ -155,7 +156,8 @@ func TestCycleTouchesNoWatchedInode(t *testing.T) {
 	})
 }
 
-// A directory that may not be read is passed over.
+// The cycle works without rights to the scratch directories: it skips those that it may
+// not read.
 func TestCycleNeedsNoRights(t *testing.T) {
 	withoutIoctl(t)
 	path := files(t, 1)[0]
@@ -167,8 +169,7 @@ func TestCycleNeedsNoRights(t *testing.T) {
 	restore(t, n, 100, path, inotify.Attrib)
 }
 
-// Where the directories are all beyond reach, as in a jail, an inode of the
-// cycle's own serves.
+// Where no scratch directory can be used, the cycle uses an inode of its own.
 func TestCycleWithoutDirectories(t *testing.T) {
 	withoutIoctl(t)
 	if !hasMaskCreate(t) {
@@ -176,17 +177,17 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	}
 	dir := t.TempDir()
 	n := newInotify(t)
-	strange := ""
+	unstable := ""
 	for _, d := range assign.ScratchPaths[:] {
 		if wd, err := n.AddWatch(d, inotify.MoveSelf); err == nil && add(t, n, d, inotify.MaskAdd) != wd {
-			strange = d
+			unstable = d
 		}
 	}
 	restore(t, n, 60, dir, inotify.Create)
 	touch(t, filepath.Join(dir, "x"))
 	wantEvents(t, pending(t, n), inotify.Event{WD: 60, Mask: inotify.Create, Name: "x"})
-	if strange != "" {
-		t.Logf("%s is another inode at each look-up, as on hostfs, so there is always one to climb on", strange)
+	if unstable != "" {
+		t.Logf("%s is another inode at each lookup, as on hostfs, so a scratch watch is always possible", unstable)
 		return
 	}
 	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
@@ -194,8 +195,8 @@ func TestCycleWithoutDirectories(t *testing.T) {
 	wantPathError(t, n.RestoreWatch(kerneltest.Context(t), 90, other, inotify.Create), other, unix.EMFILE)
 }
 
-// The path to restore may be what the cycle climbs on.
-func TestCycleToItsOwnDirectory(t *testing.T) {
+// The path to restore may be a scratch directory.
+func TestCycleToAScratchDirectory(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		restore(t, n, 200, "/", inotify.MoveSelf)
@@ -205,16 +206,16 @@ func TestCycleToItsOwnDirectory(t *testing.T) {
 	})
 }
 
-// Numbers on the way that are taken are passed over, also just below the goal.
-func TestCyclePassesTakenNumbers(t *testing.T) {
+// The cycle skips used wds, also directly below and above the wanted one.
+func TestCycleSkipsUsedWDs(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
-	taken := [][]inotify.WD{{30}, {49}, {51}, {30, 48, 49, 51}}
+	used := [][]inotify.WD{{30}, {49}, {51}, {30, 48, 49, 51}}
 	var ns []*inotify.Inotify
-	for i, numbers := range taken {
+	for i, wds := range used {
 		ns = append(ns, newInotify(t))
-		paths := files(t, len(numbers))
-		for j, wd := range numbers {
+		paths := files(t, len(wds))
+		for j, wd := range wds {
 			restore(t, ns[i], wd, paths[j], inotify.Attrib)
 		}
 		if err := ns[i].SetNextWD(5); err != nil {
@@ -226,20 +227,20 @@ func TestCyclePassesTakenNumbers(t *testing.T) {
 		paths := files(t, 2)
 		restore(t, n, 50, paths[0], inotify.Attrib)
 		want := inotify.WD(51)
-		if slices.Contains(taken[i], want) {
+		if slices.Contains(used[i], want) {
 			want++
 		}
 		if got := add(t, n, paths[1], inotify.Attrib); got != want {
-			t.Errorf("with %d taken the next number is %d, want %d", taken[i], got, want)
+			t.Errorf("with %d in use the next wd is %d, want %d", used[i], got, want)
 		}
 		if evs := pending(t, n); evs != nil {
-			t.Errorf("with %d taken: events %v", taken[i], evs)
+			t.Errorf("with %d in use: events %v", used[i], evs)
 		}
 	}
 }
 
-// A number that is taken further up is known before the climb.
-func TestCycleKnowsTakenNumber(t *testing.T) {
+// A used wd is reported before the first step, however far it is.
+func TestCycleFindsUsedWDBeforeTheFirstStep(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -250,18 +251,19 @@ func TestCycleKnowsTakenNumber(t *testing.T) {
 	}
 	withoutIoctl(t)
 	err := n.RestoreWatch(kerneltest.Context(t), 900_000, paths[1], inotify.Attrib)
-	var taken *inotify.WDError
-	if !errors.As(err, &taken) {
+	var used *inotify.WDError
+	if !errors.As(err, &used) {
 		t.Errorf("error %v (%T), want a WDError", err, err)
 	}
 	if got := add(t, n, paths[1], inotify.Attrib); got > 7 {
-		t.Errorf("the next number is %d: it climbed", got)
+		t.Errorf("the next wd is %d: steps were made", got)
 	}
 }
 
-// far is a number that takes many seconds to climb to anywhere.
+// far is a wd that the cycle needs many seconds to reach on any machine.
 const far = math.MaxInt32
 
+// The cycle stops when its context ends. The error says how far it got, and nothing is left.
 func TestCycleStopsWithItsContext(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -283,13 +285,13 @@ func TestCycleStopsWithItsContext(t *testing.T) {
 			t.Errorf("error %+v after progress %+v", err, last)
 		}
 		if errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("error %v is ErrUnsupported, though it was the context", err)
+			t.Errorf("error %v is ErrUnsupported, want only the context's", err)
 		}
 		wantUntouched(t, n, watches(t, newInotify(t)))
 	})
 }
 
-// Close does not wait for the climb, which holds its locks all the time here.
+// Close stops the cycle, which holds its locks all the time here, and does not wait for it.
 func TestCycleStopsByClose(t *testing.T) {
 	n := newInotify(t)
 	dup, err := n.File()
@@ -297,11 +299,11 @@ func TestCycleStopsByClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !hasMaskCreate(t) {
-		// gVisor could not tell watches that the duplicate's holder adds.
+		// gVisor could not distinguish watches that the duplicate's holder adds.
 		dup.Close()
 		n, dup = newInotify(t), nil
 	}
-	_, wait := startClimb(t, n, far)
+	_, wait := startCycle(t, n, far)
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
@@ -309,18 +311,18 @@ func TestCycleStopsByClose(t *testing.T) {
 	if dup == nil {
 		return
 	}
-	// And no scratch watch is left in the instance, which lives on.
-	heir, err := inotify.FromFile(dup)
+	// No scratch watch is left in the instance, which the duplicate keeps open.
+	shared, err := inotify.FromFile(dup)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer heir.Close()
-	if ws := watches(t, heir); len(ws) != 0 {
+	defer shared.Close()
+	if ws := watches(t, shared); len(ws) != 0 {
 		t.Errorf("watches %v are left", ws)
 	}
 }
 
-// Progress is called with no lock held: it may use all of the Inotify.
+// The progress function is called without locks and may call any method of the Inotify.
 func TestCycleProgressMayUseTheInotify(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -336,15 +338,15 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 				}
 				last = p.Elapsed
 				if added != 0 {
-					cancel() // after another slice
+					cancel() // after another run of steps
 					return
 				}
-				// The directory that is climbed on, too: it now is the caller's.
+				// It may even watch the scratch directory, which then is the caller's.
 				if added = add(t, n, "/", inotify.MoveSelf); int64(added) < p.Done {
-					t.Errorf("number %d after %d steps", added, p.Done)
+					t.Errorf("wd %d after %d steps", added, p.Done)
 				}
 				if wd := add(t, n, paths[1], inotify.Attrib); wd != added+1 {
-					t.Errorf("number %d after %d", wd, added)
+					t.Errorf("wd %d after %d", wd, added)
 				}
 				os.Chmod(paths[1], 0o400)
 				if err := n.RestoreWatch(ctx, added+2, filepath.Dir(paths[1]), inotify.Create); err != nil {
@@ -366,7 +368,7 @@ func TestCycleProgressMayUseTheInotify(t *testing.T) {
 	})
 }
 
-// Progress is called at the end of every climb, and not for the ioctl.
+// Progress is reported at the end of each cycle, and never with the ioctl.
 func TestProgressAtTheEnd(t *testing.T) {
 	calls := func(t *testing.T, n *inotify.Inotify, wd inotify.WD) []inotify.Progress {
 		var ps []inotify.Progress
@@ -406,9 +408,9 @@ func TestProgressAtTheEnd(t *testing.T) {
 	})
 }
 
-// While another process makes events and several readers wait, a climb loses
-// none, and shows none of its own.
-func TestCycleLosesNothing(t *testing.T) {
+// While another process causes events and several readers wait, the cycle loses no event
+// and delivers none of its internal records.
+func TestCycleLosesNoEvent(t *testing.T) {
 	for name, readers := range map[string]int{"no reader": 0, "one reader": 1, "four readers": 4} {
 		t.Run(name, func(t *testing.T) {
 			byCycle(t, func(t *testing.T) {
@@ -445,12 +447,12 @@ func TestCycleLosesNothing(t *testing.T) {
 						}
 					})
 				}
-				writer := startToucher(t, dir, "x")
+				writer := startTouch(t, dir, "x")
 				for !readable(t, n) && func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 0 }() {
 					time.Sleep(time.Millisecond)
 				}
-				climb, stop := context.WithTimeout(ctx, 100*time.Millisecond)
-				err := n.RestoreWatch(climb, far, files(t, 1)[0], inotify.AllEvents, inotify.WithMaxSteps(far))
+				short, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+				err := n.RestoreWatch(short, far, files(t, 1)[0], inotify.AllEvents, inotify.WithMaxSteps(far))
 				stop()
 				var cycle *inotify.CycleError
 				if !errors.As(err, &cycle) || !errors.Is(err, context.DeadlineExceeded) {
@@ -458,7 +460,7 @@ func TestCycleLosesNothing(t *testing.T) {
 				}
 				made := writer.stop()
 				for {
-					// All that there is comes to the readers, or is fetched here.
+					// The readers get all events, or they are read below.
 					b, err := n.Buffered()
 					if err != nil {
 						t.Fatal(err)
@@ -477,7 +479,7 @@ func TestCycleLosesNothing(t *testing.T) {
 				if len(seen) != made {
 					t.Errorf("%d events, want %d", len(seen), made)
 				}
-				if readers > 1 { // in whatever order they came to it
+				if readers > 1 { // they append in any order
 					number := func(ev inotify.Event) (i int) { fmt.Sscanf(ev.Name, "x%d", &i); return i }
 					slices.SortFunc(seen, func(a, b inotify.Event) int { return number(a) - number(b) })
 				}
@@ -491,7 +493,7 @@ func TestCycleLosesNothing(t *testing.T) {
 	}
 }
 
-// Readers who wait are woken by what a climb puts by.
+// Events that the cycle buffers wake waiting readers.
 func TestCycleWakesReaders(t *testing.T) {
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -508,26 +510,26 @@ func TestCycleWakesReaders(t *testing.T) {
 	}()
 	other := files(t, 40)
 	for i, path := range other {
-		climbed := make(chan struct{})
+		touched := make(chan struct{})
 		go func() {
 			touch(t, filepath.Join(dir, fmt.Sprint(i)))
-			close(climbed)
+			close(touched)
 		}()
 		restore(t, n, inotify.WD(100*(i+1)), path, inotify.Attrib)
-		<-climbed
+		<-touched
 		if ev := <-got; ev.WD != wd || ev.Name != fmt.Sprint(i) {
 			t.Errorf("event %v at %d", ev, i)
 		}
 	}
 }
 
-// An event with the number of an earlier scratch watch is that number's own.
-func TestCycleKeepsTheNextLife(t *testing.T) {
+// Events of watches that get the wd of an earlier scratch watch are delivered.
+func TestCycleKeepsEventsOfLaterWatches(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	paths := files(t, 3)
 	add(t, n, paths[0], inotify.Attrib)
-	os.Chmod(paths[0], 0o400) // so that something is put by
+	os.Chmod(paths[0], 0o400) // so that an event is buffered
 	ended := make(chan error)
 	go func() {
 		failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
@@ -549,8 +551,8 @@ func TestCycleKeepsTheNextLife(t *testing.T) {
 		inotify.Event{WD: 39, Mask: inotify.Ignored})
 }
 
-// A queue that was full before the climb: all that was in it is delivered, the
-// overflow too, and nothing else.
+// If the queue was full before the cycle, all its events and the overflow are delivered,
+// and nothing else.
 func TestCycleWithAFullQueue(t *testing.T) {
 	size := queueSize(t)
 	withoutIoctl(t)
@@ -564,8 +566,8 @@ func TestCycleWithAFullQueue(t *testing.T) {
 	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 }
 
-// What is put by is bounded.
-func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
+// The cycle stops with an error when too many events are buffered, and loses none of them.
+func TestCycleStopsWhenTheBufferIsFull(t *testing.T) {
 	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -573,7 +575,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	add(t, n, dir, inotify.MovedTo)
 	name := strings.Repeat("n", 240)
 	path := files(t, 1)[0]
-	// Each climb, of ten steps, puts by what was queued.
+	// Each cycle, of ten steps, buffers what was queued.
 	const count = 4000
 	for i := 0; ; i++ {
 		move(t, dir, fmt.Sprint(name, i, "-"), count)
@@ -584,7 +586,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 		}
 		if err != nil {
 			if b < record.MaxBuffered || !strings.Contains(err.Error(), "buffer is full") {
-				t.Errorf("with %d bytes put by: %v", b, err)
+				t.Errorf("with %d bytes buffered: %v", b, err)
 			}
 			if evs := pending(t, n); len(evs) != count*(i+1)+i {
 				t.Errorf("%d events, want %d and %d IN_IGNORED", len(evs), count*(i+1), i)
@@ -592,7 +594,7 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 			return
 		}
 		if b > record.MaxBuffered+512 { // the last record stays in the kernel's queue
-			t.Fatalf("%d bytes are put by, and the climb went on", b)
+			t.Fatalf("%d bytes are buffered, and the cycle went on", b)
 		}
 		if err := n.RemoveWatch(inotify.WD(11 + 10*i)); err != nil {
 			t.Fatal(err)
@@ -600,14 +602,14 @@ func TestCycleStopsWhenTooMuchIsPutBy(t *testing.T) {
 	}
 }
 
-// Nor do restores of the next wd that fail buffer without a bound.
-func TestRestoreNextWDStopsWhenTooMuchIsBuffered(t *testing.T) {
+// Failed restores of the next wd do not buffer events without a bound either.
+func TestRestoreNextWDStopsWhenTheBufferIsFull(t *testing.T) {
 	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	withoutIoctl(t)
 	n := newInotify(t)
 	dir := t.TempDir()
 	add(t, n, dir, inotify.MovedTo)
-	f, err := n.File() // shared: it is not known that the wd was passed
+	f, err := n.File() // shared: whether the wd was passed is unknown
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -617,7 +619,7 @@ func TestRestoreNextWDStopsWhenTooMuchIsBuffered(t *testing.T) {
 		move(t, dir, fmt.Sprint(name, i, "-"), 4000)
 		switch err := n.RestoreNextWD(kerneltest.Context(t), 1); {
 		case err == nil:
-			t.Fatal("wd 1 is next, which is used")
+			t.Fatal("the next wd is 1, which is in use")
 		case strings.Contains(err.Error(), "buffer is full"):
 			return
 		}
@@ -626,11 +628,11 @@ func TestRestoreNextWDStopsWhenTooMuchIsBuffered(t *testing.T) {
 	t.Errorf("%d bytes were buffered (%v), and each restore read more", b, err)
 }
 
-// startClimb starts a climb that takes a while, on a thread of its own and without
-// progress, so that it never lets go of the numbers, and returns when it is
-// under way. cancel ends its context, and wait waits for its end. It leaves two
-// events for who reads: it is under way when it has put them by.
-func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(), wait func() error) {
+// startCycle starts a restore by the cycle on a thread of its own, without a progress
+// function, so that it never releases its locks. It returns when the cycle has made its
+// first steps. cancel ends the restore's context, and wait returns its error. Two events
+// are left to be read: the cycle is known to run when it has buffered them.
+func startCycle(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(), wait func() error) {
 	t.Helper()
 	conn, err := n.SyscallConn()
 	if err != nil {
@@ -651,9 +653,9 @@ func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(),
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	ended := make(chan error, 1)
-	lacking := !hasIoctl(t)
+	ioctl := hasIoctl(t)
 	go func() {
-		if !lacking { // no t.Skip in here: this is another goroutine than the test's
+		if ioctl { // not by withoutIoctl, which must run on the test's goroutine
 			failCalls(t, unix.SYS_IOCTL, 1, uint32(sys.SetNextRequest(runtime.GOARCH)), false, unix.ENOTTY)
 		}
 		ended <- n.RestoreWatch(ctx, wd, path, inotify.Create, inotify.WithMaxSteps(far))
@@ -661,7 +663,7 @@ func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(),
 	for queued() == before {
 		select {
 		case err := <-ended:
-			t.Fatal("the climb ended at once: ", err)
+			t.Fatal("the cycle ended at once: ", err)
 		default:
 			time.Sleep(100 * time.Microsecond)
 		}
@@ -669,15 +671,16 @@ func startClimb(t *testing.T, n *inotify.Inotify, wd inotify.WD) (cancel func(),
 	return cancel, func() error { return <-ended }
 }
 
-// Who waits for a restore to end waits no longer than his context.
+// A restore waits for another one, but not longer than its context. AddWatch and SetNextWD
+// wait for the restore as well.
 func TestRestoreWaitsForRestore(t *testing.T) {
 	n := newInotify(t)
-	end, wait := startClimb(t, n, far)
+	end, wait := startCycle(t, n, far)
 	paths := files(t, 2)
 	ctx, cancel := context.WithTimeout(kerneltest.Context(t), 20*time.Millisecond)
 	defer cancel()
 	wantError(t, n.RestoreWatch(ctx, 1, paths[0], inotify.Attrib), context.DeadlineExceeded)
-	// Adds and SetNextWD have their turn when it has ended, and not before.
+	// They return after the restore has ended, and not before.
 	var over sync.WaitGroup
 	var ended atomic.Bool
 	kerneltest.Go(&over, func() {
@@ -697,14 +700,14 @@ func TestRestoreWaitsForRestore(t *testing.T) {
 	over.Wait()
 }
 
-// A climb never has more than 64 records of its own in the kernel's queue.
-func TestCycleQueuesLittle(t *testing.T) {
+// The cycle never has more than 64 internal records in the kernel's queue.
+func TestCycleQueuesFewRecords(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, wait := startClimb(t, n, far)
+	end, wait := startCycle(t, n, far)
 	most, samples := uint32(0), 0
 	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); samples++ {
 		conn.Control(func(fd uintptr) {
@@ -721,7 +724,7 @@ func TestCycleQueuesLittle(t *testing.T) {
 	}
 }
 
-// Descriptor 0 is one like any other, when a program has closed its input.
+// The cycle may get descriptor 0, if the program has closed its standard input.
 func TestCycleWithDescriptorZero(t *testing.T) {
 	for name, test := range eachCycle(func(t *testing.T) {
 		input, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
@@ -734,7 +737,7 @@ func TestCycleWithDescriptorZero(t *testing.T) {
 		before := watches(t, n)
 		unix.Close(0)
 		watched := n.RestoreWatch(kerneltest.Context(t), 40, paths[0], inotify.Open)
-		placed := n.RestoreWatch(kerneltest.Context(t), 50, paths[1], inotify.Attrib)
+		restored := n.RestoreWatch(kerneltest.Context(t), 50, paths[1], inotify.Attrib)
 		left, err := os.Readlink("/proc/self/fd/0")
 		if err := unix.Dup3(input, 0, 0); err != nil {
 			t.Fatal(err)
@@ -744,33 +747,33 @@ func TestCycleWithDescriptorZero(t *testing.T) {
 			t.Errorf("%s is left open", left)
 		}
 		wantError(t, watched, unix.EEXIST)
-		if placed != nil {
-			t.Error(placed)
+		if restored != nil {
+			t.Error(restored)
 		}
 		if got := add(t, n, paths[0], inotify.MaskAdd); got != wd {
-			t.Errorf("the watch has become %d", got)
+			t.Errorf("the watch's wd is %d, want %d", got, wd)
 		}
 		if after := watches(t, n); after != nil && after[0] != before[0] {
 			t.Errorf("the watch was %v and is %v", before[0], after[0])
 		}
 	}) {
-		t.Run(name, test) // one after the other, as the process's descriptor is closed
+		t.Run(name, test) // not in parallel, as the process's descriptor is closed
 	}
 }
 
-// Nor is it taken for the instance, by either thread, when that is another one.
+// Neither thread of the cycle touches another instance that has descriptor 0.
 func TestCycleTouchesNoOtherInstance(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	var ns []*inotify.Inotify
 	for _, near := range []bool{false, true} {
 		n := newInotify(t)
-		if near { // so that the second thread is never ahead
-			var numbers []inotify.WD
+		if near { // so that the helper thread never starts early
+			var wds []inotify.WD
 			for wd := inotify.WD(30); wd < 5000; wd += 50 {
-				numbers = append(numbers, wd)
+				wds = append(wds, wd)
 			}
-			if err := errors.Join(n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, numbers...)), n.SetNextWD(5)); err != nil {
+			if err := errors.Join(n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, wds...)), n.SetNextWD(5)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -797,17 +800,17 @@ func TestCycleTouchesNoOtherInstance(t *testing.T) {
 	wantUntouched(t, other, watches(t, newInotify(t)))
 }
 
-// A caller with its own event loop still sees what was there, however a restore
-// ends.
+// However a restore ends, the descriptor stays readable while events are queued, for
+// callers with an event loop.
 func TestCycleKeepsReadable(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		for _, test := range []struct {
-			name string
-			wd   inotify.WD
-			busy bool
+			name    string
+			wd      inotify.WD
+			watched bool // the inode is watched already
 		}{
-			{"placed at once", 2, false}, {"climbed", 90, false},
-			{"watched, at once", 2, true}, {"watched, to climb", 90, true}, {"refused", far, false},
+			{"next wd", 2, false}, {"after some steps", 90, false},
+			{"watched inode, next wd", 2, true}, {"watched inode, after some steps", 90, true}, {"refused", far, false},
 		} {
 			n := newInotify(t)
 			paths := files(t, 2)
@@ -816,7 +819,7 @@ func TestCycleKeepsReadable(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := paths[1]
-			if test.busy {
+			if test.watched {
 				path = paths[0]
 			}
 			n.RestoreWatch(kerneltest.Context(t), test.wd, path, inotify.Attrib)
@@ -825,15 +828,15 @@ func TestCycleKeepsReadable(t *testing.T) {
 			}
 			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
 			if readable(t, n) {
-				t.Errorf("%s: readable when all is read", test.name)
+				t.Errorf("%s: readable after all was read", test.name)
 			}
 		}
 	})
 }
 
-// A watch further up that is removed during the climb: its last events are
-// delivered, although its number is then climbed over.
-func TestCycleKeepsTheFormerLife(t *testing.T) {
+// A watch with a higher wd is removed during the cycle. Its last events are delivered,
+// although a scratch watch gets its wd afterwards.
+func TestCycleKeepsEventsOfRemovedWatch(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -848,7 +851,7 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 		ended <- n.RestoreWatch(ctx, far, paths[0], inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 			switch {
 			case ahead == 0:
-				// On this thread the ioctl is missing; the other lends a hand.
+				// This thread has no ioctl, so the other one makes the calls.
 				ahead = inotify.WD(p.Done) + 30
 				reached <- struct{}{}
 				<-reached
@@ -872,9 +875,9 @@ func TestCycleKeepsTheFormerLife(t *testing.T) {
 		inotify.Event{WD: next, Mask: inotify.Ignored})
 }
 
-// What was queued last when a climb begins stays in the kernel's queue at first, and is
-// its number's former life, also where that number is given at once, and is undone.
-func TestCycleKeepsTheLastRecord(t *testing.T) {
+// The events that are last in the queue when the cycle begins are delivered, even if their
+// wd is used by the first step and by a watch that is rolled back.
+func TestCycleKeepsTheLastQueuedEvents(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -889,9 +892,9 @@ func TestCycleKeepsTheLastRecord(t *testing.T) {
 	wantEvents(t, pending(t, n), inotify.Event{WD: 8, Mask: inotify.Attrib}, inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
-// Numbers that were taken become free during the climb: one on the way, which is
-// then climbed over, and the one just below the wanted one.
-func TestCycleWhenNumbersBecomeFree(t *testing.T) {
+// Used wds become free during the cycle: one that a scratch watch then gets, and the one
+// directly below the wanted wd.
+func TestCycleWhenWDsBecomeFree(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -902,7 +905,7 @@ func TestCycleWhenNumbersBecomeFree(t *testing.T) {
 	if err := n.SetNextWD(1); err != nil {
 		t.Fatal(err)
 	}
-	_, wait := startClimb(t, n, wd)
+	_, wait := startCycle(t, n, wd)
 	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd/2), n.RemoveWatch(wd-1)); err != nil {
 		t.Fatal(err)
 	}
@@ -916,59 +919,59 @@ func TestCycleWhenNumbersBecomeFree(t *testing.T) {
 		inotify.Event{WD: wd - 1, Mask: inotify.Ignored})
 }
 
-// sharer returns another Inotify of the same instance.
-func sharer(t *testing.T, n *inotify.Inotify) *inotify.Inotify {
+// share returns another Inotify of the same instance.
+func share(t *testing.T, n *inotify.Inotify) *inotify.Inotify {
 	t.Helper()
 	dup, err := n.File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	heir, err := inotify.FromFile(dup)
+	shared, err := inotify.FromFile(dup)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { heir.Close() })
-	return heir
+	t.Cleanup(func() { shared.Close() })
+	return shared
 }
 
-// Others who hold the instance know nothing of the climb. The error tells whether one
-// of them has the number or it was only passed.
-func TestCycleWhenOthersCome(t *testing.T) {
+// Another holder of the instance uses it during the cycle. The error says whether the
+// holder's watch has the wd or the wd was only passed.
+func TestCycleOnSharedInstance(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	const wd = 100_000_000
 	n := newInotify(t)
-	heir := sharer(t, n)
-	climb := func(meanwhile func(inotify.WD) error) error {
+	shared := share(t, n)
+	restoreWhile := func(meanwhile func(inotify.WD) error) error {
 		t.Helper()
-		_, wait := startClimb(t, n, wd)
+		_, wait := startCycle(t, n, wd)
 		if err := meanwhile(wd); err != nil {
-			t.Log(err) // the climb was faster
+			t.Log(err) // the cycle was faster
 		}
 		err := wait()
 		pending(t, n)
-		if err := heir.SetNextWD(1); err != nil {
+		if err := shared.SetNextWD(1); err != nil {
 			t.Fatal(err)
 		}
 		return err
 	}
 	var passed *inotify.CycleError
-	err := climb(func(wd inotify.WD) error { return heir.SetNextWD(wd + 10) })
+	err := restoreWhile(func(wd inotify.WD) error { return shared.SetNextWD(wd + 10) })
 	if !errors.As(err, &passed) || !errors.Is(err, errors.ErrUnsupported) || passed.WD != wd || passed.Next < wd+10 {
-		t.Errorf("error %v (%+v), want one that the number was passed", err, passed)
+		t.Errorf("error %v (%+v), want a CycleError: wd %d was passed", err, passed, wd)
 	}
 	wantUntouched(t, n, watches(t, newInotify(t)))
-	var taken *inotify.WDError
+	var used *inotify.WDError
 	path := files(t, 1)[0]
 	for range 200 {
-		err = climb(func(wd inotify.WD) error { return heir.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib) })
-		if errors.As(err, &taken) {
+		err = restoreWhile(func(wd inotify.WD) error { return shared.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib) })
+		if errors.As(err, &used) {
 			break
 		}
 		wantError(t, err, errors.ErrUnsupported)
 	}
-	if taken == nil || taken.Want != wd || taken.Got <= wd {
-		t.Errorf("error %v (%+v), want one that the number is taken", err, taken)
+	if used == nil || used.Want != wd || used.Got <= wd {
+		t.Errorf("error %v (%+v), want a WDError: wd %d is in use", err, used, wd)
 	}
 	if ws := watches(t, n); len(ws) != 1 || ws[0].WD != wd || ws[0].Mask != inotify.Attrib {
 		t.Errorf("watches %v, want the one that was added meanwhile", ws)
@@ -976,13 +979,12 @@ func TestCycleWhenOthersCome(t *testing.T) {
 	wantEvents(t, pending(t, n))
 }
 
-// A climb adds the watch on what the path names when its number comes, not on what it
-// named before.
-func TestCycleGoesByThePathAtTheEnd(t *testing.T) {
+// The cycle resolves the path when it reaches the wd, not when it begins.
+func TestCycleResolvesThePathAtTheEnd(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 2)
-		climbFor(t, n, paths[0], func() {
+		restoreWithProgress(t, n, paths[0], func() {
 			if err := os.Rename(paths[1], paths[0]); err != nil {
 				t.Error(err)
 			}
@@ -991,14 +993,14 @@ func TestCycleGoesByThePathAtTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if evs := pending(t, n); len(evs) != 1 || evs[0].Mask != inotify.Attrib {
-			t.Errorf("events %v, want one of the file that came there", evs)
+			t.Errorf("events %v, want one of the file that now has the path", evs)
 		}
 	})
 }
 
-// climbFor restores a watch for Attrib under a number that takes long enough for
-// progress to be called, which calls meanwhile, once.
-func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
+// restoreWithProgress restores a watch for Attrib by the cycle and calls meanwhile once from
+// the progress function. It tries higher wds until the cycle takes long enough for that.
+func restoreWithProgress(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 	t.Helper()
 	for wd, called := inotify.WD(200_000), 0; called < 2; wd *= 4 {
 		called = 0
@@ -1018,10 +1020,10 @@ func climbFor(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 	}
 }
 
-// A climb that cannot read any more ends, and its records are still taken out, those of
-// the second thread too.
-func TestCycleThatCannotRead(t *testing.T) {
-	lacking := withoutIoctlElsewhere(t)
+// When reads of the descriptor fail, the cycle stops, and its internal records and those of
+// its helper thread are still dropped.
+func TestCycleStopsWhenReadFails(t *testing.T) {
+	hideIoctl := withoutIoctlElsewhere(t)
 	path := files(t, 1)[0]
 	for range 5 {
 		n := newInotify(t)
@@ -1029,17 +1031,17 @@ func TestCycleThatCannotRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var number uint32
-		conn.Control(func(fd uintptr) { number = uint32(fd) })
+		var descriptor uint32
+		conn.Control(func(fd uintptr) { descriptor = uint32(fd) })
 		ended := make(chan error)
 		go func() {
 			defer close(ended) // also if there is no seccomp
-			lacking()
+			hideIoctl()
 			failed := false
 			ended <- n.RestoreWatch(context.Background(), far, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 				if !failed {
 					failed = true
-					failCalls(t, unix.SYS_READ, 0, number, false, unix.EIO)
+					failCalls(t, unix.SYS_READ, 0, descriptor, false, unix.EIO)
 				}
 			}))
 		}()

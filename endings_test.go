@@ -23,34 +23,33 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// An ending is an operation during which a watch of the caller's ends.
+// An ending is an operation during which a watch ends.
 type ending struct {
 	name string
 	way  string     // of faultWays
-	next inotify.WD // the counter when it begins
+	next inotify.WD // the kernel's wd counter when it begins
 	do   func(r *endingRig) error
-	made []inotify.WD // the watches that are there if it succeeds
-	// What it restores lies on the directory whose watch ends, so that it is removed
-	// and not the directory.
+	made []inotify.WD // the watches that it adds if it succeeds
+	// It restores a watch on the victim's directory, so the directory must stay.
 	sameDir bool
 	fails   bool
-	first   inotify.WD // that it restores
+	first   inotify.WD // the first wd that it restores
 	long    bool       // only in the long tests
 }
 
-// victim is the number of the watch that ends.
+// victim is the wd of the caller's watch that ends.
 const victim inotify.WD = 10
 
 var endings = []ending{
 	{name: "RestoreWatch just above", way: "without the ioctl", next: 6, first: victim + 1, do: endingRestore(victim+1, "a"), made: []inotify.WD{victim + 1}},
 	{name: "RestoreWatch just above", way: "without both", next: 6, first: victim + 1, do: endingRestore(victim+1, "a"), made: []inotify.WD{victim + 1}},
-	{name: "RestoreWatch at the number", next: 6, first: victim, do: endingRestore(victim, "a"), made: []inotify.WD{victim}},
-	{name: "RestoreWatch at the number", way: "without IN_MASK_CREATE", next: 6, first: victim, do: endingRestore(victim, "a"), made: []inotify.WD{victim}},
-	{name: "RestoreWatch below a taken number", way: "without the ioctl", next: 6, first: victim - 1, do: endingRestore(victim-1, "a"), made: []inotify.WD{victim - 1}, long: true},
-	{name: "RestoreWatches in vain", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true},
-	{name: "RestoreWatches in vain", way: "without the ioctl", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true},
-	{name: "RestoreWatches in vain", way: "without IN_MASK_CREATE", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true, long: true},
-	{name: "RestoreWatches in vain", way: "without both", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true, long: true},
+	{name: "RestoreWatch with the same wd", next: 6, first: victim, do: endingRestore(victim, "a"), made: []inotify.WD{victim}},
+	{name: "RestoreWatch with the same wd", way: "without IN_MASK_CREATE", next: 6, first: victim, do: endingRestore(victim, "a"), made: []inotify.WD{victim}},
+	{name: "RestoreWatch below a used wd", way: "without the ioctl", next: 6, first: victim - 1, do: endingRestore(victim-1, "a"), made: []inotify.WD{victim - 1}, long: true},
+	{name: "RestoreWatches that fails", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true},
+	{name: "RestoreWatches that fails", way: "without the ioctl", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true},
+	{name: "RestoreWatches that fails", way: "without IN_MASK_CREATE", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true, long: true},
+	{name: "RestoreWatches that fails", way: "without both", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true, long: true},
 	{name: "RestoreWatches of a watched inode", next: 6, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
 	{name: "RestoreWatches of a watched inode", way: "without the ioctl", next: 3, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
 	{name: "RestoreWatches of a watched inode", way: "without IN_MASK_CREATE", next: 6, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
@@ -67,7 +66,7 @@ func endingRestore(wd inotify.WD, dir string) func(r *endingRig) error {
 	}
 }
 
-// endingFail restores two watches, and a third that cannot be, which only the add shows.
+// endingFail restores two watches and then a third, whose add fails.
 func endingFail(wds ...inotify.WD) func(r *endingRig) error {
 	return func(r *endingRig) error {
 		return r.n.RestoreWatches(context.Background(), []inotify.Watch{
@@ -87,37 +86,38 @@ func endingWatched(r *endingRig) error {
 
 const endingMask = inotify.Create | inotify.DeleteSelf
 
-// How a watch ends: the caller's by the first two, and the first that is restored by the next
-// two. By the last another process adds a watch, removes it and sets the counter back.
+// How a watch ends. The first two end the caller's watch, the next two the first watch that is
+// restored. In the last case another process adds a watch, removes it and sets the kernel's
+// wd counter back.
 const (
-	watchRemoved = "watch removed"
-	dirRemoved   = "directory removed"
-	ownRemoved   = "restored watch removed"
-	ownDir       = "restored directory removed"
-	otherLife    = "another's watch added and removed"
+	watchRemoved    = "watch removed"
+	dirRemoved      = "directory removed"
+	restoredRemoved = "restored watch removed"
+	restoredDir     = "restored directory removed"
+	otherWatch      = "another watch added and removed"
 )
 
-// canEnd reports whether an operation is to be tried so.
+// canEnd reports whether a watch can end so during the operation.
 func (e *ending) canEnd(how string) bool {
 	switch how {
 	case dirRemoved:
 		return !e.sameDir
-	case ownRemoved:
+	case restoredRemoved:
 		return e.first > 0 && e.first != victim
-	case ownDir:
-		return e.fails // or the watch is the caller's then
+	case restoredDir:
+		return e.fails // if it succeeds, the watch is the caller's
 	}
 	return true
 }
 
-// Whenever a watch ends during a restore, by another process's hand, its last records are
-// read once, no others are, and no watch is there that nobody asked for. It ends just before
-// each call about the instance that the operation makes.
+// Whenever another process ends a watch during an operation, the watch's last events are read
+// once, no internal records are read, and no watch is leaked. The watch ends just before each
+// system call of the operation that concerns the instance, in turn.
 func TestWatchEndsBeforeEachCall(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	for _, e := range endings {
-		for _, how := range []string{watchRemoved, dirRemoved, ownRemoved, ownDir, otherLife} {
+		for _, how := range []string{watchRemoved, dirRemoved, restoredRemoved, restoredDir, otherWatch} {
 			name := strings.TrimSuffix(e.name+" "+e.way, " ") + ", " + how
 			if e.long && !kerneltest.LongTests() || !e.canEnd(how) {
 				continue
@@ -135,8 +135,8 @@ func TestWatchEndsBeforeEachCall(t *testing.T) {
 	}
 }
 
-// endBefore has the watch end before one of the operation's calls, or behind all, and
-// returns them.
+// endBefore runs the operation, ends the watch before system call number at, or after all if at
+// is negative, and returns the calls.
 func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at int) []kerneltest.Call {
 	t.Helper()
 	dir := t.TempDir()
@@ -162,12 +162,12 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 				_, err = unix.InotifyRmWatch(held, uint32(victim))
 			case dirRemoved:
 				err = os.Remove(filepath.Join(dir, "victim"))
-			case ownRemoved:
-				unix.InotifyRmWatch(held, uint32(e.first)) // if it is there
-			case ownDir:
+			case restoredRemoved:
+				unix.InotifyRmWatch(held, uint32(e.first)) // if it exists
+			case restoredDir:
 				err = os.Remove(filepath.Join(dir, "a"))
-			case otherLife:
-				other, err = liveAndEnd(held, filepath.Join(dir, "other"))
+			case otherWatch:
+				other, err = addAndRemove(held, filepath.Join(dir, "other"))
 			}
 			err = errors.Join(err, os.Mkdir(filepath.Join(dir, "live", fmt.Sprint("ended", other)), 0o700))
 		}
@@ -184,9 +184,9 @@ func endBefore(t *testing.T, s *kerneltest.Supervised, e *ending, how string, at
 	return r.Calls
 }
 
-// liveAndEnd adds a watch, has it report, removes it, and has the kernel give its number, which
-// it returns, again.
-func liveAndEnd(fd int, dir string) (wd int, err error) {
+// addAndRemove adds a watch, causes an event, removes the watch, and makes its wd, which it
+// returns, the next one again.
+func addAndRemove(fd int, dir string) (wd int, err error) {
 	if wd, err = unix.InotifyAddWatch(fd, dir, uint32(endingMask)); err != nil {
 		return wd, err
 	}
@@ -204,8 +204,8 @@ func takeDescriptor(pid, fd int) (int, error) {
 	return unix.PidfdGetfd(p, fd, 0)
 }
 
-// An endingRig is what an operation finds: an instance with two watches, and an event of
-// each in its queue.
+// An endingRig is the state in which an operation begins: an instance with two watches, and an
+// event of each in its queue.
 type endingRig struct {
 	*ending
 	n    *inotify.Inotify
@@ -218,7 +218,7 @@ func (r *endingRig) path(name string) string { return filepath.Join(r.dir, name)
 
 func childEndings() error {
 	var r *endingRig
-	return kerneltest.Obey(func(request string) string {
+	return kerneltest.Serve(func(request string) string {
 		var err error
 		if r == nil {
 			var fd int
@@ -249,7 +249,7 @@ func newEndingRig(request string) (r *endingRig, fd int, err error) {
 	if r.n, err = kerneltest.NewWhenPossible(); err != nil {
 		return nil, 0, err
 	}
-	// Not restored, as it would be found then that the kernel has IN_MASK_CREATE.
+	// By AddWatch: a restore would already probe for IN_MASK_CREATE.
 	_, err = r.n.AddWatch(r.path("live"), inotify.Create)
 	err = errors.Join(err, r.n.SetNextWD(victim))
 	if err == nil {
@@ -270,16 +270,16 @@ func newEndingRig(request string) (r *endingRig, fd int, err error) {
 	return r, fd, err
 }
 
-// run does the operation and looks what has become of everything.
+// run runs the operation and checks the watches and the events afterwards.
 func (r *endingRig) run() error {
-	defer func() { go r.n.Close() }() // which waits some milliseconds
+	defer func() { go r.n.Close() }() // takes some milliseconds
 	var failed error
-	kerneltest.Watched(func() { failed = r.do(r) })
+	kerneltest.Traced(func() { failed = r.do(r) })
 	ended, err := filepath.Glob(r.path("live/ended*"))
 	if err != nil {
 		return err
 	}
-	if len(ended) == 0 { // it was made behind all calls
+	if len(ended) == 0 { // no watch ended during the operation
 		switch r.how {
 		case watchRemoved:
 			err = r.n.RemoveWatch(victim)
@@ -313,7 +313,7 @@ func (r *endingRig) run() error {
 		slices.Sort(left)
 	}
 	ws, err := r.n.Watches()
-	if r.how == ownRemoved && failed == nil && len(ws) < len(left) { // it was the caller's by then
+	if r.how == restoredRemoved && failed == nil && len(ws) < len(left) { // it ended after the restore, as the caller's
 		left = slices.DeleteFunc(left, func(wd inotify.WD) bool { return wd == r.first })
 		r.want = append(r.want, inotify.Event{WD: r.first, Mask: inotify.Ignored})
 	}
@@ -333,8 +333,8 @@ func (r *endingRig) run() error {
 		got = append(got, ev)
 	}
 	if i := len(r.want) - 1; other != 0 && len(got) > 0 && got[len(got)-1].WD == other {
-		// Then the number was nobody's when the wds were looked at, and its IN_IGNORED comes in
-		// place of the scratch watch's.
+		// The wd was free when the used wds were listed, so this IN_IGNORED is dropped, and that of
+		// the scratch watch with the same wd delivered in its place.
 		r.want[i-1], r.want[i] = r.want[i], r.want[i-1]
 	}
 	if b, err := r.n.Buffered(); !slices.Equal(got, r.want) || err != nil || b != 0 {

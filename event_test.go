@@ -23,6 +23,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
+// ReadEvent waits for an event.
 func TestReadEventWaits(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -37,6 +38,8 @@ func TestReadEventWaits(t *testing.T) {
 	}
 }
 
+// ReadEvents returns as many events as there are and as fit, in order, and waits only if there
+// are none.
 func TestReadEvents(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -63,7 +66,7 @@ func TestReadEvents(t *testing.T) {
 		}
 		for _, ev := range buf[k:] {
 			if ev != (inotify.Event{}) {
-				t.Errorf("event %v behind the last", ev)
+				t.Errorf("event %v after the last one read", ev)
 			}
 		}
 	}
@@ -72,7 +75,7 @@ func TestReadEvents(t *testing.T) {
 	want(0, 0)
 	want(3, 3)
 	want(3, 2)
-	// One that waits is not ended by internal records.
+	// A waiting call does not return for internal records.
 	time.AfterFunc(5*time.Millisecond, func() {
 		for range 10 {
 			if _, err := n.NextWD(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -96,12 +99,13 @@ func TestReadEvents(t *testing.T) {
 	}
 }
 
+// TryReadEvent returns at once if there is no event.
 func TestTryReadEventDoesNotWait(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	wd := add(t, n, dir, inotify.Create)
 	if ev, ok, err := n.TryReadEvent(); ok || err != nil {
-		t.Errorf("event %v, %v, %v where there is none", ev, ok, err)
+		t.Errorf("event %v, %v, %v with no event queued", ev, ok, err)
 	}
 	touch(t, filepath.Join(dir, "x"))
 	if ev, ok, err := n.TryReadEvent(); !ok || err != nil || ev != (inotify.Event{WD: wd, Mask: inotify.Create, Name: "x"}) {
@@ -109,7 +113,8 @@ func TestTryReadEventDoesNotWait(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+// Names of any length and content are returned as the kernel gives them.
+func TestEventNames(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	wd := add(t, n, dir, inotify.Create)
@@ -127,6 +132,7 @@ func TestNames(t *testing.T) {
 	wantEvents(t, pending(t, n), want...)
 }
 
+// The two events of a rename have the same cookie, and each rename has another one.
 func TestRenamePairsByCookie(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -145,7 +151,7 @@ func TestRenamePairsByCookie(t *testing.T) {
 	}
 	evs := pending(t, n)
 	if len(evs) != 4 || evs[0].Cookie == 0 || evs[2].Cookie == 0 || evs[0].Cookie == evs[2].Cookie {
-		t.Fatalf("events %v, want two pairs with cookies of their own", evs)
+		t.Fatalf("events %v, want two pairs with different cookies", evs)
 	}
 	x, y := evs[0].Cookie, evs[2].Cookie
 	wantEvents(t, evs,
@@ -155,10 +161,11 @@ func TestRenamePairsByCookie(t *testing.T) {
 		inotify.Event{WD: to, Mask: inotify.MovedTo, Cookie: y, Name: "yy"})
 }
 
+// A watch with IN_ONESHOT ends after one event.
 func TestOneShot(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
-	// Of a file that is made: gVisor hangs in chmod(2) of a file with such a watch.
+	// The event is a new file: gVisor hangs in chmod(2) of a file with such a watch.
 	wd := add(t, n, dir, inotify.Create|inotify.OneShot)
 	for _, name := range []string{"x", "y"} {
 		touch(t, filepath.Join(dir, name))
@@ -168,7 +175,7 @@ func TestOneShot(t *testing.T) {
 		inotify.Event{WD: wd, Mask: inotify.Ignored})
 }
 
-// queueSize returns how many events the kernel's queue holds.
+// queueSize returns how many events fit into the kernel's queue.
 func queueSize(t *testing.T) int {
 	t.Helper()
 	var size int
@@ -185,9 +192,8 @@ func queueSize(t *testing.T) int {
 	return size
 }
 
-// move renames one file in dir again and again, to prefix0, prefix1 and so on.
-// For a watch for MovedTo each is an event with a name of its own, and there is
-// only one file to make and to remove.
+// move renames one file in dir count times, to prefix0, prefix1 and so on. A watch for MovedTo
+// gets an event with another name for each, although only one file is created.
 func move(t *testing.T, dir, prefix string, count int) {
 	t.Helper()
 	last := filepath.Join(dir, "first")
@@ -204,7 +210,7 @@ func move(t *testing.T, dir, prefix string, count int) {
 	}
 }
 
-// wantMoves checks that evs are the first events of a move.
+// wantMoves checks that evs are the first count events of a move.
 func wantMoves(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, count int) {
 	t.Helper()
 	if len(evs) != count {
@@ -218,6 +224,7 @@ func wantMoves(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, 
 	}
 }
 
+// An overflow is the last event of a full queue.
 func TestOverflowIsAnEvent(t *testing.T) {
 	size := queueSize(t)
 	n := newInotify(t)
@@ -229,6 +236,64 @@ func TestOverflowIsAnEvent(t *testing.T) {
 	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 }
 
+// After an overflow the tree of the example reports what is new, and has a watch for each
+// directory that exists, and no other.
+func TestTreeAfterOverflow(t *testing.T) {
+	needLists(t)
+	size := queueSize(t)
+	root, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
+	mkdir := func(dir string) {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, dir := range []string{"busy", "removed", "moved away", "renamed", "zz"} {
+		mkdir(dir)
+	}
+	tr := &tree{n: newInotify(t), paths: map[inotify.WD]string{}, known: map[string]bool{}}
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
+	defer cancel()
+	reported := map[string]int{}
+	err := tr.watch(ctx, root, func(path string) {
+		name := strings.TrimPrefix(path, root)
+		reported[name]++
+		switch name {
+		case "/zz": // now all directories are watched, and nothing reads the events
+			move(t, filepath.Join(root, "busy"), "x", size/2+100) // two events each
+			mkdir("new")
+			err := errors.Join(os.Remove(filepath.Join(root, "removed")), os.Rename(filepath.Join(root, "moved away"), outside),
+				os.Rename(filepath.Join(root, "renamed"), filepath.Join(root, "new/renamed")))
+			if err != nil {
+				t.Error(err)
+			}
+		case "/new/renamed":
+			cancel()
+		}
+	})
+	wantError(t, err, context.Canceled)
+	for name, count := range map[string]int{"/busy": 1, "/removed": 1, "/new": 1, "/new/renamed": 1} {
+		if reported[name] != count {
+			t.Errorf("%s was reported %d times, want %d", name, reported[name], count)
+		}
+	}
+	for _, w := range watches(t, tr.n) {
+		if _, ok := tr.paths[w.WD]; !ok {
+			t.Errorf("wd %d is watched, but not in the tree", w.WD)
+		}
+		delete(reported, strings.TrimPrefix(tr.paths[w.WD], root))
+		delete(tr.paths, w.WD)
+	}
+	if len(tr.paths) > 0 {
+		t.Errorf("the tree has wds without watches: %v", tr.paths)
+	}
+	for _, dir := range []string{"/busy", "/new", "/new/renamed", "/zz"} {
+		if reported[dir] > 0 {
+			t.Errorf("%s is not watched", dir)
+		}
+	}
+}
+
+// A deadline ends reads that wait, but not those for which an event is queued.
 func TestReadDeadline(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -245,7 +310,7 @@ func TestReadDeadline(t *testing.T) {
 		wantError(t, err, os.ErrDeadlineExceeded)
 		wantEnd(t, n.Events(kerneltest.Context(t)), os.ErrDeadlineExceeded)
 	})
-	t.Run("past, with an event there", func(t *testing.T) {
+	t.Run("past, with an event queued", func(t *testing.T) {
 		deadline(time.Unix(1, 0))
 		os.Chmod(path, 0o400)
 		if ev, err := n.ReadEvent(); err != nil || ev.WD != wd {
@@ -266,7 +331,7 @@ func TestReadDeadline(t *testing.T) {
 			wantError(t, <-errs, os.ErrDeadlineExceeded)
 		}
 	})
-	t.Run("taken back", func(t *testing.T) {
+	t.Run("removed", func(t *testing.T) {
 		deadline(time.Now())
 		deadline(time.Time{})
 		go func() { time.Sleep(5 * time.Millisecond); os.Chmod(path, 0o600) }()
@@ -276,8 +341,8 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-// One reader's context ends its own wait and nobody else's, whether it is the
-// one in the poller or one that waits for its turn.
+// The end of a reader's context ends its own wait and no other, whether the reader is in the
+// poller or waits for its turn.
 func TestContextEndsOneReader(t *testing.T) {
 	for _, place := range []string{"in the poller", "waiting its turn"} {
 		t.Run(place, func(t *testing.T) {
@@ -287,20 +352,20 @@ func TestContextEndsOneReader(t *testing.T) {
 			ctx, cancel := context.WithCancel(kerneltest.Context(t))
 			ended := make(chan struct{})
 			got := make(chan inotify.Event)
-			loser := func() {
+			cancelled := func() {
 				wantEnd(t, n.Events(ctx), context.Canceled)
 				close(ended)
 			}
-			winner := func() {
+			other := func() {
 				ev, err := n.ReadEvent()
 				if err != nil {
 					t.Errorf("the other reader: %v", err)
 				}
 				got <- ev
 			}
-			first, second := loser, winner
+			first, second := cancelled, other
 			if place == "waiting its turn" {
-				first, second = winner, loser
+				first, second = other, cancelled
 			}
 			go first()
 			time.Sleep(10 * time.Millisecond)
@@ -318,7 +383,7 @@ func TestContextEndsOneReader(t *testing.T) {
 	}
 }
 
-// A deadline that is set just as a context ends takes nothing from it.
+// The end of a context is not missed when a deadline is set at the same moment.
 func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
 	n := newInotify(t)
 	stop := make(chan struct{})
@@ -345,7 +410,7 @@ func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
 	setter.Wait()
 }
 
-// A context that ends does not move the caller's deadline.
+// The end of a context does not change the caller's deadline.
 func TestContextLeavesTheDeadline(t *testing.T) {
 	n := newInotify(t)
 	if err := n.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
@@ -358,7 +423,7 @@ func TestContextLeavesTheDeadline(t *testing.T) {
 	wantError(t, err, os.ErrDeadlineExceeded)
 }
 
-// wantEnd checks that a loop has one pair only, which is its last, with the error want.
+// wantEnd checks that the loop yields one pair only, with the error want.
 func wantEnd(t *testing.T, events iter.Seq2[inotify.Event, error], want error) {
 	t.Helper()
 	pairs := 0
@@ -369,11 +434,11 @@ func wantEnd(t *testing.T, events iter.Seq2[inotify.Event, error], want error) {
 		wantError(t, err, want)
 	}
 	if pairs != 1 {
-		t.Errorf("the loop had %d pairs, want its error", pairs)
+		t.Errorf("the loop yielded %d pairs, want one with the error", pairs)
 	}
 }
 
-// Events ends with an error, and never without, so that no loop around it can spin.
+// Events always ends with an error, so that no loop around it can spin.
 func TestEventsEnds(t *testing.T) {
 	cause := errors.New("the cause")
 	for _, test := range []struct {
@@ -387,16 +452,16 @@ func TestEventsEnds(t *testing.T) {
 		{"by its context", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
 			return context.WithCancel(kerneltest.Context(t))
 		}, context.Canceled},
-		{"by its context's time", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+		{"by its context's deadline", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
 			ctx, cancel := context.WithTimeout(kerneltest.Context(t), 5*time.Millisecond)
 			t.Cleanup(cancel)
 			return ctx, func() { <-ctx.Done() }
 		}, context.DeadlineExceeded},
-		{"by its context, for a cause", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+		{"by its context, with a cause", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
 			ctx, cancel := context.WithCancelCause(kerneltest.Context(t))
 			return ctx, func() { cancel(cause) }
 		}, cause},
-		{"by its context, which says that it is the deadline", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
+		{"by its context, with os.ErrDeadlineExceeded as the cause", func(t *testing.T, _ *inotify.Inotify) (context.Context, func()) {
 			ctx, cancel := context.WithCancelCause(kerneltest.Context(t))
 			return ctx, func() { cancel(os.ErrDeadlineExceeded) }
 		}, os.ErrDeadlineExceeded},
@@ -415,12 +480,12 @@ func TestEventsEnds(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 			end()
 			<-ended
-			for range 3 { // and each one after that
+			for range 3 { // each later loop, too
 				wantEnd(t, n.Events(ctx), test.want)
 			}
 		})
 	}
-	t.Run("by a context that has ended, with events there", func(t *testing.T) {
+	t.Run("by a context that has ended, with events queued", func(t *testing.T) {
 		n := newInotify(t)
 		add(t, n, files(t, 1)[0], inotify.Attrib)
 		n.RemoveWatch(1)
@@ -454,7 +519,7 @@ func TestEventsEnds(t *testing.T) {
 			t.Errorf("break lost an event: %d and %v", count, evs)
 		}
 	})
-	t.Run("by a break at its error", func(t *testing.T) {
+	t.Run("by a break at the error", func(t *testing.T) {
 		n := newInotify(t)
 		n.Close()
 		for range n.Events(kerneltest.Context(t)) {
@@ -463,7 +528,7 @@ func TestEventsEnds(t *testing.T) {
 	})
 }
 
-// Of several readers, each event goes to one, and none is lost.
+// With several readers, each event goes to exactly one of them.
 func TestSeveralReaders(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -504,6 +569,7 @@ func TestSeveralReaders(t *testing.T) {
 	}
 }
 
+// Buffered counts the bytes of the unread events, wherever they are.
 func TestBuffered(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -521,9 +587,9 @@ func TestBuffered(t *testing.T) {
 	}
 }
 
-// The steady state allocates nothing, on any version of Go: names that come again are
-// reused, and so is what is passed to the file's SyscallConn.
-func TestNothingIsAllocated(t *testing.T) {
+// In the steady state, reads and adds allocate nothing: repeated names are reused, and so are
+// the functions passed to SyscallConn.
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a name")
@@ -556,7 +622,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
-// That holds for several names too, short and long ones, that come in turn.
+// The same holds for several names in turn, short and long ones.
 func TestSeveralNamesDoNotAllocate(t *testing.T) {
 	for _, prefix := range []string{"", "a long name with a number at its end, ", "longer"} {
 		if times := allocations(t, prefix+"%d", 3); times > 0 {
@@ -565,8 +631,8 @@ func TestSeveralNamesDoNotAllocate(t *testing.T) {
 	}
 }
 
-// Of many names most have a place of their own.
-func TestManyNamesAllocateSeldom(t *testing.T) {
+// Reads of many different names rarely allocate.
+func TestManyNamesRarelyAllocate(t *testing.T) {
 	for _, form := range []string{"%d", "%08d", "%016d", "%d and all alike", "between, %d, words that are alike"} {
 		if times := allocations(t, form, 32); times > 10 {
 			t.Errorf("reading 32 names like %q allocates %v times", form, times)
@@ -574,8 +640,8 @@ func TestManyNamesAllocateSeldom(t *testing.T) {
 	}
 }
 
-// allocations returns how often it allocates to read events with so many names, which
-// have been read before.
+// allocations returns how many allocations it takes to read one event for each of several
+// names that have been read before.
 func allocations(t *testing.T, form string, names int) float64 {
 	t.Helper()
 	n := newInotify(t)
@@ -604,7 +670,7 @@ func allocations(t *testing.T, form string, names int) float64 {
 	return times(true) - times(false)
 }
 
-// A read that fails is told, by each method that reads.
+// Each method that reads returns the error of a failed read(2).
 func TestReadFails(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -620,7 +686,7 @@ func TestReadFails(t *testing.T) {
 	conn.Control(func(fd uintptr) { failCalls(t, unix.SYS_READ, 0, uint32(fd), false, unix.ENOMEM) })
 	check := func(what string, err error) {
 		if wantError(t, err, unix.ENOMEM); err == nil || !strings.Contains(err.Error(), "read") {
-			t.Errorf("%s: error %v does not name the call", what, err)
+			t.Errorf("%s: error %v does not name read", what, err)
 		}
 	}
 	_, err = n.ReadEvent()
@@ -643,6 +709,6 @@ func TestReadFails(t *testing.T) {
 		check("RestoreWatch", n.RestoreWatch(kerneltest.Context(t), 1, filepath.Dir(path), inotify.Create))
 	}
 	if b, err := n.Buffered(); b < 16 || err != nil {
-		t.Errorf("Buffered %d, %v: nothing was read", b, err)
+		t.Errorf("Buffered %d, %v; want the unread events", b, err)
 	}
 }

@@ -85,6 +85,36 @@ func (t *tree) gone(path string) error {
 	return nil
 }
 
+// repair makes up for lost events. It scans the tree again and builds new maps, which leaves
+// out the wds of directories that no longer exist: their Ignored may be lost. It removes the
+// watches that the kernel still lists but the scan did not find: their directories were moved
+// away.
+func (t *tree) repair(root string, report func(path string)) error {
+	known := t.known
+	t.paths, t.known = map[inotify.WD]string{}, map[string]bool{}
+	err := t.add(root, func(path string) {
+		if !known[path] {
+			report(path)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	watches, err := t.n.Watches()
+	if err != nil {
+		return err
+	}
+	for _, w := range watches {
+		if _, found := t.paths[w.WD]; found {
+			continue
+		}
+		if err := t.n.RemoveWatch(w.WD); err != nil && !errors.Is(err, inotify.ErrNoWatch) {
+			return err
+		}
+	}
+	return nil
+}
+
 // watch reports paths until ctx ends, and returns its error.
 func (t *tree) watch(ctx context.Context, root string, report func(path string)) error {
 	if err := t.add(root, report); err != nil {
@@ -97,8 +127,8 @@ func (t *tree) watch(ctx context.Context, root string, report func(path string))
 		dir, watched := t.paths[ev.WD]
 		path := filepath.Join(dir, ev.Name)
 		switch {
-		case ev.Mask.Has(inotify.QOverflow): // events were lost: scan everything again
-			err = t.add(root, report)
+		case ev.Mask.Has(inotify.QOverflow): // events were lost
+			err = t.repair(root, report)
 		case ev.Mask.Has(inotify.Ignored): // only now, because its other events come before
 			delete(t.paths, ev.WD)
 		case !watched:
@@ -114,7 +144,7 @@ func (t *tree) watch(ctx context.Context, root string, report func(path string))
 	return nil
 }
 
-// A tree of directories is watched, also those that are created meanwhile.
+// A tree of directories is watched, including those created while it is watched.
 func Example_recursive() {
 	root, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -24,18 +24,18 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A faultOp is an operation that is tried under faults.
+// A faultOp is an operation in which system calls are made to fail.
 type faultOp struct {
 	name       string
 	fails      bool     // also without a fault
-	needsIoctl bool     // or it fails
-	ways       []string // further ones than the kernel as it is: see faultWays
-	noFaults   bool     // only TestCalls does it
+	needsIoctl bool     // fails without the ioctl
+	ways       []string // of faultWays, besides the kernel as it is
+	noFaults   bool     // only TestCalls runs it
 	ready      func(r *rig) error
 	do         func(r *rig) error
 }
 
-// A rig is what an operation finds: an instance with a watch on a directory, a
+// A rig is the state in which an operation begins: an instance with a watch on a directory, a
 // watch that was removed, and events of both in its queue.
 type rig struct {
 	dir   string
@@ -46,11 +46,11 @@ type rig struct {
 
 	other    *os.File // for the operations that need a file
 	batch    []inotify.Watch
-	restored []inotify.Watch // to be there if the operation succeeds
-	removed  bool            // the directory's watch is not to be there then
-	made     *inotify.Inotify
-	given    *os.File
-	event    *inotify.Event // that the operation read
+	restored []inotify.Watch  // watches that exist if the operation succeeds
+	removed  bool             // the operation removed the directory's watch
+	made     *inotify.Inotify // the operation's result
+	given    *os.File         // the operation's result
+	event    *inotify.Event   // the event that the operation read
 }
 
 func newRig() (*rig, error) {
@@ -77,42 +77,42 @@ func newRig() (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.happen("before"); err != nil {
+	if err := r.makeEvent("before"); err != nil {
 		return nil, err
 	}
 	r.want = append(r.want, inotify.Event{WD: former, Mask: inotify.Ignored})
-	return r, errors.Join(r.n.RemoveWatch(former), r.happen("before"))
+	return r, errors.Join(r.n.RemoveWatch(former), r.makeEvent("before"))
 }
 
-// mknod makes a file with one call. What the child asks for costs time.
+// mknod makes a file with one system call, as each call of a supervised process takes long.
 func mknod(path string) error { return unix.Mknod(path, unix.S_IFREG|0o600, 0) }
 
 func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 
-// happen makes an event, with a name of its own.
-func (r *rig) happen(name string) error {
+// makeEvent causes an event with a new name.
+func (r *rig) makeEvent(name string) error {
 	r.named++
 	name = fmt.Sprint(name, r.named)
 	r.want = append(r.want, inotify.Event{WD: r.wd, Mask: inotify.Create, Name: name})
 	return mknod(r.path("live/" + name))
 }
 
-// numbered makes a batch of watches on the rig's files.
-func (r *rig) numbered(wds ...inotify.WD) {
+// setBatch sets a batch of watches on the rig's files, which the operation is to restore.
+func (r *rig) setBatch(wds ...inotify.WD) {
 	for i, wd := range wds {
 		r.batch = append(r.batch, inotify.Watch{WD: wd, Mask: inotify.Attrib, Path: r.path(fmt.Sprint("f", i))})
 	}
 	r.restored = r.batch
 }
 
-// leftBehind is what an operation's error says may be left behind.
+// Parts of errors that announce what a rollback left behind.
 const (
 	watchLeft   = "leaked watch"
 	ignoredLeft = "of a rolled-back watch may be read"
 )
 
 func childFaults() error {
-	return kerneltest.ObeyFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
+	return kerneltest.ServeFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
 		if err := tryFault(op, e, &a); err != nil {
 			a.Broke("the rig: %v", err)
 		}
@@ -120,7 +120,7 @@ func childFaults() error {
 	})
 }
 
-// tryFault does the operation and looks what has become of everything.
+// tryFault runs the operation and checks its result, the watches, the events, and what is open.
 func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 	op := faultOps[slices.IndexFunc(faultOps, func(o faultOp) bool { return o.name == name })]
 	r, err := newRig()
@@ -128,7 +128,7 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 		return err
 	}
 	defer r.n.Close()
-	balance := kerneltest.Weigh()
+	resources := kerneltest.CurrentResources()
 	if op.ready != nil {
 		if err := op.ready(r); err != nil {
 			return err
@@ -139,13 +139,13 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 		return err
 	}
 	var failed error
-	kerneltest.Watched(func() { failed = op.do(r) })
+	kerneltest.Traced(func() { failed = op.do(r) })
 	a.Fail(failed, e)
 	kerneltest.CloseShut()
 	if err := r.checkMade(); err != nil {
 		a.Broke("what was made: %v", err)
 	}
-	balance.Check(a)
+	resources.Check(a)
 	watched = r.changed(watched, failed == nil)
 	if now, err := r.n.Watches(); err != nil || !sameWatches(now, watched) && !strings.Contains(a.Err, watchLeft) {
 		a.Broke("watches %v, %v; want %v", now, err, watched)
@@ -166,7 +166,7 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 	return nil
 }
 
-// checkMade uses what the operation made or was to use, and closes it.
+// checkMade uses and closes the operation's results.
 func (r *rig) checkMade() error {
 	for _, f := range []*os.File{r.given, r.other} {
 		if f != nil {
@@ -191,7 +191,7 @@ func (r *rig) checkMade() error {
 	return errors.Join(err, r.made.Close())
 }
 
-// withoutIgnored drops what an error announced.
+// withoutIgnored drops the unexpected IN_IGNORED that an error announced.
 func (r *rig) withoutIgnored(got []inotify.Event) (kept []inotify.Event) {
 	for _, ev := range got {
 		wanted := len(kept) < len(r.want) && ev == r.want[len(kept)]
@@ -202,7 +202,7 @@ func (r *rig) withoutIgnored(got []inotify.Event) (kept []inotify.Event) {
 	return kept
 }
 
-// changed returns the watches that there are after the operation.
+// changed returns the watches that must exist after the operation.
 func (r *rig) changed(before []inotify.Watch, succeeded bool) []inotify.Watch {
 	after := slices.Clone(before)
 	if succeeded {
@@ -215,8 +215,8 @@ func sameWatches(a, b []inotify.Watch) bool {
 	return slices.EqualFunc(a, b, func(a, b inotify.Watch) bool { return a.WD == b.WD && a.Mask == b.Mask })
 }
 
-// checkUsable uses the instance: what is watched reports, a watch can be added and
-// removed, and restored under a number.
+// checkUsable checks that the instance works: its watches report events, and a watch can be
+// added, restored and removed.
 func (r *rig) checkUsable(succeeded bool) error {
 	if succeeded {
 		for _, w := range r.restored {
@@ -227,7 +227,7 @@ func (r *rig) checkUsable(succeeded bool) error {
 		}
 	}
 	if !r.removed {
-		if err := r.happen("after"); err != nil {
+		if err := r.makeEvent("after"); err != nil {
 			return err
 		}
 	}
@@ -239,9 +239,9 @@ func (r *rig) checkUsable(succeeded bool) error {
 	if err != nil {
 		return err
 	}
-	const number = 9000
-	for _, wd := range []inotify.WD{wd, number} {
-		if wd == number {
+	const restored = 9000
+	for _, wd := range []inotify.WD{wd, restored} {
+		if wd == restored {
 			if !kerneltest.SupportsSetNext(r.n) {
 				break
 			}
@@ -257,7 +257,7 @@ func (r *rig) checkUsable(succeeded bool) error {
 	return nil
 }
 
-// read reads all that there is.
+// read reads all events.
 func (r *rig) read() (evs []inotify.Event, err error) {
 	if r.event != nil {
 		evs = append(evs, *r.event)
@@ -309,12 +309,12 @@ var faultOps = []faultOp{
 		return err
 	}},
 	{name: "AddWatch", do: func(r *rig) error {
-		r.numbered(3)
+		r.setBatch(3)
 		_, err := r.n.AddWatch(r.batch[0].Path, inotify.Attrib)
 		return err
 	}},
 	{name: "AddWatchFile", ready: func(r *rig) (err error) {
-		r.numbered(3)
+		r.setBatch(3)
 		r.other, err = os.Open(r.batch[0].Path)
 		return err
 	}, do: func(r *rig) error {
@@ -323,7 +323,7 @@ var faultOps = []faultOp{
 	}},
 	{name: "RemoveWatch", do: func(r *rig) error {
 		err := r.n.RemoveWatch(r.wd)
-		if err == nil || errors.Is(err, unix.EINVAL) { // it went just before
+		if err == nil || errors.Is(err, unix.EINVAL) { // the fault: it was removed just before
 			r.removed, r.want = true, append(r.want, inotify.Event{WD: r.wd, Mask: inotify.Ignored})
 		}
 		return err
@@ -370,17 +370,17 @@ var faultOps = []faultOp{
 	}},
 	{name: "RestoreWatch", ways: []string{"without the ioctl", "without IN_MASK_CREATE", "without both"}, do: restoreOne(40)},
 	{name: "RestoreWatches", ways: []string{"without the ioctl", "without IN_MASK_CREATE", "without both"}, do: restoreSome(10, 11, 12, 20, 21)},
-	{name: "RestoreWatches for others", ready: sharing, do: restoreSome(10, 11, 12, 20, 21)},
+	{name: "RestoreWatches on a shared instance", ready: shareRig, do: restoreSome(10, 11, 12, 20, 21)},
 	{name: "RestoreWatch of a watched inode", ways: []string{"without the ioctl"}, fails: true, do: func(r *rig) error {
 		return r.n.RestoreWatch(context.Background(), 40, r.path("live"), inotify.Attrib)
 	}},
-	{name: "RestoreWatch of a taken number", ways: []string{"without the ioctl"}, fails: true, do: restoreOne(1)},
+	{name: "RestoreWatch with a used wd", ways: []string{"without the ioctl"}, fails: true, do: restoreOne(1)},
 	{name: "RestoreWatches to a watched inode", ways: []string{"without the ioctl", "without IN_MASK_CREATE"}, fails: true, do: restoreToWatched},
-	{name: "RestoreWatches to a taken number", ways: []string{"without the ioctl"}, fails: true, ready: takeNumber, do: restoreSome(10, 11, 12, 20, 21)},
-	{name: "RestoreWatches to a missing path", ways: []string{"without the ioctl"}, fails: true, ready: lose, do: restoreSome(10, 11, 12, 20, 21)},
-	{name: "RestoreWatches for others to a watched inode", ways: []string{"without the ioctl"}, fails: true, ready: sharing, do: restoreToWatched},
+	{name: "RestoreWatches with a used wd", ways: []string{"without the ioctl"}, fails: true, ready: useWD, do: restoreSome(10, 11, 12, 20, 21)},
+	{name: "RestoreWatches to a missing path", ways: []string{"without the ioctl"}, fails: true, ready: removeFile, do: restoreSome(10, 11, 12, 20, 21)},
+	{name: "RestoreWatches on a shared instance to a watched inode", ways: []string{"without the ioctl"}, fails: true, ready: shareRig, do: restoreToWatched},
 	{name: "RestoreWatches of many to a watched inode", fails: true, ready: func(r *rig) error {
-		for i := range 70 { // more than are removed at a time
+		for i := range 70 { // more than a rollback removes at a time
 			w := inotify.Watch{WD: inotify.WD(100 + i), Mask: inotify.Attrib, Path: r.path(fmt.Sprint("m", i))}
 			if err := mknod(w.Path); err != nil {
 				return err
@@ -391,7 +391,7 @@ var faultOps = []faultOp{
 		return nil
 	}, do: func(r *rig) error { return r.n.RestoreWatches(context.Background(), r.batch) }},
 	{name: "a long RestoreWatch", ways: []string{"without the ioctl", slowSteps}, do: restoreOne(1200)},
-	{name: "a long RestoreWatch where the first thread has no inode", ways: []string{slowSteps}, ready: func(r *rig) error {
+	{name: "a long RestoreWatch where the first thread has no scratch directory", ways: []string{slowSteps}, ready: func(r *rig) error {
 		for i, path := range scratchDirs() {
 			if i%2 == 0 {
 				if _, err := r.n.AddWatch(path, inotify.DeleteSelf); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -401,9 +401,9 @@ var faultOps = []faultOp{
 		}
 		return nil
 	}, do: restoreOne(1200)},
-	{name: "RestoreWatch for others", noFaults: true, ways: []string{"without the ioctl"}, ready: sharing, do: restoreOne(40)},
+	{name: "RestoreWatch on a shared instance", noFaults: true, ways: []string{"without the ioctl"}, ready: shareRig, do: restoreOne(40)},
 	{name: "RestoreWatch twice", noFaults: true, ways: []string{"without IN_MASK_CREATE"}, do: func(r *rig) error {
-		r.numbered(30, 40)
+		r.setBatch(30, 40)
 		for _, w := range slices.Backward(r.batch) {
 			if err := r.n.RestoreWatch(context.Background(), w.WD, w.Path, w.Mask); err != nil {
 				return err
@@ -458,115 +458,115 @@ var faultOps = []faultOp{
 func nextIs3(r *rig) error {
 	wd, err := r.n.NextWD()
 	if err == nil && wd != 3 {
-		err = fmt.Errorf("the next number is said to be %d", wd)
+		err = fmt.Errorf("NextWD is %d, want 3", wd)
 	}
 	return err
 }
 
 func restoreOne(wd inotify.WD) func(r *rig) error {
 	return func(r *rig) error {
-		r.numbered(wd)
+		r.setBatch(wd)
 		return r.n.RestoreWatch(context.Background(), wd, r.batch[0].Path, inotify.Attrib)
 	}
 }
 
 func restoreSome(wds ...inotify.WD) func(r *rig) error {
 	return func(r *rig) error {
-		r.numbered(wds...)
+		r.setBatch(wds...)
 		return r.n.RestoreWatches(context.Background(), r.batch)
 	}
 }
 
 func restoreToWatched(r *rig) error {
-	r.numbered(10, 11, 12, 20, 21)
+	r.setBatch(10, 11, 12, 20, 21)
 	r.batch = slices.Clone(r.batch)
 	r.batch[3].Path = r.path("live")
 	return r.n.RestoreWatches(context.Background(), r.batch)
 }
 
-// sharing has somebody else hold the instance.
-func sharing(r *rig) (err error) {
+// shareRig keeps a duplicate, so that the instance is shared.
+func shareRig(r *rig) (err error) {
 	r.other, err = r.n.File()
 	return err
 }
 
-// takeNumber has a watch take one of the numbers to be restored.
-func takeNumber(r *rig) error {
+// useWD adds a watch with one of the wds to be restored.
+func useWD(r *rig) error {
 	return r.n.RestoreWatch(context.Background(), 20, r.path("f5"), inotify.Modify)
 }
 
-// lose removes one of the files to be watched.
-func lose(r *rig) error { return os.Remove(r.path("f3")) }
+// removeFile removes one of the files to be watched.
+func removeFile(r *rig) error { return os.Remove(r.path("f3")) }
 
 const (
-	anotherWillDo    = "another directory will do"
-	notTold          = "the error does not tell which watch it is"
-	withoutMountinfo = "the root directory and what is beside it will do"
-	osKeeps          = "package os keeps the errno; the error tells that the runtime cannot wait"
+	otherDirectory   = "another directory is used"
+	otherWDUnknown   = "the error does not give the wd of the other watch"
+	withoutMountinfo = "only directories on the root directory's filesystem are used"
+	osKeeps          = "package os drops the errno; the error says that the runtime cannot wait"
 )
 
 var over = kerneltest.Over
 
 var tolerances = []kerneltest.Tolerance{
-	over("", "inotify_add_watch", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "openat", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "read", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "fstatat", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "stat", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "close", "/", nil, "it is closed in any case, and nothing was written"),
-	over("", "epoll_ctl", "/proc", nil, "package os does without"),
-	over("", "fcntl", "/proc", nil, "package os does without"),
-	over("", "openat", "/proc/sys", nil, "a limit's value is not known then"),
-	over("", "fstat", "/proc/sys", nil, "a limit's value is not known then"),
-	over("", "read", "/proc/sys", nil, "a limit's value is not known then"),
-	over("", "prlimit64", "", nil, "a limit's value is not known then"),
-	over("", "getrlimit", "", nil, "a limit's value is not known then"),
-	over("", "inotify_rm_watch", "", []unix.Errno{unix.EINVAL}, "that is what was wanted"),
-	over("", "read", "anon_inode:inotify", []unix.Errno{unix.EAGAIN}, "what was to be read has been read elsewhere"),
-	over("Restore", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, and stays for readers"),
-	over("NextWD", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, and stays for readers"),
-	over("Watches of none", "inotify_init1", "", nil, "since Linux 4.18 watches are listed"),
-	over("Watches of none", "fcntl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
-	over("Watches of none", "epoll_ctl", "anon_inode", nil, "since Linux 4.18 watches are listed"),
-	over("", "inotify_add_watch", "/", nil, anotherWillDo),
-	over("", "statx", "/", nil, anotherWillDo),
-	over("", "statx", "", []unix.Errno{unix.EINTR}, "it is made again"),
-	over("", "statx", "", []unix.Errno{unix.ENOSYS, unix.EPERM}, "stat does, too"),
+	over("", "inotify_add_watch", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "openat", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "read", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "fstatat", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "stat", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "close", "/", nil, "it is closed anyway, and nothing was written"),
+	over("", "epoll_ctl", "/proc", nil, "package os does without it"),
+	over("", "fcntl", "/proc", nil, "package os does without it"),
+	over("", "openat", "/proc/sys", nil, "the limit's value is unknown"),
+	over("", "fstat", "/proc/sys", nil, "the limit's value is unknown"),
+	over("", "read", "/proc/sys", nil, "the limit's value is unknown"),
+	over("", "prlimit64", "", nil, "the limit's value is unknown"),
+	over("", "getrlimit", "", nil, "the limit's value is unknown"),
+	over("", "inotify_rm_watch", "", []unix.Errno{unix.EINVAL}, "the watch is gone, as wanted"),
+	over("", "read", "anon_inode:inotify", []unix.Errno{unix.EAGAIN}, "another reader was faster"),
+	over("Restore", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, so it is a reader's"),
+	over("NextWD", "read", "anon_inode:inotify", []unix.Errno{unix.EINVAL}, "the last record has a name, so it is a reader's"),
+	over("Watches of none", "inotify_init1", "", nil, "a kernel with IN_MASK_CREATE (Linux 4.18) lists watches"),
+	over("Watches of none", "fcntl", "anon_inode", nil, "a kernel with IN_MASK_CREATE (Linux 4.18) lists watches"),
+	over("Watches of none", "epoll_ctl", "anon_inode", nil, "a kernel with IN_MASK_CREATE (Linux 4.18) lists watches"),
+	over("", "inotify_add_watch", "/", nil, otherDirectory),
+	over("", "statx", "/", nil, otherDirectory),
+	over("", "statx", "", []unix.Errno{unix.EINTR}, "the call is repeated"),
+	over("", "statx", "", []unix.Errno{unix.ENOSYS, unix.EPERM}, "stat is used"),
 	over("", "openat", "/proc/thread-self/mountinfo", nil, withoutMountinfo),
 	over("", "read", "/mountinfo", nil, withoutMountinfo),
 	over("", "ppoll", "", nil, withoutMountinfo),
-	over("to a watched inode", "openat", "/proc/self/fdinfo", nil, notTold),
-	over("to a watched inode", "read", "/proc", nil, notTold),
-	over("to a watched inode", "openat O_PATH", "/live", nil, notTold),
-	over("to a watched inode", "fstat", "/live", nil, notTold),
-	over("a watched inode", "inotify_add_watch", "", []unix.Errno{unix.EEXIST}, "so it is"),
-	over("for others", "fcntl", "anon_inode", nil, "it is for the case that the Inotify is closed meanwhile"),
-	over("for others", "epoll_ctl", "anon_inode", nil, "package os does without"),
-	over("Watches of none", "close", "anon_inode", nil, "it is closed in any case"),
-	over("Restore", "close", "anon_inode", nil, "it is closed in any case"),
-	over("NextWD without directories", "inotify_add_watch", "/proc/self/fd", []unix.Errno{unix.EEXIST}, "nobody else has the inode"),
+	over("to a watched inode", "openat", "/proc/self/fdinfo", nil, otherWDUnknown),
+	over("to a watched inode", "read", "/proc", nil, otherWDUnknown),
+	over("to a watched inode", "openat O_PATH", "/live", nil, otherWDUnknown),
+	over("to a watched inode", "fstat", "/live", nil, otherWDUnknown),
+	over("a watched inode", "inotify_add_watch", "", []unix.Errno{unix.EEXIST}, "the inode is watched, as without the fault"),
+	over("on a shared instance", "fcntl", "anon_inode", nil, "the duplicate is needed only if the Inotify is closed during the restore"),
+	over("on a shared instance", "epoll_ctl", "anon_inode", nil, "package os does without it"),
+	over("Watches of none", "close", "anon_inode", nil, "it is closed anyway"),
+	over("Restore", "close", "anon_inode", nil, "it is closed anyway"),
+	over("NextWD without directories", "inotify_add_watch", "/proc/self/fd", []unix.Errno{unix.EEXIST}, "no other watch has the inode"),
 	over("New", "fcntl", "", nil, osKeeps),
 	over("New", "epoll_ctl", "", nil, osKeeps),
-	over("File", "fcntl F_GETFL", "", nil, "package os does without the poller"),
-	over("File", "epoll_ctl", "", nil, "package os does without the poller"),
-	over("without", "ioctl FIONREAD", "", nil, "what gVisor reports of closing an O_PATH descriptor is not looked for"),
-	over("Restore", "ioctl INOTIFY_IOC_SETNEXTWD", "", []unix.Errno{unix.ENOTTY, unix.ENOSYS, unix.EPERM}, "it climbs"),
+	over("File", "fcntl F_GETFL", "", nil, "package os does not use the poller"),
+	over("File", "epoll_ctl", "", nil, "package os does not use the poller"),
+	over("without", "ioctl FIONREAD", "", nil, "events of closing an O_PATH descriptor, which only gVisor reports, are not dropped"),
+	over("Restore", "ioctl INOTIFY_IOC_SETNEXTWD", "", []unix.Errno{unix.ENOTTY, unix.ENOSYS, unix.EPERM}, "the cycle is used"),
 }
 
 // tolerated returns why a fault may have no effect, or "".
 func tolerated(op string, c *kerneltest.Call, e unix.Errno) string {
 	if c.Name == "inotify_add_watch" && c.Object == "" {
-		return "IN_MASK_CREATE is taken to be missing"
+		return "IN_MASK_CREATE counts as missing"
 	}
 	for _, t := range tolerances {
-		if t.For(op, c, e) && (t.Why != anotherWillDo || slices.Contains(assign.ScratchPaths[:], c.Object)) {
+		if t.For(op, c, e) && (t.Why != otherDirectory || slices.Contains(assign.ScratchPaths[:], c.Object)) {
 			return t.Why
 		}
 	}
 	return ""
 }
 
-// kindOf does not tell apart which directory it is that a climb uses.
+// kindOf does not distinguish the scratch directories of the cycle.
 func kindOf(c *kerneltest.Call) string {
 	if slices.Contains(assign.ScratchPaths[:], c.Object) {
 		return c.Name + " " + scratchKind
@@ -576,7 +576,7 @@ func kindOf(c *kerneltest.Call) string {
 
 const scratchKind = "a scratch directory"
 
-// named is what of a call's object an error must name.
+// named returns the part of a call's object that an error must name.
 func named(c *kerneltest.Call) string {
 	switch {
 	case strings.HasPrefix(c.Object, "watch "):
@@ -587,11 +587,11 @@ func named(c *kerneltest.Call) string {
 	return ""
 }
 
-// slowSteps is the way in which one of two threads is in the middle of a step whatever
-// the other does.
+// slowSteps is the way in which each step takes long, so that one thread of the cycle is in
+// the middle of a step whenever the other makes a call.
 const slowSteps = "by slow steps"
 
-// faultWays are what a kernel may lack, in any case and beside the fault.
+// faultWays are the rules by which a kernel lacks something, besides the fault.
 var faultWays = map[string][]kerneltest.Rule{
 	"":                       nil,
 	"without the ioctl":      {withoutIoctlRule},
@@ -619,12 +619,14 @@ var (
 	}
 )
 
+// Whatever system call of an operation fails, the error names the call, and no watch,
+// descriptor, goroutine or event is leaked.
 func TestFaults(t *testing.T) {
 	f := faultTest(t, func(op *faultOp) bool { return !op.noFaults })
 	f.Run(t)
 }
 
-// faultTest has those operations that are wanted and that the kernel can do.
+// faultTest returns a test of the wanted operations that the kernel supports.
 func faultTest(t *testing.T, wanted func(op *faultOp) bool) *kerneltest.FaultTest {
 	ioctl := hasIoctl(t)
 	f := &kerneltest.FaultTest{

@@ -17,7 +17,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// Each feature is reported as the calls behave.
+// The Have functions agree with how the calls behave.
 func TestHave(t *testing.T) {
 	n := newInotify(t)
 	add(t, n, t.TempDir(), inotify.Create)
@@ -43,8 +43,8 @@ func TestHave(t *testing.T) {
 	}
 }
 
-// A probe that cannot be made is an error, and is made anew the next time.
-func TestHaveIsNotRememberedAfterALimit(t *testing.T) {
+// A probe that a limit prevents returns the error and is repeated by the next call.
+func TestHaveIsNotCachedAfterALimit(t *testing.T) {
 	if !kerneltest.Again(t, nil) {
 		return
 	}
@@ -52,7 +52,7 @@ func TestHaveIsNotRememberedAfterALimit(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	newInotify(t) // the poller has its descriptors now
+	newInotify(t) // so that the runtime has opened the poller's descriptors
 	haves := []func() error{inotify.HaveSetNextWD, inotify.HaveMaskCreate, inotify.HaveWatchList}
 	none := limit
 	none.Cur = 3
@@ -76,21 +76,22 @@ func TestHaveIsNotRememberedAfterALimit(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	for i, have := range haves { // what the kernel answered is remembered
+	for i, have := range haves { // the kernel's answer is cached
 		if err := have(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%d: error %v without descriptors", i, err)
 		}
 	}
 }
 
-// A seccomp profile that forbids the ioctl is told from a kernel without it by the errno.
+// The errno in the error distinguishes a seccomp profile that forbids the ioctl from a kernel
+// without it.
 func TestHaveSetNextWDSaysWhy(t *testing.T) {
 	needIoctl(t)
 	if !kerneltest.Again(t, nil) {
 		return
 	}
 	withoutIoctlAs(t, unix.EPERM)
-	for range 2 { // the second answer is the remembered one
+	for range 2 { // the second answer is the cached one
 		err := inotify.HaveSetNextWD()
 		var unsupported *inotify.UnsupportedError
 		if !errors.As(err, &unsupported) || unsupported.Err != unix.EPERM {
@@ -99,8 +100,8 @@ func TestHaveSetNextWDSaysWhy(t *testing.T) {
 	}
 }
 
-// An answer that says nothing about the kernel is not remembered either.
-func TestHaveIsNotRememberedAfterAnError(t *testing.T) {
+// An errno that says nothing about the kernel is not cached either.
+func TestHaveIsNotCachedAfterAnError(t *testing.T) {
 	needIoctl(t)
 	if !kerneltest.Again(t, nil) {
 		return

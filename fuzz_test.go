@@ -12,7 +12,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What ParseMask takes, String writes in a form that it takes for the same.
+// Each mask that ParseMask accepts is the same after String and ParseMask.
 func FuzzParseMask(f *testing.F) {
 	for _, s := range []string{"IN_CREATE|IN_ISDIR", "0", "IN_ALL_EVENTS", "IN_OPEN|0x1000", "4294967295", "IN_CLOSE|IN_MOVE", "|", "0x"} {
 		f.Add(s)
@@ -28,7 +28,7 @@ func FuzzParseMask(f *testing.F) {
 			return
 		}
 		if back, err := inotify.ParseMask(m.String()); err != nil || back != m {
-			t.Errorf("%q is %v, and that is %v, %v", s, m, back, err)
+			t.Errorf("%q is parsed as %v, and that as %v, %v", s, m, back, err)
 		}
 	})
 }

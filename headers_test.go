@@ -22,8 +22,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// headers has where Debian's package linux-libc-dev-NAME-cross puts the kernel's
-// headers for a processor. There is none for loong64.
+// headers lists where Debian's package linux-libc-dev-NAME-cross installs the kernel's headers
+// for a processor. There is no package for loong64.
 var headers = []struct{ goarch, name, dir string }{
 	{"386", "i386", "i686-linux-gnu"},
 	{"amd64", "amd64", "x86_64-linux-gnu"},
@@ -40,8 +40,8 @@ var headers = []struct{ goarch, name, dir string }{
 	{"sparc64", "sparc64", "sparc64-linux-gnu"},
 }
 
-// On each processor the ioctl's number, the bits and the layout of an event are what
-// the kernel's headers say, and there is no bit that is not known here.
+// On each processor the request code of the ioctl, the mask bits and the layout of an event
+// are those of the kernel's headers, which define no other bits.
 func TestKernelHeaders(t *testing.T) {
 	cc, err := exec.LookPath("cc")
 	if err != nil {
@@ -79,10 +79,10 @@ func TestKernelHeaders(t *testing.T) {
 	}
 }
 
-// initFlags differ by processor; package unix has those of the one that it is built for.
+// initFlags differ between processors; package unix has those of the target.
 var initFlags = map[string]uint64{"IN_CLOEXEC": unix.IN_CLOEXEC, "IN_NONBLOCK": unix.IN_NONBLOCK}
 
-// layout is what the library takes for granted but the bits.
+// layout returns what the library assumes besides the mask bits.
 func layout(goarch string) map[string]uint64 {
 	return map[string]uint64{
 		"INOTIFY_IOC_SETNEXTWD": uint64(sys.SetNextRequest(goarch)),
@@ -105,8 +105,8 @@ func maskBits() (bits []inotify.Mask) {
 	return bits
 }
 
-// headerValues returns what linux/inotify.h in dir defines, by a program that knows no
-// other headers.
+// headerValues returns what linux/inotify.h in dir defines. It compiles and runs a program that
+// includes no other headers.
 func headerValues(t *testing.T, cc, dir string) map[string]uint64 {
 	t.Helper()
 	run := func(cmd *exec.Cmd) string {

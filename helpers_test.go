@@ -43,8 +43,8 @@ var (
 	needLists  = kerneltest.NeedLists
 )
 
-// TestMain also is the program of the child processes that tests start, and
-// fails the run if a descriptor leaked.
+// TestMain also runs as the child processes that tests start. It fails the run if a descriptor
+// leaked.
 func TestMain(m *testing.M) {
 	if name := os.Getenv("INOTIFY_TEST_CHILD"); name != "" {
 		if err := children[name](); err != nil {
@@ -55,12 +55,12 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		p.Value.Set("4") // mostly they wait, as the close of an instance does
+		p.Value.Set("4") // tests mostly wait, for example for the close of an instance
 	}
 	os.Exit(kerneltest.Main(m, false))
 }
 
-// children are what TestMain runs in a child process.
+// children are the functions that TestMain runs in a child process.
 var children = map[string]func() error{
 	"touch":           childTouch,
 	"rename":          childRename,
@@ -74,8 +74,7 @@ var children = map[string]func() error{
 	"endings":         childEndings,
 }
 
-// child prepares this program to run as a child process. Its input and output
-// are pipes.
+// child returns a command that runs a function of children in a child process.
 func child(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(kerneltest.Executable(t), args...)
@@ -93,10 +92,9 @@ func inputEnds() <-chan struct{} {
 	return end
 }
 
-// childTouch makes files in a directory, named with a prefix and a number, as
-// many as it is told or until its input ends, and prints how many it made. It
-// makes them through a directory descriptor and keeps the pace moderate, as the
-// kernel's queue has only 16,384 places.
+// childTouch creates files in a directory, named with a prefix and a counter, until its input
+// ends, and prints how many. It is not too fast, as only 16,384 events fit into the kernel's
+// queue.
 func childTouch() error {
 	dir, prefix := os.Args[1], os.Args[2]
 	stop := inputEnds()
@@ -116,8 +114,8 @@ func childTouch() error {
 	}
 }
 
-// childRename renames a file to and fro as fast as it can until its input ends,
-// and prints how often.
+// childRename renames a file back and forth as fast as it can until its input ends, and prints
+// how often.
 func childRename() error {
 	one, two := os.Args[1]+"/one", os.Args[1]+"/two"
 	if err := os.WriteFile(one, nil, 0o600); err != nil {
@@ -138,20 +136,20 @@ func childRename() error {
 	}
 }
 
-// A toucher is another process that makes or renames files.
-type toucher struct {
+// A childProcess is a running child process.
+type childProcess struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-func startToucher(t *testing.T, dir, prefix string) *toucher {
+func startTouch(t *testing.T, dir, prefix string) *childProcess {
 	t.Helper()
 	return startChild(t, child(t, "touch", dir, prefix))
 }
 
-func startChild(t *testing.T, cmd *exec.Cmd) *toucher {
+func startChild(t *testing.T, cmd *exec.Cmd) *childProcess {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -165,16 +163,16 @@ func startChild(t *testing.T, cmd *exec.Cmd) *toucher {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &toucher{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
+	return &childProcess{t: t, cmd: cmd, in: in, out: bufio.NewReader(out)}
 }
 
-// stop ends the process and returns how many files it made or renamed.
-func (c *toucher) stop() int {
+// stop ends the process and returns the number that it prints.
+func (c *childProcess) stop() int {
 	c.t.Helper()
 	c.in.Close()
 	var n int
 	if _, err := fmt.Fscan(c.out, &n); err != nil {
-		c.t.Fatalf("toucher said nothing: %v", err)
+		c.t.Fatalf("the child process printed no number: %v", err)
 	}
 	if err := c.cmd.Wait(); err != nil {
 		c.t.Fatal(err)
@@ -201,7 +199,7 @@ func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
 	return ws
 }
 
-// readable reports whether poll(2) says so of the descriptor.
+// readable reports whether poll(2) reports the descriptor as readable.
 func readable(t testing.TB, n *inotify.Inotify) bool {
 	t.Helper()
 	conn, err := n.SyscallConn()
@@ -219,7 +217,7 @@ func readable(t testing.TB, n *inotify.Inotify) bool {
 	return ready
 }
 
-// What this kernel has, found by trying.
+// What this kernel supports, as probed.
 
 func hasMaskCreate(t testing.TB) bool {
 	t.Helper()
@@ -230,8 +228,7 @@ func hasMaskCreate(t testing.TB) bool {
 	return err != nil
 }
 
-// watchesInodes reports whether two hard links have one watch. In gVisor each
-// has its own.
+// watchesInodes reports whether two hard links share one watch. In gVisor each has its own.
 func watchesInodes(t testing.TB) bool {
 	t.Helper()
 	n := newInotify(t)
@@ -242,8 +239,7 @@ func watchesInodes(t testing.TB) bool {
 	return add(t, n, path, inotify.Attrib) == add(t, n, path+".link", inotify.Attrib)
 }
 
-// withoutIoctl runs the rest of the test on a kernel that lacks the ioctl: as
-// it is, or by a seccomp filter.
+// withoutIoctl hides the ioctl from the test's thread by a seccomp filter, if the kernel has it.
 func withoutIoctl(t testing.TB) {
 	t.Helper()
 	withoutIoctlAs(t, unix.ENOTTY)
@@ -259,8 +255,8 @@ func withoutIoctlAs(t testing.TB, errno unix.Errno) {
 	}
 }
 
-// withoutIoctlElsewhere returns a function that does for the thread of another
-// goroutine what withoutIoctl does for the test's, before which it is called.
+// withoutIoctlElsewhere returns a function that hides the ioctl from the thread of another
+// goroutine. It must be called before withoutIoctl.
 func withoutIoctlElsewhere(t testing.TB) func() {
 	t.Helper()
 	has := hasIoctl(t)
@@ -271,9 +267,8 @@ func withoutIoctlElsewhere(t testing.TB) func() {
 	}
 }
 
-// withoutMaskCreate runs the rest of the test on a kernel without
-// IN_MASK_CREATE: as it is, or with a seccomp filter that makes it look like
-// Linux 4.17, which refuses bits that it does not know.
+// withoutMaskCreate hides IN_MASK_CREATE from the test's thread, if the kernel has it: a seccomp
+// filter refuses the bit, as Linux 4.17 refuses unknown bits.
 func withoutMaskCreate(t testing.TB) {
 	t.Helper()
 	if hasMaskCreate(t) {
@@ -281,28 +276,28 @@ func withoutMaskCreate(t testing.TB) {
 	}
 }
 
-// scratchDirs returns the directories that a long cycle uses here.
+// scratchDirs returns the scratch directories that a long cycle uses on this machine.
 func scratchDirs() []string {
 	dirs, _, _ := assign.ScratchDirs(16)
 	return dirs
 }
 
-// An askedContext counts how often it is asked.
-type askedContext struct {
+// A countingContext counts the calls of Err.
+type countingContext struct {
 	context.Context
-	asked atomic.Int64
+	calls atomic.Int64
 }
 
-func (c *askedContext) Err() error {
-	c.asked.Add(1)
+func (c *countingContext) Err() error {
+	c.calls.Add(1)
 	return c.Context.Err()
 }
 
-func (c *askedContext) times() int { return int(c.asked.Load()) }
+func (c *countingContext) times() int { return int(c.calls.Load()) }
 
-// numberedIn makes files in a directory, and a batch of watches on them from a number on.
-// It is for child processes.
-func numberedIn(dir string, first, count int) (ws []inotify.Watch, err error) {
+// makeBatchIn creates files in a directory and returns a batch of watches on them, with
+// consecutive wds from first on. It is for child processes.
+func makeBatchIn(dir string, first, count int) (ws []inotify.Watch, err error) {
 	for i := range count {
 		w := inotify.Watch{WD: inotify.WD(first + i), Path: filepath.Join(dir, fmt.Sprint(i)), Mask: inotify.Attrib}
 		if err := mknod(w.Path); err != nil {

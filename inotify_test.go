@@ -25,6 +25,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
+// The descriptor is non-blocking and close-on-exec.
 func TestNewFlags(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
@@ -41,8 +42,8 @@ func TestNewFlags(t *testing.T) {
 	})
 }
 
-// An instance that the runtime cannot wait for is not made, for its readers
-// would fail as if it were closed.
+// New fails if the descriptor cannot be added to the runtime's poller: readers would fail as if
+// it were closed.
 func TestNewNotPolled(t *testing.T) {
 	failCalls(t, unix.SYS_EPOLL_CTL, 1, unix.EPOLL_CTL_ADD, false, unix.ENOSPC)
 	if n, err := inotify.New(); err == nil || n != nil || errors.Is(err, os.ErrClosed) {
@@ -60,6 +61,7 @@ func rawInotify(t *testing.T, flags int) int {
 	return fd
 }
 
+// FromFile takes over the file, and Close closes it.
 func TestFromFileAdopts(t *testing.T) {
 	f := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
 	n, err := inotify.FromFile(f)
@@ -79,10 +81,11 @@ func TestFromFileAdopts(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("after Close the adopted file says %v, want that it is closed", err)
+		t.Errorf("Stat of the adopted file after Close: %v, want os.ErrClosed", err)
 	}
 }
 
+// FromFile refuses files that are not inotify descriptors, and leaves them open.
 func TestFromFileRefuses(t *testing.T) {
 	path := files(t, 1)[0]
 	r, w, err := os.Pipe()
@@ -116,7 +119,7 @@ func TestFromFileRefuses(t *testing.T) {
 				t.Errorf("error %q does not name the file", err)
 			}
 			if _, err := f.Stat(); err != nil {
-				t.Errorf("the refused file is not the caller's any more: %v", err)
+				t.Errorf("the refused file was closed: %v", err)
 			}
 		})
 	}
@@ -132,7 +135,7 @@ func TestFromFileRefuses(t *testing.T) {
 	})
 }
 
-// What is said when the kernel forbids to look.
+// If the kernel forbids the checks of FromFile, the error names the call.
 func TestFromFileForbidden(t *testing.T) {
 	f := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
 	defer f.Close()
@@ -153,13 +156,14 @@ func TestFromFileForbidden(t *testing.T) {
 	refused("inotify_add_watch", unix.EPERM)
 }
 
-// On an adopted instance numbers can have had lives that are not known here.
-func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
+// On an adopted instance, a rollback keeps queued events of earlier watches that this Inotify
+// has not seen.
+func TestRestoreOnAdoptedKeepsEventsOfEarlierWatch(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		fd := rawInotify(t, unix.IN_NONBLOCK)
 		ws := batch(t, inotify.Attrib, 1, 2, 3)
 		want := 0
-		if hasIoctl(t) { // else the number would be passed
+		if hasIoctl(t) { // without it the wd would be passed
 			if wd, err := unix.InotifyAddWatch(fd, ws[0].Path, unix.IN_ATTRIB); err != nil || wd != 1 {
 				t.Fatal(wd, err)
 			}
@@ -178,18 +182,18 @@ func TestRestoreOnAdoptedKeepsTheFormerLife(t *testing.T) {
 			t.Error("a file was restored as a directory")
 		}
 		if evs := pending(t, n); len(evs) != want || want == 1 && evs[0] != (inotify.Event{WD: 1, Mask: inotify.Ignored}) {
-			t.Errorf("events %v, want %d of the former life", evs, want)
+			t.Errorf("events %v, want %d of the earlier watch", evs, want)
 		}
 	})
 }
 
-// On a blocking description everything works but what reads, which says why,
-// and the mode stays.
+// On a descriptor in blocking mode, all methods work except those that read: they say why, and
+// the mode is not changed.
 func TestFromFileBlocking(t *testing.T) {
-	for name, test := range map[string]struct{ before, after bool }{ // os.NewFile
-		"blocking":                        {false, false},
-		"blocking when os.NewFile saw it": {false, true},
-		"blocking since then":             {true, false},
+	for name, test := range map[string]struct{ before, after bool }{ // O_NONBLOCK before and after os.NewFile
+		"blocking":                  {false, false},
+		"blocking at os.NewFile":    {false, true},
+		"blocking after os.NewFile": {true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fd := rawInotify(t, 0)
@@ -235,35 +239,36 @@ func TestFromFileBlocking(t *testing.T) {
 				if err := n.RestoreWatch(kerneltest.Context(t), 77, paths[2], inotify.Create); err != nil {
 					t.Error(err)
 				}
-				// The stray's IN_IGNORED stays: nobody here may read it.
+				// The IN_IGNORED of the rolled-back watch stays, as it must not be read here.
 				err := n.RestoreWatch(kerneltest.Context(t), other, paths[0], inotify.Create)
 				wantBlocking(t, "a failed restore", err)
-				var taken *inotify.WDError
-				if !errors.As(err, &taken) || taken.Want != other {
+				var used *inotify.WDError
+				if !errors.As(err, &used) || used.Want != other {
 					t.Errorf("error %v, want a WDError for %d", err, other)
 				}
-				// Where nothing was added there is nothing to tell of.
+				// If no watch was added, the error reports none.
 				if err := n.RestoreWatch(kerneltest.Context(t), 90, paths[0]+".missing", inotify.Create); err == nil || strings.Contains(err.Error(), "IN_IGNORED") {
 					t.Errorf("error %v of a missing file", err)
 				}
 				conn.Control(func(fd uintptr) {
 					if queued, err := unix.IoctlGetUint32(int(fd), unix.TIOCINQ); err != nil || queued != 32 {
-						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED, for who reads elsewhere", queued, err)
+						t.Errorf("%d bytes are queued, %v; want two IN_IGNORED for other readers", queued, err)
 					}
 				})
 			} else {
 				err := n.RestoreWatch(kerneltest.Context(t), 77, paths[2], inotify.Create)
 				if hasMaskCreate(t) || !errors.Is(err, errors.ErrUnsupported) {
-					wantBlocking(t, "a climb", err)
+					wantBlocking(t, "the cycle", err)
 				}
 			}
 			if nonblock, err := isNonblock(conn); err != nil || nonblock != test.after {
-				t.Errorf("O_NONBLOCK is %v, %v: it was changed", nonblock, err)
+				t.Errorf("O_NONBLOCK is %v, %v; want %v", nonblock, err, test.after)
 			}
 		})
 	}
 }
 
+// On a descriptor in blocking mode, which the cycle would have to read, it makes no step.
 func TestFromFileBlockingRefusesTheCycle(t *testing.T) {
 	withoutIoctl(t)
 	n, err := inotify.FromFile(os.NewFile(uintptr(rawInotify(t, 0)), "blocking"))
@@ -272,19 +277,19 @@ func TestFromFileBlockingRefusesTheCycle(t *testing.T) {
 	}
 	defer n.Close()
 	if !hasMaskCreate(t) {
-		t.Skip("this needs IN_MASK_CREATE: without it an adopted instance is refused for that")
+		t.Skip("this needs IN_MASK_CREATE: without it a restore on an adopted instance is refused")
 	}
 	paths := files(t, 2)
 	wantBlocking(t, "the cycle", n.RestoreWatch(kerneltest.Context(t), 50, paths[0], inotify.Attrib))
 	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
-		t.Errorf("the next number is %d: something was tried", got)
+		t.Errorf("the next wd is %d, want 1", got)
 	}
 }
 
 func wantBlocking(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), "blocking mode") {
-		t.Errorf("%s: error %v, want one that tells of the blocking mode", what, err)
+		t.Errorf("%s: error %v, want one that names the blocking mode", what, err)
 	}
 }
 
@@ -297,12 +302,12 @@ func isNonblock(conn syscall.RawConn) (nonblock bool, err error) {
 	return nonblock, errors.Join(err, cerr)
 }
 
-// everyMethod calls each method that an Inotify and its connection have, but Close. f
-// is an open file.
+// everyMethod returns a call of each method of an Inotify and its connection, except Close. f is
+// an open file.
 func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.File) map[string]func() error {
-	noNumber := func(wd inotify.WD, err error) error {
+	noWD := func(wd inotify.WD, err error) error {
 		if wd != inotify.NoWD {
-			t.Errorf("number %d beside error %v", wd, err)
+			t.Errorf("wd %d with error %v", wd, err)
 		}
 		return err
 	}
@@ -312,12 +317,12 @@ func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.F
 		"Control":         func() error { return conn.Control(func(uintptr) { t.Error("called") }) },
 		"Read":            func() error { return conn.Read(func(uintptr) bool { t.Error("called"); return true }) },
 		"Write":           func() error { return conn.Write(func(uintptr) bool { t.Error("called"); return true }) },
-		"AddWatch":        func() error { return noNumber(n.AddWatch(f.Name(), inotify.Open)) },
-		"AddWatchFile":    func() error { return noNumber(n.AddWatchFile(f, inotify.Open)) },
+		"AddWatch":        func() error { return noWD(n.AddWatch(f.Name(), inotify.Open)) },
+		"AddWatchFile":    func() error { return noWD(n.AddWatchFile(f, inotify.Open)) },
 		"RemoveWatch":     func() error { return n.RemoveWatch(1) },
 		"Watches":         func() error { _, err := n.Watches(); return err },
 		"SetNextWD":       func() error { return n.SetNextWD(1) },
-		"NextWD":          func() error { return noNumber(n.NextWD()) },
+		"NextWD":          func() error { return noWD(n.NextWD()) },
 		"RestoreWatch":    func() error { return n.RestoreWatch(kerneltest.Context(t), 5, f.Name(), inotify.Open) },
 		"ReadEvent":       func() error { _, err := n.ReadEvent(); return err },
 		"ReadEvents":      func() error { _, err := n.ReadEvents(make([]inotify.Event, 2)); return err },
@@ -327,8 +332,8 @@ func everyMethod(t *testing.T, n *inotify.Inotify, conn syscall.RawConn, f *os.F
 	}
 }
 
-// Close may come between a method's look whether the Inotify is closed and its call.
-// That is as if the file were closed behind its back.
+// If Close comes between a method's check that the Inotify is open and its system call, the
+// method returns os.ErrClosed. Here the file is closed directly, which the check does not see.
 func TestEveryMethodWhileClosing(t *testing.T) {
 	file := os.NewFile(uintptr(rawInotify(t, unix.IN_NONBLOCK)), "adopted")
 	n, err := inotify.FromFile(file)
@@ -346,7 +351,7 @@ func TestEveryMethodWhileClosing(t *testing.T) {
 	defer f.Close()
 	file.Close()
 	calls := everyMethod(t, n, conn, f)
-	for _, name := range []string{"SyscallConn", "Read", "ReadEvent", "ReadEvents"} { // which call nothing, or look again
+	for _, name := range []string{"SyscallConn", "Read", "ReadEvent", "ReadEvents"} { // make no call, or check again
 		delete(calls, name)
 	}
 	for name, call := range calls {
@@ -356,6 +361,7 @@ func TestEveryMethodWhileClosing(t *testing.T) {
 	}
 }
 
+// After Close, every method returns os.ErrClosed, whatever its arguments.
 func TestEveryMethodAfterClose(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
@@ -369,7 +375,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	}
 	defer f.Close()
 	add(t, n, path, inotify.Attrib)
-	// Two events, of which one is read, and the other is read ahead.
+	// Two events: one is read, and the other buffered.
 	os.Chmod(path, 0o400)
 	os.Chtimes(path, time.Now(), time.Now())
 	if err := n.RemoveWatch(1); err != nil {
@@ -386,7 +392,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	calls := everyMethod(t, n, conn, f)
 	calls["Close"] = n.Close
 	maps.Copy(calls, map[string]func() error{
-		// Also with arguments that would be refused.
+		// With arguments that would be refused otherwise.
 		"AddWatch of a NUL":             func() error { _, err := n.AddWatch("a\x00b", inotify.Open); return err },
 		"SetNextWD of 0":                func() error { return n.SetNextWD(0) },
 		"RestoreWatch of 0":             func() error { return n.RestoreWatch(kerneltest.Context(t), 0, path, inotify.Open) },
@@ -402,6 +408,7 @@ func TestEveryMethodAfterClose(t *testing.T) {
 	wantEnd(t, n.Events(kerneltest.Context(t)), os.ErrClosed)
 }
 
+// Close ends all waiting reads with os.ErrClosed.
 func TestCloseWakesEveryReader(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
@@ -418,7 +425,7 @@ func TestCloseWakesEveryReader(t *testing.T) {
 		}()
 		go func() { errs <- conn.Read(func(uintptr) bool { return false }) }()
 	}
-	time.Sleep(20 * time.Millisecond) // let them come to wait
+	time.Sleep(20 * time.Millisecond) // until they wait
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
@@ -427,8 +434,7 @@ func TestCloseWakesEveryReader(t *testing.T) {
 	}
 }
 
-// Close is one close(2): it does not remove the watches, as those who hold a
-// duplicate would notice.
+// Close closes the descriptor and does not remove the watches, which holders of a duplicate use.
 func TestCloseRemovesNoWatch(t *testing.T) {
 	kerneltest.NeedDuplicates(t)
 	n := newInotify(t)
@@ -438,20 +444,21 @@ func TestCloseRemovesNoWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heir, err := inotify.FromFile(f)
+	shared, err := inotify.FromFile(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer heir.Close()
+	defer shared.Close()
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	wantEvents(t, pending(t, heir), inotify.Event{WD: wd, Mask: inotify.Attrib})
+	wantEvents(t, pending(t, shared), inotify.Event{WD: wd, Mask: inotify.Attrib})
 }
 
+// File returns a close-on-exec duplicate, which has the same watches.
 func TestFileSharesTheInstance(t *testing.T) {
 	n := newInotify(t)
 	f, err := n.File()
@@ -465,7 +472,7 @@ func TestFileSharesTheInstance(t *testing.T) {
 	defer other.Close()
 	path := files(t, 1)[0]
 	if one, two := add(t, n, path, inotify.Open), add(t, other, path, inotify.Open); one != two {
-		t.Errorf("the same inode has the numbers %d and %d", one, two)
+		t.Errorf("the same inode has wd %d and wd %d", one, two)
 	}
 	conn, err := other.SyscallConn()
 	if err != nil {
@@ -478,7 +485,7 @@ func TestFileSharesTheInstance(t *testing.T) {
 	})
 }
 
-// What Write calls gets the descriptor, too, once.
+// SyscallConn's Write calls its function once, with the descriptor.
 func TestSyscallConnWrite(t *testing.T) {
 	n := newInotify(t)
 	conn, err := n.SyscallConn()
@@ -498,8 +505,8 @@ func TestSyscallConnWrite(t *testing.T) {
 	}
 }
 
-// A reader through SyscallConn and one through ReadEvent take turns.
-func TestSyscallConnReadTakesItsTurn(t *testing.T) {
+// A reader that uses SyscallConn and one that uses ReadEvent take turns.
+func TestSyscallConnReadTakesTurns(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	add(t, n, path, inotify.Attrib)
@@ -550,6 +557,7 @@ func childLimitFiles() error {
 	return fmt.Errorf("made %d instances with 20 descriptors", len(keep))
 }
 
+// Without a free descriptor, New returns a LimitError that names RLIMIT_NOFILE and its value.
 func TestLimitOfDescriptors(t *testing.T) {
 	out, err := child(t, "limit files").CombinedOutput()
 	if err != nil {
@@ -596,7 +604,7 @@ func childLimitWatches() error {
 			if err := n.RestoreWatches(context.Background(), many); !errors.As(err, &limit) || !errors.As(err, &restore) || restore.Done != 3 {
 				return fmt.Errorf("RestoreWatches: error %v (%T), want a LimitError after three", err, err)
 			}
-			// There is room for these, and for one scratch watch on the way to the last.
+			// The limit allows these, and a scratch watch until the last one is added.
 			fresh, err := inotify.New()
 			if err != nil {
 				return err
@@ -605,7 +613,7 @@ func childLimitWatches() error {
 				return err
 			}
 			fresh.Close()
-			// Any number can be climbed to with as little room as that.
+			// The cycle reaches any wd within that limit.
 			for wd := range inotify.WD(80) {
 				fresh, err := inotify.New()
 				if err != nil {
@@ -622,7 +630,8 @@ func childLimitWatches() error {
 	return errors.New("five watches where three are allowed")
 }
 
-// In a user namespace of its own, whose limit is its own too.
+// At the limit of watches, adds and restores return a LimitError that names the limits. The
+// limit is that of a new user namespace.
 func TestLimitOfWatches(t *testing.T) {
 	attr := kerneltest.OwnUsers(t)
 	dir := filepath.Dir(files(t, 5)[0])
@@ -648,6 +657,7 @@ func TestLimitOfWatches(t *testing.T) {
 	}
 }
 
+// FromFD takes over the descriptor, and Close closes it.
 func TestFromFD(t *testing.T) {
 	fd := rawInotify(t, unix.IN_NONBLOCK)
 	n, err := inotify.FromFD(fd)
@@ -668,7 +678,7 @@ func TestFromFD(t *testing.T) {
 	}
 }
 
-// A blocking description stays so, and what reads says why it does not.
+// A descriptor in blocking mode stays so, and reads fail with an error that says why.
 func TestFromFDBlocking(t *testing.T) {
 	n, err := inotify.FromFD(rawInotify(t, 0))
 	if err != nil {
@@ -684,12 +694,12 @@ func TestFromFDBlocking(t *testing.T) {
 		t.Fatal(err)
 	}
 	if nonblock, err := isNonblock(conn); nonblock || err != nil {
-		t.Errorf("the description is in non-blocking mode, %v", err)
+		t.Errorf("O_NONBLOCK was set, %v", err)
 	}
 }
 
-// What is not an inotify descriptor stays the caller's.
-func TestFromFDOfOthers(t *testing.T) {
+// A descriptor that is not of inotify is refused and stays open.
+func TestFromFDNotInotify(t *testing.T) {
 	if n, err := inotify.FromFD(-1); n != nil || !errors.Is(err, unix.EBADF) {
 		t.Errorf("%v, %v; want EBADF", n, err)
 	}
@@ -701,9 +711,9 @@ func TestFromFDOfOthers(t *testing.T) {
 	if n, err := inotify.FromFD(fd); n != nil || !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "not an inotify descriptor") {
 		t.Errorf("%v, %v; want EINVAL", n, err)
 	}
-	runtime.GC() // a file that owned it would close it now
+	runtime.GC() // an os.File for it would be finalized now, and close it
 	time.Sleep(time.Millisecond)
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-		t.Error("the descriptor is gone: ", err)
+		t.Error("the descriptor was closed: ", err)
 	}
 }

@@ -23,10 +23,10 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// Limits that are reached. Those of inotify are set in a user namespace of the test's
-// own: see ownkernel_test.go for those that are the whole machine's.
+// Tests at the limits. Those of inotify are set in a new user namespace; ownkernel_test.go has
+// the tests of machine-wide limits.
 
-// wantLimit wants a LimitError that names the limit and its value.
+// wantLimit checks that err is a LimitError for errno that contains the words.
 func wantLimit(t testing.TB, err error, errno unix.Errno, words ...string) {
 	t.Helper()
 	if !errors.As(err, new(*inotify.LimitError)) || !errors.Is(err, errno) {
@@ -35,12 +35,12 @@ func wantLimit(t testing.TB, err error, errno unix.Errno, words ...string) {
 	}
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%q does not say %q", err, w)
+			t.Errorf("%q does not contain %q", err, w)
 		}
 	}
 }
 
-// batchOf is a batch of watches on files, with numbers from wd on.
+// batchOf returns a batch of watches on files, with every other wd from wd on.
 func batchOf(paths []string, wd inotify.WD) (ws []inotify.Watch) {
 	for i, path := range paths {
 		ws = append(ws, inotify.Watch{WD: wd + inotify.WD(2*i), Mask: inotify.Attrib, Path: path})
@@ -48,7 +48,7 @@ func batchOf(paths []string, wd inotify.WD) (ws []inotify.Watch) {
 	return ws
 }
 
-// A live is an instance with a watch, and events that were not read.
+// A live is an instance with a watch and with events that were not read.
 type live struct {
 	t    *testing.T
 	n    *inotify.Inotify
@@ -63,11 +63,12 @@ func newLive(t *testing.T) *live {
 	t.Helper()
 	l := &live{t: t, n: newInotify(t), dir: t.TempDir()}
 	l.wd = add(t, l.n, l.dir, inotify.Create)
-	l.happen()
+	l.makeEvent()
 	return l
 }
 
-func (l *live) happen() {
+// makeEvent causes an event with a new name.
+func (l *live) makeEvent() {
 	l.t.Helper()
 	l.named++
 	name := fmt.Sprint("e", l.named)
@@ -75,25 +76,27 @@ func (l *live) happen() {
 	l.want = append(l.want, inotify.Event{WD: l.wd, Mask: inotify.Create, Name: name})
 }
 
-// check checks that the instance has its watch and no other, and all its events,
-// those that come now included.
+// check checks that the instance has its watch and no other, and delivers all its events,
+// including a new one.
 func (l *live) check() {
 	l.t.Helper()
 	if ws := watches(l.t, l.n); ws != nil && (len(ws) != 1 || ws[0].WD != l.wd || ws[0].Mask != inotify.Create) {
 		l.t.Errorf("watches %v", ws)
 	}
-	l.happen()
+	l.makeEvent()
 	wantEvents(l.t, pending(l.t, l.n), l.want...)
 	l.want = nil
 }
 
+// At the limit of instances, New returns a LimitError that names it, and a rollback, which uses
+// another instance, still works.
 func TestLimitOfInstances(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
 	l := newLive(t)
 	held := []*inotify.Inotify{newInotify(t), newInotify(t)}
-	other, err := l.n.File() // so that a rollback waits for those who read elsewhere
+	other, err := l.n.File() // shared, so that a rollback waits for other readers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +125,8 @@ func TestLimitOfInstances(t *testing.T) {
 	newInotify(t)
 }
 
+// A batch that does not fit into the limit of watches is rolled back. The error names the limit
+// and the watch.
 func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
@@ -139,10 +144,10 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 			t.Errorf("error %v, want one for %v after three", err, batch[3])
 		}
 		l.check()
-		wantLimit(t, l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 40)), unix.ENOSPC) // nor did that use up anything
+		wantLimit(t, l.n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 40)), unix.ENOSPC) // the first restore leaked nothing
 		kerneltest.OwnLimit(t, "max_inotify_watches", 100)
 		l.check()
-		batch = batchOf(paths, 60) // by the cycle the numbers only go up
+		batch = batchOf(paths, 60) // higher wds, as the cycle only counts up
 		if err := l.n.RestoreWatches(kerneltest.Context(t), batch); err != nil {
 			t.Error(err)
 		}
@@ -165,15 +170,14 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 	})
 }
 
-// An add that finds no room takes a number nevertheless, and a climb with room for few
-// scratch watches, or for one, comes where it is to come. With room for none it ends at
-// once.
-func TestLimitOfWatchesWhileClimbing(t *testing.T) {
+// A failed add uses up a wd. The cycle reaches the wd all the same if the limit allows a few
+// scratch watches, or one. If it allows none, the cycle stops at once.
+func TestLimitOfWatchesDuringTheCycle(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
 	withoutIoctl(t)
-	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE) // the directories do
+	failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE) // only scratch directories
 	limit := func(watches int) { kerneltest.OwnLimit(t, "max_inotify_watches", watches) }
 	limit(100)
 	paths := files(t, 2)
@@ -181,7 +185,7 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 		l := newLive(t)
 		limit(4)
 		if err := l.n.RestoreWatch(kerneltest.Context(t), 3+steps, paths[0], inotify.Attrib); err != nil {
-			t.Errorf("to %d: %v", 3+steps, err)
+			t.Errorf("to wd %d: %v", 3+steps, err)
 		} else if err := errors.Join(os.Chmod(paths[0], 0o600), l.n.RemoveWatch(3+steps)); err != nil {
 			t.Error(err)
 		}
@@ -199,23 +203,23 @@ func TestLimitOfWatchesWhileClimbing(t *testing.T) {
 		l.n.Close()
 		limit(100)
 	}
-	for _, goal := range []inotify.WD{500, far} {
+	for _, wd := range []inotify.WD{500, far} {
 		l := newLive(t)
 		limit(2)
 		err := l.n.RestoreWatches(kerneltest.Context(t), []inotify.Watch{
-			{WD: 2, Mask: inotify.Attrib, Path: paths[0]}, {WD: goal, Mask: inotify.Attrib, Path: paths[1]},
+			{WD: 2, Mask: inotify.Attrib, Path: paths[0]}, {WD: wd, Mask: inotify.Attrib, Path: paths[1]},
 		}, inotify.WithMaxSteps(far))
 		wantLimit(t, err, unix.ENOSPC, "inotify_add_watch", "user.max_inotify_watches (now 2)")
 		l.check()
 		if next := add(t, l.n, paths[0], inotify.Attrib); next > 100 {
-			t.Errorf("the next number is %d", next)
+			t.Errorf("the next wd is %d, want at most 100", next)
 		}
 		l.n.Close()
 		limit(100)
 	}
 }
 
-// With no descriptor left, what needs one says so, and leaves all as it was.
+// With no descriptor left, calls that need one return an error that says so and change nothing.
 func TestNoDescriptorLeft(t *testing.T) {
 	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
 		return
@@ -251,7 +255,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 				t.Errorf("%q does not name %q", err, call)
 			}
 		}
-		// These need none, or do without.
+		// These need none.
 		wd, err := l.n.AddWatchFile(f, inotify.Attrib)
 		if err != nil {
 			t.Error(err)
@@ -268,7 +272,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		batch := batchOf(paths, 20)
 		batch[3].Path += "gone"
 		if err := l.n.RestoreWatches(kerneltest.Context(t), batch); err == nil {
-			t.Error("a file that is not there is watched")
+			t.Error("restored a watch on a missing file")
 		}
 	})
 	if now := kerneltest.OpenDescriptors(); !slices.Equal(open, now) {
@@ -280,8 +284,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	}
 }
 
-// wantFull checks that evs are as many moves as there is room for, and then an
-// overflow.
+// wantFull checks that evs are the moves that fit into the queue, and then an overflow.
 func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, size int) {
 	t.Helper()
 	if len(evs) == 0 {
@@ -291,9 +294,9 @@ func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, s
 	wantEvents(t, evs[len(evs)-1:], inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 }
 
-// A queue that is full before the cycle climbs, or fills before it is told that it has
-// arrived: what there was room for is delivered, and readers are told of the rest.
-func TestOverflowWhileClimbing(t *testing.T) {
+// If the queue is full before the cycle, or fills up during it, the events that fitted are
+// delivered, and then the overflow.
+func TestOverflowDuringTheCycle(t *testing.T) {
 	size := queueSize(t)
 	withoutIoctl(t)
 	for _, early := range []bool{true, false} {
@@ -315,19 +318,19 @@ func TestOverflowWhileClimbing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !filled {
-			t.Fatal("there was no progress")
+			t.Fatal("progress was not reported")
 		}
 		evs := pending(t, n)
 		overflow := slices.Index(evs, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
 		if overflow != len(evs)-1 || overflow < size-100 {
-			t.Errorf("early %t: %d events, the overflow is the %dth", early, len(evs), overflow)
+			t.Errorf("early %t: %d events, the overflow is number %d", early, len(evs), overflow)
 		}
 		wantMoves(t, evs[:max(overflow, 0)], wd, "x", overflow)
 		wantUsable(t, n, 3000, paths[0])
 	}
 }
 
-// wantUsable uses a watch for Attrib, and removes it.
+// wantUsable checks that a watch for Attrib reports an event, and removes it.
 func wantUsable(t *testing.T, n *inotify.Inotify, wd inotify.WD, path string) {
 	t.Helper()
 	if err := errors.Join(os.Chmod(path, 0o600), n.RemoveWatch(wd)); err != nil {
@@ -336,8 +339,8 @@ func wantUsable(t *testing.T, n *inotify.Inotify, wd inotify.WD, path string) {
 	wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Ignored})
 }
 
-// A batch that is rolled back on a full queue, in which there is no room for its
-// IN_IGNORED: nothing of who gets the numbers next is taken for it.
+// A batch is rolled back on a full queue, so its IN_IGNORED are lost. The records of later
+// watches with the same wds are not dropped in their place.
 func TestOverflowWhileRestoring(t *testing.T) {
 	size := queueSize(t)
 	needIoctl(t)
@@ -356,21 +359,21 @@ func TestOverflowWhileRestoring(t *testing.T) {
 		wantUsable(t, n, w.WD, w.Path)
 	}
 	wantError(t, n.RestoreWatches(context.Background(), batch), unix.ENOENT)
-	if readable(t, n) { // what was lost in the overflow is waited for no more
-		t.Error("there are records of watches that were removed again")
+	if readable(t, n) {
+		t.Error("readable: records of rolled-back watches were not dropped")
 	}
 }
 
-// The value of a limit that cannot be read is -1.
+// A limit that cannot be read has the value -1.
 func TestLimitThatCannotBeRead(t *testing.T) {
 	failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
-	failCalls(t, unix.SYS_OPENAT, 2, unix.O_PATH, true, unix.EMFILE) // so it is this limit
+	failCalls(t, unix.SYS_OPENAT, 2, unix.O_PATH, true, unix.EMFILE) // so the error must name RLIMIT_NOFILE
 	failCalls(t, unix.SYS_PRLIMIT64, 1, unix.RLIMIT_NOFILE, false, unix.EPERM)
 	if runtime.GOARCH == "amd64" { // where it is asked for by getrlimit
 		failCalls(t, 97, 0, unix.RLIMIT_NOFILE, false, unix.EPERM)
 	}
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, new(unix.Rlimit)) == nil {
-		t.Skip("this needs the number of the call by which this processor asks for a limit")
+		t.Skip("this needs the system call number of getrlimit on this processor")
 	}
 	_, err := inotify.New()
 	var limit *inotify.LimitError

@@ -16,6 +16,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
+// String and ParseMask are each other's inverse.
 func TestMaskString(t *testing.T) {
 	for _, test := range []struct {
 		mask inotify.Mask
@@ -33,12 +34,12 @@ func TestMaskString(t *testing.T) {
 			t.Errorf("%#x is %q, want %q", uint32(test.mask), got, test.want)
 		}
 		if back, err := inotify.ParseMask(test.want); err != nil || back != test.mask {
-			t.Errorf("%q is read as %v, %v", test.want, back, err)
+			t.Errorf("%q is parsed as %v, %v", test.want, back, err)
 		}
 	}
 }
 
-// Each bit is the kernel's, and has the kernel's name.
+// Each bit has the kernel's value and name.
 func TestMaskBits(t *testing.T) {
 	for name, bits := range map[string][2]inotify.Mask{
 		"IN_ACCESS":        {inotify.Access, unix.IN_ACCESS},
@@ -68,14 +69,15 @@ func TestMaskBits(t *testing.T) {
 		"IN_ALL_EVENTS":    {inotify.AllEvents, unix.IN_ALL_EVENTS},
 	} {
 		if bits[0] != bits[1] {
-			t.Errorf("%s is %#x, and in the kernel %#x", name, uint32(bits[0]), uint32(bits[1]))
+			t.Errorf("%s is %#x, want %#x as in the kernel", name, uint32(bits[0]), uint32(bits[1]))
 		}
 		if got, err := inotify.ParseMask(name); err != nil || got != bits[1] {
-			t.Errorf("%s is read as %v, %v", name, got, err)
+			t.Errorf("%s is parsed as %v, %v", name, got, err)
 		}
 	}
 }
 
+// ParseMask accepts names and numbers, and refuses everything else.
 func TestParseMask(t *testing.T) {
 	for text, want := range map[string]inotify.Mask{
 		"IN_OPEN|IN_OPEN":          inotify.Open,
@@ -85,7 +87,7 @@ func TestParseMask(t *testing.T) {
 		"IN_ALL_EVENTS|IN_ONLYDIR": inotify.AllEvents | inotify.OnlyDir,
 	} {
 		if got, err := inotify.ParseMask(text); err != nil || got != want {
-			t.Errorf("%q is read as %v, %v; want %v", text, got, err, want)
+			t.Errorf("%q is parsed as %v, %v; want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{
@@ -93,12 +95,12 @@ func TestParseMask(t *testing.T) {
 		"IN_CREATE,IN_DELETE", "0x", "0x100000000", "4294967296", "-1", "+1", "1_0", "0X10", "010z",
 	} {
 		if got, err := inotify.ParseMask(text); err == nil {
-			t.Errorf("%q is read as %v, want an error", text, got)
+			t.Errorf("%q is parsed as %v, want an error", text, got)
 		}
 	}
 }
 
-// Has asks for any of the bits, as one asks what an event is, and HasAll for each.
+// Has reports whether any of the bits is set, and HasAll whether all are.
 func TestMaskHas(t *testing.T) {
 	for _, test := range []struct {
 		mask, bits inotify.Mask
@@ -125,7 +127,7 @@ func TestMaskHas(t *testing.T) {
 	}
 }
 
-// An event of a directory that is moved in matches the masks that ask for such events.
+// The event of a directory that is moved in has the bits that its documentation lists.
 func TestMaskHasOfEvent(t *testing.T) {
 	n := newInotify(t)
 	dir, other := t.TempDir(), t.TempDir()
@@ -140,6 +142,7 @@ func TestMaskHasOfEvent(t *testing.T) {
 	}
 }
 
+// In JSON a mask is its text.
 func TestMaskInJSON(t *testing.T) {
 	text, err := json.Marshal(inotify.Create | inotify.IsDir)
 	if err != nil || string(text) != `"IN_CREATE|IN_ISDIR"` {
@@ -150,6 +153,6 @@ func TestMaskInJSON(t *testing.T) {
 		t.Errorf("read back %v, %v", m, err)
 	}
 	if err := json.Unmarshal([]byte(`"IN_NONSENSE"`), &m); err == nil || m != inotify.Create|inotify.IsDir {
-		t.Errorf("nonsense is read as %v, %v", m, err)
+		t.Errorf("nonsense is parsed as %v, %v", m, err)
 	}
 }

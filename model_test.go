@@ -30,10 +30,10 @@ var (
 	modelSteps = flag.Int("model.steps", 0, "operations of TestModel (5,000 unless given, 1,000,000 with INOTIFY_TEST_LONG)")
 )
 
-// TestModel does random operations on an instance and compares each result, each
-// event and each list of watches with a small model of what the kernel promises:
-// which wd a watch gets, and which records are queued in which order. wds lie
-// around 1, 2^20 and 2^31-1. Some restores run on a thread that lacks the ioctl.
+// TestModel runs random operations on an instance. Each result, each event and each list of watches
+// must be that of a small model of the kernel: which wd a watch gets, and which events are queued in
+// which order. The wds are around 1, 2^20 and 2^31-1. Some restores run on a thread without the
+// ioctl.
 //
 //	go test -run TestModel -v -model.seed N -model.steps N .
 func TestModel(t *testing.T) {
@@ -54,20 +54,20 @@ func TestModel(t *testing.T) {
 	m := &model{t: t, rand: rand.New(rand.NewPCG(seed, 0)), cycles: startCycler(t)}
 	for done := 0; done < steps; {
 		m.begin()
-		life := min(steps-done, 50+m.rand.IntN(2000))
-		for range life {
+		count := min(steps-done, 50+m.rand.IntN(2000))
+		for range count {
 			m.step()
 			if t.Failed() {
-				t.Fatalf("seed %d, operation %d; the last ones: %q", seed, m.count, m.log)
+				t.Fatalf("seed %d, operation %d; the last operations: %q", seed, m.count, m.log)
 			}
 		}
 		m.end()
-		done += life
+		done += count
 	}
 	t.Logf("%d operations, %d instances: %v", m.count, m.instances, m.did)
 }
 
-// A cycler restores watches on a thread on which the ioctl is hidden.
+// A cycler runs functions on a thread from which the ioctl is hidden.
 type cycler struct {
 	jobs chan func()
 	done chan struct{}
@@ -92,7 +92,7 @@ func (c *cycler) do(job func()) {
 	<-c.done
 }
 
-// A model is what an instance should look like.
+// A model is the expected state of an instance.
 type model struct {
 	t         *testing.T
 	rand      *rand.Rand
@@ -103,16 +103,16 @@ type model struct {
 	log       []string // the last operations
 
 	n       *inotify.Inotify
-	level   int // epoll descriptors
-	edge    int
+	level   int // an epoll descriptor, level-triggered
+	edge    int // an epoll descriptor, edge-triggered
 	dirs    []*modelDir
 	watches map[inotify.WD]*modelDir
-	next    int64           // the kernel's wd counter, or 0 if it is not known
-	queue   []inotify.Event // to be read
+	next    int64           // the kernel's wd counter, or 0 if it is unknown
+	queue   []inotify.Event // the events that must be read
 	names   int
 
 	lastRead inotify.Event
-	cookies  map[uint32]uint32 // of the kernel and of the model
+	cookies  map[uint32]uint32 // from the kernel's to the model's
 }
 
 // A modelDir is a directory that may be watched.
@@ -160,7 +160,7 @@ func (m *model) check(err error) {
 	}
 }
 
-// epoll returns an epoll descriptor that has the instance's.
+// epoll returns an epoll descriptor that waits for the instance.
 func (m *model) epoll(events uint32) int {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	m.check(err)
@@ -183,7 +183,7 @@ func ready(epoll int) bool {
 	}
 }
 
-// step does one operation.
+// step runs one random operation.
 func (m *model) step() {
 	m.count++
 	ops := []struct {
@@ -198,7 +198,7 @@ func (m *model) step() {
 		{2, "cycle", func() { m.restore(true) }},
 		{1, "cycle to several", func() { m.restoreSeveral(true) }},
 		{3, "set the next wd", m.setNext},
-		{2, "next wd", m.askNext},
+		{2, "next wd", m.nextWD},
 		{8, "make a file", m.makeFile},
 		{5, "remove a file", m.removeFile},
 		{4, "rename", m.rename},
@@ -289,7 +289,7 @@ func (m *model) free(next int64) inotify.WD {
 	}
 }
 
-// added enters a new watch, and what the kernel's counter is then.
+// added adds a watch to the model and advances its wd counter.
 func (m *model) added(d *modelDir, wd inotify.WD, mask inotify.Mask) {
 	d.wd, d.mask = wd, mask
 	m.watches[wd] = d
@@ -305,7 +305,7 @@ func (m *model) ended(d *modelDir) {
 	d.wd, d.mask = 0, 0
 }
 
-// happened queues the event of a directory's watch, if that is for it.
+// happened queues an event of a directory, if its watch is for that.
 func (m *model) happened(d *modelDir, ev inotify.Event) {
 	if d.wd == 0 || d.mask&ev.Mask&inotify.AllEvents == 0 {
 		return
@@ -320,15 +320,15 @@ func (m *model) happened(d *modelDir, ev inotify.Event) {
 func (m *model) add() {
 	d, mask := m.anyDir(), m.anyMask()
 	create := m.rand.IntN(4) == 0
-	ask := mask
+	flags := mask
 	if create {
-		ask |= inotify.MaskCreate
+		flags |= inotify.MaskCreate
 	}
 	if d.wd != 0 && !create && m.rand.IntN(3) == 0 {
-		ask |= inotify.MaskAdd
+		flags |= inotify.MaskAdd
 		mask |= d.mask
 	}
-	wd, err := m.n.AddWatch(d.path, ask)
+	wd, err := m.n.AddWatch(d.path, flags)
 	switch {
 	case d.wd != 0 && create:
 		if !errors.Is(err, unix.EEXIST) {
@@ -361,12 +361,12 @@ func (m *model) remove() {
 	}
 }
 
-// reachable reports whether a cycle of a few steps can get to wd.
+// reachable reports whether the cycle reaches wd in a few steps.
 func (m *model) reachable(wd inotify.WD) bool {
 	return m.next != 0 && int64(wd) >= m.next && int64(wd)-m.next < 300
 }
 
-// run does a restore, on a thread without the ioctl if the cycle is to do it.
+// run runs a restore, on a thread without the ioctl if it is to use the cycle.
 func (m *model) run(cycle bool, restore func() error) (err error) {
 	if !cycle {
 		return restore()
@@ -406,7 +406,7 @@ func (m *model) restoreSeveral(cycle bool) {
 	m.restored(err, cycle, ws, dirs)
 }
 
-// restored checks the result of a restore: all of ws, or nothing.
+// restored checks the result of a restore: all of ws or none.
 func (m *model) restored(err error, cycle bool, ws []inotify.Watch, dirs []*modelDir) {
 	fails := false
 	twice := map[*modelDir]bool{}
@@ -449,7 +449,7 @@ func (m *model) setNext() {
 	m.next = int64(wd)
 }
 
-func (m *model) askNext() {
+func (m *model) nextWD() {
 	wd, err := m.n.NextWD()
 	if err != nil || m.next != 0 && wd != m.free(m.next) {
 		m.errorf("NextWD: %d, %v, want %d", wd, err, m.free(max(1, m.next)))
@@ -469,7 +469,7 @@ func (m *model) makeFile() {
 	m.happened(d, inotify.Event{Mask: inotify.Create, Name: name})
 }
 
-// takeFile takes a file from the model's list.
+// takeFile removes a random file from the model's list.
 func (m *model) takeFile() (*modelDir, string) {
 	d := m.anyDir()
 	if len(d.files) == 0 {
@@ -507,7 +507,7 @@ func (m *model) chmod() {
 	m.happened(d, inotify.Event{Mask: inotify.Attrib | inotify.IsDir})
 }
 
-// rmdir removes a directory that is empty, and makes another in its place.
+// rmdir replaces an empty directory by a new one.
 func (m *model) rmdir() {
 	d := m.anyDir()
 	if len(d.files) > 0 {
@@ -529,8 +529,8 @@ func (m *model) renameDir() {
 	m.happened(d, inotify.Event{Mask: inotify.MoveSelf})
 }
 
-// expected takes ev, which was read, from the events that are expected. The kernel merges
-// a record with an equal one that is queued just before it, unless that was read already.
+// expected removes ev, which was read, from the expected events. The kernel merges an event with an
+// equal one that is the last in the queue, unless that was read already.
 func (m *model) expected(ev inotify.Event) {
 	for len(m.queue) > 0 && m.queue[0] == m.lastRead && m.queue[0].Mask != ev.Mask {
 		m.queue = m.queue[1:]
@@ -557,7 +557,7 @@ func (m *model) expected(ev inotify.Event) {
 	}
 }
 
-// read reads one event in one of the ways that there are.
+// read reads one event by a random method.
 func (m *model) read() {
 	var ev inotify.Event
 	var err error
@@ -615,11 +615,11 @@ func (m *model) readAll() {
 		m.errorf("nothing to read, want %+v", m.queue[0])
 	}
 	if ready(m.level) {
-		m.errorf("readable, though all was read")
+		m.errorf("readable after all was read")
 	}
 }
 
-// checkBuffered compares what is there to read with what should be there.
+// checkBuffered compares Buffered with the expected events.
 func (m *model) checkBuffered() {
 	n, err := m.n.Buffered()
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/record"
 )
 
+// nextWD calls NextWD, which must succeed.
 func nextWD(t *testing.T, n *inotify.Inotify) inotify.WD {
 	t.Helper()
 	wd, err := n.NextWD()
@@ -35,7 +36,7 @@ func nextWD(t *testing.T, n *inotify.Inotify) inotify.WD {
 	return wd
 }
 
-// byEachMask runs f with the ioctl, and also where IN_MASK_CREATE does not work.
+// byEachMask runs f with the ioctl, with and without IN_MASK_CREATE.
 func byEachMask(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	needIoctl(t)
@@ -46,6 +47,7 @@ func byEachMask(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
+// NextWD returns the wd of the next watch and leaves no watch and no event.
 func TestNextWD(t *testing.T) {
 	byEachMask(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -60,10 +62,10 @@ func TestNextWD(t *testing.T) {
 				}
 			}
 			if got := add(t, n, paths[i], inotify.Attrib); got != wd {
-				t.Errorf("the next number is %d, NextWD said %d", got, wd)
+				t.Errorf("the next wd is %d, NextWD said %d", got, wd)
 			}
 		}
-		// After the last comes the first that is free, and taken ones are passed over.
+		// After the highest wd the kernel continues at the first free one. Used ones are skipped.
 		if got := nextWD(t, n); got != 2 {
 			t.Errorf("NextWD after %d is %d, want 2", math.MaxInt32, got)
 		}
@@ -71,22 +73,22 @@ func TestNextWD(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := nextWD(t, n); got != 6 {
-			t.Errorf("NextWD with 5 taken is %d, want 6", got)
+			t.Errorf("NextWD with 5 in use is %d, want 6", got)
 		}
 		if got := add(t, n, paths[6], inotify.Attrib); got != 6 {
-			t.Errorf("the next number is %d, want 6", got)
+			t.Errorf("the next wd is %d, want 6", got)
 		}
 		if ws := watches(t, n); len(ws) != 6 {
 			t.Errorf("%d watches, want 6", len(ws))
 		}
 		if readable(t, n) {
-			t.Error("readable with no event there")
+			t.Error("readable with no event queued")
 		}
 		wantEvents(t, pending(t, n))
 	})
 }
 
-// It touches no watch, also when the instance watches what it likes to use.
+// NextWD changes no watch, even if the instance watches the scratch directories.
 func TestNextWDTouchesNoWatch(t *testing.T) {
 	byEachMask(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -102,8 +104,8 @@ func TestNextWDTouchesNoWatch(t *testing.T) {
 	})
 }
 
-// What is queued stays, is readable, and is told from what the probe queues: its
-// number's former life too.
+// Queued events stay readable and are delivered, including those of an earlier watch with the
+// wd that the probe uses. The records of the probe are dropped.
 func TestNextWDKeepsEvents(t *testing.T) {
 	byEachMask(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -126,7 +128,7 @@ func TestNextWDKeepsEvents(t *testing.T) {
 			t.Errorf("Buffered was %d and is %d, %v", before, after, err)
 		}
 		if !readable(t, n) {
-			t.Error("not readable although events are there")
+			t.Error("not readable although events are queued")
 		}
 		restore(t, n, 9, path, inotify.Attrib)
 		if err := n.RemoveWatch(9); err != nil {
@@ -140,8 +142,8 @@ func TestNextWDKeepsEvents(t *testing.T) {
 	})
 }
 
-// What is put by can be read in part, and more put by behind the rest.
-func TestNextWDPutsByMore(t *testing.T) {
+// When buffered events have been read in part, later ones are buffered after the rest.
+func TestNextWDBuffersMore(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -165,7 +167,7 @@ func TestNextWDPutsByMore(t *testing.T) {
 	wantEvents(t, pending(t, n))
 }
 
-// Readers who wait see nothing of it, and adds meanwhile get each number once.
+// NextWD delivers nothing to waiting readers, and adds at the same time get consecutive wds.
 func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
@@ -181,7 +183,7 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 		}
 	})
 	paths := files(t, 200)
-	given := make(chan inotify.WD, len(paths))
+	added := make(chan inotify.WD, len(paths))
 	for i := range 2 {
 		kerneltest.Go(&group, func() {
 			for j := i; j < len(paths); j += 2 {
@@ -189,7 +191,7 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				given <- wd
+				added <- wd
 			}
 		})
 	}
@@ -197,15 +199,13 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 		nextWD(t, n)
 	}
 	group.Wait()
-	close(given)
-	var max inotify.WD
-	for wd := range given {
-		if wd > max {
-			max = wd
-		}
+	close(added)
+	var highest inotify.WD
+	for wd := range added {
+		highest = max(highest, wd)
 	}
-	if max != inotify.WD(len(paths)) {
-		t.Errorf("the highest number is %d, want %d", max, len(paths))
+	if highest != inotify.WD(len(paths)) {
+		t.Errorf("the highest wd is %d, want %d", highest, len(paths))
 	}
 	n.Close()
 	reader.Wait()
@@ -215,8 +215,8 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 	}
 }
 
-// While events come, the descriptor is readable whenever some are there, however
-// often what a probe or a failed restore queues is taken out among them.
+// The descriptor is readable whenever there are events, while probes and failed restores drop
+// their internal records from among them.
 func TestReadableWhileEventsCome(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
@@ -244,7 +244,7 @@ func TestReadableWhileEventsCome(t *testing.T) {
 	}
 	for range 50 {
 		if err := n.RestoreWatch(kerneltest.Context(t), wd, paths[1], inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+			t.Fatal("restored a used wd")
 		}
 		check("a failed restore")
 	}
@@ -252,8 +252,8 @@ func TestReadableWhileEventsCome(t *testing.T) {
 	writer.Wait()
 }
 
-// Without a reader NextWD does not turn the kernel's bounded queue into memory.
-func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
+// Without a reader, NextWD fails once too many events are buffered, so that memory is bounded.
+func TestNextWDStopsWhenTheBufferIsFull(t *testing.T) {
 	kerneltest.Long(t, "this puts 16 MiB of events into the queue")
 	needIoctl(t)
 	n := newInotify(t)
@@ -264,17 +264,18 @@ func TestNextWDStopsWhenTooMuchIsPutBy(t *testing.T) {
 		move(t, dir, fmt.Sprint(name, i, "-"), 12_000)
 		if _, err := n.NextWD(); err != nil {
 			if b, berr := n.Buffered(); b < record.MaxBuffered || berr != nil {
-				t.Errorf("with %d bytes put by: %v", b, err)
+				t.Errorf("with %d bytes buffered: %v", b, err)
 			}
 			if err := n.RestoreWatch(kerneltest.Context(t), 90, files(t, 1)[0], inotify.Attrib); err == nil {
-				t.Error("RestoreWatch went on")
+				t.Error("RestoreWatch succeeded with a full buffer")
 			}
 			return
 		}
 	}
-	t.Error("NextWD always went on")
+	t.Error("NextWD never failed")
 }
 
+// Without the ioctl NextWD fails and uses up no wd.
 func TestNextWDUnsupported(t *testing.T) {
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -286,11 +287,12 @@ func TestNextWDUnsupported(t *testing.T) {
 		t.Errorf("NextWD is %d with an error", wd)
 	}
 	if got := add(t, n, paths[1], inotify.Attrib); got != 2 {
-		t.Errorf("the next number is %d, want 2", got)
+		t.Errorf("the next wd is %d, want 2", got)
 	}
 	wantEvents(t, pending(t, n))
 }
 
+// On a descriptor in blocking mode NextWD fails and uses up no wd.
 func TestNextWDOnABlockingDescriptor(t *testing.T) {
 	needIoctl(t)
 	n, err := inotify.FromFile(os.NewFile(uintptr(rawInotify(t, 0)), "blocking"))
@@ -302,11 +304,11 @@ func TestNextWDOnABlockingDescriptor(t *testing.T) {
 		t.Errorf("error %v, want one that says that the descriptor is in blocking mode", err)
 	}
 	if got := add(t, n, files(t, 1)[0], unix.IN_ATTRIB); got != 1 {
-		t.Errorf("the next number is %d, want 1", got)
+		t.Errorf("the next wd is %d, want 1", got)
 	}
 }
 
-// RestoreNextWD reaches a wd by each way, and leaves no watch and no event.
+// RestoreNextWD sets the next wd with and without the ioctl, and leaves no watch and no event.
 func TestRestoreNextWD(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -337,8 +339,8 @@ func TestRestoreNextWD(t *testing.T) {
 	})
 }
 
-// Where others can have added watches, RestoreNextWD does not guess: a used wd just below
-// is passed over, and a wd that may be passed counts as passed.
+// On a shared instance others may have added watches, and RestoreNextWD does not guess: it skips
+// a used wd directly below the wanted one, and counts a wd as passed that may have been.
 func TestRestoreNextWDShared(t *testing.T) {
 	kerneltest.NeedDuplicates(t)
 	byEachWay(t, func(t *testing.T) {
@@ -357,13 +359,13 @@ func TestRestoreNextWDShared(t *testing.T) {
 		restore(t, n, 5, paths[0], inotify.Attrib)
 		err = other.RestoreNextWD(kerneltest.Context(t), 6)
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
-			t.Errorf("error %v where 6 is next; the ioctl is there: %t", err, ioctl)
+			t.Errorf("error %v where 6 is next; kernel has the ioctl: %t", err, ioctl)
 		}
 		passed := func(by *inotify.Inotify, path string, n *inotify.Inotify, wd inotify.WD) {
 			add(t, by, path, inotify.Attrib)
 			err := n.RestoreNextWD(kerneltest.Context(t), wd)
 			if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
-				t.Errorf("error %v where %d was passed; the ioctl is there: %t", err, wd, ioctl)
+				t.Errorf("error %v where %d was passed; kernel has the ioctl: %t", err, wd, ioctl)
 			}
 		}
 		passed(other, paths[2], n, 6)
@@ -379,7 +381,7 @@ func TestRestoreNextWDShared(t *testing.T) {
 		}
 		err = n.RestoreNextWD(kerneltest.Context(t), 41) // which n has not seen
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
-			t.Errorf("error %v where 41 is in use; the ioctl is there: %t", err, ioctl)
+			t.Errorf("error %v where 41 is in use; kernel has the ioctl: %t", err, ioctl)
 		}
 		if ws := watches(t, n); len(ws) != 5 {
 			t.Errorf("watches %v, want 5", ws)
@@ -388,8 +390,8 @@ func TestRestoreNextWDShared(t *testing.T) {
 	})
 }
 
-// Where no wd below the wanted one is free, there is none that the cycle can give last: the
-// wanted one counts as passed.
+// If no wd below the wanted one is free, the cycle has no wd for its last step, and the wanted
+// one counts as passed.
 func TestRestoreNextWDNoneFreeBelow(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		needLists(t)
@@ -419,6 +421,8 @@ func TestRestoreNextWDNoneFreeBelow(t *testing.T) {
 	})
 }
 
+// RestoreNextWD refuses an ended context, a wd out of range, and more steps than are allowed, and
+// then changes nothing.
 func TestRestoreNextWDFails(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -453,7 +457,7 @@ func TestRestoreNextWDFails(t *testing.T) {
 	})
 }
 
-// A wd below that is in use cannot be given, so the cycle leads to the free one below it.
+// If the wds directly below are in use, the last step of the cycle uses the free one below them.
 func TestRestoreNextWDAboveUsedOnes(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
@@ -481,11 +485,11 @@ func TestRestoreNextWDAboveUsedOnes(t *testing.T) {
 	wantEvents(t, pending(t, other))
 }
 
-// What a restore that failed has done to the counter is known.
+// After a failed restore, RestoreNextWD knows how far the wd counter has advanced.
 func TestRestoreNextWDAfterAFailure(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		if !watchesInodes(t) {
-			t.Skip("this needs one watch an inode")
+			t.Skip("this needs a kernel with one watch per inode")
 		}
 		n := newInotify(t)
 		paths := files(t, 2)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
+// On other systems New and FromFile return errors.ErrUnsupported.
 func TestUnsupportedElsewhere(t *testing.T) {
 	if n, err := inotify.New(); n != nil || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("New: %v, %v; want errors.ErrUnsupported", n, err)

@@ -17,8 +17,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What fs.inotify.* limits, on a kernel of the test's own.
+// Tests at the limits of fs.inotify.*, on a kernel that was started for the test.
 
+// At fs.inotify.max_user_instances, New returns a LimitError that names it.
 func TestKernelsLimitOfInstances(t *testing.T) {
 	l := newLive(t)
 	kerneltest.SetKernel(t, "max_user_instances", 1)
@@ -29,6 +30,7 @@ func TestKernelsLimitOfInstances(t *testing.T) {
 	newInotify(t)
 }
 
+// At fs.inotify.max_user_watches, adds and restores return a LimitError that names it.
 func TestKernelsLimitOfWatches(t *testing.T) {
 	l := newLive(t)
 	paths := files(t, 6)
@@ -46,12 +48,12 @@ func TestKernelsLimitOfWatches(t *testing.T) {
 	}
 }
 
-// A queue with room for a few: each of these invents no overflow, and keeps what
-// there was room for.
+// With a queue of 16 events, no operation causes an overflow itself, and the events that fitted
+// are delivered.
 func TestKernelsLimitOfEvents(t *testing.T) {
 	kerneltest.SetKernel(t, "max_queued_events", 16)
-	t.Run("jump", func(t *testing.T) { smallQueue(t, 3000) })
-	t.Run("climb", func(t *testing.T) {
+	t.Run("ioctl", func(t *testing.T) { smallQueue(t, 3000) })
+	t.Run("cycle", func(t *testing.T) {
 		withoutIoctl(t)
 		smallQueue(t, 3000)
 	})
@@ -70,14 +72,14 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 		if err := os.Link(paths[0], paths[0]+".link"); err != nil {
 			t.Fatal(err)
 		}
-		batch[79].Path = paths[0] + ".link" // found out when all others are there
+		batch[79].Path = paths[0] + ".link" // fails after all others were added
 		wantError(t, l.n.RestoreWatches(kerneltest.Context(t), batch), unix.EEXIST)
 		l.check()
 	})
 	t.Run("overflow", func(t *testing.T) {
 		l := newLive(t)
 		for range 20 {
-			l.happen()
+			l.makeEvent()
 		}
 		wantError(t, l.n.RestoreWatch(kerneltest.Context(t), 300, filepath.Join(t.TempDir(), "gone"), inotify.Attrib), unix.ENOENT)
 		evs := pending(t, l.n)
@@ -87,15 +89,14 @@ func TestKernelsLimitOfEvents(t *testing.T) {
 	})
 }
 
-// smallQueue climbs or jumps to a number with events in the queue, and others that come
-// meanwhile.
+// smallQueue restores a watch while events are queued, and causes more during progress.
 func smallQueue(t *testing.T, wd inotify.WD) {
 	l := newLive(t)
 	path := files(t, 1)[0]
-	happened := 0
+	made := 0
 	progress := func(inotify.Progress) {
-		if happened++; happened < 5 {
-			l.happen()
+		if made++; made < 5 {
+			l.makeEvent()
 		}
 	}
 	if err := l.n.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib, inotify.WithProgress(progress)); err != nil {

@@ -23,34 +23,35 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What the Linux Test Project (testcases/kernel/syscalls/inotify) checks, through
-// this package:
+// The scenarios of the Linux Test Project (testcases/kernel/syscalls/inotify), through this
+// package:
 //
-//	inotify01  each use of a file gives its event, in order         TestLTP01File
-//	inotify02  the same of a directory and its entries; renames
-//	           have cookies; equal neighbours become one            TestLTP02Directory
-//	inotify03  an unmount is not hindered by a watch, ends it and
-//	           is told; the number is no watch's any more           TestLTP03Unmount
-//	inotify04  a removed directory and file say so themselves       TestLTP04DeleteSelf
+//	inotify01  each access to a file is reported, in order          TestLTP01File
+//	inotify02  the same for a directory and its entries; renames
+//	           have cookies; equal neighbours are merged            TestLTP02Directory
+//	inotify03  a watch does not prevent an unmount, which ends it
+//	           and is reported; its wd has no watch afterwards      TestLTP03Unmount
+//	inotify04  a removed directory and file report IN_DELETE_SELF   TestLTP04DeleteSelf
 //	inotify05  a full queue ends with one overflow                  TestLTP05Overflow
-//	inotify06  instances end while what they watch is removed       TestLTP06CloseWhileRemoved
-//	inotify07  an overlayfs directory's watch outlives the copy to
-//	           the upper layer and dropped caches                   TestLTP07OverlayDirectory
-//	inotify08  the same of a file; what is done to the layers
-//	           themselves is not told                               TestLTP08OverlayFile
-//	inotify09  a watch is removed while its events come             TestLTP09RemoveWhileWritten
-//	inotify10  of directory and entry, in one instance or two, each
-//	           is told what it is watched for and nothing else      TestLTP10ParentAndChild
-//	inotify11  a name whose removal was told cannot be opened       TestLTP11GoneOnceTold
-//	inotify12  one-shot and unlinked-excluding watches have their
-//	           masks listed and keep to them                        TestLTP12SpecialMasks
+//	inotify06  instances are closed while watched files are
+//	           removed                                              TestLTP06CloseWhileRemoved
+//	inotify07  the watch of an overlayfs directory survives the
+//	           copy to the upper layer and dropped caches           TestLTP07OverlayDirectory
+//	inotify08  the same for a file; changes of the layers
+//	           themselves are not reported                          TestLTP08OverlayFile
+//	inotify09  a watch is removed while it reports events           TestLTP09RemoveWhileWritten
+//	inotify10  watches of a directory and its entries, in one or
+//	           two instances, report what they are for, no more     TestLTP10ParentAndChild
+//	inotify11  a name whose removal was reported cannot be opened   TestLTP11GoneOnceReported
+//	inotify12  watches with IN_ONESHOT and IN_EXCL_UNLINK list
+//	           their masks and obey them                            TestLTP12SpecialMasks
 //
-// All apply. Theirs mount a block device in 03, for which a tmpfs does; use
-// processes in 06 and 11, where these use goroutines; and do not look at bystanders
-// in 06, the events in 09, and the second instance in 10. TestOverflowIsAnEvent is 05 with a
-// directory, TestOneShot 12 in part.
+// Differences: 03 mounts a tmpfs here and a block device there; 06 and 11 use goroutines here and
+// processes there; and only here the unrelated instances in 06, the events in 09 and the second
+// instance in 10 are checked. TestOverflowIsAnEvent is 05 for a directory, and TestOneShot a part
+// of 12.
 
-// chmod changes the mode of something, which is one IN_ATTRIB.
+// chmod changes a mode, which causes one IN_ATTRIB.
 func chmod(t testing.TB, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {
@@ -58,7 +59,7 @@ func chmod(t testing.TB, path string, mode os.FileMode) {
 	}
 }
 
-// open opens a file until the test ends, or earlier.
+// open opens a file, which is closed at the end of the test at the latest.
 func open(t testing.TB, path string, flags int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, flags, 0o600)
@@ -195,7 +196,7 @@ func TestLTP04DeleteSelf(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := append(masks(first, inotify.DeleteSelf, inotify.Ignored),
-		masks(second, inotify.Attrib, inotify.DeleteSelf, inotify.Ignored)...) // Attrib of the count of its names
+		masks(second, inotify.Attrib, inotify.DeleteSelf, inotify.Ignored)...) // Attrib because the link count changed
 	wantEvents(t, pending(t, n), want...)
 	for _, wd := range []inotify.WD{first, second} {
 		wantError(t, n.RemoveWatch(wd), unix.EINVAL)
@@ -212,7 +213,7 @@ func TestLTP05Overflow(t *testing.T) {
 	wd := add(t, n, path, inotify.AllEvents)
 	f := open(t, path, os.O_RDWR)
 	buf := make([]byte, 4)
-	for range size { // by turns, as equal neighbours become one; twice as many as there is room for
+	for range size { // in turn, as equal neighbours are merged; twice as many as fit
 		if _, err := f.ReadAt(buf, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -236,12 +237,11 @@ func TestLTP05Overflow(t *testing.T) {
 		}
 	}
 	wantEvents(t, evs[size:], masks(inotify.NoWD, inotify.QOverflow)...)
-	chmod(t, path, 0o644) // and it goes on
+	chmod(t, path, 0o644) // later events are queued again
 	wantEvents(t, pending(t, n), masks(wd, inotify.Attrib)...)
 }
 
-// meanwhile has a function called again and again in goroutines until the
-// returned one is called, which waits for their ends.
+// meanwhile calls f repeatedly in goroutines until stop is called, which waits for them.
 func meanwhile(goroutines int, f func()) (stop func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup
@@ -308,12 +308,12 @@ func TestLTP06CloseWhileRemoved(t *testing.T) {
 	all.Wait()
 	t.Logf("%d of %d adds found their file", watched.Load(), instances*count)
 	if watched.Load() == 0 {
-		t.Skip("this needs files that are there for a moment, and none was")
+		t.Skip("this needs an add while the files exist, and none came at such a moment")
 	}
 }
 
-// overlay mounts an overlay in a namespace of the test's own, and returns its
-// directory and those of its layers. populate is called with the lower one before.
+// overlay calls populate with a lower layer, mounts an overlay in a new mount namespace, and
+// returns its directory and those of its layers.
 func overlay(t *testing.T, populate func(lower string)) (merged, lower, upper string) {
 	t.Helper()
 	kerneltest.OwnMounts(t)
@@ -331,11 +331,11 @@ func overlay(t *testing.T, populate func(lower string)) (merged, lower, upper st
 	return merged, lower, upper
 }
 
-// wantCopied checks that something of the lower layer is in the upper one by now.
+// wantCopied checks that a file was copied to the upper layer.
 func wantCopied(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Lstat(path); err != nil {
-		t.Error("this was not copied to the upper layer: ", err)
+		t.Error("not copied to the upper layer: ", err)
 	}
 }
 
@@ -357,7 +357,7 @@ func TestLTP07OverlayDirectory(t *testing.T) {
 
 	chmod(t, dir, 0o755)
 	file := filepath.Join(dir, "file")
-	open(t, file, os.O_WRONLY).Close() // which copies it, too
+	open(t, file, os.O_WRONLY).Close() // copies it to the upper layer
 	wantCopied(t, filepath.Join(upper, "dir", "file"))
 	if err := os.Chtimes(file, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
@@ -407,7 +407,7 @@ func TestLTP09RemoveWhileWritten(t *testing.T) {
 		for _, ev := range pending(t, n) {
 			switch {
 			case ev.WD < 1 || ev.WD > last || ev.Name != "" || ev.Cookie != 0:
-				t.Fatalf("event %v, and the last number was %d", ev, last)
+				t.Fatalf("event %v, and the last wd was %d", ev, last)
 			case ev.Mask == inotify.Modify:
 				modified++
 			case ev.Mask == inotify.Ignored:
@@ -420,7 +420,7 @@ func TestLTP09RemoveWhileWritten(t *testing.T) {
 	for range rounds {
 		wd := add(t, n, path, inotify.Modify)
 		if wd <= last {
-			t.Fatalf("number %d after %d", wd, last)
+			t.Fatalf("wd %d after %d", wd, last)
 		}
 		last = wd
 		if err := n.RemoveWatch(wd); err != nil {
@@ -430,15 +430,15 @@ func TestLTP09RemoveWhileWritten(t *testing.T) {
 	}
 	stop()
 	count()
-	t.Logf("%d writes were told", modified)
+	t.Logf("%d writes were reported", modified)
 	if ignored != rounds {
-		t.Errorf("%d removals were told, want %d", ignored, rounds)
+		t.Errorf("%d removals were reported, want %d", ignored, rounds)
 	}
 }
 
 func TestLTP10ParentAndChild(t *testing.T) {
 	const parent, subdir, child = 0, 1, 2
-	type group [3]inotify.Mask // of the three
+	type group [3]inotify.Mask // of parent, subdir and child
 	for name, test := range map[string][2]group{
 		"all in one":           {{inotify.Attrib, inotify.Attrib, inotify.Attrib}, {}},
 		"children, and parent": {{0, inotify.Attrib, inotify.Attrib}, {inotify.Attrib, 0, 0}},
@@ -485,7 +485,7 @@ func TestLTP10ParentAndChild(t *testing.T) {
 }
 
 // Linux 5.13 failed this.
-func TestLTP11GoneOnceTold(t *testing.T) {
+func TestLTP11GoneOnceReported(t *testing.T) {
 	const count = 9999
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -499,7 +499,7 @@ func TestLTP11GoneOnceTold(t *testing.T) {
 			name := filepath.Join(dir, fmt.Sprint(i))
 			if err := errors.Join(os.WriteFile(name, []byte("1"), 0o600), os.Remove(name)); err != nil {
 				made <- err
-				n.Close() // the reader waits no more
+				n.Close() // ends the reader
 				return
 			}
 			select {
@@ -523,7 +523,7 @@ func TestLTP11GoneOnceTold(t *testing.T) {
 			f.Close()
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s was opened after its removal was told: %v", ev.Name, err)
+			t.Errorf("%s was opened after its removal was reported: %v", ev.Name, err)
 			break
 		}
 		<-ahead
@@ -543,7 +543,7 @@ func TestLTP12SpecialMasks(t *testing.T) {
 			touch(t, file)
 			wd := add(t, n, dir, inotify.Modify|flag)
 			if ws := watches(t, n); ws == nil {
-				t.Log("the mask is not looked at: this kernel lists no watches")
+				t.Log("masks not checked: this kernel lists no watches")
 			} else if len(ws) != 1 || ws[0].WD != wd || ws[0].Mask != inotify.Modify|flag {
 				t.Errorf("watches %v", ws)
 			}

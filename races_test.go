@@ -26,9 +26,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// bystanders are instances of this process that have nothing to do with those
-// under test. They come and go, so that they get the descriptors that those free,
-// and each looks whether its watch is still there.
+// bystanders are instances of this process that are unrelated to those under test. They are
+// created and closed all the time, so that they get descriptors that the others free, and each
+// checks that its watch still exists.
 type bystanders struct {
 	t          *testing.T
 	done       chan struct{}
@@ -47,8 +47,8 @@ func startBystanders(t *testing.T) *bystanders {
 				case <-b.done:
 					return
 				default:
-					b.stand(path)
-					runtime.Gosched() // one processor may be all there is
+					b.use(path)
+					runtime.Gosched() // there may be one processor only
 				}
 			}
 		})
@@ -56,12 +56,12 @@ func startBystanders(t *testing.T) *bystanders {
 	return b
 }
 
-// stand makes an instance and adds its watch again and again, which has the same
-// number as long as it is there.
-func (b *bystanders) stand(path string) {
+// use creates an instance and adds its watch repeatedly: while the watch exists, each add returns
+// the same wd.
+func (b *bystanders) use(path string) {
 	n, err := inotify.New()
 	if err != nil {
-		return // so many instances at a time are not allowed
+		return // the limit of instances was reached
 	}
 	defer n.Close()
 	wd, err := n.AddWatch(path, inotify.Attrib)
@@ -85,7 +85,7 @@ func (b *bystanders) stop() {
 	close(b.done)
 	b.group.Wait()
 	if b.made.Load() == 0 {
-		b.t.Error("no unrelated instance was ever made")
+		b.t.Error("no unrelated instance was created")
 	}
 	b.t.Logf("%d unrelated instances, of which %d lost a watch", b.made.Load(), b.lost.Load())
 }
@@ -99,8 +99,8 @@ type crowd struct {
 	group sync.WaitGroup
 }
 
-// calls has a call for every method of an Inotify but Close. i differs from call to
-// call. The errors that others may cause are taken for none.
+// calls returns a call of every method of an Inotify except Close. i differs between calls.
+// Errors that the other goroutines may cause are ignored.
 func (c *crowd) calls() map[string]func(i int) error {
 	n := c.n
 	path := func(i int) string { return c.paths[i%len(c.paths)] }
@@ -192,8 +192,7 @@ func (c *crowd) calls() map[string]func(i int) error {
 	}
 }
 
-// restored passes over the errors that a restore has when others have the number
-// or the inode, or have moved the counter on.
+// restored ignores the errors of a restore whose wd or inode others use, or whose wd was passed.
 func (c *crowd) restored(err error) error {
 	if errors.As(err, new(*inotify.WDError)) {
 		return nil
@@ -201,8 +200,7 @@ func (c *crowd) restored(err error) error {
 	return unless(err, unix.EEXIST, errors.ErrUnsupported)
 }
 
-// unless is err, or nil if it is one of those that are allowed and the instance
-// is not closed.
+// unless returns err, or nil if err is one of allowed and not os.ErrClosed.
 func unless(err error, allowed ...error) error {
 	if errors.Is(err, os.ErrClosed) {
 		return err
@@ -213,8 +211,7 @@ func unless(err error, allowed ...error) error {
 	return err
 }
 
-// start has a goroutine make a call until the instance is closed, and then see
-// that it is.
+// start starts a goroutine that repeats a call until it returns os.ErrClosed.
 func (c *crowd) start(name string, call func(i int) error) {
 	kerneltest.Go(&c.group, func() {
 		for i := rand.IntN(1000); ; i++ {
@@ -227,14 +224,14 @@ func (c *crowd) start(name string, call func(i int) error) {
 				return
 			}
 			if _, _, err := c.n.TryReadEvent(); i%64 == 0 && errors.Is(err, os.ErrClosed) {
-				return // of calls that return no error
+				return // the calls that return no error end here
 			}
 		}
 	})
 }
 
-// closed runs f on a new instance and a crowd, again and again, and closes each
-// instance at a random moment.
+// closed repeats this: it runs f on a crowd with a new instance and closes the instance at a
+// random moment.
 func closed(t *testing.T, f func(c *crowd)) {
 	t.Helper()
 	unrelated := startBystanders(t)
@@ -266,9 +263,8 @@ func closed(t *testing.T, f func(c *crowd)) {
 	}
 }
 
-// Thirty goroutines call every method there is, and one closes the instance.
-// Nobody hangs, all are told that it is closed, and no call reaches a descriptor
-// that is somebody else's by then.
+// Thirty goroutines call every method, and one closes the instance. No call hangs, all return
+// os.ErrClosed in the end, and none uses a descriptor that has been closed and reused.
 func TestThirtyGoroutines(t *testing.T) {
 	closed(t, func(c *crowd) {
 		calls := c.calls()
@@ -287,17 +283,17 @@ func TestThirtyGoroutines(t *testing.T) {
 	})
 }
 
-// A climb goes on while others read, add and remove, and other processes make
-// events, until the instance is closed.
-func TestClimbAmongOthers(t *testing.T) {
+// The cycle runs until the instance is closed, while other goroutines read, add and remove, and
+// other processes cause events.
+func TestCycleWhileOthersUseTheInstance(t *testing.T) {
 	hide := withoutIoctlElsewhere(t)
 	dirs := []string{t.TempDir(), t.TempDir()}
 	for i, dir := range dirs {
-		writer := startToucher(t, dir, fmt.Sprint("w", i, "-"))
+		writer := startTouch(t, dir, fmt.Sprint("w", i, "-"))
 		defer writer.stop()
 	}
-	var climbed atomic.Int64
-	first := make(chan struct{}) // closed when the first climb has made some steps
+	var steps atomic.Int64
+	first := make(chan struct{}) // closed when the first cycle has made some steps
 	begun := sync.OnceFunc(func() { close(first) })
 	target := files(t, 1)[0]
 	closed(t, func(c *crowd) {
@@ -312,7 +308,7 @@ func TestClimbAmongOthers(t *testing.T) {
 			wantError(t, err, os.ErrClosed)
 			var stopped *inotify.CycleError
 			if errors.As(err, &stopped) {
-				climbed.Add(stopped.Done)
+				steps.Add(stopped.Done)
 			}
 		})
 		calls := c.calls()
@@ -323,14 +319,14 @@ func TestClimbAmongOthers(t *testing.T) {
 		}
 		<-first
 	})
-	if climbed.Load() == 0 {
-		t.Error("no climb made a step")
+	if steps.Load() == 0 {
+		t.Error("no cycle made a step")
 	}
-	t.Logf("%d steps", climbed.Load())
+	t.Logf("%d steps", steps.Load())
 }
 
-// A Watches that a Close meets lists the instance's own watches or fails: its descriptor is
-// not read of when the number is another instance's.
+// If Close comes during Watches, it returns the instance's own watches or os.ErrClosed, and never
+// those of another instance that gets the same descriptor number.
 func TestWatchesWhileClosing(t *testing.T) {
 	s := kerneltest.Supervise(t, child(t, "closing"))
 	r, err := s.Run("", kerneltest.Rule{
@@ -347,7 +343,7 @@ func TestWatchesWhileClosing(t *testing.T) {
 }
 
 func childClosing() error {
-	return kerneltest.Obey(func(string) string {
+	return kerneltest.Serve(func(string) string {
 		ws, err := watchesWhileClosing()
 		switch {
 		case err != nil && !errors.Is(err, os.ErrClosed):
@@ -359,8 +355,8 @@ func childClosing() error {
 	})
 }
 
-// watchesWhileClosing closes an instance with one watch while that is being listed, and
-// has another take its number meanwhile.
+// watchesWhileClosing closes an instance with one watch during a call of Watches, and creates
+// another instance at once, which may get the descriptor.
 func watchesWhileClosing() (ws []inotify.Watch, err error) {
 	n, err := inotify.New()
 	if err != nil {
@@ -369,7 +365,7 @@ func watchesWhileClosing() (ws []inotify.Watch, err error) {
 	if _, err := n.AddWatch("/", inotify.Create); err != nil {
 		return nil, err
 	}
-	kerneltest.Watched(func() {
+	kerneltest.Traced(func() {
 		listed := make(chan error)
 		go func() {
 			var err error

@@ -22,7 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// Each of readers waits for one event in its own way.
+// Each of readers waits for one event by another method.
 var readers = map[string]func(n *inotify.Inotify) (inotify.Event, error){
 	"ReadEvent": (*inotify.Inotify).ReadEvent,
 	"ReadEvents": func(n *inotify.Inotify) (inotify.Event, error) {
@@ -49,8 +49,8 @@ var readers = map[string]func(n *inotify.Inotify) (inotify.Event, error){
 	},
 }
 
-// A readerTest has an instance with a watch on a directory, and collects the events that
-// readers got.
+// A readerTest has an instance with a watch on a directory, and collects the events that readers
+// get.
 type readerTest struct {
 	*testing.T
 	n    *inotify.Inotify
@@ -73,8 +73,8 @@ func newReaderTest(t *testing.T) *readerTest {
 	return r
 }
 
-// start has read get count events, or all until the instance is closed if count is
-// negative.
+// start starts a reader that calls read for count events, or until the instance is closed if count
+// is negative.
 func (r *readerTest) start(count int, read func(n *inotify.Inotify) (inotify.Event, error)) {
 	kerneltest.Go(&r.group, func() {
 		for ; count != 0; count-- {
@@ -91,7 +91,7 @@ func (r *readerTest) start(count int, read func(n *inotify.Inotify) (inotify.Eve
 	})
 }
 
-// make makes files, each of which is an event.
+// make creates files, each of which causes an event.
 func (r *readerTest) make(count int) {
 	r.Helper()
 	for range count {
@@ -116,8 +116,8 @@ func (r *readerTest) tryRead() int {
 	return 1
 }
 
-// wait waits until so many events more were read, and fails if readers wait although
-// there are events.
+// wait waits until count more events were read, and fails if readers wait although there are
+// events.
 func (r *readerTest) wait(count int) {
 	r.Helper()
 	asleep := time.NewTimer(10 * time.Second)
@@ -136,11 +136,11 @@ func (r *readerTest) wait(count int) {
 	}
 }
 
-// settleReaders lets the readers come to wait.
+// settleReaders gives the readers time until they wait.
 func settleReaders() { time.Sleep(500 * time.Microsecond) }
 
-// oneProcessor lets one goroutine run at a time until the test ends: then those that the
-// kernel's events wake run later than who made the events and reads them.
+// oneProcessor lets one goroutine run at a time until the test ends. Then the readers that the
+// kernel's events wake run later than the goroutine that caused the events and reads some itself.
 func oneProcessor(t *testing.T) {
 	before := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
@@ -153,8 +153,8 @@ func rounds(short, long int) int {
 	return short
 }
 
-// A TryReadEvent reads all that the kernel has and returns one event; the others go to a
-// reader that waits.
+// TryReadEvent reads all events from the kernel and returns one. The others go to a waiting
+// reader.
 func TestTryReadEventWakesAReader(t *testing.T) {
 	oneProcessor(t)
 	for name, read := range readers {
@@ -171,10 +171,10 @@ func TestTryReadEventWakesAReader(t *testing.T) {
 	}
 }
 
-// fillers read the kernel's events ahead of the readers.
+// fillers are calls that read the kernel's events into the buffer.
 var fillers = map[string]func(r *readerTest){
 	"TryReadEvent": func(r *readerTest) { r.tryRead() },
-	"nobody":       func(*readerTest) {},
+	"nothing":      func(*readerTest) {},
 	"NextWD": func(r *readerTest) {
 		if _, err := r.n.NextWD(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			r.Error(err)
@@ -195,8 +195,8 @@ var fillers = map[string]func(r *readerTest){
 	},
 }
 
-// A Read of SyscallConn is in the poller and takes nothing. What is buffered, and what it
-// leaves in the kernel's queue, goes to the readers behind it.
+// While a Read of SyscallConn is in the poller and reads nothing, the readers that wait for their
+// turn get the events, buffered or in the kernel's queue.
 func TestReadersBehindAnIdleRead(t *testing.T) {
 	for name, read := range readers {
 		for by, fill := range fillers {
@@ -213,7 +213,7 @@ func TestReadersBehindAnIdleRead(t *testing.T) {
 	}
 }
 
-// So it is when the events are there before the reader.
+// The same holds if the events come before the reader.
 func TestReaderComesToAnIdleRead(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestReaderComesToAnIdleRead(t *testing.T) {
 	}
 }
 
-// While the function of a Read runs, the others get what is buffered.
+// While the function of a Read runs, other readers get the buffered events.
 func TestReadersBehindABusyRead(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestReadersBehindABusyRead(t *testing.T) {
 	}
 }
 
-// idleRead starts a Read of SyscallConn, and returns when that is in the poller.
+// idleRead starts a Read of SyscallConn and returns when it is in the poller.
 func (r *readerTest) idleRead(f func() bool) {
 	r.Helper()
 	conn, err := r.n.SyscallConn()
@@ -261,8 +261,7 @@ func (r *readerTest) idleRead(f func() bool) {
 	settleReaders()
 }
 
-// A function that is given to Read is called again when events are buffered, but not
-// again and again.
+// The function of a Read is called again when events are buffered, but not in a loop.
 func TestIdleReadDoesNotSpin(t *testing.T) {
 	for name, others := range map[string]int{"alone": 0, "with another": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -300,8 +299,8 @@ func TestIdleReadDoesNotSpin(t *testing.T) {
 	}
 }
 
-// Each of several readers wants one event. One Events ends by its context, and another by
-// a break, while there are events for the others.
+// Each of several readers gets its one event, although an Events ends by its context, and others
+// by a break, while there are events for the rest.
 func TestEveryReaderIsWoken(t *testing.T) {
 	for _, procs := range []int{1, 2} {
 		t.Run(fmt.Sprint(procs, " processors"), func(t *testing.T) {
@@ -335,7 +334,7 @@ func TestEveryReaderIsWoken(t *testing.T) {
 				go cancel()
 				extra := r.tryRead()
 				extra += <-ended
-				r.make(extra) // for the readers whose events those two took
+				r.make(extra) // in place of the events that those two read
 				r.wait(want + extra)
 			}
 		})

@@ -27,9 +27,9 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// byEachWay runs f with the ioctl and by the cycle, and the latter also where
-// IN_MASK_CREATE does not work. f starts no subtest and no restore on another
-// goroutine, which would be on another thread, with the kernel as it is.
+// byEachWay runs f with and without the ioctl, and with and without IN_MASK_CREATE. They are
+// hidden by seccomp filters of the test's thread, so f must start no subtest, and no restore
+// on another goroutine.
 func byEachWay(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	inParallel(t, eachWay(f))
@@ -71,6 +71,7 @@ func inParallel(t *testing.T, tests map[string]func(*testing.T)) {
 	})
 }
 
+// restore calls RestoreWatch, which must succeed.
 func restore(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask inotify.Mask) {
 	t.Helper()
 	if err := n.RestoreWatch(kerneltest.Context(t), wd, path, mask); err != nil {
@@ -78,6 +79,8 @@ func restore(t testing.TB, n *inotify.Inotify, wd inotify.WD, path string, mask 
 	}
 }
 
+// The next watch gets the wd that SetNextWD sets. After the highest wd the kernel continues
+// at the first free one.
 func TestSetNextWD(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
@@ -87,16 +90,17 @@ func TestSetNextWD(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := add(t, n, paths[i], inotify.Attrib); got != wd {
-			t.Errorf("the next number is %d, want %d", got, wd)
+			t.Errorf("the next wd is %d, want %d", got, wd)
 		}
 	}
-	// After the last number the search starts at 1, which is taken.
+	// After the highest wd the kernel continues at 1, which is in use.
 	if got := add(t, n, paths[5], inotify.Attrib); got != 2 {
-		t.Errorf("after %d comes %d, want 2, the first that is free", math.MaxInt32, got)
+		t.Errorf("the next wd after %d is %d, want 2, the first that is free", math.MaxInt32, got)
 	}
 }
 
-func TestSetNextWDRefusesBadNumbers(t *testing.T) {
+// A wd out of range is refused without a system call.
+func TestSetNextWDRefusesInvalidWDs(t *testing.T) {
 	n := newInotify(t)
 	for _, wd := range []inotify.WD{0, -1, math.MinInt32} {
 		err := n.SetNextWD(wd)
@@ -127,11 +131,13 @@ func TestRestoreWatchNamesTheCall(t *testing.T) {
 	named("ioctl INOTIFY_IOC_SETNEXTWD", unix.EIO, n.RestoreWatches(kerneltest.Context(t), batchOf(paths, 7)))
 }
 
+// Without the ioctl SetNextWD returns an UnsupportedError that names the kernel version, and
+// RestoreWatch works all the same.
 func TestMissingIoctl(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOTTY, unix.ENOSYS, unix.EPERM} {
 		t.Run(errno.Error(), func(t *testing.T) {
 			if errno != unix.ENOTTY {
-				needIoctl(t) // to be failed; where it is missing, the kernel has its own errno
+				needIoctl(t) // a kernel without it returns its own errno
 			}
 			withoutIoctlAs(t, errno)
 			n := newInotify(t)
@@ -153,41 +159,43 @@ func TestMissingIoctl(t *testing.T) {
 	}
 }
 
-// Whatever way is taken, the watch has exactly the number, and works.
-func TestRestoreWatchNumbers(t *testing.T) {
+// With and without the ioctl, the watch gets exactly the wanted wd, and works.
+func TestRestoreWatchWDs(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
-		numbers := []inotify.WD{1, 2, 7, 8, 300}
+		wds := []inotify.WD{1, 2, 7, 8, 300}
 		if kerneltest.SupportsSetNext(n) {
-			numbers = append(numbers, 0x34d71d6, math.MaxInt32, 6)
+			wds = append(wds, 0x34d71d6, math.MaxInt32, 6)
 		}
-		paths := files(t, len(numbers))
-		for i, wd := range numbers {
+		paths := files(t, len(wds))
+		for i, wd := range wds {
 			restore(t, n, wd, paths[i], inotify.Attrib)
 		}
-		for i, wd := range numbers {
+		for i, wd := range wds {
 			if err := os.Chmod(paths[i], 0o400); err != nil {
 				t.Fatal(err)
 			}
 			wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib})
 		}
-		if ws := watches(t, n); ws != nil && len(ws) != len(numbers) {
-			t.Errorf("%d watches, want %d", len(ws), len(numbers))
+		if ws := watches(t, n); ws != nil && len(ws) != len(wds) {
+			t.Errorf("%d watches, want %d", len(ws), len(wds))
 		}
 	})
 }
 
+// After a restore of the highest wd, the next wd is 1.
 func TestRestoreWatchWrapsToOne(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	paths := files(t, 2)
 	restore(t, n, math.MaxInt32, paths[0], inotify.Attrib)
 	if got := add(t, n, paths[1], inotify.Attrib); got != 1 {
-		t.Errorf("after %d comes %d, want 1", math.MaxInt32, got)
+		t.Errorf("the next wd after %d is %d, want 1", math.MaxInt32, got)
 	}
 }
 
-// A mask is restored as fdinfo shows it, and its other bits act.
+// A mask as fdinfo lists it is restored exactly. Bits that only old kernels list, and
+// IN_MASK_CREATE, are left out.
 func TestRestoreWatchMasks(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		for _, test := range []struct {
@@ -210,17 +218,17 @@ func TestRestoreWatchMasks(t *testing.T) {
 	})
 }
 
-// With the ioctl and IN_MASK_CREATE a restore opens nothing, neither in /proc.
+// With the ioctl and IN_MASK_CREATE a restore opens no file, not even in /proc.
 func TestRestoreOpensNothing(t *testing.T) {
 	needIoctl(t)
 	if !hasMaskCreate(t) {
 		t.Skip("this needs IN_MASK_CREATE")
 	}
 	n := newInotify(t)
-	sharer(t, n)
+	share(t, n)
 	ws := batch(t, inotify.Attrib, 7, 8, 20)
 	ended := make(chan struct{})
-	go func() { // on a thread of its own, as the test's is to remove the files
+	go func() { // on another thread, as the test's must still remove the files
 		defer close(ended)
 		failCalls(t, unix.SYS_OPENAT, 0, 0, true, unix.EMFILE)
 		failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE)
@@ -237,6 +245,7 @@ func TestRestoreOpensNothing(t *testing.T) {
 	}
 }
 
+// With IN_DONT_FOLLOW a symbolic link itself is watched, not its target.
 func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -247,7 +256,7 @@ func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 		}
 		restore(t, n, 4, link, inotify.Attrib|inotify.DontFollow)
 		if got := add(t, n, path, inotify.Attrib); got == 4 {
-			t.Error("what the link leads to is watched")
+			t.Error("the link's target is watched")
 		}
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 4 {
 			t.Errorf("the link itself is watch %d", got)
@@ -255,7 +264,8 @@ func TestRestoreWatchOfASymlinkItself(t *testing.T) {
 	})
 }
 
-// A link that leads nowhere is watched itself, also at the end of a climb.
+// With IN_DONT_FOLLOW a dangling symbolic link is restored. A missing path after it is found
+// before the first step of the cycle.
 func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -271,7 +281,7 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != 20 {
 			t.Errorf("the link is watch %d, want 20", got)
 		}
-		// What is missing behind it is found before a long climb.
+		// A missing path is found before a long cycle.
 		missing := filepath.Join(t.TempDir(), "missing")
 		next := add(t, n, t.TempDir(), inotify.Create) + 1
 		if err := os.Symlink("nowhere", link+"2"); err != nil {
@@ -284,11 +294,12 @@ func TestRestoreWatchesOfADanglingSymlink(t *testing.T) {
 			t.Errorf("error %v, want one with the path, once", err)
 		}
 		if got := add(t, n, t.TempDir(), inotify.Create); got > next+2 && !kerneltest.SupportsSetNext(n) {
-			t.Errorf("the next number was %d and is %d", next, got)
+			t.Errorf("the next wd was %d and is %d", next, got)
 		}
 	})
 }
 
+// IN_ONLYDIR is obeyed by a restore.
 func TestRestoreWatchOnlyDir(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -298,6 +309,7 @@ func TestRestoreWatchOnlyDir(t *testing.T) {
 	})
 }
 
+// A file without a name is restored by its path in /proc/self/fd.
 func TestRestoreWatchOfAnUnlinkedFile(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -316,7 +328,7 @@ func TestRestoreWatchOfAnUnlinkedFile(t *testing.T) {
 	})
 }
 
-// What is wrong is said before anything is done, as far as it can be.
+// Invalid arguments and paths are refused, and nothing is changed.
 func TestRestoreWatchRefuses(t *testing.T) {
 	path := files(t, 1)[0]
 	cancelled, cancel := context.WithCancel(kerneltest.Context(t))
@@ -328,10 +340,10 @@ func TestRestoreWatchRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		"number 0":        {kerneltest.Context(t), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
-		"negative number": {kerneltest.Context(t), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
-		"IN_MASK_ADD":     {kerneltest.Context(t), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
-		"ended context":   {cancelled, 5, inotify.Open, context.Canceled, path},
+		"wd 0":          {kerneltest.Context(t), 0, inotify.Open, unix.EINVAL, "wd 0 is not in 1 to"},
+		"negative wd":   {kerneltest.Context(t), -7, inotify.Open, unix.EINVAL, "wd -7 is not in 1 to"},
+		"IN_MASK_ADD":   {kerneltest.Context(t), 5, inotify.Open | inotify.MaskAdd, unix.EINVAL, "IN_MASK_ADD"},
+		"ended context": {cancelled, 5, inotify.Open, context.Canceled, path},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newInotify(t)
@@ -341,7 +353,7 @@ func TestRestoreWatchRefuses(t *testing.T) {
 				t.Errorf("error %q does not say %q, or names a call that was not made", err, test.says)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {
-				t.Errorf("the next number was moved to %d", got)
+				t.Errorf("the next wd is %d, want 1", got)
 			}
 		})
 	}
@@ -357,7 +369,7 @@ func TestRestoreWatchRefuses(t *testing.T) {
 	}
 }
 
-// wantUntouched checks that n has the watches that it had and no event.
+// wantUntouched checks that n has the same watches as before and no events.
 func wantUntouched(t *testing.T, n *inotify.Inotify, before []inotify.Watch) {
 	t.Helper()
 	if after := watches(t, n); !slices.Equal(after, before) {
@@ -365,10 +377,11 @@ func wantUntouched(t *testing.T, n *inotify.Inotify, before []inotify.Watch) {
 	}
 	wantEvents(t, pending(t, n))
 	if b, err := n.Buffered(); b != 0 || err != nil {
-		t.Errorf("Buffered %d, %v with no event there", b, err)
+		t.Errorf("Buffered %d, %v with no event queued", b, err)
 	}
 }
 
+// A restore on a watched inode fails with EEXIST and leaves its watch unchanged.
 func TestRestoreWatchOfWatchedPath(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -383,10 +396,10 @@ func TestRestoreWatchOfWatchedPath(t *testing.T) {
 		wd := add(t, n, paths[0], inotify.Attrib|inotify.ExclUnlink)
 		last := add(t, n, paths[1], inotify.Attrib)
 		before := watches(t, n)
-		// The number it has, one lower than the counter, the next, and one to climb to.
-		for _, number := range []inotify.WD{wd, last + 1, 40} {
+		// The wd of its watch, the next wd, and one that takes steps of the cycle.
+		for _, want := range []inotify.WD{wd, last + 1, 40} {
 			for _, path := range names {
-				err := n.RestoreWatch(kerneltest.Context(t), number, path, inotify.Open)
+				err := n.RestoreWatch(kerneltest.Context(t), want, path, inotify.Open)
 				wantPathError(t, err, path, unix.EEXIST)
 				if err == nil || !strings.Contains(err.Error(), "already watches this inode") {
 					t.Errorf("error %q does not say why", err)
@@ -394,7 +407,7 @@ func TestRestoreWatchOfWatchedPath(t *testing.T) {
 				wantUntouched(t, n, before)
 			}
 		}
-		// Its mask is as it was: changing the mode is an event, opening is none.
+		// The mask is unchanged: a change of the mode is an event, opening the file is not.
 		if f, err := os.Open(paths[0]); err != nil {
 			t.Fatal(err)
 		} else {
@@ -407,7 +420,7 @@ func TestRestoreWatchOfWatchedPath(t *testing.T) {
 	})
 }
 
-// The same for directories, to which gVisor would otherwise report all events.
+// The same for directories, for which gVisor would otherwise report all events.
 func TestRestoreWatchOfWatchedDirectory(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -425,7 +438,7 @@ func TestRestoreWatchOfWatchedDirectory(t *testing.T) {
 	})
 }
 
-// The same of a path whose watch was itself restored.
+// The same for a path whose watch was itself restored.
 func TestRestoreWatchOfRestoredPath(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -441,8 +454,8 @@ func TestRestoreWatchOfRestoredPath(t *testing.T) {
 	})
 }
 
-// Where watches are neither listed nor told by IN_MASK_CREATE, what others added cannot
-// be known, and an instance that they hold is refused.
+// Where the kernel neither lists watches nor supports IN_MASK_CREATE, watches of other
+// holders cannot be detected, so a restore on a shared instance is refused.
 func TestRestoreOnSharedInstanceWhereNothingIsListed(t *testing.T) {
 	n := newInotify(t)
 	if _, err := n.Watches(); err == nil || hasMaskCreate(t) {
@@ -463,34 +476,35 @@ func TestRestoreOnSharedInstanceWhereNothingIsListed(t *testing.T) {
 	wantUntouched(t, n, nil)
 }
 
-// What a restore itself does to the file is no event, and nobody is woken for it.
-func TestRestoredWatchTellsNothingOfTheRestore(t *testing.T) {
+// A restore itself queues no event and does not make the descriptor readable.
+func TestRestoreQueuesNoEvent(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		restore(t, n, 7, files(t, 1)[0], inotify.AllEvents)
 		if readable(t, n) {
-			t.Error("readable with no event there")
+			t.Error("readable with no event queued")
 		}
 		wantEvents(t, pending(t, n))
 	})
 }
 
-func TestRestoreWatchOfTakenNumber(t *testing.T) {
+// A restore with a used wd fails and says so, and changes nothing.
+func TestRestoreWatchOfUsedWD(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 3)
 		restore(t, n, 7, paths[0], inotify.Attrib)
 		before := watches(t, n)
 		err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents)
-		var taken *inotify.WDError
+		var used *inotify.WDError
 		var cycle *inotify.CycleError
 		switch {
-		case errors.As(err, &taken):
-			if taken.Want != 7 || taken.Got != 8 && taken.Got != inotify.NoWD {
-				t.Errorf("error %+v", taken)
+		case errors.As(err, &used):
+			if used.Want != 7 || used.Got != 8 && used.Got != inotify.NoWD {
+				t.Errorf("error %+v", used)
 			}
 		case errors.As(err, &cycle) && watches(t, n) == nil:
-			// Without fdinfo nobody can tell why the number is not to be had.
+			// Without fdinfo a used wd cannot be distinguished from one that was passed.
 			if cycle.WD != 7 || cycle.Next != 8 {
 				t.Errorf("error %+v", cycle)
 			}
@@ -502,8 +516,8 @@ func TestRestoreWatchOfTakenNumber(t *testing.T) {
 	})
 }
 
-// Restores and adds from many goroutines: each restore has its number.
-func TestNobodyTakesTheNumber(t *testing.T) {
+// While other goroutines add watches, each restore gets its wd.
+func TestConcurrentAddsDoNotTakeTheWD(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	adders, restored := files(t, 64), files(t, 300)
@@ -523,7 +537,7 @@ func TestNobodyTakesTheNumber(t *testing.T) {
 		})
 	}
 	for i, path := range restored {
-		// Downwards, so that no number is asked for that an add has got.
+		// In descending order, so that no add gets a wd that is still to be restored.
 		if err := n.RestoreWatch(kerneltest.Context(t), inotify.WD(1_000_000-10*i), path, inotify.Attrib); err != nil {
 			t.Error(err)
 		}
@@ -532,9 +546,9 @@ func TestNobodyTakesTheNumber(t *testing.T) {
 	group.Wait()
 }
 
-// rollback has a restore fail because number 7 is taken, after queue has put
-// events into the queue. The stray gets number 8. It returns what is read
-// afterwards.
+// rollback calls queue, which causes events, and then has a restore of wd 7 fail, because that
+// is in use: the kernel gives the watch wd 8, and it is rolled back. rollback returns the
+// events that are read afterwards.
 func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotify.Event {
 	t.Helper()
 	needIoctl(t)
@@ -543,9 +557,9 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	restore(t, n, 7, dir, inotify.Create|inotify.MovedTo)
 	queue(n, dir)
 	before := watches(t, n)
-	busy := files(t, 1)[0]
-	var taken *inotify.WDError
-	if err := n.RestoreWatch(kerneltest.Context(t), 7, busy, inotify.AllEvents); !errors.As(err, &taken) || taken.Got != 8 {
+	path := files(t, 1)[0]
+	var used *inotify.WDError
+	if err := n.RestoreWatch(kerneltest.Context(t), 7, path, inotify.AllEvents); !errors.As(err, &used) || used.Got != 8 {
 		t.Fatalf("error %v, want a WDError that got 8", err)
 	}
 	if after := watches(t, n); !slices.Equal(after, before) {
@@ -553,12 +567,12 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	}
 	evs := pending(t, n)
 	if b, err := n.Buffered(); b != 0 || err != nil {
-		t.Errorf("Buffered %d, %v when all is read", b, err)
+		t.Errorf("Buffered %d, %v after all was read", b, err)
 	}
 	if readable(t, n) {
-		t.Error("readable when all is read")
+		t.Error("readable after all was read")
 	}
-	// What comes afterwards is counted from the first on.
+	// Buffered counts later events from the first one on.
 	add(t, n, dir, inotify.MovedTo)
 	move(t, dir, "after", 1)
 	if b, err := n.Buffered(); b != 32 || err != nil || !readable(t, n) {
@@ -568,18 +582,20 @@ func rollback(t *testing.T, queue func(n *inotify.Inotify, dir string)) []inotif
 	return evs
 }
 
+// A rollback delivers no event of its own.
 func TestRollbackLeavesNoEvent(t *testing.T) {
 	wantEvents(t, rollback(t, func(*inotify.Inotify, string) {}))
 }
 
+// A rollback keeps the events that were queued before.
 func TestRollbackKeepsWhatWasQueued(t *testing.T) {
 	wantEvents(t, rollback(t, func(n *inotify.Inotify, dir string) {
 		touch(t, filepath.Join(dir, "x"))
 	}), inotify.Event{WD: 7, Mask: inotify.Create, Name: "x"})
 }
 
-// The stray's number had a life before, whose records are still queued.
-func TestRollbackKeepsTheFormerLife(t *testing.T) {
+// Queued events of an earlier watch with the wd of the rolled-back one are delivered.
+func TestRollbackKeepsEventsOfEarlierWatch(t *testing.T) {
 	wantEvents(t, rollback(t, func(n *inotify.Inotify, dir string) {
 		path := files(t, 1)[0]
 		restore(t, n, 8, path, inotify.Attrib)
@@ -591,19 +607,19 @@ func TestRollbackKeepsTheFormerLife(t *testing.T) {
 		inotify.Event{WD: 8, Mask: inotify.Ignored})
 }
 
-// And a life after, whose records are delivered.
-func TestRollbackKeepsTheNextLife(t *testing.T) {
+// So are the events of a later watch that gets that wd.
+func TestRollbackKeepsEventsOfLaterWatch(t *testing.T) {
 	needIoctl(t)
 	for _, times := range []int{1, 3} {
 		n := newInotify(t)
 		paths := files(t, 3)
 		restore(t, n, 7, paths[0], inotify.Attrib)
-		if err := os.Chmod(paths[0], 0o400); err != nil { // to be put by
+		if err := os.Chmod(paths[0], 0o400); err != nil { // so that an event is buffered
 			t.Fatal(err)
 		}
 		for range times {
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.AllEvents); err == nil {
-				t.Fatal("restored under a taken number")
+				t.Fatal("restored a used wd")
 			}
 		}
 		restore(t, n, 8, paths[2], inotify.Attrib)
@@ -617,8 +633,8 @@ func TestRollbackKeepsTheNextLife(t *testing.T) {
 	}
 }
 
-// A full queue has no room for the stray's IN_IGNORED; nothing is lost by it,
-// and no overflow invented.
+// On a full queue, which has no room for the IN_IGNORED of the rolled-back watch, no event is
+// lost and no overflow reported that did not happen.
 func TestRollbackWithAFullQueue(t *testing.T) {
 	size := queueSize(t)
 	t.Run("exactly", func(t *testing.T) {
@@ -638,8 +654,8 @@ func TestRollbackWithAFullQueue(t *testing.T) {
 	})
 }
 
-// A stray lives for a moment only, but may report then. The number below is
-// taken, so that each restore fails, while another process writes on.
+// Events of a watch that is rolled back are dropped, although another process causes some
+// while it exists. Each restore fails because its wd is in use.
 func TestRollbackInventsNoEvent(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
@@ -649,7 +665,7 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	until := time.Now().Add(300 * time.Millisecond)
 	for time.Now().Before(until) {
 		if err := n.RestoreWatch(kerneltest.Context(t), 7, dir, inotify.AllEvents); err == nil {
-			t.Fatal("restored under a taken number")
+			t.Fatal("restored a used wd")
 		}
 		wantEvents(t, pending(t, n))
 	}
@@ -657,9 +673,8 @@ func TestRollbackInventsNoEvent(t *testing.T) {
 	wantEvents(t, pending(t, n))
 }
 
-// IN_IGNORED is not always the last record of a watch: what another processor is
-// reporting at the moment of the removal comes after it. So much is logged; what
-// must hold is that it comes under the number that the watch had.
+// Events that another processor queues at the moment of a removal can come after IN_IGNORED.
+// Such events have the wd of the removed watch. How many there were is logged.
 func TestEventsAfterIgnored(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -684,22 +699,22 @@ func TestEventsAfterIgnored(t *testing.T) {
 			}
 		}
 		if !ended {
-			t.Errorf("watch %d was removed and is not reported as gone", wd)
+			t.Errorf("watch %d was removed, but IN_IGNORED was not reported", wd)
 		}
 	}
 	made := writer.stop()
 	t.Logf("%d removals, %d renames; %d events came after IN_IGNORED", removals, made, late)
 }
 
-// While something was put by, poll(2) still says that the descriptor is
-// readable, for a caller with its own event loop; and not when it is read.
+// While events are buffered, poll(2) reports the descriptor as readable, for callers with an
+// event loop, and no longer once they are read.
 func TestReadableAfterRestore(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 3)
 		restore(t, n, 7, paths[0], inotify.Attrib)
 		if readable(t, n) {
-			t.Error("readable with no event there")
+			t.Error("readable with no event queued")
 		}
 		for range 3 {
 			if err := os.Chmod(paths[0], 0o400); err != nil {
@@ -710,17 +725,17 @@ func TestReadableAfterRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := n.RestoreWatch(kerneltest.Context(t), 7, paths[1], inotify.Attrib); err == nil {
-				t.Fatal("restored under a taken number")
+				t.Fatal("restored a used wd")
 			}
 			if after, err := n.Buffered(); err != nil || after != before {
 				t.Errorf("Buffered was %d and is %d, %v", before, after, err)
 			}
 			if !readable(t, n) {
-				t.Error("not readable although an event is there")
+				t.Error("not readable although an event is buffered")
 			}
 			wantEvents(t, pending(t, n), inotify.Event{WD: 7, Mask: inotify.Attrib})
 			if readable(t, n) {
-				t.Error("readable when all is read")
+				t.Error("readable after all was read")
 			}
 		}
 	})

@@ -28,18 +28,18 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// batch returns a watch under each of the numbers, on a file of its own.
-func batch(t testing.TB, mask inotify.Mask, numbers ...inotify.WD) []inotify.Watch {
+// batch returns a watch for each of the wds, each on a file of its own.
+func batch(t testing.TB, mask inotify.Mask, wds ...inotify.WD) []inotify.Watch {
 	t.Helper()
-	paths := files(t, len(numbers))
-	ws := make([]inotify.Watch, len(numbers))
-	for i, wd := range numbers {
+	paths := files(t, len(wds))
+	ws := make([]inotify.Watch, len(wds))
+	for i, wd := range wds {
 		ws[i] = inotify.Watch{WD: wd, Mask: mask, Path: paths[i]}
 	}
 	return ws
 }
 
-// wantRestored checks that n has exactly the watches ws, under their numbers.
+// wantRestored checks that n has exactly the watches ws, with their wds.
 func wantRestored(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 	t.Helper()
 	want := slices.Clone(ws)
@@ -64,8 +64,8 @@ func wantRestored(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 	}
 }
 
-// wantRestoreError checks that err names the watch and how many were done, and is
-// an error of RestoreWatch for that path.
+// wantRestoreError checks that err is a RestoreError that names the watch and how many were
+// added before it, and unwraps to is.
 func wantRestoreError(t *testing.T, err error, wd inotify.WD, path string, done int, is error) {
 	t.Helper()
 	var e *inotify.RestoreError
@@ -84,14 +84,15 @@ func wantRestoreError(t *testing.T, err error, wd inotify.WD, path string, done 
 	}
 }
 
+// All watches of a batch get their wds, whatever their order, and the argument is unchanged.
 func TestRestoreWatches(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
-		numbers := []inotify.WD{400, 3, 4, 5, 90, 91, 7, 401, 300, 6, 1, 700}
+		wds := []inotify.WD{400, 3, 4, 5, 90, 91, 7, 401, 300, 6, 1, 700}
 		if kerneltest.SupportsSetNext(n) {
-			numbers = append(numbers, 0x34d71d6, math.MaxInt32)
+			wds = append(wds, 0x34d71d6, math.MaxInt32)
 		}
-		ws := batch(t, inotify.Attrib, numbers...)
+		ws := batch(t, inotify.Attrib, wds...)
 		before := slices.Clone(ws)
 		if err := n.RestoreWatches(kerneltest.Context(t), ws); err != nil {
 			t.Fatal(err)
@@ -106,7 +107,8 @@ func TestRestoreWatches(t *testing.T) {
 	})
 }
 
-func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
+// Consecutive wds are restored from any order. The next wd follows the highest.
+func TestRestoreWatchesOfConsecutiveWDs(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib)
@@ -119,11 +121,12 @@ func TestRestoreWatchesOfOneNumberEach(t *testing.T) {
 		}
 		wantRestored(t, n, ws)
 		if got := add(t, n, t.TempDir(), inotify.Create); got != 205 {
-			t.Errorf("the next number is %d, want 205", got)
+			t.Errorf("the next wd is %d, want 205", got)
 		}
 	})
 }
 
+// The masks of a batch are restored as fdinfo lists them.
 func TestRestoreWatchesMasks(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -148,32 +151,31 @@ func TestRestoreWatchesMasks(t *testing.T) {
 	})
 }
 
-// Numbers that follow each other need one ioctl: here any other fails.
-func TestRestoreWatchesSetsTheNumberOncePerRun(t *testing.T) {
+// A run of consecutive wds takes one ioctl: here any other fails.
+func TestRestoreWatchesSetsNextWDOncePerRun(t *testing.T) {
 	needIoctl(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for _, first := range []inotify.WD{1000, 5000} {
 		for i := range inotify.WD(300) {
-			numbers = append(numbers, first+i)
+			wds = append(wds, first+i)
 		}
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	for _, wd := range []uint32{1001, 1064, 1150, 1299, 5001, 5299} {
 		failCalls(t, unix.SYS_IOCTL, 2, wd, false, unix.EPERM)
 	}
 	for from, want := range []bool{false, true} {
-		climbed := false
-		if err := newInotify(t).RestoreWatches(kerneltest.Context(t), ws[from:], inotify.WithProgress(func(inotify.Progress) { climbed = true })); err != nil {
+		cycled := false
+		if err := newInotify(t).RestoreWatches(kerneltest.Context(t), ws[from:], inotify.WithProgress(func(inotify.Progress) { cycled = true })); err != nil {
 			t.Error(err)
 		}
-		if climbed != want {
-			t.Errorf("from number %d: climbed %v, want %v", ws[from].WD, climbed, want)
+		if cycled != want {
+			t.Errorf("from wd %d: the cycle was used: %v, want %v", ws[from].WD, cycled, want)
 		}
 	}
 }
 
-// One watch is restored like many, and for none nothing is asked, not even the
-// context.
+// A batch of one is restored. An empty batch succeeds even with an ended context.
 func TestRestoreWatchesOfOneAndNone(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -191,30 +193,29 @@ func TestRestoreWatchesOfOneAndNone(t *testing.T) {
 	})
 }
 
-// What a restore needs in memory while it lasts, and while events that it put by are
-// unread, is given back.
-func TestRestoreGivesMemoryBack(t *testing.T) {
+// A restore frees its memory when it ends, and that of buffered events once they are read.
+func TestRestoreFreesItsMemory(t *testing.T) {
 	n := newInotify(t)
 	dir := t.TempDir()
 	add(t, n, dir, inotify.MovedTo)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(5000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	ws[len(ws)-1].Path += " is missing"
 	before := memory()
 	wantMemory := func(after string) {
 		t.Helper()
 		const room = 100 << 10
 		var got uint64
-		for range 10 { // what others of the process use comes and goes
+		for range 10 { // the rest of the process uses memory, too
 			if got = memory(); got <= before+room {
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		t.Errorf("%d bytes are kept after %s", got-before, after)
+		t.Errorf("%d bytes are still in use after %s", got-before, after)
 	}
 	if err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithMaxSteps(math.MaxInt32)); !errors.Is(err, unix.ENOENT) {
 		t.Fatalf("error %v, want ENOENT", err)
@@ -232,16 +233,16 @@ func TestRestoreGivesMemoryBack(t *testing.T) {
 	runtime.KeepAlive(ws)
 }
 
-// What is wrong with the watches is said before anything is done.
+// Invalid watches are refused before anything is done. The error names the watch.
 func TestRestoreWatchesRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(ws []inotify.Watch)
 		at    int
 		says  string
 	}{
-		"number 0":            {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "wd 0 is not in 1 to"},
-		"negative number":     {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "wd -2147483648 is not in 1 to"},
-		"the same number":     {func(ws []inotify.Watch) { ws[2].WD = ws[1].WD }, 2, "twice"},
+		"wd 0":                {func(ws []inotify.Watch) { ws[0].WD = 0 }, 0, "wd 0 is not in 1 to"},
+		"negative wd":         {func(ws []inotify.Watch) { ws[0].WD = math.MinInt32 }, 0, "wd -2147483648 is not in 1 to"},
+		"the same wd":         {func(ws []inotify.Watch) { ws[2].WD = ws[1].WD }, 2, "twice"},
 		"the first twice":     {func(ws []inotify.Watch) { ws[1].WD = ws[0].WD }, 1, "twice"},
 		"an empty path":       {func(ws []inotify.Watch) { ws[2].Path = "" }, 2, "the path is empty"},
 		"a NUL byte":          {func(ws []inotify.Watch) { ws[1].Path += "\x00" }, 1, "NUL"},
@@ -262,7 +263,7 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 				t.Errorf("error %q does not name the other watch's path", err)
 			}
 			if got := add(t, n, path, inotify.Open); got != 1 {
-				t.Errorf("the next number was moved to %d", got)
+				t.Errorf("the next wd is %d, want 1", got)
 			}
 		})
 	}
@@ -273,14 +274,14 @@ func TestRestoreWatchesRefuses(t *testing.T) {
 		ws := batch(t, inotify.Attrib, 10, 12)
 		wantRestoreError(t, n.RestoreWatches(ctx, ws), 10, ws[0].Path, 0, context.Canceled)
 		if got := add(t, n, ws[0].Path, inotify.Open); got != 1 {
-			t.Errorf("the next number was moved to %d", got)
+			t.Errorf("the next wd is %d, want 1", got)
 		}
 	})
 }
 
-// If one cannot be restored, none is, and all is as before.
+// If one watch of a batch cannot be restored, none is, and all is as before.
 func TestRestoreWatchesAllOrNothing(t *testing.T) {
-	const total = 200 // several slices of time
+	const total = 200 // several batches of the engine
 	for name, test := range map[string]struct {
 		at    int // the one that fails
 		spoil func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch)
@@ -298,24 +299,24 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 		"watched inode": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 			add(t, n, ws[150].Path, inotify.Open)
 		}, unix.EEXIST, func([]inotify.Watch) string { return "as wd 1" }},
-		"taken number": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+		"used wd": {150, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 			if !kerneltest.SupportsSetNext(n) {
-				t.Skip("without the ioctl the number was passed")
+				t.Skip("this needs the ioctl: without it the other wds are passed")
 			}
 			restore(t, n, ws[150].WD, t.TempDir(), inotify.Create)
 		}, nil, func(ws []inotify.Watch) string { return fmt.Sprint("wd ", ws[150].WD, " is in use") }},
-		"no directory": {199, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
+		"not a directory": {199, func(t *testing.T, n *inotify.Inotify, ws []inotify.Watch) {
 			ws[199].Mask |= inotify.OnlyDir
 		}, unix.ENOTDIR, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			byEachWay(t, func(t *testing.T) {
 				n := newInotify(t)
-				var numbers []inotify.WD
+				var wds []inotify.WD
 				for i := range inotify.WD(total) {
-					numbers = append(numbers, 10+i+i/50) // four runs
+					wds = append(wds, 10+i+i/50) // four runs
 				}
-				ws := batch(t, inotify.AllEvents, numbers...)
+				ws := batch(t, inotify.AllEvents, wds...)
 				test.spoil(t, n, ws)
 				before := watches(t, n)
 				shuffled := slices.Clone(ws)
@@ -323,12 +324,12 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 				err := n.RestoreWatches(kerneltest.Context(t), shuffled)
 				is, done := test.is, test.at
 				var e *inotify.RestoreError
-				var taken *inotify.WDError
-				if errors.As(err, &taken) {
-					is = taken
+				var used *inotify.WDError
+				if errors.As(err, &used) {
+					is = used
 				}
 				if errors.As(err, &e) && e.Done == 0 {
-					done = 0 // the climb found it before it began
+					done = 0 // found before the first step of the cycle
 				}
 				wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, done, is)
 				if test.says != nil && watches(t, n) != nil && !strings.Contains(err.Error(), test.says(ws)) {
@@ -336,15 +337,15 @@ func TestRestoreWatchesAllOrNothing(t *testing.T) {
 				}
 				wantUntouched(t, n, before)
 				if readable(t, n) {
-					t.Error("readable with no event there")
+					t.Error("readable with no event queued")
 				}
 			})
 		})
 	}
 }
 
-// Which of several watches it is that watches the inode already is said, also of a
-// symbolic link itself.
+// If the inode is watched already, the error gives the wd of that watch, also for a symbolic
+// link itself.
 func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 	needLists(t)
 	byEachWay(t, func(t *testing.T) {
@@ -353,8 +354,8 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 			spoil func(n *inotify.Inotify, ws []inotify.Watch)
 			as    inotify.WD
 		}{
-			"of this batch": {2, func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
-			"of before":     {2, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
+			"by this batch": {2, func(_ *inotify.Inotify, ws []inotify.Watch) { ws[2].Path = ws[1].Path }, 12},
+			"before":        {2, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[2].Path, inotify.Open) }, 1},
 			"the first":     {0, func(n *inotify.Inotify, ws []inotify.Watch) { add(t, n, ws[0].Path, inotify.Open) }, 1},
 			"a link": {2, func(n *inotify.Inotify, ws []inotify.Watch) {
 				link := ws[2].Path + ".link"
@@ -372,7 +373,7 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 			err := n.RestoreWatches(kerneltest.Context(t), ws)
 			wantRestoreError(t, err, ws[test.at].WD, ws[test.at].Path, test.at, unix.EEXIST)
 			if err != nil && strings.Contains(err.Error(), "\n") {
-				t.Errorf("%s: error %q tells of more", name, err)
+				t.Errorf("%s: error %q has more than one line", name, err)
 			}
 			if says := fmt.Sprintf("as wd %d: ", test.as); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: error %q does not say %q", name, err, says)
@@ -382,12 +383,12 @@ func TestRestoreWatchesNamesTheWatch(t *testing.T) {
 	})
 }
 
-// On an instance that others hold, a restore leaves no descriptor open.
+// A restore on a shared instance leaves no descriptor open.
 func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 	for name, test := range eachWay(func(t *testing.T) {
 		n := newInotify(t)
 		if hasMaskCreate(t) || watches(t, n) != nil {
-			sharer(t, n)
+			share(t, n)
 		}
 		ws := batch(t, inotify.Attrib, 11, 12, 300)
 		before := kerneltest.OpenDescriptors()
@@ -402,18 +403,18 @@ func TestRestoreWatchesClosesWhatItOpens(t *testing.T) {
 		}
 		wantRestored(t, n, ws)
 	}) {
-		t.Run(name, test) // one after the other, as the process's descriptors are counted
+		t.Run(name, test) // not in parallel, as the process's descriptors are counted
 	}
 }
 
-// Watches that the kernel does not let be removed again are told of.
-func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
+// If a rollback cannot remove its watches, the error reports the leaked ones.
+func TestRestoreWatchesReportsLeakedWatches(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
 		for good, says := range map[int]string{1: "watch 1", 2: "watch 1 and 1 other", 3: "watch 1 and 2 others"} {
 			n := newInotify(t)
 			ws := batch(t, inotify.Attrib, 1, 2, 3, 4)[3-good:]
-			for i := range ws { // without a step of a climb
+			for i := range ws { // without a step of the cycle
 				ws[i].WD = inotify.WD(1 + i)
 			}
 			ws[good].Mask |= inotify.OnlyDir
@@ -433,26 +434,26 @@ func TestRestoreWatchesTellsWhatItLeaves(t *testing.T) {
 		add(t, n, t.TempDir(), inotify.Create)
 		err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 1, 2))
 		if err == nil || strings.Contains(err.Error(), "(after") {
-			t.Errorf("error %v, want one that none had been added", err)
+			t.Errorf("error %v, want one without a count: no watch was added", err)
 		}
 	})
 }
 
-// The same of the watches that a climb added on its way.
-func TestClimbTellsWhatItLeaves(t *testing.T) {
+// The same for the scratch watches of the cycle.
+func TestCycleReportsLeakedWatches(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, 0, true, unix.EPERM)
 		n := newInotify(t)
 		err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 1, 50))
 		wantError(t, err, unix.EPERM)
-		if ws := watches(t, n); ws != nil && len(ws) != toldOf(err) || toldOf(err) < 2 {
-			t.Errorf("watches %v are left, and %d are told of: %v", ws, toldOf(err), err)
+		if ws := watches(t, n); ws != nil && len(ws) != leakedCount(err) || leakedCount(err) < 2 {
+			t.Errorf("watches %v are left, and %d are reported: %v", ws, leakedCount(err), err)
 		}
 	})
 }
 
-// toldOf returns how many watches an error says are left.
-func toldOf(err error) (count int) {
+// leakedCount returns how many leaked watches an error reports.
+func leakedCount(err error) (count int) {
 	for _, m := range regexp.MustCompile(`leaked watch \d+(?: and (\d+) others?)?`).FindAllStringSubmatch(fmt.Sprint(err), -1) {
 		others, _ := strconv.Atoi(m[1])
 		count += 1 + others
@@ -460,9 +461,9 @@ func toldOf(err error) (count int) {
 	return count
 }
 
-// An inode that is said to be watched, but is not any more when it is looked for which watch
-// that is: no watch is added to find out.
-func TestRestoreWatchesLooksInVainForTheWatch(t *testing.T) {
+// The kernel reports the inode as watched, but no watch of it is found: no watch is added to
+// find out more.
+func TestRestoreWatchesWhenTheOtherWatchIsGone(t *testing.T) {
 	for name, way := range map[string]func(t testing.TB){"ioctl": needIoctl, "cycle": withoutIoctl} {
 		t.Run(name, func(t *testing.T) {
 			if !hasMaskCreate(t) {
@@ -480,15 +481,15 @@ func TestRestoreWatchesLooksInVainForTheWatch(t *testing.T) {
 			}
 			l.check()
 			if readable(t, l.n) {
-				t.Error("readable when all is read")
+				t.Error("readable after all was read")
 			}
 		})
 	}
 }
 
-// What a rollback cannot take out, as it cannot learn where that lies, comes to the
-// readers, who are told and for whom it is counted.
-func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
+// If a rollback cannot find its IN_IGNORED in the queue, it is delivered to readers. The
+// error announces it, and Buffered counts it.
+func TestRollbackReportsRecordsItCannotDrop(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, 5, 6)
@@ -513,7 +514,7 @@ func TestRollbackThatCannotSeeTheQueue(t *testing.T) {
 	wantEvents(t, pending(t, n), inotify.Event{WD: 5, Mask: inotify.Ignored})
 }
 
-// A countdown is a context that ends when it was asked for its error so many times.
+// A countdown is a context that ends after left calls of Err.
 type countdown struct {
 	context.Context
 	left *int
@@ -527,16 +528,16 @@ func (c countdown) Err() error {
 	return nil
 }
 
-// Wherever the context ends, all is done or nothing is left, and the error tells which
-// watch was next, if any was tried.
+// Wherever the context ends, all watches are restored or none, and the error names the one
+// that was next.
 func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		none := watches(t, newInotify(t))
-		for _, numbers := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
+		for _, wds := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
 			for times := 0; ; times += 1 + times/8 {
 				left := times
 				n := newInotify(t)
-				ws := batch(t, inotify.Attrib, numbers...)
+				ws := batch(t, inotify.Attrib, wds...)
 				err := n.RestoreWatches(countdown{kerneltest.Context(t), &left}, ws)
 				if err == nil {
 					wantRestored(t, n, ws)
@@ -549,28 +550,28 @@ func TestRestoreWatchesStopsAnywhere(t *testing.T) {
 				}
 				next := ws[e.Done]
 				if e.Watch.WD != next.WD {
-					t.Errorf("stopped at the %dth look: error %v is for watch %d, want %d", times, err, e.Watch.WD, next.WD)
+					t.Errorf("context ended after %d checks: error %v is for watch %d, want %d", times, err, e.Watch.WD, next.WD)
 				}
 				var c *inotify.CycleError
 				if errors.As(err, &c) && c.WD != next.WD {
-					t.Errorf("stopped at the %dth look: it did not reach %d, want %d", times, c.WD, next.WD)
+					t.Errorf("context ended after %d checks: the CycleError is for wd %d, want %d", times, c.WD, next.WD)
 				}
 				wantUntouched(t, n, none)
-				n.Close() // a user may have few
+				n.Close() // the instances of a user are limited
 			}
 		}
 	})
 }
 
-// A rollback takes out what a watch reported that ended by itself meanwhile, and waits
-// for nothing that was read before.
+// A rollback drops the records of its watches that the kernel has removed already, and does
+// not expect records that were read before.
 func TestRollbackOfWatchesThatEnded(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		for _, read := range []bool{false, true} {
 			n := newInotify(t)
 			ctx, cancel := context.WithCancel(kerneltest.Context(t))
 			ws := batch(t, inotify.Attrib, 1, 2, 3, far)
-			if watches(t, n) != nil { // gVisor hangs in the chmod that ends such a watch
+			if watches(t, n) != nil { // gVisor hangs in a chmod that triggers IN_ONESHOT
 				ws[1].Mask |= inotify.OneShot
 			}
 			err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
@@ -585,15 +586,15 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 			cancel()
 			wantRestoreError(t, err, far, ws[3].Path, 3, context.Canceled)
 			if read && readable(t, n) {
-				t.Error("readable with no event there")
+				t.Error("readable with no event queued")
 			}
 			wantUntouched(t, n, watches(t, newInotify(t)))
 			if readable(t, n) {
-				t.Error("readable with no event there")
+				t.Error("readable with no event queued")
 			}
 			got := add(t, n, ws[2].Path, inotify.Attrib)
 			if err := errors.Join(os.Chmod(ws[2].Path, 0o600), n.RemoveWatch(got)); err != nil || got < 4 {
-				t.Errorf("the next number is %d, %v", got, err)
+				t.Errorf("the next wd is %d, %v; want at least 4", got, err)
 			}
 			if b, err := n.Buffered(); b != 32 || err != nil {
 				t.Errorf("Buffered %d, %v; want 32", b, err)
@@ -603,9 +604,9 @@ func TestRollbackOfWatchesThatEnded(t *testing.T) {
 	})
 }
 
-// A climb keeps the former lives of the numbers that it passes and of those that it
-// gives, also if it is undone.
-func TestClimbKeepsFormerLives(t *testing.T) {
+// Queued events of earlier watches are delivered, although the cycle reuses their wds for
+// scratch watches and for watches that are rolled back.
+func TestCycleKeepsEventsOfEarlierWatches(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	var want []inotify.Event
@@ -627,15 +628,15 @@ func TestClimbKeepsFormerLives(t *testing.T) {
 	wantEvents(t, pending(t, n), want...)
 }
 
-// The same of a number that lived and died while progress was called, and is given next,
-// before the restore is undone.
-func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
+// The same for a watch that was added and removed during a call of the progress function,
+// and whose wd the restore uses next, before it is rolled back.
+func TestCycleKeepsEventsOfWatchesDuringProgress(t *testing.T) {
 	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	needIoctl(t)
 	n := newInotify(t)
 	former := files(t, 1)[0]
 	next := make(chan inotify.WD)
-	lived := make(chan error)
+	removed := make(chan error)
 	go func() { // on a thread that has the ioctl
 		runtime.LockOSThread()
 		for wd := range next {
@@ -643,47 +644,47 @@ func TestClimbKeepsLivesOfMeanwhile(t *testing.T) {
 			if err == nil {
 				_, err = n.AddWatch(former, inotify.Attrib)
 			}
-			lived <- errors.Join(err, n.RemoveWatch(wd), n.SetNextWD(wd))
+			removed <- errors.Join(err, n.RemoveWatch(wd), n.SetNextWD(wd))
 		}
 	}()
 	defer close(next)
 	withoutIoctl(t)
 	ws := slowBatch(t)
-	var undone inotify.Watch
+	var failing inotify.Watch
 	err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithProgress(func(p inotify.Progress) {
-		if undone.WD != 0 || p.Done == p.Steps {
+		if failing.WD != 0 || p.Done == p.Steps {
 			return
 		}
 		i := slices.IndexFunc(ws, func(w inotify.Watch) bool { return w.WD == inotify.WD(p.Done)+2 })
 		next <- ws[i].WD
-		undone = ws[i+1]
-		if err := errors.Join(<-lived, os.Remove(undone.Path)); err != nil {
+		failing = ws[i+1]
+		if err := errors.Join(<-removed, os.Remove(failing.Path)); err != nil {
 			t.Error(err)
 		}
 	}))
-	if undone.WD == 0 {
-		t.Skip("this needs a climb that takes longer than a second")
+	if failing.WD == 0 {
+		t.Skip("this needs a cycle that takes longer than a second")
 	}
-	wantRestoreError(t, err, undone.WD, undone.Path, int(undone.WD)-2, unix.ENOENT)
-	wantEvents(t, pending(t, n), inotify.Event{WD: undone.WD - 1, Mask: inotify.Ignored})
+	wantRestoreError(t, err, failing.WD, failing.Path, int(failing.WD)-2, unix.ENOENT)
+	wantEvents(t, pending(t, n), inotify.Event{WD: failing.WD - 1, Mask: inotify.Ignored})
 }
 
-// slowBatch returns watches from number 2 on, on files that take so long to look up that
-// a climb takes some seconds.
+// slowBatch returns watches from wd 2 on, on paths that take so long to look up that the
+// cycle takes some seconds.
 func slowBatch(t *testing.T) []inotify.Watch {
 	t.Helper()
 	const count = 1600
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(count) {
-		numbers = append(numbers, 2+i)
+		wds = append(wds, 2+i)
 	}
-	ws := batch(t, inotify.Attrib, numbers...)
+	ws := batch(t, inotify.Attrib, wds...)
 	dir := filepath.Dir(ws[0].Path)
 	if err := os.Symlink(strings.Repeat("./", 2047), dir+"/slow"); err != nil {
 		t.Fatal(err)
 	}
 	slow := dir
-	for range 19 { // the kernel follows 40, and may begin anew
+	for range 19 { // the kernel follows 40, and may restart the lookup
 		slow += "/slow"
 		least := time.Hour
 		for range 5 {
@@ -703,9 +704,9 @@ func slowBatch(t *testing.T) []inotify.Watch {
 	return ws
 }
 
-// Of a batch to climb to, the watch whose number is taken is named, and none that
-// nobody asked for.
-func TestClimbNamesTheTakenNumber(t *testing.T) {
+// If a wd of the batch is in use, the cycle's error names that watch, and not a scratch
+// watch.
+func TestCycleNamesTheUsedWD(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -717,17 +718,17 @@ func TestClimbNamesTheTakenNumber(t *testing.T) {
 	before := watches(t, n)
 	ws := batch(t, inotify.Attrib, 10, 20, 30)
 	err := n.RestoreWatches(kerneltest.Context(t), ws)
-	var taken *inotify.WDError
-	if !errors.As(err, &taken) || taken.Want != 20 || taken.Got != inotify.NoWD {
-		t.Fatalf("error %v (%+v), want that 20 is taken", err, taken)
+	var used *inotify.WDError
+	if !errors.As(err, &used) || used.Want != 20 || used.Got != inotify.NoWD {
+		t.Fatalf("error %v (%+v), want a WDError: wd 20 is in use", err, used)
 	}
-	wantRestoreError(t, err, 20, ws[1].Path, 0, taken)
+	wantRestoreError(t, err, 20, ws[1].Path, 0, used)
 	wantUntouched(t, n, before)
 }
 
-// Near a number to restore, progress is called about once a second only, as others
-// may take the number meanwhile.
-func TestProgressNearTheNumbers(t *testing.T) {
+// Near a wd to restore, progress is reported only about once a second, because others may
+// take the wd during the call.
+func TestProgressNearTheWDs(t *testing.T) {
 	kerneltest.Long(t, "this waits for progress, which is reported once a second near a wd to restore")
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -736,19 +737,19 @@ func TestProgressNearTheNumbers(t *testing.T) {
 	if err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithProgress(func(p inotify.Progress) { at = append(at, p.Elapsed) })); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("called at %v", at)
+	t.Logf("progress at %v", at)
 	if len(at) == 1 {
-		t.Skip("this needs a climb that takes longer than a second")
+		t.Skip("this needs a cycle that takes longer than a second")
 	}
 	for i := range at[:len(at)-1] { // the last is the end
 		if i == 0 && at[i] < time.Second || i > 0 && at[i]-at[i-1] < time.Second {
-			t.Errorf("progress was called at %v", at)
+			t.Errorf("progress at %v, want at most one a second", at)
 		}
 	}
 }
 
-// Far from the numbers it is called more often than that.
-func TestProgressFarFromTheNumbers(t *testing.T) {
+// Far from the wds to restore, progress is reported more often than once a second.
+func TestProgressFarFromTheWDs(t *testing.T) {
 	withoutIoctl(t)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
@@ -762,28 +763,28 @@ func TestProgressFarFromTheNumbers(t *testing.T) {
 		}))
 	wantError(t, err, context.Canceled)
 	if len(at) > 20 {
-		t.Errorf("progress was called at %v", at)
+		t.Errorf("progress at %v, want two within a second", at)
 	}
 }
 
-// A climb that ends during progress, and has nothing to undo, does not wait for others
-// who restore then.
-func TestClimbWaitsForNobody(t *testing.T) {
-	lacking := withoutIoctlElsewhere(t)
+// A restore by the cycle that ends during progress with nothing to roll back does not wait
+// for other restores.
+func TestCycleWithNothingToRollBackDoesNotWait(t *testing.T) {
+	hideIoctl := withoutIoctlElsewhere(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.Attrib, far)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	called, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		lacking()
+		hideIoctl()
 		ended <- n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 			called <- struct{}{}
 			<-goOn
 		}))
 	}()
 	<-called
-	end, wait := startClimb(t, n, far)
+	end, wait := startCycle(t, n, far)
 	cancel()
 	close(goOn)
 	wantError(t, <-ended, context.Canceled)
@@ -794,9 +795,9 @@ func TestClimbWaitsForNobody(t *testing.T) {
 	}
 }
 
-// If it has something to undo, it does that with the sole right to the numbers: it waits
-// for another restore that has that.
-func TestClimbWaitsForOthersToUndo(t *testing.T) {
+// If it has something to roll back, it waits for other restores, because a rollback needs the
+// wd lock.
+func TestCycleWaitsForOthersToRollBack(t *testing.T) {
 	elsewhere := withoutIoctlElsewhere(t)
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -804,7 +805,7 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 	path := files(t, 1)[0]
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
-	other := &askedContext{Context: kerneltest.Context(t)}
+	other := &countingContext{Context: kerneltest.Context(t)}
 	ended := make(chan error, 1)
 	err := n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 		go func() {
@@ -822,19 +823,19 @@ func TestClimbWaitsForOthersToUndo(t *testing.T) {
 		t.Error(err)
 	}
 	if now := other.times(); now != then {
-		t.Errorf("it went on before the other restore had ended: that asked its context %d times, and %d in all", then, now)
+		t.Errorf("the rollback did not wait for the other restore, which had checked its context %d of %d times", then, now)
 	}
 }
 
-// Where the numbers cannot be listed any more after progress, a climb ends, and says
-// why.
-func TestClimbCannotListAfterProgress(t *testing.T) {
+// If the watches cannot be listed after a call of the progress function, the cycle stops,
+// rolls back, and returns the error.
+func TestCycleStopsWhenWatchesCannotBeListed(t *testing.T) {
 	needLists(t)
-	for _, numbers := range [][]inotify.WD{{far}, {1, far}} {
+	for _, wds := range [][]inotify.WD{{far}, {1, far}} {
 		byCycle(t, func(t *testing.T) {
 			n := newInotify(t)
 			failed := false
-			err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, numbers...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, wds...), inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
 				if !failed { // the reads of fdinfo, on this thread
 					failed = true
 					failCalls(t, unix.SYS_READ, 2, 64<<10, false, unix.EIO)
@@ -857,9 +858,8 @@ func TestClimbCannotListAfterProgress(t *testing.T) {
 	}
 }
 
-// A rollback leaves what others queued in its place, in order, also where other
-// events lie between the records that it takes out, and takes out those of its
-// own watches that nobody has read.
+// A rollback drops the records of its own watches only. All other events are delivered in
+// order, also those between the dropped records.
 func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -873,7 +873,7 @@ func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
 		touch(t, filepath.Join(dir, "a"))
 		first := inotify.WD(3)
 		if kerneltest.SupportsSetNext(n) {
-			first = former // its former life is still to be read
+			first = former // events of the earlier watch with this wd are queued
 		}
 		ws := batch(t, inotify.AllEvents, first, first+1, first+2, first+9)
 		ws[3].Mask |= inotify.OnlyDir
@@ -887,23 +887,23 @@ func TestRestoreWatchesRollbackKeepsOthersEvents(t *testing.T) {
 		}
 		wantEvents(t, pending(t, n), want...)
 		if readable(t, n) {
-			t.Error("readable when all is read")
+			t.Error("readable after all was read")
 		}
 	})
 }
 
-// Buffered counts what readers will get, also when many watches were rolled back
-// while something was there, and the descriptor is readable for it.
+// After a rollback of many watches, Buffered counts exactly the events that readers get, and
+// the descriptor is readable while there are some.
 func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		path := files(t, 1)[0]
 		wd := add(t, n, path, inotify.Attrib)
-		var numbers []inotify.WD
+		var wds []inotify.WD
 		for i := range inotify.WD(200) {
-			numbers = append(numbers, 10+i)
+			wds = append(wds, 10+i)
 		}
-		ws := batch(t, inotify.AllEvents, numbers...)
+		ws := batch(t, inotify.AllEvents, wds...)
 		ws[199].Mask |= inotify.OnlyDir
 		if err := os.Chmod(path, 0o400); err != nil {
 			t.Fatal(err)
@@ -920,13 +920,13 @@ func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
 		}
 		wantEvents(t, pending(t, n), inotify.Event{WD: wd, Mask: inotify.Attrib}, inotify.Event{WD: wd, Mask: inotify.Attrib})
 		if b, err := n.Buffered(); b != 0 || err != nil || readable(t, n) {
-			t.Errorf("Buffered %d, %v, readable %v when all is read", b, err, readable(t, n))
+			t.Errorf("Buffered %d, %v, readable %v after all was read", b, err, readable(t, n))
 		}
 	})
 }
 
-// With readers at work, and the watches to be restored busy, a rollback shows no
-// IN_IGNORED and loses no event of other watches.
+// While readers wait and the new watches report events, rollbacks deliver no IN_IGNORED and
+// lose no event of other watches.
 func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
@@ -948,24 +948,24 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 			}
 		})
 		renamer := startChild(t, child(t, "rename", busy))
-		toucher := startToucher(t, live, "x")
+		writer := startTouch(t, live, "x")
 		first := inotify.WD(10)
-		var numbers []inotify.WD
+		var wds []inotify.WD
 		for i := range inotify.WD(100) {
-			numbers = append(numbers, first+i)
+			wds = append(wds, first+i)
 		}
-		ws := batch(t, inotify.AllEvents, numbers...)
+		ws := batch(t, inotify.AllEvents, wds...)
 		ws[0].Path = busy
 		ws[99].Mask |= inotify.OnlyDir
 		for until := time.Now().Add(150 * time.Millisecond); time.Now().Before(until); {
 			err := n.RestoreWatches(ctx, ws)
 			wantRestoreError(t, err, ws[99].WD, ws[99].Path, len(ws)-1, unix.ENOTDIR)
 			if !kerneltest.SupportsSetNext(n) {
-				break // the numbers are passed
+				break // the wds are passed
 			}
 		}
 		renamer.stop()
-		made := toucher.stop()
+		made := writer.stop()
 		for ; ; time.Sleep(time.Millisecond) {
 			if b, err := n.Buffered(); b == 0 || err != nil {
 				break
@@ -993,9 +993,8 @@ func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
 	})
 }
 
-// The numbers of watches that were rolled back have a life afterwards, whose
-// IN_IGNORED is theirs.
-func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
+// The IN_IGNORED of later watches with the wds of rolled-back ones are delivered.
+func TestRestoreWatchesRollbackKeepsEventsOfLaterWatches(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
 	ws := batch(t, inotify.AllEvents, 5, 6, 7)
@@ -1003,7 +1002,7 @@ func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
 	ws[2].Path += ".missing"
 	other := files(t, 1)[0]
 	add(t, n, other, inotify.Attrib)
-	if err := os.Chmod(other, 0o400); err != nil { // so that something is put by
+	if err := os.Chmod(other, 0o400); err != nil { // so that an event is buffered
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -1027,15 +1026,15 @@ func TestRestoreWatchesRollbackKeepsTheNextLife(t *testing.T) {
 		inotify.Event{WD: 7, Mask: inotify.Ignored})
 }
 
-// The context's end stops a restore by the ioctl, too, between two slices.
+// The end of the context also stops a restore with the ioctl, between two batches.
 func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
 	needIoctl(t)
 	n := newInotify(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	for wait := 50 * time.Microsecond; ; wait += 50 * time.Microsecond {
 		ctx, cancel := context.WithTimeout(kerneltest.Context(t), wait)
 		err := n.RestoreWatches(ctx, ws)
@@ -1055,8 +1054,8 @@ func TestRestoreWatchesStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// The cycle climbs once for all, and its progress counts to the highest number.
-func TestRestoreWatchesClimbsOnce(t *testing.T) {
+// One run of the cycle restores the whole batch. Its progress counts to the highest wd.
+func TestRestoreWatchesRunsTheCycleOnce(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		ws := batch(t, inotify.Attrib, 3000, 2, 2500, 2501, 1000)
@@ -1070,7 +1069,7 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 			t.Errorf("progress %+v, want 2999 steps to 3000", last)
 		}
 		wantRestored(t, n, ws)
-		// One step too many, and a number that was passed: refused before any is added.
+		// One step too many, or a wd that was passed, is refused before any watch is added.
 		var cycle *inotify.CycleError
 		ws = batch(t, inotify.Attrib, 4000, 6001)
 		err := n.RestoreWatches(kerneltest.Context(t), ws, inotify.WithMaxSteps(2999))
@@ -1082,14 +1081,14 @@ func TestRestoreWatchesClimbsOnce(t *testing.T) {
 		err = n.RestoreWatches(kerneltest.Context(t), ws)
 		wantRestoreError(t, err, 2000, ws[1].Path, 0, errors.ErrUnsupported)
 		if !errors.As(err, &cycle) || cycle.WD != 2000 || !strings.Contains(err.Error(), "fresh instance") {
-			t.Errorf("error %v, want one that says that 2000 was passed", err)
+			t.Errorf("error %v, want one that recommends a fresh instance", err)
 		}
 		wantEvents(t, pending(t, n))
 	})
 }
 
-// Watches that were added during the climb are removed again if it stops.
-func TestRestoreWatchesClimbStops(t *testing.T) {
+// If the context ends during the cycle, the watches added so far are rolled back.
+func TestRestoreWatchesCycleStopsWithItsContext(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		ctx, cancel := context.WithCancel(kerneltest.Context(t))
@@ -1105,24 +1104,24 @@ func TestRestoreWatchesClimbStops(t *testing.T) {
 	})
 }
 
-// A climb that its context ended during progress undoes what it did although
-// others restore meanwhile, and none of it is seen.
+// If the context ends during progress, the restore is rolled back without a trace, although
+// other restores run at the same time.
 func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
-	lacking := withoutIoctlElsewhere(t)
+	hideIoctl := withoutIoctlElsewhere(t)
 	withoutIoctl(t)
 	n := newInotify(t)
-	numbers := []inotify.WD{far}
+	wds := []inotify.WD{far}
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 1+i)
+		wds = append(wds, 1+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
 	defer cancel()
 	other := files(t, 1)[0]
 	begin, stop := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	kerneltest.Go(&group, func() {
-		lacking()
+		hideIoctl()
 		<-begin
 		for {
 			select {
@@ -1130,7 +1129,7 @@ func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
 				return
 			default:
 				if n.RestoreWatch(context.Background(), 1, other, inotify.Attrib) == nil {
-					t.Error("a number was restored that had been passed")
+					t.Error("restored a wd that was passed")
 				}
 			}
 		}
@@ -1146,33 +1145,33 @@ func TestRestoreWatchesRollbackAfterProgress(t *testing.T) {
 	wantUntouched(t, n, watches(t, newInotify(t)))
 }
 
-// Who holds the instance still finds no watch of a restore in it that Close ended.
+// If Close ends a restore on a shared instance, no watch of the restore is left in it.
 func TestRestoreWatchesStopsByClose(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
-	var numbers []inotify.WD
+	var wds []inotify.WD
 	for i := range inotify.WD(3000) {
-		numbers = append(numbers, 10+i)
+		wds = append(wds, 10+i)
 	}
-	ws := batch(t, inotify.AllEvents, numbers...)
+	ws := batch(t, inotify.AllEvents, wds...)
 	for wait := 100 * time.Microsecond; ; wait += 200 * time.Microsecond {
 		n := newInotify(t)
 		dup, err := n.File()
 		if err != nil {
 			t.Fatal(err)
 		}
-		heir, err := inotify.FromFile(dup)
+		shared, err := inotify.FromFile(dup)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer heir.Close()
+		defer shared.Close()
 		time.AfterFunc(wait, func() { n.Close() })
 		err = n.RestoreWatches(kerneltest.Context(t), ws)
 		if err == nil {
-			t.Fatal("it was never closed in the middle")
+			t.Fatal("no Close came in the middle of a restore")
 		}
 		wantError(t, err, os.ErrClosed)
-		if left := len(watches(t, heir)); left != 0 {
+		if left := len(watches(t, shared)); left != 0 {
 			t.Errorf("%d watches are left of a restore that failed: %v", left, err)
 		}
 		var e *inotify.RestoreError
@@ -1182,32 +1181,32 @@ func TestRestoreWatchesStopsByClose(t *testing.T) {
 	}
 }
 
-// The same of a climb between two watches, of which one is there already.
-func TestRestoreWatchesClimbStopsByClose(t *testing.T) {
+// The same for the cycle, between two watches of which one has been added.
+func TestRestoreWatchesCycleStopsByClose(t *testing.T) {
 	needLists(t)
 	withoutIoctl(t)
 	if !hasMaskCreate(t) {
-		t.Skip("this needs IN_MASK_CREATE, without which it can do little on an instance that others hold")
+		t.Skip("this needs IN_MASK_CREATE, without which the cycle can do little on a shared instance")
 	}
 	n := newInotify(t)
-	heir := sharer(t, n)
-	there := 0
+	shared := share(t, n)
+	added := 0
 	err := n.RestoreWatches(kerneltest.Context(t), batch(t, inotify.Attrib, 10, 100_000_000), inotify.WithMaxSteps(math.MaxInt32),
 		inotify.WithProgress(func(inotify.Progress) {
-			there = len(watches(t, heir))
+			added = len(watches(t, shared))
 			n.Close()
 		}))
 	wantError(t, err, os.ErrClosed)
 	if err != nil && strings.Count(err.Error(), os.ErrClosed.Error()) != 1 {
-		t.Errorf("error %q says so more than once", err)
+		t.Errorf("error %q repeats that the file is closed", err)
 	}
-	if left := watches(t, heir); there != 1 || len(left) != 0 {
-		t.Errorf("%d watches when it was closed, want 1; left are %v", there, left)
+	if left := watches(t, shared); added != 1 || len(left) != 0 {
+		t.Errorf("%d watches before Close, want 1; left are %v", added, left)
 	}
 }
 
-// Where half of the directories are watched and no other inode can be had, the
-// climb goes on with the rest.
+// If half of the scratch directories are watched and no other inode can be made, the cycle
+// uses the rest.
 func TestCycleWithHalfTheDirectories(t *testing.T) {
 	byCycle(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
@@ -1224,24 +1223,24 @@ func TestCycleWithHalfTheDirectories(t *testing.T) {
 				t.Errorf("watches:\nbefore %v\n after %v", before, after)
 			}
 			if readable(t, n) {
-				t.Error("readable with no event there")
+				t.Error("readable with no event queued")
 			}
 			wantEvents(t, pending(t, n))
 			if b, err := n.Buffered(); b != 0 || err != nil {
-				t.Errorf("Buffered %d, %v with no event there", b, err)
+				t.Errorf("Buffered %d, %v with no event queued", b, err)
 			}
 		}
 	})
 }
 
-// The climb adds no watch on an inode that the batch is about to watch.
-func TestCycleSparesWhatItRestores(t *testing.T) {
+// The cycle adds no scratch watch on an inode that the batch is going to watch.
+func TestCycleAddsNoScratchWatchOnTargets(t *testing.T) {
 	needLists(t)
 	withoutIoctl(t)
 	n := newInotify(t)
 	dirs := []string{"/", "/proc", "/sys", "/dev"}
 	var ws []inotify.Watch
-	spared := map[inotify.Handle]bool{}
+	targets := map[inotify.Handle]bool{}
 	probe := newInotify(t)
 	for i, dir := range dirs {
 		ws = append(ws, inotify.Watch{WD: inotify.WD(20_000 + i), Mask: inotify.MoveSelf, Path: dir})
@@ -1249,7 +1248,7 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 	}
 	key := func(w inotify.Watch) string { return fmt.Sprint(w.Device, w.Inode, w.Handle) }
 	for _, w := range watches(t, probe) {
-		spared[inotify.Handle{Bytes: key(w)}] = true
+		targets[inotify.Handle{Bytes: key(w)}] = true
 	}
 	var group sync.WaitGroup
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
@@ -1262,10 +1261,10 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 				return
 			}
 			for _, w := range ws {
-				if w.WD > 1 && w.WD < 20_000 { // the first step is one of the watches itself
+				if w.WD > 1 && w.WD < 20_000 { // the first step adds one of the targets
 					seen++
-					if spared[inotify.Handle{Bytes: key(w)}] {
-						t.Errorf("scratch watch %v on an inode that is to be restored", w)
+					if targets[inotify.Handle{Bytes: key(w)}] {
+						t.Errorf("scratch watch %v on a target of the restore", w)
 						return
 					}
 				}
@@ -1279,14 +1278,12 @@ func TestCycleSparesWhatItRestores(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen == 0 {
-		t.Skip("this needs to see scratch watches while they are there, and saw none")
+		t.Skip("this needs scratch watches to be listed while they exist, and none was")
 	}
 }
 
-// A million steps, and then as many watches as a user may have.
-
-// withinReach skips a test whose climb would take very long here.
-func withinReach(t *testing.T, steps inotify.WD) {
+// skipSlowCycle skips a test whose cycle would take very long on this machine.
+func skipSlowCycle(t *testing.T, steps inotify.WD) {
 	t.Helper()
 	const few = 2000
 	start := time.Now()
@@ -1296,11 +1293,13 @@ func withinReach(t *testing.T, steps inotify.WD) {
 	}
 }
 
+// During a million steps, with two readers and two writing processes, each event is delivered
+// once, and to each reader in order.
 func TestCycleOfAMillionSteps(t *testing.T) {
 	kerneltest.Long(t, "this takes some seconds")
 	withoutIoctl(t)
 	const steps = 1_000_000
-	withinReach(t, steps)
+	skipSlowCycle(t, steps)
 	n := newInotify(t)
 	dir := t.TempDir()
 	wd := add(t, n, dir, inotify.Create)
@@ -1325,7 +1324,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 			seen[1] = append(seen[1], ev)
 		}
 	})
-	one, two := startToucher(t, dir, "one"), startToucher(t, dir, "two")
+	one, two := startTouch(t, dir, "one"), startTouch(t, dir, "two")
 	start := time.Now()
 	if err := n.RestoreWatch(kerneltest.Context(t), steps+2, files(t, 1)[0], inotify.Attrib); err != nil {
 		t.Fatal(err)
@@ -1351,19 +1350,19 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 			if ev.WD != wd || ev.Mask != inotify.Create || len(ev.Name) < 4 {
 				t.Fatalf("event %v", ev)
 			}
-			who := ev.Name[:3]
-			number, err := strconv.Atoi(ev.Name[3:])
-			if err != nil || number <= last[who] {
-				t.Fatalf("event %v after number %d", ev, last[who])
+			writer := ev.Name[:3]
+			file, err := strconv.Atoi(ev.Name[3:])
+			if err != nil || file <= last[writer] {
+				t.Fatalf("event %v after that of file %d", ev, last[writer])
 			}
-			last[who] = number
+			last[writer] = file
 			count[ev.Name]++
 		}
 	}
-	for who, made := range map[string]int{"one": made[0], "two": made[1]} {
+	for writer, made := range map[string]int{"one": made[0], "two": made[1]} {
 		for i := range made {
-			if c := count[fmt.Sprint(who, i)]; c != 1 {
-				t.Fatalf("event of %s%d came %d times", who, i, c)
+			if c := count[fmt.Sprint(writer, i)]; c != 1 {
+				t.Fatalf("the event of %s%d was read %d times", writer, i, c)
 			}
 		}
 	}
@@ -1372,6 +1371,7 @@ func TestCycleOfAMillionSteps(t *testing.T) {
 	}
 }
 
+// 180,000 watches are restored, or all rolled back if the last one fails.
 func TestRestoreWatchesMany(t *testing.T) {
 	kerneltest.Long(t, "this makes 180,000 files")
 	needIoctl(t)
@@ -1404,7 +1404,7 @@ func TestRestoreWatchesMany(t *testing.T) {
 		wantEvents(t, pending(t, n))
 	}
 	highest := slices.MaxFunc(ws, func(a, b inotify.Watch) int { return int(a.WD) - int(b.WD) })
-	// The last one fails: all go again.
+	// The last one fails: all are rolled back.
 	stranger := add(t, n, highest.Path, inotify.Attrib)
 	wantRestoreError(t, n.RestoreWatches(kerneltest.Context(t), ws[:total]), highest.WD, highest.Path, total-1, unix.EEXIST)
 	check(1)
@@ -1418,19 +1418,19 @@ func TestRestoreWatchesMany(t *testing.T) {
 	check(total)
 }
 
-// An instance that others hold and that is closed here in the middle of a restore: what
-// could not be removed again is told, and nothing else.
-func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
+// If a shared instance is closed in the middle of a restore, the error reports the leaked
+// watches, and only those.
+func TestRollbackOnSharedInstanceReportsLeakedWatches(t *testing.T) {
 	keep := func(t *testing.T) { failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 1, 11, false, unix.EPERM) }
 	noDuplicate := func(t *testing.T) { failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE) }
 	for name, c := range map[string]struct {
 		forbid func(t *testing.T)
-		before []inotify.WD // the far one
-		want   unix.Errno   // that of what is left
+		before []inotify.WD // are added before far
+		want   unix.Errno   // of the leaked watches
 		left   []inotify.WD
 	}{
 		"all removed":               {nil, []inotify.WD{10, 11}, 0, nil},
-		"not removed":               {keep, []inotify.WD{10, 11}, unix.EPERM, []inotify.WD{11}},
+		"one leaked":                {keep, []inotify.WD{10, 11}, unix.EPERM, []inotify.WD{11}},
 		"no duplicate":              {noDuplicate, []inotify.WD{10, 11}, unix.EMFILE, []inotify.WD{10, 11}},
 		"no duplicate, one watch":   {noDuplicate, []inotify.WD{11}, unix.EMFILE, []inotify.WD{11}},
 		"no duplicate and no watch": {noDuplicate, []inotify.WD{far - 1}, 0, nil},
@@ -1466,8 +1466,8 @@ func TestRollbackForOthersTellsWhatIsLeft(t *testing.T) {
 			err = n.RestoreWatches(kerneltest.Context(t), batch, inotify.WithMaxSteps(far),
 				inotify.WithProgress(func(inotify.Progress) { n.Close() }))
 			wantError(t, err, os.ErrClosed)
-			told := strings.Contains(err.Error(), "leaked watch")
-			if told != (c.want != 0) || told && (!errors.Is(err, c.want) || strings.Contains(err.Error(), "rolled back")) {
+			reported := strings.Contains(err.Error(), "leaked watch")
+			if reported != (c.want != 0) || reported && (!errors.Is(err, c.want) || strings.Contains(err.Error(), "rolled back")) {
 				t.Error(err)
 			}
 			var left []inotify.WD

@@ -22,8 +22,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// An instance that others hold, and that is closed here while a restore is undone: what was
-// added is removed all the same, or told.
+// If a shared instance is closed during a rollback, all watches of the restore are removed all the
+// same.
 func TestRollbackOfClosedInstance(t *testing.T) {
 	needIoctl(t)
 	s := kerneltest.Supervise(t, child(t, "closed rollback"))
@@ -33,7 +33,7 @@ func TestRollbackOfClosedInstance(t *testing.T) {
 			Skip: skip, Count: 1, Delay: 100 * time.Millisecond,
 		}
 	}
-	last := kerneltest.Rule{ // so that it is seen that all are there
+	last := kerneltest.Rule{ // so that all watches are listed before the rollback
 		For:   func(c *kerneltest.Call) bool { return filepath.Base(c.Object) == "missing" },
 		Delay: 50 * time.Millisecond,
 	}
@@ -43,7 +43,7 @@ func TestRollbackOfClosedInstance(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name  string
-		left  int // for which Close waits
+		left  int // Close comes when so many are left
 		rules []kerneltest.Rule
 	}{
 		{"while they are removed", closedRollbackCount - 10, []kerneltest.Rule{slowly("inotify_rm_watch", 10)}},
@@ -65,16 +65,16 @@ func TestRollbackOfClosedInstance(t *testing.T) {
 				}
 				return
 			}
-			t.Skip("this needs to look at the watches while the restore is undone, which was over each time")
+			t.Skip("this needs to list the watches during the rollback, which was over each time")
 		})
 	}
 }
 
-// tooFast is what a child says if the restore was undone before it closed the instance.
+// tooFast is the child's answer if the rollback was over before it closed the instance.
 const tooFast = "too fast"
 
 func childClosedRollback() error {
-	return kerneltest.Obey(func(request string) string {
+	return kerneltest.Serve(func(request string) string {
 		left, err := closedRollback(request)
 		if err != nil {
 			return fmt.Sprintf("%q", err)
@@ -85,8 +85,8 @@ func childClosedRollback() error {
 
 const closedRollbackCount = 200
 
-// closedRollback has a restore fail behind its last watch, closes the instance when so many
-// of the watches are left for a while, and tells which are left in the end.
+// closedRollback makes a restore fail after its last watch, closes the instance when the requested
+// number of watches is left for a while, and returns the watches that are left in the end.
 func closedRollback(request string) (left string, err error) {
 	const count = closedRollbackCount
 	var few int
@@ -98,7 +98,7 @@ func closedRollback(request string) (left string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	ws, err := numberedIn(dir, 10, count)
+	ws, err := makeBatchIn(dir, 10, count)
 	if err != nil {
 		return "", err
 	}
@@ -116,15 +116,15 @@ func closedRollback(request string) (left string, err error) {
 		return "", err
 	}
 	defer other.Close()
-	closed, undone := make(chan error, 1), make(chan struct{})
+	closed, over := make(chan error, 1), make(chan struct{})
 	go func() {
-		if waitForFew(other, few, undone) {
+		if waitForFew(other, few, over) {
 			closed <- n.Close()
 		}
 		close(closed)
 	}()
-	kerneltest.Watched(func() { err = n.RestoreWatches(context.Background(), ws) })
-	close(undone)
+	kerneltest.Traced(func() { err = n.RestoreWatches(context.Background(), ws) })
+	close(over)
 	if e := <-closed; e != nil {
 		return "", e
 	}
@@ -132,7 +132,7 @@ func closedRollback(request string) (left string, err error) {
 		return tooFast, nil
 	}
 	if !errors.Is(err, unix.ENOENT) || !errors.Is(err, os.ErrClosed) {
-		return "", fmt.Errorf("error %w, want that it is closed, too", err)
+		return "", fmt.Errorf("error %w, want ENOENT and ErrClosed", err)
 	}
 	still, err := other.Watches()
 	if len(still) > 0 {
@@ -141,18 +141,18 @@ func closedRollback(request string) (left string, err error) {
 	return "none", err
 }
 
-// waitForFew waits until there were watches and so many are left for a while, or, and then
-// returns false, until all was undone.
-func waitForFew(n *inotify.Inotify, few int, undone <-chan struct{}) bool {
+// waitForFew waits until there were watches and few are left for a while. It returns false if the
+// rollback is over before.
+func waitForFew(n *inotify.Inotify, few int, over <-chan struct{}) bool {
 	for seen, same := false, 0; same < 5; {
 		select {
-		case <-undone:
+		case <-over:
 			return false
 		default:
 		}
-		there := listed(n)
-		seen = seen || there > 0
-		if same++; !seen || there != few {
+		count := countWatches(n)
+		seen = seen || count > 0
+		if same++; !seen || count != few {
 			same = 0
 		}
 		runtime.Gosched()
@@ -160,8 +160,8 @@ func waitForFew(n *inotify.Inotify, few int, undone <-chan struct{}) bool {
 	return true
 }
 
-// listed counts an instance's watches without a call that is delayed.
-func listed(n *inotify.Inotify) (count int) {
+// countWatches counts an instance's watches without a call that the rules delay.
+func countWatches(n *inotify.Inotify) (count int) {
 	conn, err := n.SyscallConn()
 	if err != nil {
 		return 0

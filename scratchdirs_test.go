@@ -21,11 +21,11 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A jail is a root directory in a mount namespace of the test's process. It is on a
-// tmpfs, and has the directories that the cycle likes to use, and no mounts.
+// A jail is a root directory in a mount namespace of the test's process. It is on a tmpfs and has
+// the scratch directories, without mounts on them.
 type jail string
 
-// inJail runs the rest of the test in a process of its own, and returns false in this one.
+// inJail runs the rest of the test in a child process, and returns false in this one.
 func inJail(t *testing.T) (jail, bool) {
 	t.Helper()
 	attr := &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // and its mounts are private
@@ -33,10 +33,10 @@ func inJail(t *testing.T) (jail, bool) {
 		attr = kerneltest.OwnUsers(t)
 		attr.Unshareflags = unix.CLONE_NEWNS
 	}
-	// This process makes the directory and removes it, as it sees no mounts in it.
+	// This process creates and removes the directory, as it does not see the mounts below it.
 	const variable = "INOTIFY_TEST_JAIL"
 	if os.Getenv(variable) == "" {
-		dir, err := os.MkdirTemp("/tmp", "jail") // not below /dev, which tests replace in the jail
+		dir, err := os.MkdirTemp("/tmp", "jail") // not below /dev, which some tests replace
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func inJail(t *testing.T) (jail, bool) {
 		return "", false
 	}
 	late := time.AfterFunc(20*time.Second, func() {
-		fmt.Println("it hangs")
+		fmt.Println("the test hangs")
 		os.Exit(1)
 	})
 	t.Cleanup(func() { late.Stop() })
@@ -79,13 +79,13 @@ func (j jail) mount(t *testing.T, dir, kind string) {
 	kerneltest.Mount(t, "jail", j.path(dir), kind, 0, "")
 }
 
-// proc shows the machine's own /proc in the jail.
+// proc mounts the machine's /proc in the jail.
 func (j jail) proc(t *testing.T) {
 	t.Helper()
 	kerneltest.Mount(t, "/proc", j.path("/proc"), "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// silent mounts a FUSE filesystem whose server answers nothing.
+// silent mounts a FUSE filesystem whose server answers no request.
 func (j jail) silent(t *testing.T, dir string) *kerneltest.FUSE {
 	t.Helper()
 	return kerneltest.MountFUSE(t, j.path(dir), func(opcode uint32) bool { return opcode != kerneltest.FUSEInit })
@@ -101,7 +101,7 @@ func (j jail) enter(t *testing.T) {
 	t.Setenv("TMPDIR", "/work")
 }
 
-// cycles restores watches without the ioctl, by one thread and by two.
+// cycles restores watches by the cycle, without and with a helper thread.
 func cycles(t *testing.T) {
 	t.Helper()
 	n := newInotify(t)
@@ -113,8 +113,8 @@ func cycles(t *testing.T) {
 	wantEvents(t, pending(t, n))
 }
 
-// The cycle touches nothing that a FUSE server answers for: not what it is mounted on,
-// be that below or above other mounts, and nothing that a symbolic link leads to.
+// The cycle sends no request to a FUSE server, whether the FUSE filesystem is mounted on a scratch
+// directory, below or above other mounts, or is the target of a symbolic link.
 func TestCycleTouchesNoFUSE(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
@@ -146,13 +146,13 @@ func TestCycleTouchesNoFUSE(t *testing.T) {
 	cycles(t)
 	for dir, f := range fuses {
 		if requests := f.Requests(); len(requests) > 0 {
-			t.Errorf("%s: operations %v were asked for", dir, requests)
+			t.Errorf("%s: FUSE requests %v, want none", dir, requests)
 		}
 	}
 }
 
-// A target that is missing is found before the cycle on a FUSE filesystem, too.
-func TestCycleFindsWhatIsMissingOnFUSE(t *testing.T) {
+// A missing path is found before the first step of the cycle, also on a FUSE filesystem.
+func TestCycleFindsMissingPathOnFUSE(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
 		return
@@ -168,8 +168,9 @@ func TestCycleFindsWhatIsMissingOnFUSE(t *testing.T) {
 	wantError(t, newInotify(t).RestoreWatches(context.Background(), ws, inotify.WithMaxSteps(far)), os.ErrNotExist)
 }
 
-// The second thread makes steps only where it sees the mounts that the first one chose by.
-func TestCycleInAThreadsOwnMounts(t *testing.T) {
+// The helper thread makes no steps if its mount namespace is not that of the first thread, which
+// chose the scratch directories.
+func TestCycleInAThreadsOwnMountNamespace(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
 		return
@@ -182,7 +183,7 @@ func TestCycleInAThreadsOwnMounts(t *testing.T) {
 	j.enter(t)
 	kerneltest.OnOwnThread(t)
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		t.Skip("this needs a thread with mounts of its own: ", err)
+		t.Skip("this needs a thread with its own mount namespace: ", err)
 	}
 	for _, dir := range []string{"/etc", "/media", "/opt", "/var", "/boot"} {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
@@ -193,12 +194,12 @@ func TestCycleInAThreadsOwnMounts(t *testing.T) {
 	cycles(t)
 	for i, f := range fuses {
 		if requests := f.Requests(); len(requests) > 0 {
-			t.Errorf("%d: operations %v were asked for", i, requests)
+			t.Errorf("%d: FUSE requests %v, want none", i, requests)
 		}
 	}
 }
 
-// Without /proc nothing is known about mounts but what is on the root directory's own.
+// Without /proc, NextWD uses only directories on the root directory's mount, and no FUSE.
 func TestNextWDWithoutProc(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
@@ -215,11 +216,12 @@ func TestNextWDWithoutProc(t *testing.T) {
 		add(t, n, dir, inotify.MoveSelf)
 	}
 	if requests := f.Requests(); len(requests) > 0 {
-		t.Errorf("operations %v were asked for", requests)
+		t.Errorf("FUSE requests %v, want none", requests)
 	}
 }
 
-// As in a container, whose root directory is on an overlay; its layer is on FUSE here.
+// If the root directory is on an overlay, as in a container, the cycle uses it without a request
+// to the filesystem of its layer.
 func TestCycleOnAnOverlay(t *testing.T) {
 	j, inside := inJail(t)
 	if !inside {
@@ -240,6 +242,6 @@ func TestCycleOnAnOverlay(t *testing.T) {
 	before := len(f.Requests())
 	restore(t, n, 2000, "/work/f", inotify.Attrib)
 	if requests := f.Requests()[before:]; len(requests) > 0 {
-		t.Errorf("operations %v were asked for", requests)
+		t.Errorf("FUSE requests %v, want none", requests)
 	}
 }

@@ -19,38 +19,37 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A threadCounter is a context that counts the library's own goroutines whenever a climb
-// asks whether it may go on.
+// A threadCounter is a context that counts helper threads whenever the cycle checks it.
 type threadCounter struct {
 	context.Context
 	most int
 }
 
 func (c *threadCounter) Err() error {
-	c.most = max(c.most, ownGoroutines())
+	c.most = max(c.most, helperThreads())
 	return c.Context.Err()
 }
 
-// ownGoroutines returns how many helper threads of the cycle there are.
-func ownGoroutines() int {
+// helperThreads returns how many helper threads of the cycle run.
+func helperThreads() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	return bytes.Count(stacks, []byte("\ncreated by github.com/seed10546c08/inotify/internal/assign.(*cycle).startHelper"))
 }
 
-// A climb has a second thread from 1024 steps on, where there are two processors and
-// two inodes for it. That ends with the climb.
-func TestSecondThread(t *testing.T) {
+// A cycle of 1024 steps or more has a helper thread, if there are two processors and two scratch
+// inodes. The thread ends with the cycle.
+func TestHelperThread(t *testing.T) {
 	const long = 1024
 	for _, test := range []struct {
 		name   string
 		procs  int
 		steps  inotify.WD
-		inodes int // that are left; 0 is all
+		inodes int // scratch directories that are not targets; 0 is all
 		want   int
 	}{
-		{"a long climb", 2, long, 0, 1},
-		{"a climb that is not long", 2, long - 1, 0, 0},
+		{"a long cycle", 2, long, 0, 1},
+		{"a shorter cycle", 2, long - 1, 0, 0},
 		{"one processor", 1, long, 0, 0},
 		{"two inodes", 2, long, 2, 1},
 		{"one inode", 2, long, 1, 0},
@@ -59,7 +58,7 @@ func TestSecondThread(t *testing.T) {
 			withoutIoctl(t)
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(test.procs))
 			n := newInotify(t)
-			first := add(t, n, files(t, 1)[0], inotify.Attrib) + 1 // the climb's first
+			first := add(t, n, files(t, 1)[0], inotify.Attrib) + 1 // the first wd of the cycle
 			var ws []inotify.Watch
 			if test.inodes > 0 {
 				ws = allBut(t, test.inodes)
@@ -73,11 +72,11 @@ func TestSecondThread(t *testing.T) {
 				t.Fatal(err)
 			}
 			if ctx.most != test.want {
-				t.Errorf("%d threads more, want %d", ctx.most, test.want)
+				t.Errorf("%d helper threads, want %d", ctx.most, test.want)
 			}
-			for i := 0; ownGoroutines() > 0; i++ { // one that has ended may be there for a moment
+			for i := 0; helperThreads() > 0; i++ { // a goroutine that ends is counted for a moment
 				if i == 1000 {
-					t.Fatal("the thread is still there")
+					t.Fatal("the helper thread has not ended")
 				}
 				time.Sleep(time.Millisecond)
 			}
@@ -85,22 +84,22 @@ func TestSecondThread(t *testing.T) {
 	}
 }
 
-// allBut makes watches on the directories that a climb uses, but for some.
+// allBut returns watches on the scratch directories of the cycle, except some.
 func allBut(t *testing.T, left int) (ws []inotify.Watch) {
 	t.Helper()
 	for _, path := range scratchDirs() {
 		ws = append(ws, inotify.Watch{Path: path, Mask: inotify.DeleteSelf})
 	}
-	return ws[:len(ws)-left] // the last are left, as the first is easily overlooked
+	return ws[:len(ws)-left] // without the last ones, as a test could miss the use of the first
 }
 
-// Whatever fails while the second thread makes steps, what it did is taken back, too, and
-// told where that cannot be.
-func TestSecondThreadWhenACallFails(t *testing.T) {
+// If a system call fails while the helper thread makes steps, its steps are rolled back as well,
+// and the error says what could not be.
+func TestHelperThreadWhenACallFails(t *testing.T) {
 	cmd := child(t, "faults")
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir(), "GOMAXPROCS=2")
 	s := kerneltest.Supervise(t, cmd)
-	fails := func(op string, rule kerneltest.Rule, more ...kerneltest.Rule) (told bool) {
+	fails := func(op string, rule kerneltest.Rule, more ...kerneltest.Rule) (reported bool) {
 		t.Helper()
 		rules := append([]kerneltest.Rule{rule, withoutIoctlRule, slowStepsRule}, more...)
 		r, err := s.Run(kerneltest.FaultRequest(op, rule.Errno), rules...)
@@ -115,7 +114,7 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 			t.Errorf("%v: error %q, broken %q", rule.Errno, a.Err, a.Broken)
 		}
 		if r.Hits[0] > 0 && !a.Is {
-			t.Errorf("error %q does not tell of %v", a.Err, rule.Errno)
+			t.Errorf("error %q does not report %v", a.Err, rule.Errno)
 		}
 		return a.Is
 	}
@@ -142,10 +141,10 @@ func TestSecondThreadWhenACallFails(t *testing.T) {
 			t.Log("only one thread made steps")
 		}
 	}
-	// Where the first thread has no inode left, the second makes steps while the first reads.
+	// If the first thread has no scratch directory, the helper makes steps while the first reads.
 	remove := func(c *kerneltest.Call) bool { return c.Name == "inotify_rm_watch" }
 	slowly := kerneltest.Rule{For: read, Delay: 2 * time.Millisecond}
 	for skip := range times(8, 40) {
-		fails(long+" where the first thread has no inode", kerneltest.Rule{For: remove, Skip: skip, Count: 1, Errno: unix.EPERM}, slowly)
+		fails(long+" where the first thread has no scratch directory", kerneltest.Rule{For: remove, Skip: skip, Count: 1, Errno: unix.EPERM}, slowly)
 	}
 }

@@ -22,8 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// wantPathError checks the type and the contents of an error about a path: of an
-// AddWatch, or of a RestoreWatch.
+// wantPathError checks an error of AddWatch or RestoreWatch: its type, the path and the cause.
 func wantPathError(t *testing.T, err error, path string, errno error) {
 	t.Helper()
 	wantError(t, err, errno)
@@ -41,7 +40,7 @@ func wantPathError(t *testing.T, err error, path string, errno error) {
 	}
 }
 
-// badPaths are paths that cannot be watched, with a mask and the errno.
+// badPaths returns paths that cannot be watched, with a mask and the errno.
 func badPaths(t *testing.T) map[string]struct {
 	path  string
 	mask  inotify.Mask
@@ -67,7 +66,7 @@ func badPaths(t *testing.T) map[string]struct {
 		"missing":               {filepath.Join(dir, "missing"), inotify.Open, unix.ENOENT},
 		"empty":                 {"", inotify.Open, unix.ENOENT},
 		"NUL":                   {"a\x00b", inotify.Open, unix.EINVAL},
-		"NUL in front":          {"\x00a", inotify.Open, unix.EINVAL},
+		"NUL at the start":      {"\x00a", inotify.Open, unix.EINVAL},
 		"directory not allowed": {filepath.Join(secret, "x"), inotify.Open, unix.EACCES},
 		"file not allowed":      {unreadable, inotify.Open, unix.EACCES},
 		"not a directory":       {file, inotify.Open | inotify.OnlyDir, unix.ENOTDIR},
@@ -75,6 +74,7 @@ func badPaths(t *testing.T) map[string]struct {
 	}
 }
 
+// AddWatch on a path that cannot be watched returns a PathError with the errno.
 func TestAddWatchBadPath(t *testing.T) {
 	for name, test := range badPaths(t) {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAddWatchBadPath(t *testing.T) {
 			wd, err := n.AddWatch(test.path, test.mask)
 			wantPathError(t, err, test.path, test.errno)
 			if wd != inotify.NoWD {
-				t.Errorf("number %d with an error", wd)
+				t.Errorf("wd %d with an error", wd)
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func TestAddWatchBadPath(t *testing.T) {
 	})
 }
 
-// What the kernel refuses a mask for is told, beside its errno.
+// The error says why the kernel refused a mask or a path, and ends with the errno.
 func TestAddWatchExplains(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -119,7 +119,7 @@ func TestAddWatchExplains(t *testing.T) {
 	} {
 		got, err := n.AddWatch(test.path, test.mask)
 		if err == nil && test.errno != unix.ENOTDIR && (!hasMaskCreate(t) || test.mask&0x08001000 != 0) {
-			t.Logf("this kernel takes the mask %v", test.mask)
+			t.Logf("this kernel accepts the mask %v", test.mask)
 			continue
 		}
 		wantPathError(t, err, test.path, test.errno)
@@ -138,7 +138,8 @@ func TestAddWatchExplains(t *testing.T) {
 	}
 }
 
-// Without /proc what needs it says so, and is not taken for a file that is missing.
+// Without /proc, the methods that need it return an UnsupportedError that says so, and not that a
+// file is missing.
 func TestWithoutProc(t *testing.T) {
 	f, err := os.Open(files(t, 1)[0])
 	if err != nil {
@@ -171,6 +172,7 @@ func TestWithoutProc(t *testing.T) {
 	}
 }
 
+// There is one watch per inode: other names of a watched file return its wd.
 func TestAddWatchGoesByInode(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -183,7 +185,7 @@ func TestAddWatchGoesByInode(t *testing.T) {
 		t.Errorf("through a symbolic link it is watch %d, not %d", got, wd)
 	}
 	if !watchesInodes(t) {
-		t.Log("hard links are not tried: this kernel watches names")
+		t.Log("hard links not tested: this kernel watches names")
 		link = path
 	}
 	if got := add(t, n, link, inotify.Attrib|inotify.Modify); got != wd {
@@ -199,6 +201,7 @@ func TestAddWatchGoesByInode(t *testing.T) {
 	}
 }
 
+// AddWatchFile watches the open file, whatever its name is now.
 func TestAddWatchFile(t *testing.T) {
 	open := func(t *testing.T, path string, flags int) *os.File {
 		t.Helper()
@@ -256,7 +259,7 @@ func TestAddWatchFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if wd == target {
-			t.Error("the watch is on what the link leads to")
+			t.Error("the watch is on the link's target")
 		}
 		if got := add(t, n, link, inotify.Attrib|inotify.DontFollow); got != wd {
 			t.Errorf("the link itself is watch %d, not %d", got, wd)
@@ -275,18 +278,19 @@ func TestAddWatchFile(t *testing.T) {
 		n := newInotify(t)
 		f := open(t, files(t, 1)[0], os.O_RDONLY)
 		if wd, err := n.AddWatchFile(f, inotify.Open|inotify.OnlyDir); wd != inotify.NoWD || !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), f.Name()) {
-			t.Errorf("number %d, error %v, want ENOTDIR of %s", wd, err, f.Name())
+			t.Errorf("wd %d, error %v, want ENOTDIR of %s", wd, err, f.Name())
 		}
 		f.Close()
 		if _, err := n.AddWatchFile(f, inotify.Open); !errors.Is(err, fs.ErrInvalid) || errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), f.Name()) {
 			t.Errorf("error %v, want that %s is closed, and not that the Inotify is", err, f.Name())
 		}
 		if wd, err := n.AddWatchFile(nil, inotify.Open); wd != inotify.NoWD || !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("number %d, error %v for no file", wd, err)
+			t.Errorf("wd %d, error %v for no file", wd, err)
 		}
 	})
 }
 
+// RemoveWatch returns ErrNoWatch and EINVAL for a wd that has no watch.
 func TestRemoveWatch(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -313,7 +317,7 @@ func TestRemoveWatch(t *testing.T) {
 	}
 }
 
-// A watch that ended with what it watched is gone, and so says the error.
+// Removing a watch that ended because its file was removed returns ErrNoWatch.
 func TestRemoveWatchThatEnded(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -328,6 +332,7 @@ func TestRemoveWatchThatEnded(t *testing.T) {
 	}
 }
 
+// Events of a removed watch are delivered before its IN_IGNORED.
 func TestRemoveWatchKeepsOrder(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
@@ -335,17 +340,17 @@ func TestRemoveWatchKeepsOrder(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o400), n.RemoveWatch(wd)); err != nil {
 		t.Fatal(err)
 	}
-	// The former life's event comes before its end.
 	wantEvents(t, pending(t, n),
 		inotify.Event{WD: wd, Mask: inotify.Attrib},
 		inotify.Event{WD: wd, Mask: inotify.Ignored})
 }
 
-func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
+// Watches lists wd, mask, inode, device and handle of each watch as the kernel has them.
+func TestWatchesListsWhatTheKernelHas(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	if ws, err := n.Watches(); err != nil || len(ws) != 0 {
-		t.Errorf("a new instance has the watches %v, %v", ws, err)
+		t.Errorf("watches %v, %v of a new instance, want none", ws, err)
 	}
 	paths := files(t, 3)
 	masks := []inotify.Mask{inotify.Create, inotify.AllEvents | inotify.ExclUnlink, inotify.Attrib | inotify.OneShot}
@@ -363,7 +368,7 @@ func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
 	for i, path := range append(paths, filepath.Dir(paths[0])) {
 		w := ws[i]
 		if want := append(masks, inotify.Delete)[i]; w.WD != inotify.WD(i+1) || w.Mask != want || w.Path != "" {
-			t.Errorf("watch %v, want number %d, mask %v and no path", w, i+1, want)
+			t.Errorf("watch %v, want wd %d, mask %v and no path", w, i+1, want)
 		}
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil {
@@ -378,7 +383,7 @@ func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
 		const handleFID = 0x200 // AT_HANDLE_FID, Linux 6.5: the handle as fdinfo has it
 		h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, handleFID)
 		if err != nil {
-			t.Log("handle not compared, as name_to_handle_at has no AT_HANDLE_FID: ", err)
+			t.Log("handle not compared: name_to_handle_at lacks AT_HANDLE_FID: ", err)
 			continue
 		}
 		if w.Handle.Type != h.Type() || w.Handle.Bytes != string(h.Bytes()) {
@@ -387,7 +392,7 @@ func TestWatchesShowsWhatTheKernelHas(t *testing.T) {
 	}
 }
 
-// mountDevice returns the device of the mount that path is on, from mountinfo.
+// mountDevice returns the device of the mount that path is on, as mountinfo lists it.
 func mountDevice(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
@@ -404,14 +409,14 @@ func mountDevice(t *testing.T, path string) string {
 	return device
 }
 
-// Many more watches than one read returns.
+// Watches lists more watches than one read of fdinfo returns.
 func TestWatchesOfMany(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	const count = 2000
 	for i, path := range files(t, count) {
 		if wd := add(t, n, path, inotify.Attrib); wd != inotify.WD(i+1) {
-			t.Fatalf("number %d, want %d", wd, i+1)
+			t.Fatalf("wd %d, want %d", wd, i+1)
 		}
 	}
 	ws, err := n.Watches()
@@ -425,8 +430,9 @@ func TestWatchesOfMany(t *testing.T) {
 	}
 }
 
-// Whether the kernel lists watches is tried where none is listed.
-func TestWatchesWhereThatCannotBeTried(t *testing.T) {
+// If fdinfo lists no watch, Watches probes whether the kernel lists any. If the probe fails, so
+// does Watches.
+func TestWatchesWhenTheProbeFails(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
@@ -440,8 +446,8 @@ func TestWatchesWhereThatCannotBeTried(t *testing.T) {
 	}
 }
 
-// Since Linux 4.18 they are listed, so that none is none, though no other instance can be
-// had to try it.
+// A kernel with IN_MASK_CREATE (Linux 4.18) lists watches, so no other instance is needed for a
+// probe.
 func TestWatchesWithoutAnotherInstance(t *testing.T) {
 	withoutInstances := func(t *testing.T) {
 		failCalls(t, unix.SYS_INOTIFY_INIT1, 0, 0, true, unix.EMFILE)
@@ -467,7 +473,7 @@ func TestWatchesWithoutAnotherInstance(t *testing.T) {
 	})
 }
 
-// A kernel that lists no watches is not taken for one that has none.
+// On a kernel that lists no watches, Watches returns an UnsupportedError, not an empty list.
 func TestWatchesWhereNoneAreListed(t *testing.T) {
 	n := newInotify(t)
 	add(t, n, files(t, 1)[0], inotify.Open)
@@ -484,6 +490,7 @@ func TestWatchesWhereNoneAreListed(t *testing.T) {
 	}
 }
 
+// The text of a Device can be parsed, and other texts are refused.
 func TestDeviceText(t *testing.T) {
 	for _, test := range []struct {
 		device inotify.Device
@@ -505,11 +512,12 @@ func TestDeviceText(t *testing.T) {
 		before := inotify.Device{Major: 254, Minor: 3}
 		d := before
 		if err := d.UnmarshalText([]byte(text)); d != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "254:0") {
-			t.Errorf("%q is read as %v, error %v; want one that shows the form", text, d, err)
+			t.Errorf("%q is parsed as %v, error %v; want one that shows the form", text, d, err)
 		}
 	}
 }
 
+// The text of a Handle can be parsed, and other texts and invalid handles are refused.
 func TestHandleText(t *testing.T) {
 	every := make([]byte, 256)
 	for i := range every {
@@ -538,38 +546,38 @@ func TestHandleText(t *testing.T) {
 		before := inotify.Handle{Type: 1, Bytes: "x"}
 		h := before
 		if err := h.UnmarshalText([]byte(text)); h != before || err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "1:91649800afc3be85") {
-			t.Errorf("%.40q is read as %.40v, error %v; want one that shows the form", text, h, err)
+			t.Errorf("%.40q is parsed as %.40v, error %v; want one that shows the form", text, h, err)
 		}
 	}
-	// What could not be read back is not written.
+	// A handle whose text could not be parsed has no text.
 	for _, handle := range []inotify.Handle{{Type: 1}, {Type: -1, Bytes: "x"}, {Type: 1, Bytes: strings.Repeat("x", 129)}} {
 		if text, err := handle.MarshalText(); text != nil || err == nil {
-			t.Errorf("%v is written as %q, %v", handle, text, err)
+			t.Errorf("%v is formatted as %q, %v; want an error", handle, text, err)
 		}
 	}
 }
 
-// wantSameText writes v in JSON and reads it back.
+// wantSameText marshals v to JSON, which must have text, and unmarshals it.
 func wantSameText[T comparable](t *testing.T, v T, text string) {
 	t.Helper()
 	written, err := json.Marshal(map[string]T{"v": v})
 	if want := `{"v":"` + text + `"}`; err != nil || string(written) != want {
-		t.Errorf("written as %s, %v; want %s", written, err, want)
+		t.Errorf("marshalled to %s, %v; want %s", written, err, want)
 	}
 	read := map[string]T{}
 	if err := json.Unmarshal(written, &read); err != nil || read["v"] != v {
-		t.Errorf("%v is read back as %v, %v", v, read["v"], err)
+		t.Errorf("%v is unmarshalled as %v, %v", v, read["v"], err)
 	}
 }
 
-// Each handle and device that the kernel lists is carried by its text.
+// Each handle and device that the kernel lists survives the conversion to text and back.
 func TestListedWatchesAsText(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := append(files(t, 1), t.TempDir(), "/", "/proc", "/sys", "/dev")
 	for _, path := range paths {
 		if _, err := n.AddWatch(path, inotify.DeleteSelf); err != nil {
-			t.Log("not tried: ", err)
+			t.Log("not tested: ", err)
 		}
 	}
 	for _, w := range watches(t, n) {
@@ -579,7 +587,7 @@ func TestListedWatchesAsText(t *testing.T) {
 			err = h.UnmarshalText(text)
 		}
 		if err != nil || h != w.Handle {
-			t.Errorf("%v is written as %q and read as %v, %v", w.Handle, text, h, err)
+			t.Errorf("%v is formatted as %q and parsed as %v, %v", w.Handle, text, h, err)
 		}
 		var d inotify.Device
 		text, err = w.Device.MarshalText()
@@ -587,7 +595,7 @@ func TestListedWatchesAsText(t *testing.T) {
 			err = d.UnmarshalText(text)
 		}
 		if err != nil || d != w.Device {
-			t.Errorf("%v is written as %q and read as %v, %v", w.Device, text, d, err)
+			t.Errorf("%v is formatted as %q and parsed as %v, %v", w.Device, text, d, err)
 		}
 	}
 }

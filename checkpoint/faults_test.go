@@ -108,10 +108,10 @@ func childFaults() error {
 		theOther, err = startProcess()
 	}
 	if err != nil {
-		return kerneltest.Refuse(err)
+		return kerneltest.SkipParent(err)
 	}
 	theOther.pid = theOther.cmd.Process.Pid
-	return kerneltest.ObeyFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
+	return kerneltest.ServeFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
 		if err := tryFault(op, e, &a); err != nil {
 			a.Broke("the rig: %v", err)
 		}
@@ -127,21 +127,21 @@ func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 	if err != nil {
 		return err
 	}
-	balance := kerneltest.Weigh()
+	resources := kerneltest.CurrentResources()
 	if op.ready != nil {
 		if err := op.ready(r); err != nil {
 			return err
 		}
 	}
 	var failed error
-	kerneltest.Watched(func() { failed = op.do(r) })
+	kerneltest.Traced(func() { failed = op.do(r) })
 	a.Fail(failed, e)
 	kerneltest.CloseShut()
 	op.check(r, failed, a)
 	if r.supplied != nil {
 		r.supplied.Close()
 	}
-	balance.Check(a)
+	resources.Check(a)
 	return nil
 }
 
@@ -272,13 +272,13 @@ func checkDumped(r *rig, failed error, a *kerneltest.FaultAnswer) {
 			a.Broke("what was dumped: %v", err)
 		}
 		for _, g := range r.s.Unknown {
-			a.Told = append(a.Told, g.String())
+			a.Reported = append(a.Reported, g.String())
 		}
 	}
 	if failed == nil {
 		r.compare(r.s, a)
 	}
-	told := a.Err + strings.Join(a.Told, "")
+	told := a.Err + strings.Join(a.Reported, "")
 	left, moved := strings.Contains(told, watchLeft), strings.Contains(told, "has moved on")
 	if err := r.happen(); err != nil {
 		a.Broke("afterwards: %v", err)
@@ -393,9 +393,9 @@ func restoring(change func(r *rig) error, opts ...checkpoint.RestoreOption) faul
 			if err := r.op.do(r); (err != nil) != r.op.fails {
 				a.Broke("afterwards: %v", err)
 			}
-			told := a.Told
+			told := a.Reported
 			r.checkRestored(a)
-			a.Told = told
+			a.Reported = told
 		},
 	}
 }
@@ -411,7 +411,7 @@ func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
 		return slices.ContainsFunc(r.restored.NotRestored, func(g checkpoint.Gap) bool { return g.Field == checkpoint.Field(what) && g.WD == wd })
 	}
 	for _, g := range r.restored.NotRestored {
-		a.Told = append(a.Told, g.String())
+		a.Reported = append(a.Reported, g.String())
 	}
 	live, err := checkpoint.Dump(context.Background(), r.restored.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
@@ -504,10 +504,10 @@ func listing(pids func(r *rig) []int) faultOp {
 		check: func(r *rig, failed error, a *kerneltest.FaultAnswer) {
 			for i := range r.instances {
 				if err := r.instances[i].Ungrouped; err != nil {
-					a.Told = append(a.Told, err.Error())
+					a.Reported = append(a.Reported, err.Error())
 				}
 			}
-			if failed == nil && len(a.Told) == 0 && !reflect.DeepEqual(r.instances, r.known) {
+			if failed == nil && len(a.Reported) == 0 && !reflect.DeepEqual(r.instances, r.known) {
 				a.Broke("instances %v, want %v", r.instances, r.known)
 			}
 			if err := r.op.do(r); err != nil || !reflect.DeepEqual(r.instances, r.known) {

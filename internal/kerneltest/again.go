@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Again runs the test again in a child process, which attr says how to start, and
-// reports whether this is that. So what it does to its process harms no other test.
+// Again runs the test in a child process, which it starts with attr, and reports whether this is
+// the child. So the test can change its process without affecting other tests.
 func Again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	t.Helper()
 	const name = "INOTIFY_TEST_AGAIN"
@@ -30,22 +30,22 @@ func Again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	cmd.Env = append(os.Environ(), name+"="+t.Name(), "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = attr, &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Skip("this needs to start a process so: ", err)
+		t.Skip("this needs to start a child process: ", err)
 	}
 	err := cmd.Wait()
-	said := func(what string) bool { return bytes.Contains(out.Bytes(), []byte("--- "+what+": "+t.Name()+" ")) }
+	result := func(s string) bool { return bytes.Contains(out.Bytes(), []byte("--- "+s+": "+t.Name()+" ")) }
 	switch {
 	case err != nil:
 		t.Errorf("%v\n%s", err, &out)
-	case said("SKIP"):
+	case result("SKIP"):
 		t.Skipf("%s", &out)
-	case !said("PASS"):
+	case !result("PASS"):
 		t.Errorf("the test did not run:\n%s", &out)
 	}
 	return false
 }
 
-// OwnUsers has a process start in a user namespace of its own, as root there.
+// OwnUsers returns attributes that start a process in a new user namespace, as root there.
 func OwnUsers(t testing.TB) *syscall.SysProcAttr {
 	t.Helper()
 	NeedUserNamespaces(t)
@@ -56,20 +56,19 @@ func OwnUsers(t testing.TB) *syscall.SysProcAttr {
 	}
 }
 
-// OwnLimit sets a limit, "max_inotify_watches" or "max_inotify_instances", of the
-// user namespace that the process is in, which must be its own.
+// OwnLimit sets a limit, "max_inotify_watches" or "max_inotify_instances", of the process's user
+// namespace, which must have been created for the test.
 func OwnLimit(t testing.TB, name string, value int) {
 	t.Helper()
 	if uids, err := os.ReadFile("/proc/self/uid_map"); err != nil || len(bytes.Fields(uids)) != 3 || string(bytes.Fields(uids)[2]) != "1" {
 		t.Fatalf("the user namespace is not the test's own: %q, %v", uids, err)
 	}
 	if err := os.WriteFile("/proc/sys/user/"+name, fmt.Append(nil, value), 0); err != nil {
-		t.Skip("this needs a namespace's own limits: ", err)
+		t.Skip("this needs limits of a user namespace: ", err)
 	}
 }
 
-// WithFiles runs f while the process may have no more descriptors than it has and
-// so many.
+// WithFiles runs f while the process can open only more further descriptors.
 func WithFiles(t testing.TB, more int, f func()) {
 	t.Helper()
 	var before unix.Rlimit

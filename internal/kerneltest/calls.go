@@ -17,13 +17,13 @@ import (
 
 // A Call is a system call that a supervised process made.
 type Call struct {
-	Name   string // with what tells an ioctl, a fcntl or an opening from others: "openat O_PATH"
-	Object string // a path, or what a descriptor is open on: "anon_inode:inotify"
+	Name   string // with the kind of an ioctl, a fcntl or an open: "openat O_PATH"
+	Object string // a path, or what a descriptor refers to: "anon_inode:inotify"
 	Args   [6]uint64
-	Thread uint32     // that made it
-	Errno  unix.Errno // with which it was failed, or 0
+	Thread uint32     // the thread that made it
+	Errno  unix.Errno // the injected error, or 0
 
-	runtimes bool // the Go runtime's own
+	byRuntime bool // made by the Go runtime for itself
 }
 
 func (c *Call) String() string {
@@ -34,14 +34,14 @@ func (c *Call) String() string {
 	return s
 }
 
-// A shape says which arguments of a call are what it is about: a descriptor, and a
-// path, which may be relative to it. -1 is none.
+// A shape says which arguments of a call are a descriptor and a path, which may be relative to it.
+// -1 is none.
 type shape struct {
 	name     string
 	fd, path int
 }
 
-// describe tells a call from others.
+// describe decodes a call.
 func (s *Supervised) describe(n *notification) Call {
 	c := Call{Args: n.args, Thread: n.tid}
 	shape, known := shapes[uintptr(n.nr)]
@@ -76,7 +76,7 @@ func (s *Supervised) describe(n *notification) Call {
 	case "pidfd_open", "kcmp":
 		c.Object = fmt.Sprint("process ", int32(n.args[0]))
 	case "read", "write":
-		c.runtimes = strings.Contains(c.Object, "[eventfd]") // which wakes its poller
+		c.byRuntime = strings.Contains(c.Object, "[eventfd]") // it wakes the poller
 	}
 	return c
 }
@@ -106,7 +106,7 @@ var fcntls = map[uint64]string{
 
 var epolls = map[uint64]string{unix.EPOLL_CTL_ADD: "EPOLL_CTL_ADD", unix.EPOLL_CTL_DEL: "EPOLL_CTL_DEL"}
 
-// link returns what a descriptor of the child's is open on.
+// link returns what a descriptor of the child refers to.
 func (s *Supervised) link(fd int32) string {
 	if fd == unix.AT_FDCWD {
 		return "."
@@ -118,7 +118,7 @@ func (s *Supervised) link(fd int32) string {
 	return link
 }
 
-// text reads a string of the child's.
+// text reads a string from the child's memory.
 func (s *Supervised) text(at uint64) string {
 	var buf [1024]byte
 	n, _ := s.mem.ReadAt(buf[:], int64(at))
@@ -126,7 +126,7 @@ func (s *Supervised) text(at uint64) string {
 	return string(text)
 }
 
-// word reads 64 bits of the child's, in the processor's order of bytes.
+// word reads 64 bits from the child's memory.
 func (s *Supervised) word(at uint64) uint64 {
 	var v uint64
 	s.mem.ReadAt(bytesOf(&v), int64(at))

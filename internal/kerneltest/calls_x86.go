@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shapes are the calls that are told apart: these and the processor's own.
+// shapes are the calls that are decoded: these and ownShapes.
 var shapes = map[uintptr]shape{
 	unix.SYS_OPENAT:            {"openat", 0, 1},
 	unix.SYS_OPENAT2:           {"openat2", 0, 1},
@@ -42,8 +42,8 @@ var shapes = map[uintptr]shape{
 	unix.SYS_PPOLL:             {"ppoll", -1, -1},
 }
 
-// runtimeCalls are let through unseen: those of the Go runtime, and the one by which
-// Obey hands over the listener.
+// runtimeCalls are not supervised: the calls that the Go runtime makes for itself, and the one by
+// which Serve passes the listener to the parent.
 var runtimeCalls = append(ownRuntimeCalls,
 	unix.SYS_FUTEX, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE,
 	unix.SYS_MINCORE, unix.SYS_BRK, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK,
@@ -54,7 +54,7 @@ var runtimeCalls = append(ownRuntimeCalls,
 	unix.SYS_PRCTL, unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME,
 	unix.SYS_TIMER_DELETE, unix.SYS_GETRANDOM, unix.SYS_MMAP, unix.SYS_EPOLL_PWAIT2,
 	unix.SYS_SENDMSG,
-	// Of the C library, with the race detector.
+	// Made by the C library, with the race detector.
 	unix.SYS_CLONE3, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 )
 

@@ -13,15 +13,15 @@ import (
 	"testing"
 )
 
-// Calls compares what each operation asks of the kernel with a file that lists it: the
-// calls in their order, those of one kind together; fold may put several into one. What
-// several operations do alike is listed once.
-// With INOTIFY_TEST_UPDATE=1 it writes the file. The child has one processor, so that no
-// second thread helps. What another process or the clock has a part in gets some chances.
+// Calls compares the system calls of each operation with a file that lists them in order.
+// Consecutive calls of one kind are on one line, and fold may combine more. Operations with equal
+// lists share one. With INOTIFY_TEST_UPDATE=1 it writes the file instead. The child has one
+// processor, so that the cycle has no helper thread. An operation is repeated if its list differs,
+// as another process or the clock may have changed it.
 func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []string) {
 	t.Helper()
 	if os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" {
-		t.Skip("this needs a processor that is not emulated, as the time decides how often the queue is looked at")
+		t.Skip("this needs a processor that is not emulated, as the number of some calls depends on time")
 	}
 	text, err := os.ReadFile(file)
 	if err != nil && os.Getenv("INOTIFY_TEST_UPDATE") == "" {
@@ -34,17 +34,17 @@ func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []strin
 	for _, op := range f.Ops {
 		name := strings.TrimSpace(op.Name + " " + op.Way)
 		r.op = op
-		got, chances := "", 20
+		got, tries := "", 20
 		if t.Failed() {
-			chances = 1 // it is told already that something is wrong
+			tries = 1
 		}
-		for range chances {
+		for range tries {
 			if got = r.list(fold); r.dead || got == want[name] {
 				break
 			}
 		}
 		if got != want[name] && os.Getenv("INOTIFY_TEST_UPDATE") == "" {
-			t.Errorf("%s: it makes these calls:\n%swant:\n%s", name, got, want[name])
+			t.Errorf("%s makes these calls:\n%swant:\n%s", name, got, want[name])
 		}
 		if names[got] = append(names[got], name); len(names[got]) == 1 {
 			lists = append(lists, got)
@@ -63,11 +63,11 @@ func (f *FaultTest) Calls(t *testing.T, file string, fold func([]string) []strin
 		return
 	}
 	for name := range want {
-		t.Errorf("%s lists %q, which is not tried", filepath.Base(file), name)
+		t.Errorf("%s lists %q, which is not an operation of the test", filepath.Base(file), name)
 	}
 }
 
-// child starts a child for operations.
+// child starts the child process that runs the operations.
 func (f *FaultTest) child(t *testing.T, processors int) *faultRun {
 	t.Helper()
 	cmd := f.Command()
@@ -75,7 +75,7 @@ func (f *FaultTest) child(t *testing.T, processors int) *faultRun {
 	return &faultRun{FaultTest: f, t: t, s: Supervise(t, cmd)}
 }
 
-// calls has the operation be done, and returns its calls.
+// calls runs the operation and returns its calls.
 func (f *faultRun) calls() []Call {
 	report, a := f.run(0)
 	if len(a.Broken) > 0 || (a.Err == "") == f.op.Fails {
@@ -84,7 +84,7 @@ func (f *faultRun) calls() []Call {
 	return report.Calls
 }
 
-// list has the operation be done, and lists its calls.
+// list runs the operation and returns the list of its calls.
 func (f *faultRun) list(fold func([]string) []string) string {
 	calls := f.calls()
 	var kinds []string
@@ -109,15 +109,14 @@ func (f *faultRun) list(fold func([]string) []string) string {
 	return b.String()
 }
 
-// osMakes reports whether package os makes the call, in another way with each version of
+// osMakes reports whether package os makes the call for itself, which differs between versions of
 // Go.
 func osMakes(c *Call) bool {
 	return strings.HasPrefix(c.Name, "epoll_ctl") || c.Name == "fcntl F_GETFL" || c.Name == "fcntl F_SETFL" ||
 		c.Name == "fstat" && strings.HasPrefix(c.Object, "/proc/")
 }
 
-// parseCalls reads such a file: the comment that it begins with, and the calls of each
-// operation.
+// parseCalls parses such a file: the comment at its start, and the calls of each operation.
 func parseCalls(text string) (head string, calls map[string]string) {
 	calls = map[string]string{}
 	sections := strings.Split(text, "\n\n")

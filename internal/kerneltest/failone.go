@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FailOne runs f on a thread of its own, where the kernel fails one call of number nr: the
-// one behind skip others, or none if skip is negative. It returns how many calls there
-// were. Beside Supervise, it stops at the calls of one number only, so that the others take
-// no more time than usual.
+// FailOne runs f on a new thread, on which one call of system call nr fails: the one after skip
+// others, or none if skip is negative. It returns how many calls of nr there were. Unlike
+// Supervise, it does not slow down other system calls.
 func FailOne(t testing.TB, nr uintptr, skip int, errno unix.Errno, f func()) (calls int) {
 	t.Helper()
-	// A thread that waits for the answer to a RawSyscall does not stop for the collector,
-	// for which the goroutine that answers would.
+	// A thread that waits for the answer to a RawSyscall does not stop for the garbage collector,
+	// and while the collector waits for it, the answering goroutine is stopped.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	listener, ended := make(chan int, 1), make(chan error, 1)
 	go func() {
@@ -46,10 +45,11 @@ func FailOne(t testing.TB, nr uintptr, skip int, errno unix.Errno, f func()) (ca
 	return calls
 }
 
-// notifyOf has calls of number nr on this thread go past who reads the descriptor.
+// notifyOf installs a filter on this thread and returns the descriptor from which calls of system
+// call nr are answered.
 func notifyOf(nr uintptr) (int, error) {
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call number
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(nr)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
@@ -66,7 +66,7 @@ func notifyOf(nr uintptr) (int, error) {
 	return int(fd), nil
 }
 
-// answerOne answers calls until it is to stop, and counts them.
+// answerOne answers calls until stop is closed, and counts them.
 func answerOne(listener, skip int, errno unix.Errno, stop <-chan struct{}) (calls int) {
 	for {
 		ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}

@@ -22,19 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Supervised is a child process whose system calls go past its parent, which
-// lets each be made or has it fail: seccomp's user notification (Linux 5.0; for all
-// threads of a process 5.7). Only the calls that the Go runtime makes for itself
-// are let through unseen. So what a test counts, and fails, is all that the tested
-// code asks of the kernel.
+// A Supervised is a child process whose system calls its parent sees, and allows or fails, by
+// seccomp's user notification (Linux 5.0; for all threads of a process 5.7). The calls that the Go
+// runtime makes for itself are exempt, so a test sees all calls of the tested code and no others.
 //
-// The child runs Obey. What it does inside Watched is looked at.
+// The child runs Serve. Only calls inside Traced are recorded and subject to rules.
 type Supervised struct {
 	cmd      *exec.Cmd
 	in       io.WriteCloser
 	out      *bufio.Reader
 	listener int
-	shut     int      // what takes the place of a descriptor whose close was failed
+	shut     int      // replaces descriptors whose close was made to fail
 	mem      *os.File // the child's memory
 	ended    chan struct{}
 
@@ -42,24 +40,24 @@ type Supervised struct {
 	rules  []Rule
 	inside bool
 	calls  []Call
-	met    []int // for each rule, how many calls it was for
-	hits   []int // and how many it failed
+	met    []int // how many calls each rule was for
+	hits   []int // how many calls each rule applied to
 }
 
-// A Rule has calls fail, or take long.
+// A Rule makes calls fail or take long.
 type Rule struct {
 	For   func(*Call) bool
-	Skip  int // how many of those are let through first
-	Count int // how many then fail; 0 is all
+	Skip  int // how many calls are allowed first
+	Count int // how many calls then fail; 0 is all
 	Errno unix.Errno
-	Delay time.Duration // before the call is answered, or made if Errno is 0
+	Delay time.Duration // before the call fails, or is made if Errno is 0
 }
 
-// A Report tells what a request came to.
+// A Report is the result of a request.
 type Report struct {
-	Calls  []Call // in their order, those that were failed included
-	Hits   []int  // how many calls each rule failed
-	Answer string // what the child said
+	Calls  []Call // in order, with those that failed by a rule
+	Hits   []int  // how many calls each rule applied to
+	Answer string // of the child
 }
 
 // struct seccomp_notif, seccomp_notif_resp and seccomp_notif_addfd of
@@ -89,28 +87,28 @@ type addition struct {
 	mode  uint32
 }
 
-// Numbers that no process and no group has, for a call that the library does not
-// make: they tell where what is looked at begins and ends.
+// Arguments of getpgid, which the library does not call, that mark where tracing begins and ends.
+// No process has these pids.
 const (
 	windowBegins = 0x7fff0001
 	windowEnds   = 0x7fff0002
 )
 
-// Supervise starts the command, whose program must call Obey, or skips the test
-// where the kernel lacks what it takes.
+// Supervise starts the command, whose program must call Serve. It skips the test if the kernel
+// lacks what that needs.
 func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	t.Helper()
 	if len(shapes) == 0 {
-		t.Skipf("this needs the numbers of the system calls of %s, which are not listed", runtime.GOARCH)
+		t.Skipf("this needs the system call numbers of %s, which are not listed", runtime.GOARCH)
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Skip("this needs a pair of sockets: ", err)
 	}
-	theirs := os.NewFile(uintptr(pair[1]), "their socket")
+	childSocket := os.NewFile(uintptr(pair[1]), "child's socket")
 	defer unix.Close(pair[0])
-	cmd.ExtraFiles = []*os.File{theirs}
-	// The runtime would send signals, read files of cgroups and name its memory.
+	cmd.ExtraFiles = []*os.File{childSocket}
+	// Otherwise the runtime would send signals, read files of cgroups and name its memory.
 	cmd.Env = append(cmd.Environ(), "GODEBUG=asyncpreemptoff=1,updatemaxprocs=0,containermaxprocs=0,decoratemappings=0")
 	s := &Supervised{cmd: cmd, listener: -1, shut: -1, ended: make(chan struct{})}
 	if s.in, err = cmd.StdinPipe(); err != nil {
@@ -123,9 +121,9 @@ func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	s.out = bufio.NewReader(out)
 	cmd.Stderr = os.Stderr
 	err = cmd.Start()
-	theirs.Close()
+	childSocket.Close()
 	if err != nil {
-		t.Skip("this needs to start a process so: ", err)
+		t.Skip("this needs to start a child process: ", err)
 	}
 	t.Cleanup(s.end)
 	if s.listener, err = receiveListener(pair[0]); err != nil {
@@ -135,7 +133,7 @@ func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	if s.mem, err = os.Open(fmt.Sprintf("/proc/%d/mem", cmd.Process.Pid)); err == nil {
 		s.shut, err = unix.MemfdCreate(shutName, unix.MFD_CLOEXEC)
 	}
-	// The two threads are better woken on one processor (Linux 6.6).
+	// Faster: the two threads run on one processor (Linux 6.6).
 	unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
 	go s.answerAll()
 	if err != nil {
@@ -144,17 +142,17 @@ func Supervise(t testing.TB, cmd *exec.Cmd) *Supervised {
 	return s
 }
 
-// shutName is the name of the memory file that stands where a descriptor was.
+// shutName is the name of the memory file that replaces descriptors whose close failed.
 const shutName = "closed-with-an-error"
 
-// receiveListener takes what Obey sends.
+// receiveListener receives the descriptor that Serve sends, or the reason of SkipParent.
 func receiveListener(socket int) (int, error) {
-	var said [200]byte
+	var text [200]byte
 	oob := make([]byte, unix.CmsgSpace(4))
 	var n, noob int
 	var err error
 	for {
-		n, noob, _, _, err = unix.Recvmsg(socket, said[:], oob, unix.MSG_CMSG_CLOEXEC)
+		n, noob, _, _, err = unix.Recvmsg(socket, text[:], oob, unix.MSG_CMSG_CLOEXEC)
 		if err != unix.EINTR {
 			break
 		}
@@ -164,7 +162,7 @@ func receiveListener(socket int) (int, error) {
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:noob])
 	if err != nil || len(messages) == 0 {
-		return -1, errors.Join(err, fmt.Errorf("the child said %q", said[:n]))
+		return -1, errors.Join(err, fmt.Errorf("%s", text[:n]))
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {
@@ -187,32 +185,32 @@ func (s *Supervised) end() {
 	}
 }
 
-// Run has the child do what the request says, under rules. A child that says
-// nothing for a minute, or ten on a slow kernel, shows where it hangs, and ends.
+// Run sends the child a request, with rules for its system calls, and waits for the answer. A child
+// that does not answer within a minute, or ten if tests are slow, prints its stacks and ends.
 func (s *Supervised) Run(request string, rules ...Rule) (Report, error) {
 	s.mu.Lock()
 	s.rules, s.calls = rules, nil
 	s.met, s.hits = make([]int, len(rules)), make([]int, len(rules))
 	s.mu.Unlock()
-	patience := time.Minute
+	timeout := time.Minute
 	if slow() {
-		patience *= 10
+		timeout *= 10
 	}
-	hangs := time.AfterFunc(patience, func() { s.cmd.Process.Signal(unix.SIGQUIT) })
-	defer hangs.Stop()
+	quit := time.AfterFunc(timeout, func() { s.cmd.Process.Signal(unix.SIGQUIT) })
+	defer quit.Stop()
 	if _, err := fmt.Fprintln(s.in, request); err != nil {
 		return Report{}, err
 	}
 	answer, err := s.out.ReadString('\n')
 	if err != nil {
-		return Report{}, fmt.Errorf("the child said nothing: %w", err)
+		return Report{}, fmt.Errorf("no answer from the child: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Report{Calls: s.calls, Hits: s.hits, Answer: strings.TrimSuffix(answer, "\n")}, nil
 }
 
-// answerAll answers every call, until the child has ended.
+// answerAll answers the child's calls until it has ended.
 func (s *Supervised) answerAll() {
 	defer close(s.ended)
 	for {
@@ -238,8 +236,8 @@ func (s *Supervised) ioctl(request uintptr, arg unsafe.Pointer) unix.Errno {
 	return e
 }
 
-// answer answers a call. One that a signal interrupts comes again, and counts only
-// when it was answered.
+// answer answers a call. A call that a signal interrupts is made again, and is recorded only when it
+// was answered.
 func (s *Supervised) answer(n *notification) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,31 +254,31 @@ func (s *Supervised) answer(n *notification) {
 		return
 	}
 	call := s.describe(n)
-	if call.runtimes {
+	if call.byRuntime {
 		s.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 		return
 	}
-	ruling, met := s.rule(&call)
-	if ruling < 0 || s.rules[ruling].Delay == 0 {
-		s.finish(n, call, ruling, met)
+	rule, met := s.rule(&call)
+	if rule < 0 || s.rules[rule].Delay == 0 {
+		s.finish(n, call, rule, met)
 		return
 	}
-	delay, at := s.rules[ruling].Delay, time.Now()
-	go func() { // other threads go on
+	delay, at := s.rules[rule].Delay, time.Now()
+	go func() { // so that calls of other threads are answered
 		time.Sleep(delay - 2*time.Millisecond)
-		for time.Since(at) < delay { // no sleep is that short
+		for time.Since(at) < delay { // a sleep would be too long
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.finish(n, call, ruling, met)
+		s.finish(n, call, rule, met)
 	}()
 }
 
-// finish answers a call as the rule says, if there is one.
-func (s *Supervised) finish(n *notification, call Call, ruling int, met []int) {
+// finish answers a call according to the rule, if one applies, and records it.
+func (s *Supervised) finish(n *notification, call Call, rule int, met []int) {
 	r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if ruling >= 0 {
-		call.Errno = s.rules[ruling].Errno
+	if rule >= 0 {
+		call.Errno = s.rules[rule].Errno
 	}
 	if call.Errno != 0 {
 		r.flags, r.errno = 0, -int32(call.Errno)
@@ -298,14 +296,13 @@ func (s *Supervised) finish(n *notification, call Call, ruling int, met []int) {
 	for _, i := range met {
 		s.met[i]++
 	}
-	if ruling >= 0 {
-		s.hits[ruling]++
+	if rule >= 0 {
+		s.hits[rule]++
 	}
 }
 
-// rule returns the rule by which a call fails or takes long, or -1, and which rules the
-// call is for.
-func (s *Supervised) rule(c *Call) (ruling int, met []int) {
+// rule returns the rule that applies to a call, or -1, and all rules up to it that are for the call.
+func (s *Supervised) rule(c *Call) (rule int, met []int) {
 	for i, r := range s.rules {
 		if !r.For(c) {
 			continue
@@ -318,16 +315,15 @@ func (s *Supervised) rule(c *Call) (ruling int, met []int) {
 	return -1, met
 }
 
-// shutDescriptor closes what a close that is failed was to close: on Linux it
-// always has, whatever it returns. The number stays taken, so that the child finds
-// out if it is closed again.
+// shutDescriptor closes the descriptor of a close that fails, as Linux does whatever it returns. A
+// file named shutName takes its place, so that the child notices if it is closed again.
 func (s *Supervised) shutDescriptor(n *notification) {
 	a := addition{id: n.id, flags: unix.SECCOMP_ADDFD_FLAG_SETFD, from: uint32(s.shut), to: uint32(n.args[0]), mode: unix.O_CLOEXEC}
 	s.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&a))
 }
 
-// removeWatch removes the watch that is to be said not to be there, as what it
-// watches may have gone just before.
+// removeWatch removes the watch of an inotify_rm_watch that fails with EINVAL, as if its file had
+// been removed just before.
 func (s *Supervised) removeWatch(n *notification) {
 	pidfd, err := unix.PidfdOpen(s.cmd.Process.Pid, 0)
 	if err != nil {
@@ -345,21 +341,21 @@ func (s *Supervised) removeWatch(n *notification) {
 // socket is the first of ExtraFiles.
 const socket = 3
 
-// Refuse has the parent's test be skipped, with the reason why the child lacks what
-// it takes. It is called instead of Obey.
-func Refuse(why error) error {
+// SkipParent lets the parent skip its test, with the reason why. The child calls it instead of
+// Serve.
+func SkipParent(why error) error {
 	_, err := unix.Write(socket, []byte(why.Error()))
 	return errors.Join(why, err)
 }
 
-// Obey is the child's side: it hands its parent the right to answer its system
-// calls, and answers each line that it reads with a line.
-func Obey(answer func(request string) string) error {
+// Serve is the child's side: it lets its parent supervise its system calls, and answers each line
+// that it reads with a line.
+func Serve(answer func(request string) string) error {
 	listener, err := listen()
 	if err != nil {
-		return Refuse(err)
+		return SkipParent(err)
 	}
-	// The one call that is let through for this.
+	// The sendmsg call is in runtimeCalls for this.
 	if err := unix.Sendmsg(socket, []byte{0}, unix.UnixRights(listener), nil, 0); err != nil {
 		return err
 	}
@@ -372,12 +368,12 @@ func Obey(answer func(request string) string) error {
 	return lines.Err()
 }
 
-// listen puts all threads of this process under a filter, and returns the
-// descriptor from which their calls are answered.
+// listen installs a filter on all threads of this process and returns the descriptor from which
+// their calls are answered.
 func listen() (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the call's number
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the system call number
 	for i, nr := range runtimeCalls {
 		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: uint8(len(runtimeCalls) - i), K: uint32(nr)})
 	}
@@ -401,21 +397,21 @@ func listen() (int, error) {
 	panic("not reached")
 }
 
-// Watched has the parent look at what f does.
-func Watched(f func()) {
+// Traced runs f, whose calls the parent records and applies its rules to.
+func Traced(f func()) {
 	unix.RawSyscall(unix.SYS_GETPGID, windowBegins, 0, 0)
 	f()
 	unix.RawSyscall(unix.SYS_GETPGID, windowEnds, 0, 0)
 }
 
-// Unwatched has the parent look away from what f does, within Watched.
-func Unwatched(f func()) {
+// Untraced runs f, within Traced, without that.
+func Untraced(f func()) {
 	unix.RawSyscall(unix.SYS_GETPGID, windowEnds, 0, 0)
 	f()
 	unix.RawSyscall(unix.SYS_GETPGID, windowBegins, 0, 0)
 }
 
-// CloseShut closes the descriptors whose close was failed, and returns how many
+// CloseShut closes the files that replaced descriptors whose close failed, and returns how many
 // there were.
 func CloseShut() int {
 	shut := 0

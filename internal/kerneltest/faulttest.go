@@ -26,37 +26,36 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A FaultTest fails each call that each operation makes, at its first and at later
-// places, with what the kernel may give. The operations are done by a child process,
-// which looks what has become of everything. It fails if an operation makes a call that
-// the table does not have.
+// A FaultTest makes each system call of each operation fail, the first and later ones of its kind,
+// with the errnos that the kernel may return. A child process runs the operations and checks the
+// result. An operation that makes a call which is not in faultTable fails the test.
 type FaultTest struct {
-	Command func() *exec.Cmd // whose program calls ObeyFaults
+	Command func() *exec.Cmd // its program calls ServeFaults
 	Ops     []FaultOp
-	Ways    map[string][]Rule // by which a kernel lacks something, beside the fault
+	Ways    map[string][]Rule // by which a kernel lacks something, besides the fault
 
-	// Kind tells calls apart that may fail differently; nil is KindOf.
+	// Kind returns the kind of a call: calls of one kind fail alike. nil is KindOf.
 	Kind func(*Call) string
 
-	// Named is what of a call's object an error must name, or "".
+	// Named returns the part of a call's object that an error must name, or "".
 	Named func(*Call) string
 
-	// Tolerated returns why an operation may get over a fault, so that it has no
-	// error, or the one that it has anyway, or "".
+	// Tolerated returns why an operation may ignore a fault, or "". Then it must have no error, or
+	// the one that it has without the fault.
 	Tolerated func(op string, c *Call, e unix.Errno) string
 
-	// Untried returns why a fault is not tried there, or "": nil tries all.
+	// Untried returns why a fault is not injected, or "". nil injects all.
 	Untried func(op string, c *Call, e unix.Errno) string
 
-	// Checked says that the child compares all that an operation gives with what
-	// is right, so that it may get over any fault.
+	// Checked says that the child checks an operation's whole result, so that it may ignore any
+	// fault if the result is right.
 	Checked bool
 
-	Again  bool // a call that a signal or a renaming interrupts is made again
-	Sparse bool // fewer faults are tried
+	Again  bool // calls that a signal or a rename interrupts must be repeated
+	Sparse bool // fewer faults are injected
 }
 
-// A FaultOp is an operation that is tried under faults.
+// A FaultOp is an operation in which system calls are made to fail.
 type FaultOp struct {
 	Name  string
 	Fails bool // also without a fault
@@ -65,14 +64,13 @@ type FaultOp struct {
 	number int
 }
 
-// A faultRequest is what the child is told: an operation, and the errno that it may
-// meet.
+// A faultRequest is a request to the child: an operation, and the errno of the fault.
 type faultRequest struct {
 	Op    string
 	Errno unix.Errno
 }
 
-// FaultRequest is such a request, for who tells a child itself what to do.
+// FaultRequest returns such a request, for callers of Supervised.Run.
 func FaultRequest(op string, e unix.Errno) string {
 	text, err := json.Marshal(faultRequest{op, e})
 	if err != nil {
@@ -81,29 +79,29 @@ func FaultRequest(op string, e unix.Errno) string {
 	return string(text)
 }
 
-// A FaultAnswer is what became of it.
+// A FaultAnswer is the child's answer.
 type FaultAnswer struct {
-	Err    string   // the operation's error
-	Is     bool     // errors.Is of the errno
-	Told   []string // what it says is missing in what it gives
-	Broken []string // promises that were not kept
+	Err      string   // the operation's error
+	Is       bool     // errors.Is of the errno
+	Reported []string // what the result reports as missing
+	Broken   []string // promises that were not kept
 }
 
-// Fail notes the operation's error.
+// Fail records the operation's error.
 func (a *FaultAnswer) Fail(err error, e unix.Errno) {
 	if err != nil {
 		a.Err, a.Is = err.Error(), errors.Is(err, e)
 	}
 }
 
-// Broke notes a promise that was not kept.
+// Broke records a promise that was not kept.
 func (a *FaultAnswer) Broke(format string, args ...any) {
 	a.Broken = append(a.Broken, fmt.Sprintf(format, args...))
 }
 
-// ObeyFaults is the child's side.
-func ObeyFaults(try func(op string, e unix.Errno) FaultAnswer) error {
-	return Obey(func(request string) string {
+// ServeFaults is the child's side.
+func ServeFaults(try func(op string, e unix.Errno) FaultAnswer) error {
+	return Serve(func(request string) string {
 		var q faultRequest
 		if err := json.Unmarshal([]byte(request), &q); err != nil {
 			return err.Error()
@@ -113,17 +111,17 @@ func ObeyFaults(try func(op string, e unix.Errno) FaultAnswer) error {
 	})
 }
 
-// A Balance is what a process has open, and how many goroutines it runs.
-type Balance struct {
+// Resources are the open descriptors and the number of goroutines of this process.
+type Resources struct {
 	open       []string
 	goroutines int
 }
 
-// Weigh returns it as it is.
-func Weigh() Balance { return Balance{OpenDescriptors(), runtime.NumGoroutine()} }
+// CurrentResources returns those of this moment.
+func CurrentResources() Resources { return Resources{OpenDescriptors(), runtime.NumGoroutine()} }
 
-// Check notes what is more now. Goroutines get some time to end.
-func (b *Balance) Check(a *FaultAnswer) {
+// Check records leaks since then. Goroutines get some time to end.
+func (b *Resources) Check(a *FaultAnswer) {
 	if after := OpenDescriptors(); !slices.Equal(b.open, after) {
 		a.Broke("descriptors before %q, after %q", b.open, after)
 	}
@@ -136,7 +134,8 @@ func (b *Balance) Check(a *FaultAnswer) {
 	a.Broke("%d goroutines, before %d", runtime.NumGoroutine(), b.goroutines)
 }
 
-// NewWhenPossible makes an instance. Those of a user are few, and others have some, too.
+// NewWhenPossible creates an instance. It waits at the limit of instances, which other processes
+// use, too.
 func NewWhenPossible() (n *inotify.Inotify, err error) {
 	for range 200 {
 		if n, err = inotify.New(); !errors.Is(err, unix.EMFILE) {
@@ -147,17 +146,17 @@ func NewWhenPossible() (n *inotify.Inotify, err error) {
 	return n, err
 }
 
-// Which errnos the kernel may give for a call, and by which word an error names it.
-// EPERM is a seccomp profile's, and EACCES, where no path is looked up, a security
-// module's.
+// A faultRow lists the errnos that the kernel may return for a call, and the word by which an error
+// names the call. EPERM comes from a seccomp profile, and EACCES, where no path is looked up, from
+// a security module.
 type faultRow struct {
-	call, on string // the beginnings of the call's name and object
+	call, on string // prefixes of the call's name and object
 	errnos   []unix.Errno
-	word     string // or words, one of which it must be
+	word     string // alternatives are separated by |
 }
 
 var (
-	ofLookup = []unix.Errno{unix.EACCES, unix.EINTR, unix.ENOENT, unix.ENOMEM, unix.ENOTDIR} // EINTR: FUSE, and others that wait for somebody
+	ofLookup = []unix.Errno{unix.EACCES, unix.EINTR, unix.ENOENT, unix.ENOMEM, unix.ENOTDIR} // EINTR: FUSE and other filesystems that wait
 	ofOpen   = []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM}                           // of a new descriptor
 	ofLSM    = []unix.Errno{unix.EACCES, unix.EPERM}
 )
@@ -170,10 +169,10 @@ func all(errnos []unix.Errno, more ...unix.Errno) []unix.Errno {
 var faultTable = []faultRow{
 	{"inotify_init1", "", all(ofOpen, unix.EPERM, unix.ENOSYS), "inotify_init1"}, // ENOSYS: without CONFIG_INOTIFY_USER
 	{"inotify_add_watch", "", all(ofLookup, unix.ENOSPC, unix.EPERM), "inotify_add_watch"},
-	{"inotify_rm_watch", "", []unix.Errno{unix.EPERM, unix.EINVAL}, "inotify_rm_watch"}, // EINVAL: the watch has just gone
+	{"inotify_rm_watch", "", []unix.Errno{unix.EPERM, unix.EINVAL}, "inotify_rm_watch"}, // EINVAL: the watch ended just before
 	{"ioctl INOTIFY_IOC_SETNEXTWD", "", []unix.Errno{unix.ENOTTY, unix.ENOSYS, unix.EPERM, unix.EACCES}, "ioctl INOTIFY_IOC_SETNEXTWD"},
 	{"ioctl FIONREAD", "", ofLSM, "ioctl FIONREAD"},
-	{"read", "anon_inode:inotify", []unix.Errno{unix.EACCES, unix.EINTR, unix.EAGAIN, unix.EINVAL, unix.ENOMEM}, "read"}, // EAGAIN: another reads, too; EINVAL: the next record is longer
+	{"read", "anon_inode:inotify", []unix.Errno{unix.EACCES, unix.EINTR, unix.EAGAIN, unix.EINVAL, unix.ENOMEM}, "read"}, // EAGAIN: another reader was faster; EINVAL: the next record is longer
 	{"read", "", []unix.Errno{unix.EACCES, unix.EINTR, unix.ENOMEM}, "read"},
 	{"fcntl F_DUPFD_CLOEXEC", "", []unix.Errno{unix.EMFILE, unix.ENOMEM, unix.EACCES}, "fcntl F_DUPFD_CLOEXEC"},
 	{"fcntl F_GETFL", "", []unix.Errno{unix.EACCES}, "fcntl F_GETFL"},
@@ -184,7 +183,7 @@ var faultTable = []faultRow{
 	{"fcntl F_SETOWN_EX", "", []unix.Errno{unix.EACCES, unix.EPERM}, "fcntl F_SETOWN_EX"},
 	{"fcntl F_GETSIG", "", []unix.Errno{unix.EACCES}, "fcntl F_GETSIG"},
 	{"fcntl F_SETSIG", "", []unix.Errno{unix.EACCES, unix.EINVAL}, "fcntl F_SETSIG"},
-	{"epoll_ctl EPOLL_CTL_DEL", "", nil, "epoll_ctl"},                                                  // of what is there, which does not fail
+	{"epoll_ctl EPOLL_CTL_DEL", "", nil, "epoll_ctl"},                                                  // removing a registered descriptor does not fail
 	{"epoll_ctl", "", []unix.Errno{unix.ENOSPC, unix.ENOMEM, unix.EPERM}, "fs.epoll.max_user_watches"}, // ENOSPC: that limit
 	{"openat", "", all(ofLookup, ofOpen...), "open|looking up"},
 	{"openat2", "", all(ofLookup, unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.ENOSYS, unix.EPERM), "open|looking up"}, // EAGAIN: something was renamed
@@ -197,7 +196,7 @@ var faultTable = []faultRow{
 	{"readlinkat", "", []unix.Errno{unix.EACCES, unix.ENOENT, unix.ENOMEM}, "readlink"},
 	{"getdents64", "", []unix.Errno{unix.EACCES, unix.EINTR, unix.ENOENT, unix.ENOMEM}, "read|getdents"},
 	{"lseek", "", []unix.Errno{unix.EPERM}, "seek"},
-	{"name_to_handle_at", "", all(ofLookup, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EINVAL), "name_to_handle_at|looking up"}, // EINVAL: AT_HANDLE_FID is not known
+	{"name_to_handle_at", "", all(ofLookup, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EINVAL), "name_to_handle_at|looking up"}, // EINVAL: AT_HANDLE_FID is unknown
 	{"open_by_handle_at", "", all(ofOpen, unix.EINTR, unix.EPERM, unix.ESTALE, unix.EACCES, unix.ENOSYS, unix.EBADF), "open_by_handle_at"},
 	{"unshare", "", []unix.Errno{unix.EPERM, unix.ENOMEM, unix.ENOSYS}, "unshare"},
 	{"fchdir", "", []unix.Errno{unix.EACCES, unix.EPERM}, "fchdir"},
@@ -210,12 +209,12 @@ var faultTable = []faultRow{
 	{"memfd_create", "", all(ofOpen, unix.ENOSYS, unix.EPERM), "memfd_create"},
 	{"prlimit64", "", []unix.Errno{unix.EPERM}, "RLIMIT_NOFILE"},
 	{"getrlimit", "", []unix.Errno{unix.EPERM}, "RLIMIT_NOFILE"},
-	// Not of what the library closes, which has nothing to flush; but who closes
-	// again after EINTR closes what is another's by then.
+	// The files that the library closes have nothing to flush; but code that closes again after
+	// EINTR could close another file.
 	{"close", "", []unix.Errno{unix.EINTR, unix.EIO}, "close"},
 }
 
-// errnosOf returns the errnos to try for a call, and the words for it.
+// errnosOf returns the errnos to inject for a call, and the words that name it.
 func errnosOf(c *Call) ([]unix.Errno, string) {
 	i := slices.IndexFunc(faultTable, func(r faultRow) bool {
 		name, _, _ := strings.Cut(c.Name, " O_PATH")
@@ -227,34 +226,34 @@ func errnosOf(c *Call) ([]unix.Errno, string) {
 	row := faultTable[i]
 	switch {
 	case row.call != "inotify_add_watch":
-	case c.Object == "": // asks what the kernel knows, and looks nothing up
+	case c.Object == "": // a probe, which looks up no path
 		return []unix.Errno{unix.ENOMEM, unix.EPERM}, row.word
-	case c.Args[2]&uint64(inotify.MaskCreate) != 0: // a watch that was there, and may have gone since
+	case c.Args[2]&uint64(inotify.MaskCreate) != 0: // the inode is watched at this moment
 		return all(row.errnos, unix.EEXIST), row.word
 	}
 	return row.errnos, row.word
 }
 
-// A Tolerance says which faults an operation gets over.
+// A Tolerance says which faults an operation may ignore.
 type Tolerance struct {
 	op, call, on string
 	errnos       []unix.Errno
 	Why          string
 }
 
-// Over makes a Tolerance: of an operation's name a part, of a call's the beginning, of
-// its object a part; nil is any errno.
+// Over returns a Tolerance for operations whose name contains op, and calls whose name begins with
+// call and whose object contains on. nil is any errno.
 func Over(op, call, on string, errnos []unix.Errno, why string) Tolerance {
 	return Tolerance{op, call, on, errnos, why}
 }
 
-// For reports whether it is for such a fault.
+// For reports whether t is for a fault.
 func (t *Tolerance) For(op string, c *Call, e unix.Errno) bool {
 	return strings.Contains(op, t.op) && strings.HasPrefix(c.Name, t.call) && strings.Contains(c.Object, t.on) &&
 		(t.errnos == nil || slices.Contains(t.errnos, e))
 }
 
-// AnyOf returns a function that returns the reason of the first that is for a fault.
+// AnyOf returns a function that returns the reason of the first Tolerance for a fault, or "".
 func AnyOf(ts []Tolerance) func(op string, c *Call, e unix.Errno) string {
 	return func(op string, c *Call, e unix.Errno) string {
 		for i := range ts {
@@ -266,17 +265,17 @@ func AnyOf(ts []Tolerance) func(op string, c *Call, e unix.Errno) string {
 	}
 }
 
-// KindOf tells calls apart that may fail differently: numbers in names do not matter.
+// KindOf returns a call's name and object, with a # in place of each number.
 func KindOf(c *Call) string { return unnumbered(c.Name + " " + c.Object) }
 
-// same compares errors, in which the names of temporary directories do not matter.
+// same compares error texts without the numbers in the names of temporary directories.
 func same(a, b string) bool {
 	return long.ReplaceAllString(a, "") == long.ReplaceAllString(b, "")
 }
 
 var long = regexp.MustCompile(`[0-9]{3,}`)
 
-// unnumbered has a sign in place of each number.
+// unnumbered replaces each number by a #.
 func unnumbered(s string) string {
 	var b strings.Builder
 	for _, field := range strings.FieldsFunc(s+" ", func(r rune) bool { return r >= '0' && r <= '9' }) {
@@ -285,9 +284,9 @@ func unnumbered(s string) string {
 	return strings.TrimSuffix(b.String(), " #")
 }
 
-// Run runs the test. Each errno is tried at the first place, and at the others some; or
-// some everywhere, if the test is Sparse. With INOTIFY_TEST_FAULTS=all each is tried at
-// each place, or with a part of an operation's name only for that operation.
+// Run runs the test. At the first call of a kind it injects each errno, and at the others some of
+// them; if the test is Sparse, only some everywhere. With INOTIFY_TEST_FAULTS=all it injects each
+// errno everywhere, or, with a part of an operation's name, only in the operations of such names.
 func (f *FaultTest) Run(t *testing.T) {
 	only := os.Getenv("INOTIFY_TEST_FAULTS")
 	if only == "all" {
@@ -299,9 +298,9 @@ func (f *FaultTest) Run(t *testing.T) {
 	ops := make(chan FaultOp)
 	var workers sync.WaitGroup
 	var runs atomic.Int32
-	for range 6 { // as an instance's close waits for long
+	for range 6 { // because the close of an instance waits
 		cmd := f.Command()
-		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // removed here, which takes less time
+		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // removed by this process, which is faster
 		s := Supervise(t, cmd)
 		Go(&workers, func() {
 			for op := range ops {
@@ -324,20 +323,20 @@ func (f *FaultTest) Run(t *testing.T) {
 	workers.Wait()
 	t.Logf("%d faults", runs.Load())
 	if runs.Load() == 0 && only == "" {
-		t.Error("nothing was tried")
+		t.Error("no fault was injected")
 	}
 }
 
-// slow reports whether fewer faults are to be tried: unless the long tests run, and on a
-// kernel of the tests' own, which is not on the processor itself.
+// slow reports whether to inject fewer faults: unless the long tests run, and always on a kernel
+// that was started for the tests, which is slow.
 func slow() bool { return !LongTests() || os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "" }
 
-// enough reports whether the test failed and need not go on, by -failfast.
+// enough reports whether the test failed and -failfast is set.
 func enough(t *testing.T) bool {
 	return t.Failed() && flag.Lookup("test.failfast").Value.String() == "true"
 }
 
-// A faultRun tries one operation's faults.
+// A faultRun injects the faults of one operation.
 type faultRun struct {
 	*FaultTest
 	t    *testing.T
@@ -352,7 +351,7 @@ func (f *faultRun) errorf(format string, args ...any) {
 	f.t.Errorf("%s %s: %s", f.op.Name, f.op.Way, fmt.Sprintf(format, args...))
 }
 
-// run has the child do the operation.
+// run lets the child run the operation.
 func (f *faultRun) run(e unix.Errno, rules ...Rule) (Report, FaultAnswer) {
 	var a FaultAnswer
 	r, err := f.s.Run(FaultRequest(f.op.Name, e), append(rules, f.Ways[f.op.Way]...)...)
@@ -366,7 +365,7 @@ func (f *faultRun) run(e unix.Errno, rules ...Rule) (Report, FaultAnswer) {
 	return r, a
 }
 
-// all tries everything.
+// all injects all faults.
 func (f *faultRun) all() {
 	report, plain := f.run(0)
 	if len(plain.Broken) > 0 || (plain.Err == "") == f.op.Fails {
@@ -374,12 +373,12 @@ func (f *faultRun) all() {
 		return
 	}
 	if len(report.Calls) == 0 {
-		f.errorf("it makes no call")
+		f.errorf("no system call")
 	}
 	kinds, count := []*Call{}, map[string]int{}
 	for i := range report.Calls {
 		c := &report.Calls[i]
-		if c.Errno != 0 { // what the kernel lacks fails in one way
+		if c.Errno != 0 { // fails by the way already
 			continue
 		}
 		if count[f.Kind(c)]++; count[f.Kind(c)] == 1 {
@@ -389,7 +388,7 @@ func (f *faultRun) all() {
 	for k, c := range kinds {
 		errnos, words := errnosOf(c)
 		if words == "" {
-			f.errorf("it makes a call that the table does not have: %v", c)
+			f.errorf("call is not in faultTable: %v", c)
 		}
 		for i, e := range errnos {
 			for _, p := range places(count[f.Kind(c)]) {
@@ -409,7 +408,7 @@ func (f *faultRun) all() {
 // A place says which of a kind's calls fail.
 type place struct{ skip, count int }
 
-// places are the first, the last, one between them, and all.
+// places returns the first, the last, a middle one, and all.
 func places(count int) []place {
 	all := []place{{0, 1}, {0, 0}}
 	if count > 1 {
@@ -421,10 +420,10 @@ func places(count int) []place {
 	return all
 }
 
-// try tries one fault.
+// try injects one fault and checks the result.
 func (f *faultRun) try(c *Call, e unix.Errno, p place, plain *FaultAnswer) {
 	if p.count == 0 && (e == unix.EINTR || e == unix.EEXIST) {
-		return // nobody is interrupted for ever
+		return // calls do not fail so each time
 	}
 	if f.Untried != nil && f.Untried(f.op.Name+" "+f.op.Way, c, e) != "" {
 		return
@@ -435,7 +434,7 @@ func (f *faultRun) try(c *Call, e unix.Errno, p place, plain *FaultAnswer) {
 		For: func(c *Call) bool { return f.Kind(c) == kind }, Skip: p.skip, Count: p.count, Errno: e,
 	})
 	complain := func(format string, args ...any) {
-		f.errorf("%s, %d from the %dth on: %s: %s\n\terror %q, told %q", unix.ErrnoName(e), p.count, p.skip+1, kind, fmt.Sprintf(format, args...), a.Err, a.Told)
+		f.errorf("%s, %d from the %dth on: %s: %s\n\terror %q, reported %q", unix.ErrnoName(e), p.count, p.skip+1, kind, fmt.Sprintf(format, args...), a.Err, a.Reported)
 	}
 	at := slices.IndexFunc(report.Calls, func(c Call) bool { return f.Kind(&c) == kind && c.Errno == e })
 	switch {
@@ -445,18 +444,18 @@ func (f *faultRun) try(c *Call, e unix.Errno, p place, plain *FaultAnswer) {
 		complain("%s", strings.Join(a.Broken, "\n\t"))
 		return
 	case at < 0 && p.skip == 0:
-		complain("it was not made")
+		complain("the call was not made")
 		return
 	case at < 0:
-		return // how many there are depends on the time
+		return // the number of calls depends on time
 	}
 	failed := &report.Calls[at]
-	told := unlike(a.Told, plain.Told)
-	anew := a.Is && (!same(a.Err, plain.Err) || !strings.Contains(plain.Err, f.Named(failed)))
+	reported := newIn(a.Reported, plain.Reported)
+	isNew := a.Is && (!same(a.Err, plain.Err) || !strings.Contains(plain.Err, f.Named(failed)))
 	switch {
-	case passes(failed, e, p) && f.Again && (anew || told != ""):
-		complain("it was not made again")
-	case anew:
+	case passes(failed, e, p) && f.Again && (isNew || reported != ""):
+		complain("the call was not repeated")
+	case isNew:
 		f.wantWord(failed, a.Err, complain)
 		if !slices.ContainsFunc(report.Calls, func(c Call) bool { return c.Errno == e && strings.Contains(a.Err, f.Named(&c)) }) {
 			complain("the error does not name %q", f.Named(failed))
@@ -465,18 +464,18 @@ func (f *faultRun) try(c *Call, e unix.Errno, p place, plain *FaultAnswer) {
 	case f.op.Fails && f.Checked && a.Err != "":
 	case !same(a.Err, plain.Err):
 		complain("the error is not the errno")
-	case told != "":
-		f.wantWord(failed, told, complain)
-		if !strings.Contains(told, e.Error()) {
-			complain("what is told does not have the errno")
+	case reported != "":
+		f.wantWord(failed, reported, complain)
+		if !strings.Contains(reported, e.Error()) {
+			complain("the report does not have the errno")
 		}
 	case !f.Checked:
-		complain("it went unnoticed")
+		complain("the fault was not reported")
 	}
 }
 
-// passes reports whether the call need only be made again: a signal interrupted it, or
-// something was renamed during a lookup that must not leave its root.
+// passes reports whether the call succeeds when repeated: a signal interrupted it, or a rename came
+// during a lookup that must not leave its root.
 func passes(c *Call, e unix.Errno, p place) bool {
 	switch e {
 	case unix.EINTR:
@@ -487,10 +486,10 @@ func passes(c *Call, e unix.Errno, p place) bool {
 	return false
 }
 
-// unlike returns what is told, but for what is told in any case.
-func unlike(told, plain []string) string {
+// newIn returns what is reported only with the fault.
+func newIn(reported, plain []string) string {
 	var news []string
-	for _, s := range told {
+	for _, s := range reported {
 		if !slices.ContainsFunc(plain, func(p string) bool { return same(p, s) }) {
 			news = append(news, s)
 		}

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process of StartHung's: it executes this program anew, which closes the file that the
-// variable names, and then waits for the end of its input.
+// The process of StartHung: it opens the file that the variable names and executes this program
+// again, which closes the file. Then it waits for the end of its input.
 func init() {
 	const name = "INOTIFY_TEST_HUNG"
 	switch file := os.Getenv(name); file {
@@ -41,9 +41,9 @@ func init() {
 	os.Exit(0)
 }
 
-// StartHung starts a process that has the files as its descriptors 3 and so on, and whose
-// execve waits for a FUSE server that never answers, until release is called or the test
-// ends. It gives the test's thread a mount namespace of its own.
+// StartHung starts a process with the files as its descriptors 3 and following, whose execve waits
+// for a FUSE server that does not answer, until release is called or the test ends. It gives the
+// test's thread a new mount namespace.
 func StartHung(t testing.TB, files ...*os.File) (pid int, release func()) {
 	t.Helper()
 	OwnMounts(t)
@@ -70,7 +70,7 @@ func StartHung(t testing.TB, files ...*os.File) (pid int, release func()) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("the process's execve does not wait")
+	t.Fatal("the execve of the process does not wait")
 	return 0, nil
 }
 
@@ -108,18 +108,18 @@ type FUSE struct {
 	requests []uint32
 }
 
-// MountFUSE mounts a FUSE filesystem on dir until the test ends. Its server never answers
-// a request for which hang returns true. The mount is in the mount namespace of the
-// calling thread, which had better be the test's own: see OwnMounts and Again. As it has
-// default_permissions, the lookup of the mount point itself asks for FUSEGetattr.
+// MountFUSE mounts a FUSE filesystem on dir until the test ends. Its server does not answer requests
+// for which hang returns true. The mount is in the calling thread's mount namespace, which should be
+// a new one: see OwnMounts and Again. Because of the mount option default_permissions, a lookup of
+// the mount point itself sends FUSEGetattr.
 //
-// At the end of the test, or of the process by whatever signal, all calls that wait for
-// an answer fail with ECONNABORTED or ENOTCONN.
+// At the end of the test, or when a signal kills the process, all calls that wait for an answer fail
+// with ECONNABORTED or ENOTCONN.
 func MountFUSE(t testing.TB, dir string, hang func(opcode uint32) bool) *FUSE {
 	t.Helper()
 	self, _ := os.Readlink("/proc/self/exe")
-	if by, err := os.Readlink("/proc/thread-self/exe"); err == nil && by != self {
-		t.Skip("this needs a process that is not emulated, as this one is by ", by)
+	if emulator, err := os.Readlink("/proc/thread-self/exe"); err == nil && emulator != self {
+		t.Skip("this needs a process that is not emulated, as this one is by ", emulator)
 	}
 	f := &FUSE{hang: hang}
 	var err error
@@ -155,22 +155,20 @@ func MountFUSE(t testing.TB, dir string, hang func(opcode uint32) bool) *FUSE {
 	return f
 }
 
-// Requests returns the operations that the server was asked for so far, without
-// FUSEInit.
+// Requests returns the operations of all requests so far, without FUSEInit.
 func (f *FUSE) Requests() []uint32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]uint32(nil), f.requests...)
 }
 
-// serve answers requests until f.stop is closed. It runs on a thread with a descriptor
-// table of its own, in which alone /dev/fuse stays open. So if the process is killed
-// while its other threads wait for an answer, which no signal interrupts, this thread
-// ends, which closes /dev/fuse, and that ends the waiting.
+// serve answers requests until f.stop is closed. It runs on a thread with its own descriptor table,
+// and /dev/fuse is open only there. If the process is killed while other threads wait for an
+// answer, which no signal interrupts, this thread ends, which closes /dev/fuse and so ends the wait.
 func (f *FUSE) serve(started chan<- error, ended chan<- struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	if unix.Gettid() == unix.Getpid() {
-		// /proc/self/fd is the table of this thread: it must stay the process's.
+		// /proc/self/fd shows the descriptors of the main thread, so use another one.
 		begun := make(chan error)
 		go f.serve(begun, ended)
 		started <- <-begun
@@ -206,7 +204,7 @@ func (f *FUSE) serve(started chan<- error, ended chan<- struct{}) {
 	}
 }
 
-// closeOthers closes in the thread's own table what the server does not need. The Go
+// closeOthers closes the descriptors of the thread's own table that the server does not need. The Go
 // runtime may need its poller on any thread.
 func (f *FUSE) closeOthers() error {
 	const dir = "/proc/thread-self/fd"
@@ -221,7 +219,7 @@ func (f *FUSE) closeOthers() error {
 	return err
 }
 
-// What the kernel sends and expects, as in linux/fuse.h.
+// Structures of the protocol, as in linux/fuse.h.
 type (
 	fuseIn struct {
 		Len, Opcode   uint32
@@ -283,7 +281,7 @@ const (
 
 const fuseText = "hello\n"
 
-// serveOne answers one request, or not.
+// serveOne answers one request, unless hang returns true for it.
 func (f *FUSE) serveOne(request []byte) {
 	var in fuseIn
 	size, err := binary.Decode(request, binary.NativeEndian, &in)
@@ -346,7 +344,7 @@ func fuseAttrOf(node uint64) fuseAttr {
 	return a
 }
 
-// fuseContent is what a read of a node from an offset yields.
+// fuseContent returns the content of a node from the offset in a read request.
 func fuseContent(node uint64, read []byte) []byte {
 	var in fuseReadIn
 	binary.Decode(read, binary.NativeEndian, &in)

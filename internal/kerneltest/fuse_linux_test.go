@@ -17,6 +17,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
+// The filesystem has its files, and a request that hang selects is not answered until the end.
 func TestFUSE(t *testing.T) {
 	dir := t.TempDir()
 	kerneltest.OwnMounts(t)
@@ -30,7 +31,7 @@ func TestFUSE(t *testing.T) {
 	})
 	f := kerneltest.MountFUSE(t, dir, func(opcode uint32) bool { return opcode == kerneltest.FUSEStatfs })
 	if requests := f.Requests(); len(requests) != 0 {
-		t.Errorf("mounting asked for %v", requests)
+		t.Errorf("mount sent requests %v", requests)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
@@ -69,7 +70,7 @@ func hangs(f *kerneltest.FUSE, root *os.File) <-chan error {
 	return answered
 }
 
-// A process that waits for an answer that never comes can be killed.
+// A process that waits for an answer of its own server can be killed.
 func TestFUSEServerEndsWithItsProcess(t *testing.T) {
 	const name = "INOTIFY_TEST_VICTIM"
 	if dir := os.Getenv(name); dir != "" {

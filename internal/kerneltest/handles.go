@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NeedHandles skips where this process cannot open file handles: of a temporary
-// directory of the test's, which not every filesystem permits, nor for every user.
+// NeedHandles skips the test if this process cannot open the file handle of a temporary directory,
+// which depends on the filesystem and on the user.
 func NeedHandles(t testing.TB) {
 	t.Helper()
 	if err := OpenHandle(t.TempDir()); err != nil {
@@ -21,7 +21,7 @@ func NeedHandles(t testing.TB) {
 	}
 }
 
-// OpenHandle tries to open a directory by its file handle.
+// OpenHandle opens and closes a directory by its file handle.
 func OpenHandle(dir string) error {
 	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, dir, 0)
 	if err != nil {
@@ -39,8 +39,8 @@ func OpenHandle(dir string) error {
 	return unix.Close(fd)
 }
 
-// NeedBootID skips the test where the kernel's boot id cannot be read, so that snapshots of
-// one boot cannot be told from others.
+// NeedBootID skips the test if the kernel's boot id cannot be read. Without it, snapshots of this boot
+// cannot be distinguished from others.
 func NeedBootID(t testing.TB) {
 	t.Helper()
 	if _, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err != nil {

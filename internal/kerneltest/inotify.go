@@ -51,7 +51,7 @@ func Touch(t testing.TB, path string) {
 	}
 }
 
-// Pending returns the events that are there.
+// Pending reads all events that can be read without waiting.
 func Pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
 	t.Helper()
 	var evs []inotify.Event
@@ -89,8 +89,8 @@ func HasIoctl(t testing.TB) bool {
 	return SupportsSetNext(NewInotify(t))
 }
 
-// SupportsSetNext reports whether the kernel has the ioctl, by what it says to the calling
-// thread, which a seccomp filter may have changed.
+// SupportsSetNext reports whether the ioctl works on the calling thread, from which a seccomp filter
+// may hide it.
 func SupportsSetNext(n *inotify.Inotify) bool {
 	conn, err := n.SyscallConn()
 	if err != nil {
@@ -101,7 +101,7 @@ func SupportsSetNext(n *inotify.Inotify) bool {
 	return e == sys.OK || e == sys.EINVAL
 }
 
-// NeedIoctl skips the test where the kernel lacks it.
+// NeedIoctl skips the test if the kernel lacks the ioctl.
 func NeedIoctl(t testing.TB) {
 	t.Helper()
 	if err := NewInotify(t).SetNextWD(1); err != nil {
@@ -109,9 +109,9 @@ func NeedIoctl(t testing.TB) {
 	}
 }
 
-// NeedDuplicates skips the test where a duplicate of an instance gives its records in
-// another order of bytes than the processor's. qemu-user turns only those that are read
-// from the descriptor that inotify_init1 returned.
+// NeedDuplicates skips the test if records that are read from a duplicate of an instance do not have
+// the processor's byte order. qemu-user converts only records from the descriptor that inotify_init1
+// returned.
 func NeedDuplicates(t testing.TB) {
 	t.Helper()
 	n := NewInotify(t)
@@ -119,11 +119,11 @@ func NeedDuplicates(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heir, err := inotify.FromFile(f)
+	shared, err := inotify.FromFile(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer heir.Close()
+	defer shared.Close()
 	wd, err := n.AddWatch("/", inotify.DeleteSelf)
 	if err != nil {
 		t.Fatal(err)
@@ -131,13 +131,13 @@ func NeedDuplicates(t testing.TB) {
 	if err := n.RemoveWatch(wd); err != nil {
 		t.Fatal(err)
 	}
-	if ev, _, _ := heir.TryReadEvent(); uint32(ev.WD) == bits.ReverseBytes32(uint32(wd)) {
-		t.Skip("this needs duplicates whose events are in the processor's order of bytes")
+	if ev, _, _ := shared.TryReadEvent(); uint32(ev.WD) == bits.ReverseBytes32(uint32(wd)) {
+		t.Skip("this needs duplicates whose events have the processor's byte order")
 	}
 }
 
-// NeedFlags skips the test where fdinfo has the flags of open(2) in another processor's
-// numbers: with qemu-user, in those of the kernel's own, which are not MIPS's.
+// NeedFlags skips the test if the flags in fdinfo do not have this processor's values. With qemu-user
+// they have those of the machine, which differ from those of MIPS.
 func NeedFlags(t testing.TB) {
 	t.Helper()
 	conn, err := NewInotify(t).SyscallConn()
@@ -148,18 +148,18 @@ func NeedFlags(t testing.TB) {
 		text, _ := os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd))
 		var pos, flags int
 		if n, _ := fmt.Sscanf(string(text), "pos: %d\nflags: %o", &pos, &flags); n == 2 && flags&unix.O_NONBLOCK == 0 {
-			t.Skipf("this needs the processor's own flags in fdinfo, and O_NONBLOCK is not in %#o", flags)
+			t.Skipf("this needs this processor's flags in fdinfo: O_NONBLOCK is not in %#o", flags)
 		}
 	})
 }
 
-// ManyWatches waits until no other process's test has very many watches, of which a user
-// may have only so many, and keeps others waiting until the test ends.
+// ManyWatches waits until no test of another process uses very many watches, as their number per user
+// is limited. Other tests that call it wait until this one ends.
 func ManyWatches(t testing.TB) {
 	t.Helper()
 	f, err := os.Open("/proc/sys/fs/inotify/max_user_watches")
 	if err != nil {
-		t.Skip("this needs to know how many watches a user may have: ", err)
+		t.Skip("this needs the limit of watches: ", err)
 	}
 	t.Cleanup(func() { f.Close() })
 	for err = unix.EINTR; err == unix.EINTR; {
@@ -170,7 +170,7 @@ func ManyWatches(t testing.TB) {
 	}
 }
 
-// NeedLists skips the test where the kernel lists no watches.
+// NeedLists skips the test if the kernel does not list watches in fdinfo.
 func NeedLists(t testing.TB) {
 	t.Helper()
 	if _, err := NewInotify(t).Watches(); err != nil {

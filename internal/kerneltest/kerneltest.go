@@ -3,8 +3,9 @@
 
 //go:build linux
 
-// Package kerneltest lets tests run on a kernel that lacks something, by what the
-// kernel itself offers for that, and finds leaked descriptors.
+// Package kerneltest has helpers of the tests: it hides features of the kernel by seccomp filters,
+// makes system calls fail, sets limits and mounts in namespaces, skips tests with the reason, and
+// finds leaked descriptors.
 package kerneltest
 
 import (
@@ -32,11 +33,11 @@ import (
 // which does not end with the test.
 func init() { runtime.LockOSThread() }
 
-// Main runs the tests and returns the exit code, which says so if a descriptor
-// leaked. searches says that tests of the package search filesystems for files.
+// Main runs the tests and returns the exit code, which is not 0 if a descriptor leaked. searches says
+// that tests of the package search filesystems for files.
 func Main(m *testing.M, searches bool) int {
 	if n, err := inotify.New(); err == nil {
-		n.Close() // the runtime's poller has its descriptors from now on
+		n.Close() // so that the runtime has opened the poller's descriptors
 	}
 	defer onTmpfs(searches)()
 	before := OpenDescriptors()
@@ -44,8 +45,8 @@ func Main(m *testing.M, searches bool) int {
 	runtime.GC()
 	after := OpenDescriptors()
 	for tries := 0; code == 0 && len(after) > len(before) && tries < 100; tries++ {
-		time.Sleep(10 * time.Millisecond) // calls that were abandoned close what they opened
-		runtime.GC()                      // and processes that nobody waited for, their pidfds
+		time.Sleep(10 * time.Millisecond) // abandoned calls close what they opened
+		runtime.GC()                      // finalizers close the pidfds of processes that were not waited for
 		after = OpenDescriptors()
 	}
 	if code == 0 && len(after) > len(before) {
@@ -55,12 +56,11 @@ func Main(m *testing.M, searches bool) int {
 	return code
 }
 
-// onTmpfs moves temporary directories to a tmpfs: there it takes a hundredth of the time
-// to make a file. Root gets one of its own, below /dev/shm, so that no search of other
-// tests walks it, which the tests' watches would report. It is unmounted at the end, and
-// one that a killed process left is unmounted here. Other users get /dev/shm itself unless
-// the package's own tests search. With TMPDIR set, or without /dev/shm, nothing is moved.
-// It returns what removes the directory.
+// onTmpfs moves temporary directories to a tmpfs, where creating a file takes a hundredth of the time.
+// As root it mounts a new one below /dev/shm: searches of other tests would cause events in a shared
+// one. remove unmounts it, and onTmpfs unmounts those that killed processes left. Other users use
+// /dev/shm itself, unless the package's own tests search. If TMPDIR is set, or without /dev/shm,
+// nothing is moved.
 func onTmpfs(searches bool) (remove func()) {
 	var st unix.Statfs_t
 	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &st) != nil || st.Type != unix.TMPFS_MAGIC {
@@ -94,11 +94,10 @@ func onTmpfs(searches bool) (remove func()) {
 	}
 }
 
-// LongTests reports whether the tests that take long are to run.
+// LongTests reports whether INOTIFY_TEST_LONG is set: then the long tests run.
 func LongTests() bool { return os.Getenv("INOTIFY_TEST_LONG") != "" }
 
-// Long skips a test that takes long unless INOTIFY_TEST_LONG is set. why says
-// what takes so long.
+// Long skips the test unless INOTIFY_TEST_LONG is set. why says what takes long.
 func Long(t testing.TB, why string) {
 	t.Helper()
 	if !LongTests() {
@@ -106,14 +105,13 @@ func Long(t testing.TB, why string) {
 	}
 }
 
-// OpenDescriptors lists what this process has open, but for the directory that
-// it reads for that.
+// OpenDescriptors lists the open descriptors of this process, except the one that it reads them from.
 func OpenDescriptors() []string {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	var open []string
 	for _, e := range entries {
 		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		ofGo := runtime.Version() == "go1.23.0" && target == "anon_inode:[pidfd]" // of a command that could not be executed
+		ofGo := runtime.Version() == "go1.23.0" && target == "anon_inode:[pidfd]" // leaked if a command cannot be executed
 		if err == nil && !strings.Contains(target, "coverage") && !ofGo {
 			open = append(open, e.Name()+" "+target)
 		}
@@ -121,17 +119,16 @@ func OpenDescriptors() []string {
 	return open
 }
 
-// OnOwnThread keeps the test on a thread that ends with it, so that what is
-// changed about the thread harms no other test.
+// OnOwnThread locks the test to a thread that ends with it, so that changes of the thread do not
+// affect other tests.
 func OnOwnThread(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked
 }
 
-// FailCalls has the kernel fail calls of number nr on the test's thread with an
-// errno, by a seccomp filter, if argument arg is equal to value, or, with
-// anyBit, has any of its bits; with anyBit and no value, in any case. It holds for
-// programs that the thread starts, too.
+// FailCalls makes calls of system call nr fail with an errno on the test's thread, by a seccomp
+// filter, if argument arg is equal to value. With anyBit they fail if arg has any bit of value, or
+// always if value is 0. Programs that the thread starts inherit the filter.
 func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, errno unix.Errno) {
 	t.Helper()
 	OnOwnThread(t)
@@ -147,7 +144,7 @@ func FailCalls(t testing.TB, nr uintptr, arg int, value uint32, anyBit bool, err
 		compare = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 	}
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call number
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: uint32(nr)},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
 		{Code: compare, Jf: 1, K: value},
@@ -173,7 +170,7 @@ func HasOpenat2() bool {
 	return err != unix.ENOSYS
 }
 
-// NeedOpenat2 skips the test where the kernel lacks it.
+// NeedOpenat2 skips the test if the kernel lacks openat2.
 func NeedOpenat2(t testing.TB) {
 	t.Helper()
 	if !HasOpenat2() {
@@ -181,8 +178,8 @@ func NeedOpenat2(t testing.TB) {
 	}
 }
 
-// NeedUserNamespaces skips the test where a process cannot have one of its own. To find
-// out by mapping users would leak the pipe by which package syscall does that.
+// NeedUserNamespaces skips the test if a process cannot create a user namespace. The probe maps no
+// users, as package syscall would leak a pipe if that failed.
 func NeedUserNamespaces(t testing.TB) {
 	t.Helper()
 	cmd := exec.Command("true")
@@ -192,7 +189,7 @@ func NeedUserNamespaces(t testing.TB) {
 	}
 }
 
-// AsNobody gives up root's rights to files on the test's thread.
+// AsNobody drops root's rights to files on the test's thread.
 func AsNobody(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -207,8 +204,7 @@ func AsNobody(t testing.TB) {
 	t.Cleanup(func() { unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0) }) // before the directories are removed
 }
 
-// DropReadSearch has the programs that the test's thread starts lack the right to
-// open file handles.
+// DropReadSearch takes the right to open file handles from programs that the test's thread starts.
 func DropReadSearch(t testing.TB) {
 	t.Helper()
 	OnOwnThread(t)
@@ -217,8 +213,8 @@ func DropReadSearch(t testing.TB) {
 	}
 }
 
-// WithoutIoctl runs the rest of the test on a kernel that lacks
-// INOTIFY_IOC_SETNEXTWD: as it is, or by a seccomp filter on the test's thread.
+// WithoutIoctl hides INOTIFY_IOC_SETNEXTWD from the test's thread by a seccomp filter, if the kernel
+// has it.
 func WithoutIoctl(t testing.TB) {
 	t.Helper()
 	n, err := inotify.New()
@@ -227,7 +223,7 @@ func WithoutIoctl(t testing.TB) {
 	}
 	defer n.Close()
 	if SupportsSetNext(n) {
-		for _, request := range []uint32{0x40044900, 0x80044900} { // which one it is depends on the processor
+		for _, request := range []uint32{0x40044900, 0x80044900} { // the request code depends on the processor
 			FailCalls(t, unix.SYS_IOCTL, 1, request, false, unix.ENOTTY)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// WantLittleMemory runs f, and fails the test if that allocates more than some
-// 100 KiB and so many bytes for each of size.
+// WantLittleMemory runs f and fails the test if that allocates more than 100 KiB plus each bytes for
+// every byte of size.
 func WantLittleMemory(t testing.TB, size, each int, f func()) {
 	t.Helper()
 	var before, after runtime.MemStats

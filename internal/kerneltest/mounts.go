@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OwnMounts gives the test's thread a mount namespace of its own, which ends with
-// it. What the test starts on other threads does not see it.
+// OwnMounts gives the test's thread a new mount namespace, which ends with it. Other threads do not
+// see its mounts.
 func OwnMounts(t testing.TB) {
 	t.Helper()
 	OnOwnThread(t)
@@ -22,12 +22,12 @@ func OwnMounts(t testing.TB) {
 		t.Skip("this needs a mount namespace: ", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Skip("this needs a mount namespace that keeps its mounts: ", err)
+		t.Skip("this needs a mount namespace with private mounts: ", err)
 	}
 }
 
-// OwnProc has a command start as the first process of a pid namespace, in a mount
-// namespace in which it may mount the /proc of that.
+// OwnProc returns attributes that start a command as the first process of a new pid namespace, in a
+// new mount namespace in which it can mount the /proc of that.
 func OwnProc() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
 	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
@@ -38,7 +38,7 @@ func OwnProc() *syscall.SysProcAttr {
 	return attr
 }
 
-// Mount mounts something until the test ends.
+// Mount mounts a filesystem until the test ends.
 func Mount(t testing.TB, source, target, kind string, flags uintptr, data string) {
 	t.Helper()
 	if err := unix.Mount(source, target, kind, flags, data); err != nil {
@@ -47,9 +47,9 @@ func Mount(t testing.TB, source, target, kind string, flags uintptr, data string
 	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 }
 
-// KeepCached keeps a name in the kernel's cache until the test ends. A watch does not:
-// when procfs has forgotten a name of /proc/sys, the next look-up makes another inode,
-// and no path leads to the watched one any more (Linux 6.18).
+// KeepCached keeps a name in the kernel's cache until the test ends. A watch does not: once procfs has
+// dropped a name of /proc/sys, the next lookup creates another inode, and no path leads to the watched
+// one (Linux 6.18).
 func KeepCached(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -59,7 +59,7 @@ func KeepCached(t testing.TB, path string) {
 	t.Cleanup(func() { f.Close() })
 }
 
-// DropCaches has the kernel forget the names and inodes that nobody uses.
+// DropCaches makes the kernel drop the names and inodes that are not in use.
 func DropCaches(t testing.TB) {
 	t.Helper()
 	unix.Sync()

@@ -19,14 +19,14 @@ func SetKernel(t testing.TB, name string, value int) {
 	SetOwnKernel(t, "/proc/sys/fs/inotify/"+name, fmt.Sprint(value))
 }
 
-// SetOwnKernel writes to a file of /proc or /sys until the test ends. What is in it counts
-// for the whole machine, also when written from inside a container or a user namespace.
-// So the test is skipped unless the kernel is the test's own: .ci/uml and .ci/qemu say
-// so, and it is looked whether it is one that they started.
+// SetOwnKernel writes to a file of /proc or /sys, and restores it at the end of the test. Such a file
+// is for the whole machine, even if written in a container or a user namespace. So the test is
+// skipped unless the kernel was started for the test: .ci/uml and .ci/qemu say so in the environment,
+// and notOwn checks it.
 func SetOwnKernel(t testing.TB, path, value string) {
 	t.Helper()
 	if os.Getenv("INOTIFY_TEST_OWN_KERNEL") != "1" {
-		t.Skip("this needs a kernel of the test's own: run it with -exec .ci/uml or .ci/qemu")
+		t.Skip("this needs a kernel that is started for the test: run it with -exec .ci/uml or .ci/qemu")
 	}
 	if why := notOwn(); why != "" {
 		t.Skip("INOTIFY_TEST_OWN_KERNEL is set, but ", why)
@@ -44,9 +44,9 @@ func SetOwnKernel(t testing.TB, path, value string) {
 	set([]byte(value))
 }
 
-// notOwn returns why the kernel is not one that was started for this test, or "": the
-// first process is their init, and started this one, on user-mode Linux or on a
-// kernel that they gave such a command line.
+// notOwn returns why the kernel is not one that was started for this test, or "". On such a kernel, the
+// init of .ci/uml or .ci/qemu is the first process and started this one, and the kernel is user-mode
+// Linux or has the command line of .ci/qemu.
 func notOwn() string {
 	first, _ := os.ReadFile("/proc/1/cmdline")
 	cpu, _ := os.ReadFile("/proc/cpuinfo")
@@ -59,5 +59,5 @@ func notOwn() string {
 	case strings.Contains(string(line), "console=ttyS0 quiet panic=-1"):
 		return ""
 	}
-	return fmt.Sprintf("the kernel is no user-mode Linux, and its command line is %q", line)
+	return fmt.Sprintf("the kernel is not user-mode Linux, and its command line is %q", line)
 }

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// selfVariable is in the environment where the kernel cannot run this program, as it
-// is one for another processor: a program that can, and that anyone may start (see
+// selfVariable names an environment variable. If this program is for another processor, so that the
+// kernel cannot run it, its value is a program that runs it and that any user may start (see
 // .ci/qemu-user).
 const selfVariable = "INOTIFY_TEST_SELF"
 
-// Executable returns what tests start to have this program as a child process.
+// Executable returns the program that tests start to run this program as a child process.
 func Executable(t testing.TB) string {
 	t.Helper()
 	if self := os.Getenv(selfVariable); self != "" {
@@ -26,8 +26,7 @@ func Executable(t testing.TB) string {
 	return self
 }
 
-// AnyonesExecutable is Executable for a child that may not enter the directory where
-// the program is.
+// AnyonesExecutable is Executable for a child that has no rights to the program's directory.
 func AnyonesExecutable() string {
 	if self := os.Getenv(selfVariable); self != "" {
 		return self

@@ -199,9 +199,9 @@ func childFaults() (err error) {
 		theTrees, err = makeTrees()
 	}
 	if err != nil {
-		return kerneltest.Refuse(err)
+		return kerneltest.SkipParent(err)
 	}
-	return kerneltest.ObeyFaults(tryFault)
+	return kerneltest.ServeFaults(tryFault)
 }
 
 // tryFault looks for the watches' paths, and at what was said.
@@ -223,15 +223,15 @@ func tryFault(name string, e unix.Errno) (a kerneltest.FaultAnswer) {
 	}
 	defer dir.Close()
 	ws := theTrees.watches[op.tree]
-	balance := kerneltest.Weigh()
+	resources := kerneltest.CurrentResources()
 	var res *locate.Result
 	var failed error
-	kerneltest.Watched(func() { res, failed = locate.Paths(context.Background(), dir, ws, o) })
+	kerneltest.Traced(func() { res, failed = locate.Paths(context.Background(), dir, ws, o) })
 	a.Fail(failed, e)
 	kerneltest.CloseShut()
-	balance.Check(&a)
+	resources.Check(&a)
 	if failed == nil {
-		a.Told = check(res, root, &a)
+		a.Reported = check(res, root, &a)
 	}
 	if res, failed = locate.Paths(context.Background(), dir, ws, o); failed != nil {
 		a.Broke("afterwards: %v", failed)
