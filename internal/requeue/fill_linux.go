@@ -72,7 +72,7 @@ func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event
 
 // fill fills the queue, or leaves it empty and without watches. It returns what is in it.
 func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (plan, error) {
-	s, err := newStage(in, opts.Scratch)
+	s, err := newStage(ctx, in, opts.Scratch)
 	if err != nil {
 		return plan{}, err
 	}
@@ -97,7 +97,7 @@ type stage struct {
 	closed  bool // the descriptors of the scratch files
 }
 
-func newStage(in instance, below string) (*stage, error) {
+func newStage(ctx context.Context, in instance, below string) (*stage, error) {
 	dir, err := newScratch(below)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func newStage(in instance, below string) (*stage, error) {
 		unix.Close(dir.fd)
 		return nil, errors.Join(err, dir.remove())
 	}
-	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(in, dir)}, nil
+	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(ctx, in, dir)}, nil
 }
 
 // remove removes the files. It may be called again if it fails.
