@@ -65,8 +65,8 @@ type Options struct {
 	// each kind.
 	Rehearse bool
 
-	// Progress is called about ten times a second: done of total records were made or
-	// read. total is an estimate.
+	// Progress is called about ten times a second, and once at the end: of total
+	// records, done were made or read. total is an estimate that can grow.
 	Progress func(done, total int)
 }
 

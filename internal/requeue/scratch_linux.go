@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A scratch is the directory for scratch files.
@@ -104,7 +106,7 @@ func (s scratch) remove() error {
 }
 
 // procPath is the path of a name below an open directory.
-func procPath(fd int, name string) string { return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name }
+func procPath(fd int, name string) string { return sys.ProcFD(fd) + "/" + name }
 
 // What follows are system calls, made again if a signal interrupts them.
 

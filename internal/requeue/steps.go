@@ -3,7 +3,10 @@
 
 package requeue
 
-import "github.com/seed10546c08/inotify"
+import (
+	"github.com/seed10546c08/inotify"
+	records "github.com/seed10546c08/inotify/internal/record"
+)
 
 // A kind is what a scratch watch has to be on.
 type kind uint8
@@ -85,9 +88,9 @@ func (s *step) records() int {
 
 // size returns how many bytes of the queue they take.
 func (s *step) size() (bytes int) {
-	bytes = recordSize(s.Event)
+	bytes = records.Size(s.Name)
 	if s.paired {
-		bytes += recordSize(s.to)
+		bytes += records.Size(s.to.Name)
 	}
 	if s.ignored {
 		bytes += headerSize
@@ -165,20 +168,11 @@ func segment(steps []step) int {
 	return min(len(steps), maxSegment)
 }
 
-// recordSize is how many bytes of the queue an event takes: a header, and its name with a
-// final NUL, rounded up.
-func recordSize(e inotify.Event) int {
-	if e.Name == "" {
-		return headerSize
-	}
-	return headerSize + (len(e.Name)+1+headerSize-1)/headerSize*headerSize
-}
-
-const headerSize = 16 // struct inotify_event
+const headerSize = records.HeaderSize // a record without a name
 
 func recordsSize(rs []record) (bytes int) {
 	for _, r := range rs {
-		bytes += recordSize(r.Event)
+		bytes += records.Size(r.Name)
 	}
 	return bytes
 }
