@@ -18,8 +18,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// An instance is the one whose queue is filled. Its queue is read here only, and past the
-// buffer of n, so that no reader gets a junk record.
+// An instance is the one whose queue is filled. Its descriptor is read directly and not by
+// n's methods, so that no junk record gets into n's buffer.
 type instance struct {
 	n    *inotify.Inotify
 	conn syscall.RawConn
@@ -97,8 +97,8 @@ func (in instance) lists(wd inotify.WD) (bool, error) {
 	return false, err
 }
 
-// checkFlags sees to it that no read waits, and that no process gets a signal for each
-// junk record.
+// checkFlags returns an error if reads would wait for records, or if a process would get a
+// signal for each junk record.
 func (in instance) checkFlags() error {
 	var flags int
 	err := in.call("fcntl F_GETFL", func(fd int) (err error) {
@@ -153,7 +153,7 @@ func (in instance) add(wd inotify.WD, path string, mask inotify.Mask) error {
 	return errors.Join(fmt.Errorf("scratch watch %d: inotify_add_watch gave wd %d", wd, got), in.remove(got))
 }
 
-// setMask changes what a watch watches for.
+// setMask changes the mask of a watch.
 func (in instance) setMask(wd inotify.WD, path string, mask inotify.Mask) error {
 	got, err := in.n.AddWatch(path, mask)
 	if err == nil && got != wd {
@@ -167,8 +167,8 @@ func (in instance) setMask(wd inotify.WD, path string, mask inotify.Mask) error 
 
 func (in instance) remove(wd inotify.WD) error { return in.n.RemoveWatch(wd) }
 
-// queued returns how many bytes the kernel's queue has. The kernel goes through all of it
-// for that, which takes 0.4 ms where it is full.
+// queued returns how many bytes the kernel's queue has. The kernel adds up all records for
+// that, which takes 0.4 ms if the queue is full.
 func (in instance) queued() (bytes int, err error) {
 	err = in.call(sys.CallQueued, func(fd int) error {
 		var e sys.Errno
@@ -187,7 +187,7 @@ func (in instance) wantQueued(want int) error {
 	return err
 }
 
-// A sizeError says that the queue has not what was made.
+// A sizeError says that the queue has another size than the records that were made.
 type sizeError struct{ have, want int }
 
 func (e *sizeError) Error() string {

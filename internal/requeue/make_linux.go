@@ -60,9 +60,9 @@ func (ws *watches) move(from, to string, isDir bool) error {
 	return remove(ws.dir, to, isDir)
 }
 
-// makeNamed makes the record of a file or directory in the watched directory. What is
-// made for it is removed at once: to change the mask of a directory takes the longer the
-// more names the kernel has cached there.
+// makeNamed makes the record of a file or directory in the watched directory. The file is
+// removed at once, because changing the mask of a directory takes longer the more names the
+// kernel has cached in it.
 func (ws *watches) makeNamed(w *watch, e inotify.Event) error {
 	isDir, name := e.Mask.Has(inotify.IsDir), w.name+"/"+e.Name
 	switch e.Mask &^ inotify.IsDir {
@@ -82,7 +82,7 @@ func (ws *watches) makeNamed(w *watch, e inotify.Event) error {
 	return remove(ws.dir, name, isDir)
 }
 
-// makeSelf makes the record of what is watched itself.
+// makeSelf makes a record without a name, of the watched file or directory itself.
 func (ws *watches) makeSelf(w *watch, e inotify.Event) error {
 	switch e.Mask &^ inotify.IsDir {
 	case inotify.MoveSelf:
@@ -150,7 +150,7 @@ func (ws *watches) awaitUnmount(wd inotify.WD) error {
 	return fmt.Errorf("the mount of scratch %q is closed and not unmounted: %w", ws.live[wd].name, context.Cause(ctx))
 }
 
-// touch makes the record of a file or directory that stays.
+// touch makes a record of a file or directory by accessing it or changing its attributes.
 func (ws *watches) touch(name string, mask inotify.Mask) error {
 	dir, flags := ws.dir, unix.O_RDONLY
 	if mask.Has(inotify.IsDir) {
@@ -203,8 +203,8 @@ var (
 	sameTime = unix.Timespec{Nsec: unix.UTIME_OMIT}
 )
 
-// setTimes sets the times of access and modification. The kernel reports one of them as if
-// it were that access, and both as a change of attributes.
+// setTimes sets the times of access and modification. The kernel reports a new time of access
+// alone as IN_ACCESS, one of modification alone as IN_MODIFY, and both as IN_ATTRIB.
 func setTimes(dir int, name string, access, modification unix.Timespec) error {
 	return callError("utimensat", name, retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{access, modification}, unix.AT_SYMLINK_NOFOLLOW)
@@ -219,8 +219,8 @@ func openClose(dir int, name string, flags int) error {
 	return callError("close", name, unix.Close(fd))
 }
 
-// truncateSetuid makes a record that is Modify and Attrib at once: to truncate a
-// set-user-ID file takes that bit away, unless the thread has CAP_FSETID.
+// truncateSetuid makes a record with both Modify and Attrib: truncating a set-user-ID file
+// also clears that bit, unless the thread has CAP_FSETID.
 func truncateSetuid(dir int, name string) error {
 	if err := retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
 		return callError("fchmodat", name, err)
@@ -235,7 +235,7 @@ func truncateSetuid(dir int, name string) error {
 	return errors.Join(err, callError("close", name, unix.Close(fd)))
 }
 
-// withoutFsetid calls f on a thread that has not CAP_FSETID meanwhile.
+// withoutFsetid calls f on a thread that lacks CAP_FSETID meanwhile.
 func withoutFsetid(f func() error) error {
 	runtime.LockOSThread()
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

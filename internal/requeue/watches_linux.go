@@ -17,7 +17,7 @@ import (
 // A watch is a scratch watch, on a scratch file or directory of its own.
 type watch struct {
 	kind kind
-	dir  int // the directory in which it is: the scratch directory, or a mount of its own
+	dir  int // the descriptor of the scratch directory, or of a mount of its own; or unmounted
 	name string
 	mask inotify.Mask
 }
@@ -81,7 +81,7 @@ func (ws *watches) add(wd inotify.WD, k kind, mask inotify.Mask) (w *watch, err 
 	return w, nil
 }
 
-// discard removes what a watch was on.
+// discard removes the file that a watch is on, or closes its mount.
 func (ws *watches) discard(w *watch) error {
 	switch w.dir {
 	case ws.dir:
