@@ -16,6 +16,7 @@ type queueOptions struct {
 	overflow bool
 	scratch  string
 	maxQueue int
+	progress func(done, total int)
 }
 
 // WithPendingKept leaves the snapshot's pending events with the caller: [Restored.Pending],
@@ -51,6 +52,14 @@ const DefaultMaxQueue = requeue.DefaultMaxQueue
 // Where that setting is higher than max, the events stay with the caller.
 func WithMaxQueue(max int) RestoreOption {
 	return func(o *restoreOptions) { o.queue.maxQueue = max }
+}
+
+// WithQueueProgress calls f about ten times a second while pending events are put into the
+// queue, and once when that is done: of total records, done were made or read. total is an
+// estimate that can grow. The records include those that fill the queue for a moment
+// (WithMaxQueue), so there are many more than there are events.
+func WithQueueProgress(f func(done, total int)) RestoreOption {
+	return func(o *restoreOptions) { o.queue.progress = f }
 }
 
 // A Change is a difference between a snapshot's pending events and what was put into the

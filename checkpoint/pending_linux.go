@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/record"
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
@@ -30,6 +31,7 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	}
 	result, err := requeue.Fill(ctx, n, r.s.Pending, requeue.Options{
 		Scratch: r.opts.queue.scratch, MaxQueue: r.opts.queue.maxQueue, Overflow: overflow,
+		Progress: r.opts.queue.progress,
 	})
 	if err == nil {
 		r.filled = true
@@ -99,21 +101,10 @@ func (r *restorer) ended() (map[inotify.WD]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if bytes-r.before < eventSize*len(ended) {
+	if bytes-r.before < record.HeaderSize*len(ended) {
 		return nil, nil
 	}
 	return ended, nil
-}
-
-// eventSize is the size of an event without a name: struct inotify_event.
-const eventSize = 16
-
-// sizeOf returns how many bytes of the queue an event takes.
-func sizeOf(ev inotify.Event) int {
-	if ev.Name == "" {
-		return eventSize
-	}
-	return eventSize + (len(ev.Name)/eventSize+1)*eventSize
 }
 
 // takeRead moves into pending the events that were read from the kernel's queue and not
@@ -135,7 +126,7 @@ func (r *Restored) takeRead() error {
 				return err
 			}
 			if ahead > 0 {
-				ahead = max(0, ahead-sizeOf(r.pending[len(r.pending)-1]))
+				ahead = max(0, ahead-record.Size(r.pending[len(r.pending)-1].Name))
 			}
 		}
 	}

@@ -275,6 +275,27 @@ func TestPendingCannotBeQueued(t *testing.T) {
 	}
 }
 
+// The progress is of the whole queue, which is filled and emptied.
+func TestWithQueueProgress(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	var last, most, calls int
+	progress := checkpoint.WithQueueProgress(func(done, total int) {
+		if calls++; done < last || done > total {
+			t.Errorf("%d of %d records after %d", done, total, last)
+		}
+		last, most = done, total
+	})
+	restore(t, s, progress)
+	if calls == 0 || last != most || most <= len(s.Pending) {
+		t.Errorf("%d calls, the last says %d of %d records", calls, last, most)
+	}
+	calls = 0
+	if restore(t, s, progress, checkpoint.WithPendingKept()); calls > 0 {
+		t.Errorf("%d calls without a queue to fill", calls)
+	}
+}
+
 // What is changed is listed, and what is left out is told twice.
 func TestPendingChanged(t *testing.T) {
 	needIoctl(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A bar shows the progress of a cycle or a search on a terminal.
+// A bar shows the progress of a cycle, a search or the filling of a queue on a terminal.
 type bar struct {
 	w     io.Writer // nil shows nothing
 	drawn bool
@@ -29,6 +29,11 @@ func (b *bar) drawCycle(p inotify.Progress) { b.draw(barText(p)) }
 // drawSearch shows the progress of a search, which has no known end.
 func (b *bar) drawSearch(entries int) {
 	b.draw(fmt.Sprintf("searching: %d directory entries read", entries))
+}
+
+// drawQueue shows the progress of putting pending events into a queue.
+func (b *bar) drawQueue(done, total int) {
+	b.draw(fmt.Sprintf("filling the queue: %s records", gauge(int64(done), int64(total))))
 }
 
 func (b *bar) draw(text string) {
@@ -56,12 +61,16 @@ func (b *bar) clear() {
 
 // barText returns at most 80 columns.
 func barText(p inotify.Progress) string {
-	done := 1.0
-	if p.Steps > 0 {
-		done = float64(p.Done) / float64(p.Steps)
+	return fmt.Sprintf("%s steps, %v left", gauge(p.Done, p.Steps), p.Remaining().Round(time.Second))
+}
+
+// gauge draws how many of total are done.
+func gauge(done, total int64) string {
+	part := 1.0
+	if total > 0 {
+		part = float64(done) / float64(total)
 	}
-	full := int(done * barWidth)
-	return fmt.Sprintf("[%s%s] %3d%% %d / %d steps, %v left",
-		strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), int(done*100),
-		p.Done, p.Steps, p.Remaining().Round(time.Second))
+	full := int(part * barWidth)
+	return fmt.Sprintf("[%s%s] %3d%% %d / %d",
+		strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), int(part*100), done, total)
 }

@@ -39,6 +39,17 @@ func TestBarText(t *testing.T) {
 	}
 }
 
+func TestQueueText(t *testing.T) {
+	var w writes
+	b := bar{w: &w}
+	b.drawQueue(3, 4)
+	b.drawQueue(math.MaxInt32, math.MaxInt32)
+	wantText(t, w[0], clearLine+"filling the queue: [===============     ]  75% 3 / 4 records")
+	if columns := len(w[1]) - len(clearLine); columns >= 80 {
+		t.Errorf("%q has %d columns", w[1], columns)
+	}
+}
+
 func TestBarIsCleared(t *testing.T) {
 	var w writes
 	b := bar{w: &w}

@@ -155,8 +155,10 @@ func pendingError(n int) error {
 func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, stderr io.Writer) (*os.File, []inotify.Event, error) {
 	b := newBar(stderr)
 	defer b.clear()
-	opts := []checkpoint.RestoreOption{checkpoint.WithCycle(
-		inotify.WithMaxSteps(r.maxSteps), inotify.WithProgress(b.drawCycle))}
+	opts := []checkpoint.RestoreOption{
+		checkpoint.WithCycle(inotify.WithMaxSteps(r.maxSteps), inotify.WithProgress(b.drawCycle)),
+		checkpoint.WithQueueProgress(b.drawQueue),
+	}
 	if r.missing {
 		opts = append(opts, checkpoint.AllowMissing())
 	}

@@ -452,6 +452,29 @@ func TestRestoreOnTerminal(t *testing.T) {
 	}
 }
 
+// The queue is full for a moment, which a terminal shows.
+func TestRestoreFillsQueueOnTerminal(t *testing.T) {
+	needsList(t)
+	if !hasIoctl(t) {
+		t.Skip("this needs a kernel with the ioctl")
+	}
+	master, slave := openTerminal(t)
+	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
+		withPending(1)(s)
+		s.Pending = append(s.Pending, s.Pending[0])
+	})
+	cmd := command(t, "restore", file, "--", "true")
+	cmd.Stderr = slave
+	if code, _, _ := result(t, cmd); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	slave.Close()
+	got := readUntil(t, master, "\r\n")
+	if want := " records" + clearLine + "inotifyctl: changed: 1 pending event: merged with an equal neighbour\r\n"; !strings.HasPrefix(got, clearLine+"filling the queue: [====") || !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want a bar and %q at its end", got, want)
+	}
+}
+
 // If the descriptor is the right one by chance, execve must leave it open.
 func TestDupToItself(t *testing.T) {
 	f := instance(t)

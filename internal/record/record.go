@@ -15,6 +15,15 @@ import (
 // and len, in the processor's byte order.
 const HeaderSize = 16
 
+// Size returns how many bytes of a queue the record of an event with this name takes: a
+// header, and the name with at least one NUL behind it, rounded up to whole headers.
+func Size(name string) int {
+	if name == "" {
+		return HeaderSize
+	}
+	return HeaderSize + (len(name)/HeaderSize+1)*HeaderSize
+}
+
 // A Record is one struct inotify_event.
 type Record struct {
 	WD     int32

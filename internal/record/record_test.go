@@ -71,6 +71,9 @@ func TestDecodeRealRecords(t *testing.T) {
 			if ev.WD < 1 && ev.Mask&overflow == 0 || ev.Mask == 0 {
 				t.Errorf("record %v", ev)
 			}
+			if want := record.Size(string(ev.Name)); size != want {
+				t.Errorf("record %v takes %d bytes, and Size is %d", ev, size, want)
+			}
 			off += size
 		}
 	}

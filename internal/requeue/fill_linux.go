@@ -14,15 +14,19 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Fill puts events into n's queue, in their order, by INOTIFY_IOC_SETNEXTWD and /proc.
+// Fill puts events into n's queue, in their order. It needs INOTIFY_IOC_SETNEXTWD and /proc.
 // Without the ioctl the error matches [errors.ErrUnsupported], and nothing was changed. If
-// there is nothing to put, nothing is done.
+// there are no events and no overflow is wanted, nothing is done.
 //
 // n must have no watches and no unread events, O_NONBLOCK set and O_ASYNC not set. It may
 // be another process's, through a duplicate. Nobody may read it, add watches to it or
 // change its flags meanwhile: all processes that hold the instance must be stopped, as
-// they would read junk records. Fill needs two watches, or some more: a user that may
-// have few gets them one after the other.
+// they would read junk records. Fill adds two watches at least; it takes longer where the
+// user's limit allows only a few more.
+//
+// A process that another goroutine starts meanwhile does no harm. One that C code forks may:
+// it has duplicates of the scratch files' descriptors until it executes a program, so that
+// events of closing them come late.
 //
 // Afterwards n has no watches and its queue holds a record for each event, with the
 // same wd, mask and name, and nothing else. Cookies are new, and those of the two halves of
@@ -31,7 +35,7 @@ import (
 // not NextWD, which leaves a record in the queue.
 //
 // If Fill fails, or ctx ends, n has no watches and an empty queue, and the error names the
-// call that failed. The error says so if that could not be reached.
+// call that failed. If the watches or the events could not be removed, it says so, too.
 func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
 	r, err := fillChecked(ctx, n, events, opts)
 	if err != nil {
@@ -70,9 +74,10 @@ func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event
 	return Result{Queued: len(p.events()), Changes: p.changes}, nil
 }
 
-// fill fills the queue, or leaves it empty and without watches. It returns what is in it.
+// fill fills the queue and returns what is in it. If it fails, the queue is empty and the
+// instance has no watches.
 func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (plan, error) {
-	s, err := newStage(in, opts.Scratch)
+	s, err := newStage(ctx, in, opts.Scratch)
 	if err != nil {
 		return plan{}, err
 	}
@@ -97,7 +102,7 @@ type stage struct {
 	closed  bool // the descriptors of the scratch files
 }
 
-func newStage(in instance, below string) (*stage, error) {
+func newStage(ctx context.Context, in instance, below string) (*stage, error) {
 	dir, err := newScratch(below)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func newStage(in instance, below string) (*stage, error) {
 		unix.Close(dir.fd)
 		return nil, errors.Join(err, dir.remove())
 	}
-	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(in, dir)}, nil
+	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(ctx, in, dir)}, nil
 }
 
 // remove removes the files. It may be called again if it fails.
@@ -135,7 +140,7 @@ type filler struct {
 	buf      []byte
 }
 
-// fill makes the records and has nothing else in the queue.
+// fill makes the records, and leaves nothing else in the queue.
 func (f *filler) fill(c conditions) (plan, error) {
 	if err := f.junk.watch(f.in, f.scratch, junkWDs(f.events)); err != nil {
 		return plan{}, err
@@ -155,8 +160,9 @@ func (f *filler) fill(c conditions) (plan, error) {
 	return p, f.keep(p, junk)
 }
 
-// fillUntilOverflow has the queue full and the overflow record in it, with what is to be
-// before that.
+// fillUntilOverflow makes junk, the records that are planned before the overflow, and the
+// overflow record. It returns the plan, which depends on how many records the queue takes,
+// and the junk that is in the queue.
 func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
 	c.max = f.expectedMax()
 	if p := newPlan(f.events, c); p.overflow > 0 {
@@ -164,7 +170,7 @@ func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
 		var wrongMax *sizeError
 		var limit *inotify.LimitError
 		switch {
-		case errors.As(err, &limit): // watches for all that is before the overflow are there at once
+		case errors.As(err, &limit): // before the overflow no watch can be removed to make room for another
 			c.overflowFirst, c.detail = true, limit.Error()
 		case !errors.As(err, &wrongMax):
 			return p, junk, err
@@ -198,7 +204,7 @@ func (f *filler) expectedMax() int {
 	return 1 << 14 // the kernel's default
 }
 
-// overflow makes junk until the queue overflows. Then it is known how much it takes.
+// overflow makes junk until the queue overflows, which shows how many records it takes.
 func (f *filler) overflow() (junkQueue, error) {
 	pairs := f.expectedMax()/2 + 1
 	for made := 0; made <= f.maxQueue; pairs = min(512, (f.maxQueue-made)/2+1) {
@@ -218,7 +224,7 @@ func (f *filler) overflow() (junkQueue, error) {
 	return junkQueue{}, fmt.Errorf("the queue is longer than %d records", f.maxQueue)
 }
 
-// makeJunk makes two records each.
+// makeJunk makes pairs of junk records.
 func (f *filler) makeJunk(pairs int) error {
 	for pairs > 0 {
 		n := min(pairs, 256)
@@ -234,7 +240,7 @@ func (f *filler) makeJunk(pairs int) error {
 }
 
 // makeBefore makes the records before the overflow, and the overflow, in an empty queue
-// that takes max records. If that is wrong, the error is a *sizeError.
+// that takes max records. If it takes more or fewer, the error is a *sizeError.
 func (f *filler) makeBefore(p plan, max int) (junkQueue, error) {
 	junk := junkQueue{0, max - p.overflow}
 	f.progress.total += 2 * max
@@ -266,9 +272,9 @@ func (f *filler) make(s *step) error {
 	return f.did(s.records())
 }
 
-// makeBehind makes the records behind the overflow record. It makes room for some at a
-// time and fills that, so that the queue is full between two segments: then watches can
-// be removed without a record.
+// makeBehind makes the records behind the overflow record, one segment after the other. For
+// each it reads as many junk records as the segment has records, and makes these. So the
+// queue is full between two segments, where watches can be removed without an IN_IGNORED.
 func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, error) {
 	excess := 1 // the overflow record is one more than the queue takes
 	for len(steps) > 0 {
@@ -303,7 +309,7 @@ func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, 
 const maxWatches = 1024
 
 // prepare adds the watches that the steps begin with, while the queue is full. It returns
-// for how many steps there are watches: for all, if the user may have enough.
+// for how many of the steps the user's limit allowed that.
 func (f *filler) prepare(steps []step) (int, error) {
 	used := map[inotify.WD]bool{}
 	for i := range steps {
@@ -349,8 +355,8 @@ func (f *filler) prepareWatch(wd inotify.WD, k kind, mask inotify.Mask, used map
 	return err
 }
 
-// keep removes the scratch watches and reads what is before the records. In the end the
-// queue has to have the records' bytes: then no removal has left one.
+// keep removes the scratch watches and reads what is before the records, which stay. At the
+// end the queue must have exactly their size: so no removal has queued anything.
 func (f *filler) keep(p plan, junk junkQueue) error {
 	wanted, before := recordsSize(p.records), junk.bytes()
 	if p.overflow == none {
@@ -371,9 +377,9 @@ func (f *filler) keep(p plan, junk junkQueue) error {
 	return f.in.wantQueued(wanted)
 }
 
-// dropWatches removes all watches without a record, as the queue is full. Were a record
-// missing, a removal would put an Ignored in its place, of the same size as a record
-// without a name: so the queue has to have so many bytes before.
+// dropWatches removes all watches while the queue is full, so that no Ignored is queued. It
+// checks the queue's size first: if a record were missing, an Ignored would take its place,
+// and as that has the size of any record without a name, nobody would notice.
 func (f *filler) dropWatches(queued int) error {
 	if err := f.in.wantQueued(queued); err != nil {
 		return err
@@ -381,14 +387,13 @@ func (f *filler) dropWatches(queued int) error {
 	return f.watches.dropAll(nil)
 }
 
-// readJunk reads some of the junk, and the overflow record if there is not enough.
+// readJunk reads so many junk records, and returns those that are left.
 func (f *filler) readJunk(junk junkQueue, records int) (junkQueue, error) {
 	err := f.read(junk.bytesOf(records))
 	return junkQueue{junk.from + records, junk.to}, err
 }
 
-// read reads records of so many bytes. These are whole records, so that nothing behind
-// them is read.
+// read reads so many bytes, which must be whole records: read(2) returns no part of one.
 func (f *filler) read(bytes int) error {
 	for bytes > 0 {
 		n, err := f.in.read(f.buf[:min(bytes, len(f.buf))])
@@ -406,7 +411,7 @@ func (f *filler) read(bytes int) error {
 	return nil
 }
 
-// did is to be called now and then: so many records were made or read.
+// did notes that records were made or read, and returns an error if the context has ended.
 func (f *filler) did(records int) error {
 	f.progress.add(records)
 	return f.ctx.Err()

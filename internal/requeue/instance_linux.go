@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,8 +18,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// An instance is the one whose queue is filled. Its queue is read here only, and past the
-// buffer of n, so that no reader gets a junk record.
+// An instance is the one whose queue is filled. Its descriptor is read directly and not by
+// n's methods, so that no junk record gets into n's buffer.
 type instance struct {
 	n    *inotify.Inotify
 	conn syscall.RawConn
@@ -50,9 +52,14 @@ func (in instance) check() error {
 	return nil
 }
 
-// checkWatches is without Inotify.Watches, which looks on another instance whether the kernel
-// lists any: all that have the ioctl do.
 func (in instance) checkWatches() error {
+	return in.eachWatch(func(wd inotify.WD) error { return fmt.Errorf("the instance has watches (wd %d)", wd) })
+}
+
+// eachWatch calls f for each watch in the instance's fdinfo until f returns an error, and
+// returns that. It does not use Inotify.Watches, which also checks, on another instance,
+// whether the kernel lists watches at all: each kernel that has the ioctl does.
+func (in instance) eachWatch(f func(inotify.WD) error) error {
 	var list *os.File
 	err := in.call("open fdinfo", func(fd int) (err error) {
 		list, err = sys.OpenFDInfo(fd)
@@ -66,17 +73,36 @@ func (in instance) checkWatches() error {
 		if err != nil {
 			return fmt.Errorf("list watches: %w", err)
 		}
-		return fmt.Errorf("the instance has watches (wd %d)", w.WD)
+		if err := f(inotify.WD(w.WD)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// checkFlags sees to it that no read waits, and that no process gets a signal for each
-// junk record.
+// lists reports whether the kernel lists a watch in fdinfo. Of a watch that is just ending
+// it reports false from when the event that ends it is queued (IN_DELETE_SELF or
+// IN_UNMOUNT), which is before its IN_IGNORED is (Linux 6.18).
+func (in instance) lists(wd inotify.WD) (bool, error) {
+	found := errors.New("found")
+	err := in.eachWatch(func(w inotify.WD) error {
+		if w == wd {
+			return found
+		}
+		return nil
+	})
+	if err == found {
+		return true, nil
+	}
+	return false, err
+}
+
+// checkFlags returns an error if reads would wait for records, or if a process would get a
+// signal for each junk record.
 func (in instance) checkFlags() error {
 	var flags int
 	err := in.call("fcntl F_GETFL", func(fd int) (err error) {
-		flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		flags, err = sys.Status(fd)
 		return err
 	})
 	switch {
@@ -127,7 +153,7 @@ func (in instance) add(wd inotify.WD, path string, mask inotify.Mask) error {
 	return errors.Join(fmt.Errorf("scratch watch %d: inotify_add_watch gave wd %d", wd, got), in.remove(got))
 }
 
-// setMask changes what a watch watches for.
+// setMask changes the mask of a watch.
 func (in instance) setMask(wd inotify.WD, path string, mask inotify.Mask) error {
 	got, err := in.n.AddWatch(path, mask)
 	if err == nil && got != wd {
@@ -141,12 +167,13 @@ func (in instance) setMask(wd inotify.WD, path string, mask inotify.Mask) error 
 
 func (in instance) remove(wd inotify.WD) error { return in.n.RemoveWatch(wd) }
 
-// queued returns how many bytes the kernel's queue has. The kernel goes through all of it
-// for that, which takes 0.4 ms where it is full.
+// queued returns how many bytes the kernel's queue has. The kernel adds up all records for
+// that, which takes 0.4 ms if the queue is full.
 func (in instance) queued() (bytes int, err error) {
-	err = in.call("ioctl FIONREAD", func(fd int) (err error) {
-		bytes, err = unix.IoctlGetInt(fd, unix.TIOCINQ)
-		return err
+	err = in.call(sys.CallQueued, func(fd int) error {
+		var e sys.Errno
+		bytes, e = sys.Queued(fd)
+		return errorOf(e)
 	})
 	return bytes, err
 }
@@ -160,7 +187,7 @@ func (in instance) wantQueued(want int) error {
 	return err
 }
 
-// A sizeError says that the queue has not what was made.
+// A sizeError says that the queue has another size than the records that were made.
 type sizeError struct{ have, want int }
 
 func (e *sizeError) Error() string {
@@ -168,15 +195,87 @@ func (e *sizeError) Error() string {
 }
 
 // read reads records into buf, and returns how many bytes these take: 0 if there are none.
+// It does not wait for records, or not for long: see waker.
 func (in instance) read(buf []byte) (n int, err error) {
-	err = in.call("read", func(fd int) (err error) {
-		n, err = unix.Read(fd, buf)
-		return err
+	w := newWaker(in)
+	defer w.stop()
+	err = in.call("read", func(fd int) error {
+		var e sys.Errno
+		n, e = sys.Read(fd, buf)
+		return errorOf(e)
 	})
-	if errors.Is(err, unix.EAGAIN) {
+	if errors.Is(err, sys.EAGAIN) {
 		return 0, nil
 	}
 	return n, err
+}
+
+// errorOf returns nil for 0.
+func errorOf(e sys.Errno) error {
+	if e == sys.OK {
+		return nil
+	}
+	return e
+}
+
+// A waker ends a read that sleeps. A read sleeps only if another holder of the instance has
+// cleared O_NONBLOCK and emptied the queue, against what Fill asks for. That cannot be
+// excluded: read(2) takes the flag from the description, which all holders share, and an
+// inotify instance does not support RWF_NOWAIT (EOPNOTSUPP on Linux 6.18). So the waker queues
+// an IN_IGNORED, which is then one record too many: the fill fails, as it must in that case.
+// If the user may have no further watch, the read sleeps on.
+type waker struct {
+	in    instance
+	timer *time.Timer
+
+	mu      sync.Mutex
+	stopped bool
+}
+
+// sleepTime is how long a read takes before the waker checks the queue.
+const sleepTime = 200 * time.Millisecond
+
+func newWaker(in instance) *waker {
+	w := &waker{in: in}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(sleepTime, w.wake)
+	return w
+}
+
+func (w *waker) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	defer w.timer.Reset(sleepTime) // another reader may take this record, too
+	if bytes, err := w.in.queued(); err != nil || bytes > 0 {
+		return // the read returns by itself
+	}
+	if err := w.in.setNonblock(); err != nil {
+		return
+	}
+	if wd, err := w.in.n.AddWatch("/", inotify.DeleteSelf); err == nil {
+		w.in.remove(wd)
+	}
+}
+
+func (w *waker) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.timer.Stop()
+}
+
+func (in instance) setNonblock() error {
+	return in.call("fcntl F_SETFL", func(fd int) error {
+		flags, err := sys.Status(fd)
+		if err != nil {
+			return err
+		}
+		return sys.SetStatus(fd, flags|unix.O_NONBLOCK)
+	})
 }
 
 // empty reads all that is in the queue.

@@ -13,8 +13,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// Junk records are of two sizes, in turn: of the watch on the directory, with the file's
-// name, and of that on the file.
+// Junk records are alternately of the watch on the directory, with the file's name, and of
+// the watch on the file.
 const (
 	namedJunk  = 2 * headerSize
 	selfJunk   = headerSize
@@ -32,7 +32,7 @@ type junkSource struct {
 	wds [2]inotify.WD // of the watches on its directory and on the file, if there are any
 }
 
-// newJunkSource makes the files.
+// newJunkSource makes the directory and the file, with a byte to read.
 func newJunkSource(s scratch) (*junkSource, error) {
 	if err := create(s.fd, junkDir, true); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func newJunkSource(s scratch) (*junkSource, error) {
 	return j, nil
 }
 
-// watch has the instance get the junk.
+// watch adds the watches.
 func (j *junkSource) watch(in instance, s scratch, wds [2]inotify.WD) error {
 	if err := in.add(wds[0], procPath(s.fd, junkDir), inotify.Access|inotify.Modify); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (j *junkSource) watch(in instance, s scratch, wds [2]inotify.WD) error {
 	return nil
 }
 
-// unwatch removes the watches. One that cannot be removed is tried again the next time.
+// unwatch removes the watches. If it fails, abandon tries again.
 func (j *junkSource) unwatch(in instance) error {
 	for i, wd := range j.wds {
 		if wd == 0 {
@@ -98,7 +98,7 @@ func (j *junkSource) write() error {
 	}))
 }
 
-// pairs makes two records each.
+// pairs makes count pairs of records: one by each read of the file.
 func (j *junkSource) pairs(count int) error {
 	var b [1]byte
 	for range count {
@@ -132,13 +132,13 @@ func junkWDs(events []inotify.Event) (wds [2]inotify.WD) {
 	return wds
 }
 
-// junkQueue is the junk that the queue begins with: from one record to another, of which
-// those with even numbers have the file's name.
+// A junkQueue is the junk at the front of the queue: all records made are numbered from 0,
+// and those from number from to number to-1 are there. Even ones have the file's name.
 type junkQueue struct{ from, to int }
 
 func (q junkQueue) bytes() int { return q.bytesOf(q.to - q.from) }
 
-// bytesOf returns how many bytes the first records take.
+// bytesOf returns how many bytes the first so many records take.
 func (q junkQueue) bytesOf(records int) int {
 	named := (records + 1 - q.from%2) / 2
 	return named*namedJunk + (records-named)*selfJunk

@@ -4,9 +4,12 @@
 package requeue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,9 +60,9 @@ func (ws *watches) move(from, to string, isDir bool) error {
 	return remove(ws.dir, to, isDir)
 }
 
-// makeNamed makes the record of a file or directory in the watched directory. What is
-// made for it is removed at once: to change the mask of a directory takes the longer the
-// more names the kernel has cached there.
+// makeNamed makes the record of a file or directory in the watched directory. The file is
+// removed at once, because changing the mask of a directory takes longer the more names the
+// kernel has cached in it.
 func (ws *watches) makeNamed(w *watch, e inotify.Event) error {
 	isDir, name := e.Mask.Has(inotify.IsDir), w.name+"/"+e.Name
 	switch e.Mask &^ inotify.IsDir {
@@ -72,14 +75,14 @@ func (ws *watches) makeNamed(w *watch, e inotify.Event) error {
 		return err
 	}
 	if e.Mask&(inotify.Create|inotify.Delete) == 0 {
-		if err := touch(ws.dir, name, e.Mask); err != nil {
+		if err := ws.touch(name, e.Mask); err != nil {
 			return err
 		}
 	}
 	return remove(ws.dir, name, isDir)
 }
 
-// makeSelf makes the record of what is watched itself.
+// makeSelf makes a record without a name, of the watched file or directory itself.
 func (ws *watches) makeSelf(w *watch, e inotify.Event) error {
 	switch e.Mask &^ inotify.IsDir {
 	case inotify.MoveSelf:
@@ -94,17 +97,62 @@ func (ws *watches) makeSelf(w *watch, e inotify.Event) error {
 			return err
 		}
 		delete(ws.live, e.WD)
-		return nil
+		return ws.checkEnded(e.WD)
 	case inotify.Unmount:
-		delete(ws.live, e.WD) // also if close fails, which closes in any case
-		return callError("close", w.name, ws.discard(w))
+		if err := callError("close", w.name, ws.discard(w)); err != nil {
+			return err
+		}
+		if err := ws.awaitUnmount(e.WD); err != nil {
+			return err
+		}
+		delete(ws.live, e.WD)
+		return nil
 	}
-	return touch(ws.dir, w.name, e.Mask)
+	return ws.touch(w.name, e.Mask)
 }
 
-// touch makes the record of a file or directory that stays.
-func touch(dir int, name string, mask inotify.Mask) error {
-	flags := unix.O_RDONLY
+// checkEnded returns an error if a watch has not ended with the removal of its file. That
+// is so if another process has the file open, for example one that indexes the directory:
+// then IN_DELETE_SELF is queued when that process closes the file.
+func (ws *watches) checkEnded(wd inotify.WD) error {
+	err := ws.in.remove(wd)
+	if errors.Is(err, inotify.ErrNoWatch) {
+		return nil
+	}
+	return errors.Join(errors.New("another process has the scratch file open"), err)
+}
+
+// unmountTime is how long to wait for an IN_UNMOUNT.
+const unmountTime = 5 * time.Second
+
+// awaitUnmount waits until the kernel has queued the IN_UNMOUNT of a watch and has removed
+// the watch. Usually it has when close returns. But a process that is forked at the time has
+// a duplicate of the mount's descriptor until it executes its program, and then it is
+// the last close that unmounts.
+func (ws *watches) awaitUnmount(wd inotify.WD) error {
+	ctx, cancel := context.WithTimeoutCause(ws.ctx, unmountTime, errors.New("another process has the mount"))
+	defer cancel()
+	listed := true // and so IN_UNMOUNT is not queued yet
+	for ctx.Err() == nil {
+		var err error
+		if listed {
+			listed, err = ws.in.lists(wd)
+		} else if err = ws.in.remove(wd); errors.Is(err, inotify.ErrNoWatch) {
+			return nil
+		} // else the kernel is about to remove it
+		if err != nil {
+			return err
+		}
+		if listed {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return fmt.Errorf("the mount of scratch %q is closed and not unmounted: %w", ws.live[wd].name, context.Cause(ctx))
+}
+
+// touch makes a record of a file or directory by accessing it or changing its attributes.
+func (ws *watches) touch(name string, mask inotify.Mask) error {
+	dir, flags := ws.dir, unix.O_RDONLY
 	if mask.Has(inotify.IsDir) {
 		flags = unix.O_DIRECTORY
 	}
@@ -116,12 +164,38 @@ func touch(dir int, name string, mask inotify.Mask) error {
 	case inotify.Attrib:
 		return setTimes(dir, name, someTime, someTime)
 	case inotify.Modify | inotify.Attrib:
-		return truncateSetuid(dir, name)
+		return withoutForks(ws.ctx, func() error { return truncateSetuid(dir, name) })
 	case inotify.CloseWrite:
-		return openClose(dir, name, unix.O_WRONLY)
-	default:
-		return openClose(dir, name, flags)
+		flags = unix.O_WRONLY
 	}
+	return withoutForks(ws.ctx, func() error { return openClose(dir, name, flags) })
+}
+
+// withoutForks calls f while this program starts no process. A process that is forked while
+// f has a file open has a duplicate of the descriptor until it executes its program: then
+// f's close is not the last one, and IN_CLOSE_WRITE, IN_CLOSE_NOWRITE and a later IN_DELETE_SELF
+// come late. The lock is the one that the Go runtime takes to start a process. It does not keep C
+// code or direct system calls from forking, nor another process from taking the
+// descriptor (pidfd_getfd).
+func withoutForks(ctx context.Context, f func() error) error {
+	if !syscall.ForkLock.TryRLock() {
+		locked := make(chan struct{})
+		go func() {
+			syscall.ForkLock.RLock()
+			close(locked)
+		}()
+		select {
+		case <-locked:
+		case <-ctx.Done(): // the process that is being started may wait for a filesystem
+			go func() {
+				<-locked
+				syscall.ForkLock.RUnlock()
+			}()
+			return context.Cause(ctx)
+		}
+	}
+	defer syscall.ForkLock.RUnlock()
+	return f()
 }
 
 var (
@@ -129,8 +203,8 @@ var (
 	sameTime = unix.Timespec{Nsec: unix.UTIME_OMIT}
 )
 
-// setTimes sets the times of access and modification. The kernel reports one of them as if
-// it were that access, and both as a change of attributes.
+// setTimes sets the times of access and modification. The kernel reports a new time of access
+// alone as IN_ACCESS, one of modification alone as IN_MODIFY, and both as IN_ATTRIB.
 func setTimes(dir int, name string, access, modification unix.Timespec) error {
 	return callError("utimensat", name, retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{access, modification}, unix.AT_SYMLINK_NOFOLLOW)
@@ -145,8 +219,8 @@ func openClose(dir int, name string, flags int) error {
 	return callError("close", name, unix.Close(fd))
 }
 
-// truncateSetuid makes a record that is Modify and Attrib at once: to truncate a
-// set-user-ID file takes that bit away, unless the thread has CAP_FSETID.
+// truncateSetuid makes a record with both Modify and Attrib: truncating a set-user-ID file
+// also clears that bit, unless the thread has CAP_FSETID.
 func truncateSetuid(dir int, name string) error {
 	if err := retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
 		return callError("fchmodat", name, err)
@@ -161,7 +235,7 @@ func truncateSetuid(dir int, name string) error {
 	return errors.Join(err, callError("close", name, unix.Close(fd)))
 }
 
-// withoutFsetid calls f on a thread that has not CAP_FSETID meanwhile.
+// withoutFsetid calls f on a thread that lacks CAP_FSETID meanwhile.
 func withoutFsetid(f func() error) error {
 	runtime.LockOSThread()
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

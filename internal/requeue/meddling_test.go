@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -145,4 +146,88 @@ func TestRehearsal(t *testing.T) {
 	wantError("rehearsal: record 3 "+different, requeue.Options{}, "3 ATTRIB")
 	wantError("", requeue.Options{Rehearse: true}, "3 ATTRIB")
 	wantError("rehearsal: record 1 "+different, requeue.Options{Rehearse: true}, "3 ATTRIB", "7 MODIFY|ATTRIB")
+}
+
+// A robber clears O_NONBLOCK and takes all records when the context is asked for the nth
+// time, so that a read would sleep.
+type robber struct{ meddler }
+
+func (r *robber) Err() error {
+	if r.calls++; r.calls == r.at {
+		buf := make([]byte, 1<<16)
+		for n := 1; n > 0; n, _ = unix.Read(r.fd, buf) {
+		}
+		unix.SetNonblock(r.fd, false)
+	}
+	return nil
+}
+
+// No read waits for records that nobody makes, though another holder of the instance has
+// cleared O_NONBLOCK.
+func TestReadDoesNotSleep(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	file := must(n.File())
+	defer file.Close()
+	r := robber{meddler{Context: context.Background(), at: -1}}
+	if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
+		t.Fatal(err)
+	}
+	events := parse(t, "3 ATTRIB", "4 ATTRIB", "5 ATTRIB", "3 OPEN")
+	fill(t, n, events, requeue.Options{}) // with the rehearsal
+	kerneltest.Pending(t, n)
+	if _, err := requeue.Fill(&r, n, events, requeue.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	calls := r.calls
+	for _, before := range []int{calls - 5, 4, 1} {
+		kerneltest.Pending(t, n)
+		r.at, r.calls = calls-before, 0
+		if _, err := requeue.Fill(&r, n, events, requeue.Options{}); err == nil {
+			t.Errorf("no error of records that are taken %d calls before the end", before)
+		}
+		wantEmpty(t, n)
+		if nonblock, err := unix.FcntlInt(uintptr(r.fd), unix.F_GETFL, 0); nonblock&unix.O_NONBLOCK == 0 {
+			t.Errorf("O_NONBLOCK is not set, %v", err)
+			unix.SetNonblock(r.fd, true)
+		}
+	}
+}
+
+// An indexer opens the files in a directory when the context is asked.
+type indexer struct {
+	context.Context
+	dir  string
+	open []*os.File
+}
+
+func (i *indexer) Err() error {
+	paths, _ := filepath.Glob(i.dir + "/*/w*")
+	for _, path := range paths {
+		if f, err := os.Open(path); err == nil && len(i.open) < 10 {
+			i.open = append(i.open, f)
+		}
+	}
+	return nil
+}
+
+// A file that another process has open does not end its watch when it is removed.
+func TestScratchFileIsOpen(t *testing.T) {
+	t.Parallel()
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	events := parse(t, "7 ATTRIB", "7 DELETE_SELF", "3 CREATE 0 x", "7 IGNORED")
+	fill(t, n, events, requeue.Options{}) // with the rehearsal
+	kerneltest.Pending(t, n)
+	i := indexer{Context: context.Background(), dir: t.TempDir()}
+	_, err := requeue.Fill(&i, n, events, requeue.Options{Scratch: i.dir})
+	if err == nil || !strings.Contains(err.Error(), "IN_DELETE_SELF: another process has the scratch file open") {
+		t.Errorf("error %v with %d files open", err, len(i.open))
+	}
+	wantEmpty(t, n)
+	for _, f := range i.open {
+		f.Close()
+	}
+	wantEmpty(t, n)
 }

@@ -17,7 +17,7 @@ type conditions struct {
 	max           int  // records that the queue takes before it overflows
 	unmount       bool // there can be mounts, so that Unmount can be made
 	overflow      bool // an overflow record is wanted in any case
-	overflowFirst bool // nothing can be made before an overflow; Detail says why
+	overflowFirst bool // no record can be made before an overflow; detail says why
 	detail        string
 }
 
@@ -91,7 +91,7 @@ func (p *plan) addOverflow(detail string) {
 	p.change(record{overflowEvent, none}, OverflowAdded, detail)
 }
 
-// makeable has the records that can be made, in the events' order.
+// makeable returns a plan with the records that can be made, in the events' order.
 func makeable(events []inotify.Event, unmount bool) plan {
 	p := plan{overflow: none, index: none}
 	for i, e := range events {
@@ -158,8 +158,8 @@ func split(r record) (rs []record) {
 	return rs
 }
 
-// trim leaves out what the queue has no room for. It takes max records, and the overflow
-// record is one more only as the last.
+// trim leaves out what the queue has no room for. A queue takes max records, and the overflow
+// record besides these only if it is the last one.
 func (p *plan) trim(max int) {
 	if p.overflow == none && len(p.records) >= max {
 		p.overflow = max
@@ -196,10 +196,12 @@ func (r record) endsLife() bool { return r.ends() || r.Mask.Has(inotify.Ignored)
 
 func (r record) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(inotify.Ignored) }
 
-// advanceIgnored puts the Ignored of each watch that ends before the overflow right
-// behind its end, where the kernel queues it by itself. It is not needed for the last
-// record: that Ignored overflows the queue, and is lost. It reports whether all before
-// the overflow can be made so: with one inode for each life of a wd.
+// advanceIgnored changes the records before the overflow so that they can be made there, and
+// reports whether they can. There the queue is not full: when a watch ends, its Ignored is
+// queued at once, and a watch cannot be moved to another inode, as its removal would be
+// reported. So the Ignored is put right behind the record that ends its watch. Only if that
+// record is the last before the overflow need it not be: then its Ignored is the one that
+// overflows the queue, and is lost.
 func (p *plan) advanceIgnored() bool {
 	rs, before, moved := make([]record, 0, len(p.records)), p.overflow, map[int]bool{}
 	var advanced []record
@@ -232,7 +234,7 @@ func (p *plan) advanceIgnored() bool {
 	return true
 }
 
-// ignoredOf returns where the Ignored is, for the place of each record that ends a watch.
+// ignoredOf maps the index of each record that ends a watch to that of the watch's Ignored.
 func ignoredOf(rs []record) map[int]int {
 	ignored, next := map[int]int{}, map[inotify.WD]int{}
 	for i, r := range slices.Backward(rs) {
@@ -246,7 +248,7 @@ func ignoredOf(rs []record) map[int]int {
 	return ignored
 }
 
-// steady reports whether each life of a wd has one inode.
+// steady reports whether each watch, from its first record to its end, is on one inode.
 func steady(rs []record, kinds []kind) bool {
 	on := map[inotify.WD]kind{}
 	for i, r := range rs {
@@ -261,9 +263,9 @@ func steady(rs []record, kinds []kind) bool {
 }
 
 // pairRenames puts each MovedTo right behind its MovedFrom, unless the overflow is between
-// the two. Records of other processors can have come between them, but none of those who
-// change the two directories, as a rename locks both: so the kernel could have given
-// this order. It gives each rename a cookie of its own.
+// the two, and gives each rename its own cookie. Records that were between the two were
+// caused on other processors, and not by changes of the two directories, which a rename
+// locks. So this is an order in which the kernel could have queued them.
 func (p *plan) pairRenames() {
 	to, moved := p.renames(), map[int]bool{}
 	for _, i := range to {
@@ -289,10 +291,10 @@ func (p *plan) pairRenames() {
 	p.records = rs
 }
 
-// renames returns where the MovedTo is, for the place of each MovedFrom that has one.
+// renames maps the index of each MovedFrom that has a MovedTo to that one's index.
 func (p *plan) renames() map[int]int {
 	to := map[int]int{}
-	open, before := map[renamed]int{}, map[renamed]int{} // MovedFrom without its MovedTo so far
+	open, before := map[renamed]int{}, map[renamed]int{} // each MovedFrom without its MovedTo so far; before the overflow
 	for i, r := range p.records {
 		if i == p.overflow {
 			open, before = before, open

@@ -12,8 +12,9 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// The size of the queue, which is all that can be proved of an instance without reading it,
-// says nothing about masks. So what this kernel does is looked at on another instance.
+// All that can be checked of a queue without reading it is its size, which says nothing about
+// masks. So it is tried first, on another instance, whether this kernel makes the records
+// that are expected: a rehearsal.
 
 // A rehearsalError says that this kernel makes another record than expected.
 type rehearsalError struct {
@@ -25,11 +26,11 @@ func (e *rehearsalError) Error() string {
 	return fmt.Sprintf("record %d on this kernel is %s, want %s", e.at, e.got, e.want)
 }
 
-// rehearsed is what came of the rehearsal that is done once per process: nil as long as
-// nothing did, and a nil error if all was as expected.
+// rehearsed is the result of the rehearsal that is done once per process: nil as long as
+// there is none, and a pointer to a nil error if the records were as expected.
 var rehearsed atomic.Pointer[error]
 
-// rehearse does the rehearsal that is wanted.
+// rehearse does the rehearsal that opts ask for.
 func rehearse(ctx context.Context, events []inotify.Event, opts Options) error {
 	opts.Progress = nil
 	if opts.Rehearse {
@@ -41,13 +42,13 @@ func rehearse(ctx context.Context, events []inotify.Event, opts Options) error {
 	opts.Overflow = false
 	err := rehearseEvents(ctx, everyKind(), opts)
 	if wrong := (*rehearsalError)(nil); err != nil && !errors.As(err, &wrong) {
-		return ctx.Err() // nothing is known; what failed, as a limit was reached, may fail again soon
+		return ctx.Err() // no result: Fill goes on, and may fail for the same reason, for example a limit
 	}
 	rehearsed.Store(&err)
 	return err
 }
 
-// rehearseEvents fills an instance of its own, and compares what is read there.
+// rehearseEvents fills the queue of a new instance, and reads and compares it.
 func rehearseEvents(ctx context.Context, events []inotify.Event, opts Options) error {
 	n, err := inotify.New()
 	if err != nil {
@@ -65,7 +66,8 @@ func rehearseEvents(ctx context.Context, events []inotify.Event, opts Options) e
 	return compare(n, p.events())
 }
 
-// compare reads what n's queue has. Cookies may be any, but count by which are equal.
+// compare reads n's queue and compares it with want. Cookies may have other values, but must
+// be equal where those of want are.
 func compare(n *inotify.Inotify, want []inotify.Event) error {
 	cookies := map[uint32]uint32{0: 0}
 	for i := range len(want) + 1 {
@@ -83,7 +85,8 @@ func compare(n *inotify.Inotify, want []inotify.Event) error {
 	return nil
 }
 
-// alike compares two events, given which of their cookies belong together so far.
+// alike reports whether two events are equal. cookies maps the wanted cookies so far to those
+// that came.
 func alike(got, want inotify.Event, cookies map[uint32]uint32) bool {
 	cookie, ok := cookies[want.Cookie]
 	if !ok {

@@ -3,28 +3,28 @@
 
 // Package requeue puts events back into the queue of an inotify instance.
 //
-// The kernel has no call for that, so the records are made for real: by operations on
-// scratch files that the instance watches, for a moment, under the events' wds. What the
-// watches' removal would leave, an IN_IGNORED each, is kept out by a queue that is
-// full and has its overflow record already: then the kernel drops what comes. So the
-// queue is filled with junk records first, and these are read out at the end. From the
-// front, with max for fs.inotify.max_queued_events, a events before a pending overflow
-// and b behind it:
+// The kernel has no call for that. So Fill causes each event: it adds a watch on a scratch
+// file under the event's wd, and does to the file what the event reports. Afterwards it removes
+// these scratch watches, and each removal queues an IN_IGNORED that must not stay. The
+// kernel drops it if the queue is full and has its overflow record already. So Fill fills
+// the queue with junk records first, and reads these out at the end. The queue from its front,
+// where max is fs.inotify.max_queued_events, a is the number of events before a pending
+// overflow and b the number behind it:
 //
 //	fill      junk x (max-a)
 //	before    junk x (max-a), a events
-//	overflow  junk x (max-a), a events, overflow        one junk record more is made
+//	overflow  junk x (max-a), a events, overflow        by one more junk record
 //	room      junk x (max-a-b-1), a events, overflow    b+1 junk records are read
 //	behind    junk x (max-a-b-1), a events, overflow, b events
-//	remove    the same: the queue is full, and the removal of a watch leaves nothing
+//	remove    the same: the queue is full, so that removing a watch queues nothing
 //	read      a events, overflow, b events
 //
 // Where no overflow is pending, a is 0 and the overflow record is read out with the junk.
 //
-// The mask of a scratch watch is narrowed to the wanted event before the operation, and
-// before the files are made that it needs, so that the wanted record is the only one.
-// Junk is the record of reading a file that is watched itself and in its directory: two
-// records a call, which differ, so that the kernel merges none.
+// Before an operation, and before the files that it needs are made, the mask of the scratch
+// watch is set to the wanted event alone, so that nothing else is reported. Junk is made by
+// reading a file that is watched, in a directory that is watched: each read makes two records,
+// and these differ, so that the kernel does not merge them.
 package requeue
 
 import (
@@ -65,8 +65,8 @@ type Options struct {
 	// each kind.
 	Rehearse bool
 
-	// Progress is called about ten times a second: done of total records were made or
-	// read. total is an estimate.
+	// Progress is called about ten times a second, and once at the end: of total
+	// records, done were made or read. total is an estimate that can grow.
 	Progress func(done, total int)
 }
 
@@ -131,7 +131,7 @@ const (
 
 	// Advanced: the event was put right behind the one it belongs to: a MovedTo behind
 	// its MovedFrom, or, before an overflow, an Ignored behind its DeleteSelf or
-	// Unmount. Events of other processors had come between the two.
+	// Unmount. Events caused on other processors were between the two.
 	Advanced
 
 	// Unpaired: the MovedTo has another cookie than its MovedFrom, as the overflow is
@@ -141,11 +141,11 @@ const (
 	// Split: the event's bits are records of their own.
 	Split
 
-	// Merged: the event is equal to its neighbour, and the kernel makes one of the two.
+	// Merged: the event is equal to its neighbour, and the kernel merges such events.
 	Merged
 )
 
-// Lost reports whether the event was left out, and an overflow record is there for it.
+// Lost reports whether the event was left out. The queue then has an overflow record.
 func (r Reason) Lost() bool { return r <= QueueFull }
 
 func (r Reason) String() string {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A scratch is the directory for scratch files.
@@ -18,8 +20,8 @@ type scratch struct {
 	path string // or "" if it is mounted nowhere
 }
 
-// newScratch makes it: below a directory, or without one in a mount of its own, or, if
-// that is not allowed, in a temporary directory.
+// newScratch makes the directory: in below, or, if that is "", in a mount of its own, or,
+// where that is not allowed, in a temporary directory.
 func newScratch(below string) (scratch, error) {
 	if below != "" {
 		return scratchBelow(below)
@@ -58,7 +60,7 @@ func scratchBelow(dir string) (scratch, error) {
 	return scratch{fd, path}, nil
 }
 
-// newMount makes a tmpfs that is mounted nowhere: it goes with its last descriptor.
+// newMount makes a tmpfs that is mounted nowhere. It ends when its last descriptor is closed.
 func newMount() (mount int, err error) {
 	var config int
 	err = retry(func() (err error) {
@@ -92,7 +94,7 @@ func canMount() bool {
 	return true
 }
 
-// remove removes the directory and what is in it, which needs no descriptor.
+// remove removes the directory and what is in it. The descriptor may be closed by then.
 func (s scratch) remove() error {
 	if s.path == "" {
 		return nil
@@ -104,9 +106,9 @@ func (s scratch) remove() error {
 }
 
 // procPath is the path of a name below an open directory.
-func procPath(fd int, name string) string { return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name }
+func procPath(fd int, name string) string { return sys.ProcFD(fd) + "/" + name }
 
-// What follows are system calls, made again if a signal interrupts them.
+// The system calls below are repeated if a signal interrupts them.
 
 func callError(call, name string, err error) error {
 	if err != nil {

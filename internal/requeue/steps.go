@@ -3,7 +3,10 @@
 
 package requeue
 
-import "github.com/seed10546c08/inotify"
+import (
+	"github.com/seed10546c08/inotify"
+	records "github.com/seed10546c08/inotify/internal/record"
+)
 
 // A kind is what a scratch watch has to be on.
 type kind uint8
@@ -19,8 +22,8 @@ const (
 func (k kind) isDir() bool   { return k == dir || k == mountDir }
 func (k kind) mounted() bool { return k == mountFile || k == mountDir }
 
-// kindsOf returns the kind for each record, which records behind it may decide, as long as
-// the watch has not ended.
+// kindsOf returns the kind for each record. Where the record alone does not show it, such as
+// IN_MOVE_SELF, the next record of the same watch does, or else an earlier one.
 func kindsOf(rs []record) []kind {
 	kinds, next := make([]kind, len(rs)), map[inotify.WD]kind{}
 	for i := len(rs) - 1; i >= 0; i-- {
@@ -48,7 +51,7 @@ func kindsOf(rs []record) []kind {
 	return kinds
 }
 
-// ownKind is the kind that an event alone says, or unknown.
+// ownKind returns the kind that an event alone shows, or unknown.
 func ownKind(e inotify.Event) kind {
 	isDir := e.Mask.Has(inotify.IsDir)
 	switch e.Mask &^ inotify.IsDir {
@@ -85,9 +88,9 @@ func (s *step) records() int {
 
 // size returns how many bytes of the queue they take.
 func (s *step) size() (bytes int) {
-	bytes = recordSize(s.Event)
+	bytes = records.Size(s.Name)
 	if s.paired {
-		bytes += recordSize(s.to)
+		bytes += records.Size(s.to.Name)
 	}
 	if s.ignored {
 		bytes += headerSize
@@ -101,7 +104,7 @@ func (s *step) leavesIgnored() bool { return record{Event: s.Event}.ends() && !s
 
 func (s *step) endsLife() bool { return record{Event: s.Event}.endsLife() }
 
-// mask is what the watch has to watch for.
+// mask returns the mask that the watch needs.
 func (s *step) mask() inotify.Mask {
 	switch bits := s.Mask &^ inotify.IsDir; {
 	case bits == inotify.Modify|inotify.Attrib:
@@ -140,8 +143,8 @@ func pairs(a, b inotify.Event) bool {
 // maxSegment is how many steps there are in a segment.
 const maxSegment = 256
 
-// segment returns how many of the steps can be made without a full queue between them:
-// until a watch would have to change its inode, or to end without an Ignored.
+// segment returns how many of the steps can be made before the queue must be full again: until
+// a wd needs another inode, or a watch has ended whose Ignored is not wanted.
 func segment(steps []step) int {
 	kinds := map[inotify.WD]kind{}
 	for i := range steps[:min(len(steps), maxSegment)] {
@@ -165,20 +168,11 @@ func segment(steps []step) int {
 	return min(len(steps), maxSegment)
 }
 
-// recordSize is how many bytes of the queue an event takes: a header, and its name with a
-// final NUL, rounded up.
-func recordSize(e inotify.Event) int {
-	if e.Name == "" {
-		return headerSize
-	}
-	return headerSize + (len(e.Name)+1+headerSize-1)/headerSize*headerSize
-}
-
-const headerSize = 16 // struct inotify_event
+const headerSize = records.HeaderSize // a record without a name
 
 func recordsSize(rs []record) (bytes int) {
 	for _, r := range rs {
-		bytes += recordSize(r.Event)
+		bytes += records.Size(r.Name)
 	}
 	return bytes
 }

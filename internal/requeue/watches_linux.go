@@ -4,6 +4,7 @@
 package requeue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -16,23 +17,27 @@ import (
 // A watch is a scratch watch, on a scratch file or directory of its own.
 type watch struct {
 	kind kind
-	dir  int // the directory in which it is: the scratch directory, or a mount of its own
+	dir  int // the descriptor of the scratch directory, or of a mount of its own; or unmounted
 	name string
 	mask inotify.Mask
 }
+
+// unmounted is the dir of a watch whose mount was closed.
+const unmounted = -1
 
 func (w *watch) path() string { return procPath(w.dir, w.name) }
 
 // watches are the scratch watches that the instance has.
 type watches struct {
+	ctx  context.Context
 	in   instance
 	dir  int
 	live map[inotify.WD]*watch
 	made int // names so far
 }
 
-func newWatches(in instance, s scratch) *watches {
-	return &watches{in: in, dir: s.fd, live: map[inotify.WD]*watch{}}
+func newWatches(ctx context.Context, in instance, s scratch) *watches {
+	return &watches{ctx: ctx, in: in, dir: s.fd, live: map[inotify.WD]*watch{}}
 }
 
 // newName returns a name that is not used yet in the scratch directory.
@@ -76,12 +81,17 @@ func (ws *watches) add(wd inotify.WD, k kind, mask inotify.Mask) (w *watch, err 
 	return w, nil
 }
 
-// discard removes what a watch was on.
+// discard removes the file that a watch is on, or closes its mount.
 func (ws *watches) discard(w *watch) error {
-	if w.dir != ws.dir {
-		return unix.Close(w.dir)
+	switch w.dir {
+	case ws.dir:
+		return remove(w.dir, w.name, w.kind.isDir())
+	case unmounted:
+		return nil
 	}
-	return remove(w.dir, w.name, w.kind.isDir())
+	fd := w.dir
+	w.dir = unmounted // also if close fails, which closes in any case
+	return unix.Close(fd)
 }
 
 // drop removes a watch. That queues an Ignored, unless the queue is full and has its

@@ -27,7 +27,7 @@ func Read(fd int, p []byte) (int, Errno) {
 
 // Nonblock reports whether a descriptor's description is in non-blocking mode.
 func Nonblock(fd int) (bool, error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	flags, err := Status(fd)
 	return flags&unix.O_NONBLOCK != 0, err
 }
 
