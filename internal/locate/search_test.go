@@ -204,7 +204,7 @@ func TestProgress(t *testing.T) {
 	w := unfindable(watch(t, newInotify(t), dir))
 	var calls []int
 	o := searchIn(dir)
-	for range 400 { // most is the mount: a search directory is not walked again
+	for range 400 { // walked once; the search then continues on the mount
 		o.SearchDirs = append(o.SearchDirs, dir+"/d1")
 	}
 	o.MaxEntries = 200_000
