@@ -24,7 +24,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// Programs of processes that tests start. They run on the main thread.
+// These are programs of processes that tests start. They run on the main thread.
 func init() {
 	switch os.Getenv("INOTIFY_TEST_ROLE") {
 	case "":
@@ -32,12 +32,12 @@ func init() {
 	case "main thread exits":
 		exitMainThread()
 	case "table of its own":
-		takeOwnTable()
+		unshareTable()
 	}
 	os.Exit(0)
 }
 
-// startRole starts one of them, and returns the first line that it prints.
+// startRole starts one of these programs, and returns the first line that it prints.
 func startRole(t testing.TB, role string, args ...string) (*holder, string) {
 	t.Helper()
 	cmd := holderCommand(kerneltest.Executable(t))
@@ -64,7 +64,7 @@ func newInstance() int {
 	return fd
 }
 
-// A process whose execve waits for a FUSE server is reported, and keeps nobody waiting.
+// Instances reports a process whose execve waits for a FUSE server, and does not wait for it.
 func TestInstancesOfProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needLists(t)
@@ -77,7 +77,7 @@ func TestInstancesOfProcessThatDoesNotAnswer(t *testing.T) {
 	if is, err := checkpoint.Instances(ctx, hung, h.pid); is != nil || err != io.ErrUnexpectedEOF {
 		t.Errorf("instances %v, %v at the end of the context, want its cause", is, err)
 	}
-	for range 20 { // threads are not left behind each time
+	for range 20 { // not each call leaves a thread behind
 		is, err := checkpoint.Instances(context.Background(), hung, h.pid)
 		var failed *checkpoint.ProcessError
 		if !errors.As(err, &failed) || failed.PID != hung || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -114,14 +114,14 @@ func startHung(t testing.TB) (pid int, release func()) {
 	return pid, release
 }
 
-// Nor does such a process keep waiting who takes its instance.
+// DumpFD does not wait for a process that does not answer: it returns ErrNoAnswer.
 func TestDumpFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needLists(t)
 	hung, release := startHung(t)
 	late := time.AfterFunc(30*time.Second, release)
 	kinds := map[string][]checkpoint.DumpOption{
-		"take":      nil,
+		"default":   nil,
 		"no paths":  {checkpoint.WithPaths(checkpoint.PathsNone)},
 		"by search": {checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithMaxSearchEntries(1)},
 		"drain":     {checkpoint.WithDrain()},
@@ -142,7 +142,7 @@ func TestDumpFDOfProcessThatDoesNotAnswer(t *testing.T) {
 		}
 	}
 	if !late.Stop() {
-		t.Error("it waited for the process")
+		t.Error("the call waited for the process")
 	}
 	if n := waitingThreads(t); n > 5 {
 		t.Errorf("%d threads were left behind", n)
@@ -154,8 +154,9 @@ func TestDumpFDOfProcessThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// One that may have the instance does not keep it from being drained, and is reported.
-func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
+// A process that does not answer may have the instance too: the instance is drained, and the
+// process is reported.
+func TestDrainReportsProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
@@ -183,7 +184,7 @@ func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !late.Stop() {
-		t.Error("it waited for the process")
+		t.Error("the call waited for the process")
 	}
 	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
 	reported := func(g checkpoint.Gap) bool {
@@ -195,7 +196,7 @@ func TestDrainBesideProcessThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// waitingThreads returns how many threads of this process wait for what no signal ends.
+// waitingThreads returns how many threads of this process are in uninterruptible sleep.
 func waitingThreads(t testing.TB) (n int) {
 	t.Helper()
 	tids, err := filepath.Glob("/proc/self/task/*/stat")
@@ -218,5 +219,5 @@ func waitUntil(t testing.TB, what string, is func() bool) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("waited in vain until %s", what)
+	t.Fatalf("timed out waiting until %s", what)
 }

@@ -13,9 +13,10 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// internal/bench has the peers' times.
+// internal/bench compares with peers.
 
-// thousands has an instance with 10,000 watches on files of their own.
+// thousands returns an instance with 10,000 watches, each on a file of its own, and its
+// snapshot.
 func thousands(b *testing.B) (*inotify.Inotify, *checkpoint.Snapshot) {
 	b.Helper()
 	needLists(b)
@@ -56,7 +57,7 @@ func BenchmarkRestore(b *testing.B) {
 	}
 }
 
-func BenchmarkTake(b *testing.B) {
+func BenchmarkDump(b *testing.B) {
 	n, s := thousands(b)
 	for name, paths := range map[string]checkpoint.Paths{"none": checkpoint.PathsNone, "handles": checkpoint.PathsByHandle} {
 		b.Run(name, func(b *testing.B) {

@@ -24,26 +24,26 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What CRIU 4.2 loses, or gets wrong, of an instance that it restores, a test
-// each. Those about filesystems are in mounts_test.go.
+// One test for each property of an instance that CRIU 4.2 loses or restores wrongly. Those
+// about filesystems are in mounts_test.go.
 
 func TestWDsAreExact(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 5)
-	for i, wd := range numbers(t) {
+	for i, wd := range restorableWDs(t) {
 		restoreWatch(t, n, wd, paths[i], inotify.AllEvents)
 	}
 	want := watches(t, n)
-	_, r := around(t, n)
+	_, r := dumpAndRestore(t, n)
 	wantSame(t, watches(t, r.Inotify), want)
-	for i, path := range paths { // and each is on its file
+	for i, path := range paths { // each watch is on its file
 		os.Chmod(path, 0o644)
-		wantEvents(t, queued(t, r), inotify.Event{WD: numbers(t)[i], Mask: inotify.Attrib})
+		wantEvents(t, queued(t, r), inotify.Event{WD: restorableWDs(t)[i], Mask: inotify.Attrib})
 	}
 }
 
-func TestEventBitsAreKept(t *testing.T) {
+func TestEventMasksAreRestored(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	var masks []inotify.Mask
@@ -55,7 +55,7 @@ func TestEventBitsAreKept(t *testing.T) {
 		restoreWatch(t, n, inotify.WD(i+1), path, masks[i])
 	}
 	want := watches(t, n)
-	s, r := around(t, n)
+	s, r := dumpAndRestore(t, n)
 	wantSame(t, watches(t, r.Inotify), want)
 	for i, w := range s.Watches {
 		if w.Mask != masks[i] {
@@ -64,14 +64,14 @@ func TestEventBitsAreKept(t *testing.T) {
 	}
 }
 
-func TestExclUnlinkAndOneShotAreKept(t *testing.T) {
+func TestExclUnlinkAndOneShotAreRestored(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	dir, file := t.TempDir(), files(t, 1)[0]
 	restoreWatch(t, n, 1, dir, inotify.Modify|inotify.ExclUnlink)
 	restoreWatch(t, n, 2, file, inotify.Attrib|inotify.OneShot)
 	want := watches(t, n)
-	_, r := around(t, n)
+	_, r := dumpAndRestore(t, n)
 	wantSame(t, watches(t, r.Inotify), want)
 	child, err := os.Create(filepath.Join(dir, "child"))
 	if err != nil {
@@ -93,7 +93,7 @@ func TestMaskWithoutEventsIsRestored(t *testing.T) {
 		restoreWatch(t, n, inotify.WD(i+1), path, masks[i])
 	}
 	want := watches(t, n)
-	_, r := around(t, n)
+	_, r := dumpAndRestore(t, n)
 	wantSame(t, watches(t, r.Inotify), want)
 }
 
@@ -104,8 +104,8 @@ func TestPendingEventsComeFirst(t *testing.T) {
 	restoreWatch(t, n, 1, dir, inotify.Create|inotify.Move)
 	touch(t, filepath.Join(dir, "a"))
 	os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b\xff\n"))
-	s := carry(t, dump(t, n, checkpoint.WithDrain()))
-	wantEvents(t, tryAll(t, n)) // they were dumped
+	s := roundTrip(t, dump(t, n, checkpoint.WithDrain()))
+	wantEvents(t, tryAll(t, n)) // they were drained
 	n.Close()
 	if len(s.Pending) != 3 || s.Pending[1].Cookie == 0 || s.Pending[2].Name != "b\xff\n" || s.PendingBytes != 3*32 {
 		t.Fatalf("pending: %v, %d bytes", s.Pending, s.PendingBytes)
@@ -118,7 +118,7 @@ func TestPendingEventsComeFirst(t *testing.T) {
 		}
 		break
 	}
-	wantEvents(t, r.Pending(), s.Pending[1:]...) // each comes once
+	wantEvents(t, r.Pending(), s.Pending[1:]...) // each is delivered once
 	want := append(slices.Clone(s.Pending[1:]), inotify.Event{WD: 1, Mask: inotify.Create, Name: "new"})
 	wantEvents(t, queued(t, r), want...)
 }
@@ -153,15 +153,15 @@ func TestNextWDIsRestored(t *testing.T) {
 		if s.NextWD != next {
 			t.Fatalf("next wd %d, want %d", s.NextWD, next)
 		}
-		r := restore(t, carry(t, s))
+		r := restore(t, roundTrip(t, s))
 		wantEvents(t, queued(t, r))
 		if wd, err := r.Inotify.AddWatch(paths[2], inotify.Open); wd != next || err != nil {
-			t.Errorf("the next watch got %d, %v, want %d", wd, err, next)
+			t.Errorf("the next watch got wd %d, %v, want %d", wd, err, next)
 		}
 	}
 }
 
-func TestFlagsAreKept(t *testing.T) {
+func TestFlagsAreRestored(t *testing.T) {
 	needLists(t)
 	for _, flags := range []checkpoint.Flags{0, checkpoint.NonBlock, checkpoint.CloseOnExec, checkpoint.NonBlock | checkpoint.CloseOnExec} {
 		n := newInotify(t)
@@ -171,20 +171,20 @@ func TestFlagsAreKept(t *testing.T) {
 			t.Fatalf("flags %v", s.Flags)
 		}
 		s.Flags = flags
-		r := restore(t, carry(t, s))
+		r := restore(t, roundTrip(t, s))
 		f, pending, err := r.Release()
 		if err != nil || len(pending) != 0 {
 			t.Fatal(pending, err)
 		}
 		var fd int
-		conn, err := f.SyscallConn() // f.Fd would have it block
+		conn, err := f.SyscallConn() // f.Fd would clear O_NONBLOCK
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.Control(func(own uintptr) { fd = int(own) })
+		conn.Control(func(f uintptr) { fd = int(f) })
 		status, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		own, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if got := own&unix.FD_CLOEXEC != 0; got != (flags&checkpoint.CloseOnExec != 0) {
+		fdFlags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if got := fdFlags&unix.FD_CLOEXEC != 0; got != (flags&checkpoint.CloseOnExec != 0) {
 			t.Errorf("%v: FD_CLOEXEC %v", flags, got)
 		}
 		if got := status&unix.O_NONBLOCK != 0; got != (flags&checkpoint.NonBlock != 0) {
@@ -203,16 +203,16 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	s.Flags |= checkpoint.Async
 	s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid(), Self: true}
 	s.Signal = int(unix.SIGUSR2)
-	s = carry(t, s)
+	s = roundTrip(t, s)
 	n.Close()
-	came := make(chan os.Signal, 1)
-	signal.Notify(came, unix.SIGUSR2)
-	defer signal.Stop(came)
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, unix.SIGUSR2)
+	defer signal.Stop(received)
 
-	// Nobody who was not named by the caller is signalled.
+	// No process is signalled that the caller did not name.
 	r := restore(t, s)
 	if again := dump(t, r.Inotify); again.Owner.Kind != "" || again.Signal != 0 || again.Flags&checkpoint.Async != 0 {
-		t.Errorf("owner %v, signal %d, flags %v though nobody was named", again.Owner, again.Signal, again.Flags)
+		t.Errorf("owner %v, signal %d, flags %v without WithOwner", again.Owner, again.Signal, again.Flags)
 	}
 	for _, what := range []string{"owner", "signal", "flags"} {
 		if len(gaps(r.NotRestored, what)) != 1 {
@@ -226,9 +226,9 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 	}
 	os.Chmod(path, 0o644)
 	select {
-	case <-came:
+	case <-received:
 	case <-time.After(10 * time.Second):
-		t.Error("no signal came")
+		t.Error("no signal was received")
 	}
 
 	thread := checkpoint.Owner{Kind: checkpoint.OwnerThread, ID: unix.Gettid()}
@@ -237,18 +237,18 @@ func TestAsyncOwnerAndSignal(t *testing.T) {
 		t.Errorf("owner %v, want %v", again.Owner, thread)
 	}
 	r.Close()
-	if group := (checkpoint.Owner{Kind: checkpoint.OwnerGroup, ID: unix.Getpgrp()}); group.ID > 0 { // as a container's first process has none
+	if group := (checkpoint.Owner{Kind: checkpoint.OwnerGroup, ID: unix.Getpgrp()}); group.ID > 0 { // the first process of a container has none
 		r = restore(t, s, checkpoint.WithOwner(group.Kind, group.ID))
 		if again := dump(t, r.Inotify); again.Owner != group {
 			t.Errorf("owner %v, want %v", again.Owner, group)
 		}
 	}
-	if _, err := s.Restore(kerneltest.Context(t), checkpoint.WithOwner("nobody", 1)); err == nil {
-		t.Error("an owner of an unknown kind was dumped")
+	if _, err := s.Restore(kerneltest.Context(t), checkpoint.WithOwner("unknown", 1)); err == nil {
+		t.Error("an owner of an unknown kind was accepted")
 	}
 }
 
-func TestSymlinkItself(t *testing.T) {
+func TestSymlinkIsNotFollowed(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	file := files(t, 1)[0]
@@ -258,7 +258,7 @@ func TestSymlinkItself(t *testing.T) {
 	}
 	restoreWatch(t, n, 9, link, inotify.Attrib|inotify.DontFollow)
 	want := watches(t, n)
-	s, r := around(t, n)
+	s, r := dumpAndRestore(t, n)
 	if w := s.Watches[0]; w.Path != link || w.Type != checkpoint.TypeSymlink {
 		t.Errorf("path %q, type %q", w.Path, w.Type)
 	}
@@ -269,7 +269,7 @@ func TestSymlinkItself(t *testing.T) {
 	wantEvents(t, queued(t, r), inotify.Event{WD: 9, Mask: inotify.Attrib})
 }
 
-// A path that is another file's by now is refused.
+// A path that now leads to another file is refused.
 func TestReplacedPathIsRefused(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
@@ -293,14 +293,14 @@ func TestReplacedPathIsRefused(t *testing.T) {
 		var st unix.Stat_t
 		unix.Stat(path, &st)
 		if !strings.Contains(err.Error(), fmt.Sprintf("found inode %d", st.Ino)) {
-			t.Errorf("error %q does not name what is there, inode %d", err, st.Ino)
+			t.Errorf("error %q does not name the present inode %d", err, st.Ino)
 		}
 		restore(t, s, checkpoint.WithVerify(checkpoint.VerifyWDs)) // what the caller asks for
 		n.Close()
 	}
 }
 
-// Of another type it is refused at each level.
+// A target of another type is refused at each level of verification.
 func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 	needLists(t)
 	dir, file := t.TempDir(), files(t, 1)[0]
@@ -339,7 +339,7 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 						_, err := other.Restore(kerneltest.Context(t), opts...)
 						var e *checkpoint.TargetError
 						if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf("is now a %s (was a %s)", is.kind, was)) {
-							t.Errorf("a %s where a %s was: error %v", is.kind, was, err)
+							t.Errorf("a %s instead of a %s: error %v", is.kind, was, err)
 						}
 					}
 				}
@@ -348,7 +348,7 @@ func TestTargetOfAnotherTypeIsRefused(t *testing.T) {
 	}
 }
 
-func TestUnlinkedFileNeedsAFile(t *testing.T) {
+func TestUnlinkedFileNeedsWithFileFor(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 2)
@@ -361,7 +361,7 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	restoreWatch(t, n, 2, paths[1], inotify.Attrib)
 	want := watches(t, n)
 	os.Remove(paths[0])
-	s := carry(t, dump(t, n))
+	s := roundTrip(t, dump(t, n))
 	if len(gaps(s.Unknown, "path")) == 0 || s.Watches[0].Path != "" {
 		t.Errorf("path %q of an unlinked file; unknown: %v", s.Watches[0].Path, s.Unknown)
 	}
@@ -386,8 +386,8 @@ func TestUnlinkedFileNeedsAFile(t *testing.T) {
 	wantEvents(t, queued(t, r), inotify.Event{WD: 1, Mask: inotify.Attrib})
 }
 
-// The program sees nothing of the dump and the restore.
-func TestNothingIsSeen(t *testing.T) {
+// Neither a dump nor a restore queues an event, in any instance.
+func TestDumpAndRestoreQueueNoEvents(t *testing.T) {
 	needLists(t)
 	needHandles(t)
 	n := newInotify(t)
@@ -398,7 +398,7 @@ func TestNothingIsSeen(t *testing.T) {
 	}
 	touch(t, filepath.Join(dir, "f"))
 	for i, path := range []string{"/", "/proc", "/sys", os.TempDir(), root, filepath.Dir(dir), dir, filepath.Join(dir, "f")} {
-		// Others use the file system; what they do is not ours.
+		// Other processes use these directories and cause events too.
 		mask := inotify.AllEvents
 		if i < 4 {
 			mask = inotify.DeleteSelf
@@ -426,7 +426,7 @@ func TestNothingIsSeen(t *testing.T) {
 	}
 }
 
-func TestDescendingOrder(t *testing.T) {
+func TestRestoreOfUnsortedWatches(t *testing.T) {
 	needLists(t)
 	count := 10_000
 	if !hasIoctl(t) {
@@ -465,18 +465,18 @@ func TestHighWDWithoutTheIoctl(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 
-	// With a higher limit the cycle runs, shows progress, and stops.
+	// With a higher limit the cycle runs, reports its progress, and is cancelled.
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
-	shown := 0
+	calls := 0
 	_, err = s.Restore(ctx, checkpoint.WithCycle(inotify.WithMaxSteps(1<<30), inotify.WithProgress(func(p inotify.Progress) {
-		if shown++; p.Steps != e.Steps || p.Done == 0 {
+		if calls++; p.Steps != e.Steps || p.Done == 0 {
 			t.Errorf("progress %+v", p)
 		}
 		cancel()
 	})))
 	wantError(t, err, context.Canceled)
-	if shown == 0 {
-		t.Error("no progress was shown")
+	if calls == 0 {
+		t.Error("no progress was reported")
 	}
 
 	s.Watches[0].WD, s.NextWD = 300, 0
@@ -490,21 +490,21 @@ func TestHighWDWithoutTheIoctl(t *testing.T) {
 	if wd, err := r.Inotify.AddWatch(t.TempDir(), inotify.Create); wd != 500 || err != nil {
 		t.Errorf("the next wd is %d, %v, want 500", wd, err)
 	}
-	for _, next := range []inotify.WD{7, 1 << 30} { // below, and too far
+	for _, next := range []inotify.WD{7, 1 << 30} { // below the watch's wd, and too many steps
 		s.NextWD = next
 		r = restore(t, s)
 		if len(gaps(r.NotRestored, "next_wd")) != 1 {
 			t.Errorf("next wd %d: not restored: %v", next, r.NotRestored)
 		}
 		if wd, err := r.Inotify.AddWatch(t.TempDir(), inotify.Create); next == 7 && wd != 301 || err != nil {
-			t.Errorf("next wd %d: it is %d now, %v, and was 301 without a step", next, wd, err)
+			t.Errorf("next wd %d: the next watch got wd %d, %v, want 301", next, wd, err)
 		}
 		wantEvents(t, queued(t, r))
 	}
 }
 
-// TestMain finds the descriptors that a failure leaves open.
-func TestNoDescriptorIsLeft(t *testing.T) {
+// A restore that fails leaves no descriptor open. TestMain checks the same after all tests.
+func TestFailedRestoreLeaksNoDescriptor(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	path := files(t, 1)[0]

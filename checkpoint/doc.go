@@ -12,7 +12,7 @@
 //
 // [Snapshot.Restore] makes a new instance and compares it with the snapshot, as far as
 // /proc/self/fdinfo describes it. The pending events are put back into the kernel's queue,
-// so that whoever gets the descriptor reads them first. Where that cannot be done,
+// so that the process that gets the descriptor reads them first. Where that cannot be done,
 // [Restored.Events] and [Restored.Release] return them.
 //
 // # Security
@@ -41,16 +41,16 @@ package checkpoint
 //	Dump, DumpFD                     dump.go            options, side effects
 //	   |  fdinfo, fcntl, kcmp        process_linux.go   a process, held by a pidfd and /proc/PID
 //	   |  pending events             drain_linux.go     of stopped processes
-//	   |  paths by handle or search  internal/locate    compared before they are believed
+//	   |  paths by handle or search  internal/locate    compared with the file that they lead to
 //	Snapshot                         snapshot.go, validate.go
 //	   |  WriteTo, Read              json.go            strict; memory in proportion to the input
 //	Snapshot
 //	   |  a target for each watch    restore_linux.go   its path, or the caller's file
-//	   |  the pending events         pending_linux.go   into the queue (internal/requeue), or kept
+//	   |  the pending events         pending_linux.go   into the queue (internal/requeue), or to the caller
 //	   |  RestoreWatches             package inotify    all wds or nothing
 //	   |  fdinfo of the new instance verify_linux.go    compared with the snapshot
 //	   |  next wd, owner, signal
-//	Restored                         restore.go         events that were kept first, then the kernel's
+//	Restored                         restore.go         events left with the caller first, then the kernel's
 //
 // The package uses package inotify's public interface only. What cannot be determined or
 // restored is listed in Snapshot.Unknown or Restored.NotRestored; the call fails only if

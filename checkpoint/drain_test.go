@@ -22,7 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// drain takes the process's instance with what is pending.
+// drain dumps the process's instance with its pending events.
 func (h *holder) drain(fd int) (*checkpoint.Snapshot, error) {
 	h.t.Helper()
 	return checkpoint.DumpFD(kerneltest.Context(h.t), h.pid, fd, checkpoint.WithDrain())
@@ -72,7 +72,7 @@ func TestDrain(t *testing.T) {
 		h.resume()
 		if !blocking {
 			if text := h.do("events"); text != "" {
-				t.Errorf("events are left: %q", text)
+				t.Errorf("events are still queued: %q", text)
 			}
 			touch(t, filepath.Join(dir, "c"))
 			if text := h.do("events"); text != "3 IN_CREATE c\n" {
@@ -87,7 +87,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A full queue is dumped whole, and nothing is invented.
+// All events of a full queue are dumped, with one overflow at the end.
 func TestDrainOverflow(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
@@ -98,7 +98,7 @@ func TestDrainOverflow(t *testing.T) {
 	fd := h.fd()
 	h.stop()
 	names := files(t, 2)
-	for i := 0; ; i++ { // by turns, as equal neighbours are merged
+	for i := 0; ; i++ { // alternately, as the kernel merges equal events in a row
 		target := filepath.Join(dir, filepath.Base(names[i%2]))
 		if i < 2 {
 			touch(t, target)
@@ -107,12 +107,12 @@ func TestDrainOverflow(t *testing.T) {
 		if s := i % 1000; s == 0 && i > 1000 {
 			text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 			if err != nil {
-				t.Skip("this needs to know how many events the queue takes: ", err)
+				t.Skip("this needs to read the length of the queue: ", err)
 			}
 			var limit int
 			fmt.Sscan(string(text), &limit)
 			if limit > 100_000 {
-				t.Skipf("this needs a queue of at most 100,000 events, and it takes %d", limit)
+				t.Skipf("this needs a queue of at most 100,000 events: max_queued_events is %d", limit)
 			}
 			if i > limit+1000 {
 				break
@@ -138,13 +138,13 @@ func TestDrainOverflow(t *testing.T) {
 		t.Errorf("%d overflows", overflows)
 	}
 	if h.dump().PendingBytes != 0 {
-		t.Error("something is left")
+		t.Error("events are still queued")
 	}
 }
 
-// Draining is refused while somebody runs who has the instance, and changes
+// Draining is refused while any process that has the instance runs, and then changes
 // nothing.
-func TestDrainNeedsAllStopped(t *testing.T) {
+func TestDrainNeedsAllProcessesStopped(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
 	needKcmp(t)
@@ -172,10 +172,10 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 	inherited.Close()
 	h.stop()
 	if s, err := h.drain(fd); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
-		t.Errorf("drained while another process that has it runs: %v, %v", s, err)
+		t.Errorf("drained while another process that has the instance runs: %v, %v", s, err)
 	}
 	if s := h.dump(); s.PendingBytes == 0 {
-		t.Error("the event was dumped")
+		t.Error("the event was drained")
 	}
 	heir.stop()
 	s, err := h.drain(fd)
@@ -184,9 +184,9 @@ func TestDrainNeedsAllStopped(t *testing.T) {
 	}
 }
 
-// Of an instance whose owner is signalled, the next wd is not probed: the
-// record of that would signal him.
-func TestDrainSignalsNobody(t *testing.T) {
+// If the instance has an owner to signal, the next wd is not probed, as the probe's
+// IN_IGNORED would signal the owner.
+func TestDrainSendsNoSignal(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedFlags(t)
 	h := startHolder(t, 0, os.Geteuid())
@@ -202,13 +202,13 @@ func TestDrainSignalsNobody(t *testing.T) {
 		t.Fatalf("snapshot %+v, %v", s, err)
 	}
 	h.resume()
-	if text := h.do("events"); text != "" { // it lives
+	if text := h.do("events"); text != "" { // it was not killed
 		t.Errorf("events %q", text)
 	}
 }
 
-// A frozen process is as good as a stopped one.
-func TestDrainFrozen(t *testing.T) {
+// A process in a frozen cgroup counts as stopped.
+func TestDrainOfFrozenProcess(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
 	for _, freezer := range []struct{ name, mount, file, on, off, state, frozen string }{
@@ -259,8 +259,9 @@ func TestDrainFrozen(t *testing.T) {
 	}
 }
 
-// In version 1 each thread has its own group: one that is not frozen runs.
-func TestDrainOneThreadFrozen(t *testing.T) {
+// In cgroup version 1 each thread has a group of its own: a process with a thread that is
+// not frozen runs.
+func TestDrainNeedsAllThreadsFrozen(t *testing.T) {
 	needLists(t)
 	const mount = "/sys/fs/cgroup/freezer"
 	group := filepath.Join(mount, fmt.Sprint("inotify-thread-", os.Getpid()))
@@ -279,17 +280,17 @@ func TestDrainOneThreadFrozen(t *testing.T) {
 	os.WriteFile(filepath.Join(group, "freezer.state"), []byte("FROZEN"), 0)
 	defer os.WriteFile(filepath.Join(group, "freezer.state"), []byte("THAWED"), 0)
 	if s, err := h.drain(fd); err == nil || s != nil {
-		t.Errorf("drained while threads of it run: %v", s)
+		t.Errorf("drained while threads of the process run: %v", s)
 	}
 }
 
-// What was dumped is in the snapshot also when something fails after that: here the
-// process goes on too early.
-func TestDrainKeepsWhatItTook(t *testing.T) {
+// A drain that fails after it has read events, here because the process continues too
+// early, returns them in the snapshot.
+func TestFailedDrainReturnsTheEvents(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
 	if runtime.NumCPU() < 2 {
-		t.Skip("this needs two processors, for something to happen meanwhile")
+		t.Skip("this needs two processors, so that the process continues during the dump")
 	}
 	const events = 300
 	failed := 0
@@ -311,26 +312,26 @@ func TestDrainKeepsWhatItTook(t *testing.T) {
 		switch {
 		case err == nil && len(s.Pending) != events:
 			t.Errorf("%d events", len(s.Pending))
-		case err != nil && s == nil: // nothing was dumped
+		case err != nil && s == nil: // nothing was drained
 			if text := h.do("events"); strings.Count(text, "\n") != events {
-				t.Errorf("%d events are left, and no snapshot has the others: %v", strings.Count(text, "\n"), err)
+				t.Errorf("%d of %d events are queued, and there is no snapshot: %v", strings.Count(text, "\n"), events, err)
 			}
 		case err != nil && s != nil:
 			failed++
 			if text := h.do("events"); len(s.Pending) == 0 || len(s.Pending)+strings.Count(text, "\n") != events {
-				t.Errorf("%d events were dumped, and %d were left: %v", len(s.Pending), strings.Count(text, "\n"), err)
+				t.Errorf("%d events were drained and %d are queued, want %d in all: %v", len(s.Pending), strings.Count(text, "\n"), events, err)
 			}
 		}
 		h.end()
 		os.RemoveAll(dir)
 	}
 	if failed == 0 {
-		t.Skip("this needs a process that goes on while its events are taken, and none did at the right moment")
+		t.Skip("this needs a process that continues while its events are drained, and none did at the right moment")
 	}
 }
 
-// Where the limit of watches does not let the next wd be determined, the counter
-// moves, and this is told.
+// At the limit of watches the next wd cannot be determined: the wd counter advances by one,
+// and the snapshot lists both.
 func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
@@ -363,8 +364,8 @@ func TestDrainAtTheLimitOfWatches(t *testing.T) {
 	}
 }
 
-// One's own process cannot be stopped.
-func TestDrainOwnDescriptor(t *testing.T) {
+// Draining a descriptor of the calling process is refused, as it cannot be stopped.
+func TestDrainOfOwnProcessIsRefused(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -376,9 +377,9 @@ func TestDrainOwnDescriptor(t *testing.T) {
 	wantEvents(t, tryAll(t, n), inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
 }
 
-// An owner in another pid namespace is seen as nobody. He is neither guessed nor
-// signalled.
-func TestUnseenOwner(t *testing.T) {
+// The kernel shows an owner in another pid namespace as 0. The owner is then listed as
+// unknown, and is not signalled.
+func TestHiddenOwnerIsListed(t *testing.T) {
 	needLists(t)
 	needIoctl(t)
 	n := newInotify(t)
@@ -388,7 +389,7 @@ func TestUnseenOwner(t *testing.T) {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, h.pid); err != nil {
 		t.Fatal(err)
 	}
-	h.end() // one that has ended looks the same
+	h.end() // the kernel shows an owner that has exited in the same way
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC); err != nil {
 		t.Fatal(err)
 	}

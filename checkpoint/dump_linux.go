@@ -199,13 +199,13 @@ func (d *dumper) dumpProcess(ctx context.Context, pid, fd int) error {
 }
 
 // A descriptor is an inotify descriptor of another process, with all that is read by calls
-// that may never return. The process may put another file under the descriptor's number at
-// any moment. The instance is therefore read through one duplicate.
+// that may never return. The process may replace the descriptor with another file at any
+// moment. The instance is therefore read through one duplicate.
 type descriptor struct {
 	*process
 	dup    *os.File // nil if the descriptor cannot be duplicated
 	dupErr error    // why dup is nil
-	fdinfo []byte   // of the descriptor's number
+	fdinfo []byte   // of the descriptor in the process
 	cmpErr error    // why it is unknown whether fdinfo is of the same file as dup
 }
 
@@ -256,8 +256,8 @@ func (t *descriptor) inspect(fd int, drain bool) (err error) {
 	return t.readFdinfo(fd)
 }
 
-// checkDuplicate reads the fdinfo of the descriptor's number. It returns ErrReplaced unless
-// the number is still that of the duplicated file.
+// checkDuplicate reads the fdinfo of the descriptor. It returns ErrReplaced unless the
+// descriptor is still that of the duplicated file.
 func (t *descriptor) checkDuplicate(fd int) error {
 	dup := int(t.dup.Fd())
 	self, err := openSelf()
@@ -342,7 +342,7 @@ func (d *dumper) readDescription(t *descriptor) (err error) {
 	return nil
 }
 
-// readFdinfoOnly takes flags and watches from one text of fdinfo.
+// readFdinfoOnly sets flags and watches from one text of fdinfo.
 func (d *dumper) readFdinfoOnly(t *descriptor) error {
 	for _, field := range []Field{FieldOwner, FieldSignal, FieldPendingBytes} {
 		d.s.addGap(field, 0, t.dupErr)
@@ -361,7 +361,7 @@ func (d *dumper) readFdinfoOnly(t *descriptor) error {
 	return t.checkAlive()
 }
 
-// setWatches takes the watches from a text of fdinfo.
+// setWatches sets the watches from a text of fdinfo.
 func (d *dumper) setWatches(text []byte) error {
 	ws, err := parseWatches(text)
 	if err != nil {
@@ -472,7 +472,7 @@ func (d *dumper) findPaths(ctx context.Context, p *process) error {
 	return err
 }
 
-// setPaths takes the paths and types that were found, and the reasons for the others.
+// setPaths sets the paths and types that were found, and lists the reasons for the others.
 func (d *dumper) setPaths(found *locate.Result) {
 	incomplete := false
 	for i := range d.s.Watches {

@@ -29,7 +29,7 @@ import (
 // nobody is a user without privileges.
 const nobody = 65534
 
-// wantGaps compares what was not determined of the instance.
+// wantGaps compares the fields of the gaps, each of which must have a reason.
 func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 	t.Helper()
 	var got []string
@@ -42,7 +42,7 @@ func wantGaps(t testing.TB, list []checkpoint.Gap, want ...string) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("listed %v, want %q", list, want)
+		t.Errorf("gaps %v, want %q", list, want)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestDumpOwn(t *testing.T) {
 	touch(t, file+"2")
 	want := watches(t, n)
 	s := dump(t, n)
-	wantEvents(t, tryAll(t, n), inotify.Event{WD: 3, Mask: inotify.Create, Name: "f02"}) // it is still there
+	wantEvents(t, tryAll(t, n), inotify.Event{WD: 3, Mask: inotify.Create, Name: "f02"}) // still queued
 	for i, w := range s.Watches {
 		w.Path = ""
 		if w.Watch != want[i] {
@@ -98,7 +98,7 @@ func TestDumpFails(t *testing.T) {
 		_, err := checkpoint.Dump(kerneltest.Context(t), n)
 		wantError(t, err, errors.ErrUnsupported)
 		if _, err := checkpoint.DumpFD(kerneltest.Context(t), os.Getpid(), fdOf(t, n)); err == nil {
-			t.Error("watches were dumped from a kernel that lists none")
+			t.Error("an instance was dumped on a kernel that lists no watches")
 		}
 		return
 	}
@@ -129,7 +129,7 @@ func TestDumpFails(t *testing.T) {
 	fd := h.fd()
 	h.end()
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); err == nil {
-		t.Error("a process that has ended was dumped")
+		t.Error("an instance of an exited process was dumped")
 	}
 }
 
@@ -145,7 +145,7 @@ func fdOf(t testing.TB, n *inotify.Inotify) (fd int) {
 	return fd
 }
 
-// Another process's instance is dumped and left as it was.
+// An instance of another process is dumped and not changed.
 func TestDumpFD(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedFlags(t)
@@ -164,7 +164,7 @@ func TestDumpFD(t *testing.T) {
 	if len(s.Watches) != 2 || s.Watches[0].Path != dir || s.Watches[0].WD != 3 || s.Watches[1].WD != 400 || s.Watches[1].Type != checkpoint.TypeRegular {
 		t.Fatalf("watches %+v", s.Watches)
 	}
-	if s.Watches[1].Path == "" { // a test program may be unlinked, or cold
+	if s.Watches[1].Path == "" { // the test program may be unlinked or not cached
 		t.Log(s.Unknown)
 	}
 	self := checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: h.pid, Self: true}
@@ -201,8 +201,8 @@ func TestDumpFD(t *testing.T) {
 	}
 }
 
-// A program without our library, in C: it has an instance as its descriptor 9,
-// which blocks, and waits.
+// program is a C program that does not use the library. It has an instance that blocks as
+// its descriptor 9, and waits.
 const program = `
 #include <fcntl.h>
 #include <stdio.h>
@@ -263,7 +263,7 @@ func TestDumpCProgram(t *testing.T) {
 		t.Errorf("snapshot %+v", s)
 	}
 	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Ignored})
-	s = carry(t, s)
+	s = roundTrip(t, s)
 	unix.Kill(h.pid, unix.SIGKILL)
 	r := restore(t, s)
 	got := watches(t, r.Inotify)
@@ -281,14 +281,14 @@ func TestDumpCProgram(t *testing.T) {
 	wantEvents(t, append(pending, read(t, f)...), inotify.Event{WD: 1, Mask: inotify.Ignored})
 }
 
-// An ordinary user takes what is his, without handles.
+// An unprivileged user can dump the instances of their own processes, without file handles.
 func TestDumpUnprivileged(t *testing.T) {
 	needLists(t)
 	uid := os.Geteuid()
 	if uid == 0 {
 		uid = nobody
 	}
-	root, err := os.MkdirTemp("", "take")
+	root, err := os.MkdirTemp("", "dump")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,11 +302,11 @@ func TestDumpUnprivileged(t *testing.T) {
 		t.Skip("this needs a user that can run the test: ", err)
 	}
 	target.do("watch", "7", "IN_CREATE", dir)
-	taker := startHolder(t, 0, uid)
+	dumper := startHolder(t, 0, uid)
 	for _, level := range []string{"handles", "search"} {
 		out := filepath.Join(dir, "snapshot."+level)
-		if _, err := taker.try("take", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), level, root, out); err != nil {
-			t.Skip("this needs a user who may read his own processes: ", err)
+		if _, err := dumper.try("dump", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), level, root, out); err != nil {
+			t.Skip("this needs a user who may read their own processes: ", err)
 		}
 		f, err := os.Open(out)
 		if err != nil {
@@ -329,14 +329,14 @@ func TestDumpUnprivileged(t *testing.T) {
 	}
 }
 
-// What may not be read is an error that says so.
-func TestDumpWithoutTheRight(t *testing.T) {
+// Without permission to read the process, DumpFD fails with EACCES.
+func TestDumpFDWithoutPermission(t *testing.T) {
 	needLists(t)
 	needRoot(t)
 	target := startHolder(t, 0, 0)
 	target.do("new")
-	taker := startHolder(t, 0, nobody)
-	_, err := taker.try("take", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), "handles", "/", "/dev/null")
+	dumper := startHolder(t, 0, nobody)
+	_, err := dumper.try("dump", fmt.Sprint(target.pid), fmt.Sprint(target.fd()), "handles", "/", "/dev/null")
 	if err == nil || !strings.Contains(err.Error(), unix.EACCES.Error()) {
 		t.Errorf("error %v", err)
 	}
@@ -358,16 +358,16 @@ func TestResolver(t *testing.T) {
 		case 2:
 			return paths[0], nil // the wrong one
 		}
-		return "", errors.New("resolver knows nothing")
+		return "", errors.New("no path for this watch")
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(asked, []inotify.WD{1, 2, 3}) || s.Watches[0].Path != paths[0] || s.Watches[1].Path != "" || s.Watches[2].Path != "" {
-		t.Errorf("asked for %v, watches %v", asked, s.Watches)
+		t.Errorf("the resolver was called for %v; watches %v", asked, s.Watches)
 	}
 	g := gaps(s.Unknown, "path")
-	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Reason, "knows nothing") {
+	if len(g) != 2 || g[0].WD != 2 || g[1].WD != 3 || !strings.Contains(g[1].Reason, "no path for this watch") {
 		t.Errorf("unknown: %v", s.Unknown)
 	}
 	if s.Watches[0].Type != checkpoint.TypeRegular {
@@ -375,7 +375,7 @@ func TestResolver(t *testing.T) {
 	}
 }
 
-// wantSideEffect checks that a kind of side effect is listed, or is not.
+// wantSideEffect checks whether a kind of side effect is listed.
 func wantSideEffect(t testing.TB, s *checkpoint.Snapshot, kind checkpoint.SideEffectKind, want bool) {
 	t.Helper()
 	if got := slices.ContainsFunc(s.SideEffects, func(e checkpoint.SideEffect) bool { return e.Kind == kind }); got != want {
@@ -407,8 +407,8 @@ func TestSearchBounds(t *testing.T) {
 		if g := gaps(s.Unknown, "path"); len(g) < 2 || !slices.ContainsFunc(g, func(g checkpoint.Gap) bool { return g.WD == 0 && strings.Contains(g.Reason, "not searched") }) {
 			t.Errorf("unknown: %v, want what was not searched", s.Unknown)
 		}
-	} else if os.Geteuid() != 0 { // else it was found by its handle
-		t.Errorf("path %q was found in one entry", s.Watches[0].Path)
+	} else if os.Geteuid() != 0 { // root finds it by its handle
+		t.Errorf("path %q was found after one entry", s.Watches[0].Path)
 	}
 	s, err = checkpoint.Dump(kerneltest.Context(t), n, opts...)
 	if err != nil {
@@ -419,11 +419,11 @@ func TestSearchBounds(t *testing.T) {
 	}
 }
 
-// Where every path was found, it does not matter what was not searched.
-func TestSearchThatFindsAllHasNoGaps(t *testing.T) {
+// If every path was found, directories that were not searched are not listed.
+func TestCompleteSearchHasNoGaps(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
-	const path = "/proc/sys/kernel" // no handle leads there
+	const path = "/proc/sys/kernel" // its file handle cannot be opened
 	if _, err := n.AddWatch(path, inotify.Attrib); err != nil {
 		t.Skip("this needs /proc/sys: ", err)
 	}
@@ -433,15 +433,16 @@ func TestSearchThatFindsAllHasNoGaps(t *testing.T) {
 		t.Skip("this needs a search that finds "+path+": ", s.Unknown)
 	}
 	if g := gaps(s.Unknown, "path"); len(g) != 0 {
-		t.Errorf("every path was found, and not determined is %v", g)
+		t.Errorf("every path was found; unknown: %v", g)
 	}
 }
 
-// What was searched is told, and what was not, because of the bound.
-func TestSearchIsListed(t *testing.T) {
+// The directories that were searched are listed as a side effect, and those that
+// WithMaxSearchEntries excluded as unknown.
+func TestSearchIsListedAsSideEffect(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
-	if _, err := n.AddWatch("/proc/sys/kernel", inotify.Attrib); err != nil { // no handle leads there
+	if _, err := n.AddWatch("/proc/sys/kernel", inotify.Attrib); err != nil { // its file handle cannot be opened
 		t.Skip("this needs /proc/sys: ", err)
 	}
 	dir := filepath.Dir(files(t, 50)[0])
@@ -455,11 +456,11 @@ func TestSearchIsListed(t *testing.T) {
 	}
 }
 
-// Where the descriptor cannot be duplicated, the rest is determined.
+// Without pidfd_getfd, everything that does not need a duplicate is dumped.
 func TestDumpWithoutADuplicate(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
-	// A process that this thread starts lacks it on all threads.
+	// In a process that this thread starts, the call fails on all threads.
 	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
 	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
 		return
@@ -480,11 +481,11 @@ func TestDumpWithoutADuplicate(t *testing.T) {
 	}
 }
 
-// Without a duplicate, a descriptor that shows no watches may have become another file. Only of a
-// stopped process is it known.
+// Without a duplicate, a descriptor whose fdinfo lists no watches may be another file by now.
+// It is dumped only if the process is stopped.
 func TestDumpWithoutADuplicateOrWatches(t *testing.T) {
 	needLists(t)
-	// A process that this thread starts lacks it on all threads.
+	// In a process that this thread starts, the call fails on all threads.
 	kerneltest.FailCalls(t, unix.SYS_PIDFD_GETFD, 0, 0, true, unix.EPERM)
 	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
 		return
@@ -501,10 +502,11 @@ func TestDumpWithoutADuplicateOrWatches(t *testing.T) {
 	}
 }
 
-// Where the duplicate cannot be compared with the descriptor, that is told.
+// Without kcmp, the duplicate cannot be compared with the descriptor: FD_CLOEXEC is unknown
+// unless the process is stopped.
 func TestDumpWithoutKcmp(t *testing.T) {
 	needLists(t)
-	// A process that this thread starts lacks it on all threads.
+	// In a process that this thread starts, the call fails on all threads.
 	kerneltest.FailCalls(t, unix.SYS_KCMP, 0, 0, true, unix.EPERM)
 	if !kerneltest.Again(t, &syscall.SysProcAttr{}) {
 		return
@@ -517,13 +519,13 @@ func TestDumpWithoutKcmp(t *testing.T) {
 	if g := gaps(s.Unknown, "flags"); len(g) != 1 || !strings.Contains(g[0].Reason, "FD_CLOEXEC") || !strings.HasSuffix(g[0].Reason, "kcmp: operation not permitted") || s.Flags != checkpoint.NonBlock {
 		t.Errorf("flags %v, unknown: %v", s.Flags, s.Unknown)
 	}
-	h.stop() // a stopped process replaces nothing
+	h.stop() // a stopped process cannot replace the descriptor
 	if s, err := h.drain(h.fd()); err != nil || s.Flags != checkpoint.NonBlock|checkpoint.CloseOnExec || !s.Known("flags") {
 		t.Errorf("snapshot %+v, error %v", s, err)
 	}
 }
 
-// The progress of a search that takes long is shown.
+// WithProgress is called during a long search.
 func TestSearchProgress(t *testing.T) {
 	kerneltest.Long(t, "this walks a filesystem")
 	needLists(t)
@@ -589,7 +591,7 @@ func TestHundredThousandWatches(t *testing.T) {
 			t.Fatalf("watch %d: path %q, want %q", w.WD, w.Path, ws[i].Path)
 		}
 	}
-	s = carry(t, s)
+	s = roundTrip(t, s)
 	n.Close()
 	r := restore(t, s)
 	wantSame(t, watches(t, r.Inotify), want)

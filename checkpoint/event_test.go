@@ -19,7 +19,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// wantSameJSON writes v and reads it back.
+// wantSameJSON checks that v is written as form, unless that is "", and read back equal.
 func wantSameJSON[T comparable](t *testing.T, v T, form string) {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -77,7 +77,7 @@ func TestWatchJSON(t *testing.T) {
 	}
 }
 
-// A reader that is given what is not in the form says so, and changes nothing.
+// Reading JSON that is not in the documented form fails and changes nothing.
 func TestJSONRefused(t *testing.T) {
 	event, watch := checkpoint.Event{WD: 5, Name: "x"}, checkpoint.Watch{Watch: inotify.Watch{WD: 5, Path: "/x"}}
 	refuse := func(text string, v json.Unmarshaler) {
@@ -111,12 +111,12 @@ func TestJSONRefused(t *testing.T) {
 	}
 }
 
-// What the kernel reports of names that are not UTF-8, and the watch that it lists,
-// come back as they were.
+// Events and watches of the kernel with names that are not UTF-8 are written and read back
+// unchanged.
 func TestJSONOfKernel(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dir\xff\xfe")
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Skip("this needs a filesystem that takes any bytes as a name: ", err)
+		t.Skip("this needs a filesystem that allows any bytes in a name: ", err)
 	}
 	n := newInotify(t)
 	if _, err := n.AddWatch(dir, inotify.Create); err != nil {

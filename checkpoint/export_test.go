@@ -3,5 +3,5 @@
 
 package checkpoint
 
-// MaxSize is how many bytes Read reads at most.
+// MaxSize is the number of bytes that Read reads at most.
 const MaxSize = maxSize

@@ -26,45 +26,45 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A faultOp is an operation that is tried under faults: see kerneltest.FaultTest.
+// A faultOp is an operation that is tested with faults: see kerneltest.FaultTest.
 type faultOp struct {
 	name  string
-	fails bool // also without a fault
-	other bool // the instance is another process's
+	fails bool // it fails without a fault too
+	other bool // the instance is that of the other process
 	ways  []string
 	ready func(r *rig) error
 	do    func(r *rig) error
 	check func(r *rig, failed error, a *kerneltest.FaultAnswer)
 }
 
-// A rig is what an operation finds: an instance, the test's own or another
-// process's, with watches, and events in its queue.
+// A rig is what an operation works on: an instance of this or the other process, with
+// watches, and events in its queue.
 type rig struct {
 	op    *faultOp
 	dir   string
 	n     *inotify.Inotify // or nil
 	pid   int
 	fd    int
-	want  string // the events to be read, each once
+	want  string // the events that must be read, each once
 	named int
 
-	truth *checkpoint.Snapshot // what is to be dumped
-	s     *checkpoint.Snapshot // what was, or what is to be restored
+	truth *checkpoint.Snapshot // the expected dump
+	s     *checkpoint.Snapshot // the dump, or what to restore
 	opts  []checkpoint.DumpOption
 
 	again     []checkpoint.RestoreOption
 	restored  *checkpoint.Restored
 	file      *os.File // released
 	released  []inotify.Event
-	known     []checkpoint.Instance // to be listed
+	known     []checkpoint.Instance // the expected list
 	instances []checkpoint.Instance
 	supplied  *os.File
 }
 
-// theOther is the other process.
-var theOther *process
+// otherProcess is the other process.
+var otherProcess *process
 
-// A process does what it is told: see hold.
+// A process is a holder in the child, without a testing.TB: see hold.
 type process struct {
 	cmd *exec.Cmd
 	in  io.Writer
@@ -72,7 +72,7 @@ type process struct {
 	pid int
 }
 
-// startProcess starts one, which the end of its pid namespace ends.
+// startProcess starts a process, which is killed when its pid namespace ends.
 func startProcess() (*process, error) {
 	cmd := holderCommand("/proc/self/exe")
 	in, err := cmd.StdinPipe()
@@ -87,30 +87,30 @@ func startProcess() (*process, error) {
 }
 
 func (p *process) do(words ...string) (string, error) {
-	ok, text, err := say(p.in, p.out, words...)
+	ok, text, err := request(p.in, p.out, words...)
 	if err == nil && !ok {
 		err = errors.New(text)
 	}
 	return text, err
 }
 
-// stop stops the process and waits until it is.
+// stop stops the process and waits until it is stopped.
 func (p *process) stop() error {
 	var info unix.Siginfo
 	return errors.Join(unix.Kill(p.pid, unix.SIGSTOP), unix.Waitid(unix.P_PID, p.pid, &info, unix.WSTOPPED|unix.WNOWAIT, nil))
 }
 
-// childFaults is the program of the child under supervision. It has a /proc of its
-// own, in which there is only one other process.
+// childFaults is the program of the traced child. It has a /proc of its own, which shows
+// only one other process.
 func childFaults() error {
 	err := unix.Mount("proc", "/proc", "proc", 0, "")
 	if err == nil {
-		theOther, err = startProcess()
+		otherProcess, err = startProcess()
 	}
 	if err != nil {
 		return kerneltest.SkipParent(err)
 	}
-	theOther.pid = theOther.cmd.Process.Pid
+	otherProcess.pid = otherProcess.cmd.Process.Pid
 	return kerneltest.ServeFaults(func(op string, e unix.Errno) (a kerneltest.FaultAnswer) {
 		if err := tryFault(op, e, &a); err != nil {
 			a.Broke("the rig: %v", err)
@@ -119,7 +119,7 @@ func childFaults() error {
 	})
 }
 
-// tryFault does the operation and looks what has become of everything.
+// tryFault runs the operation and checks the state afterwards.
 func tryFault(name string, e unix.Errno, a *kerneltest.FaultAnswer) error {
 	op := &faultOps[slices.IndexFunc(faultOps, func(o faultOp) bool { return o.name == name })]
 	r, err := newRig(op)
@@ -161,12 +161,12 @@ func newRig(op *faultOp) (*rig, error) {
 			return r, err
 		}
 	}
-	if _, err := theOther.do("close"); err != nil {
+	if _, err := otherProcess.do("close"); err != nil {
 		return r, err
 	}
 	if op.other {
-		r.pid = theOther.pid
-		_, err = theOther.do("new")
+		r.pid = otherProcess.pid
+		_, err = otherProcess.do("new")
 	} else {
 		r.pid = os.Getpid()
 		r.n, err = kerneltest.NewWhenPossible()
@@ -177,30 +177,30 @@ func newRig(op *faultOp) (*rig, error) {
 	for _, w := range []struct {
 		wd, mask, name string
 	}{{"3", "IN_CREATE", "live"}, {"7", "IN_ATTRIB", "f0"}, {"20", "IN_ATTRIB|IN_EXCL_UNLINK", "live/below/f2"}} {
-		if _, err := r.tell("watch", w.wd, w.mask, r.path(w.name)); err != nil {
+		if _, err := r.call("watch", w.wd, w.mask, r.path(w.name)); err != nil {
 			return r, err
 		}
-		if _, err := theOther.do("open", r.path(w.name)); err != nil { // so the kernel does not forget its name
+		if _, err := otherProcess.do("open", r.path(w.name)); err != nil { // so that its name stays in the kernel's cache
 			return r, err
 		}
 	}
-	if _, err := r.tell("next", fmt.Sprint(faultNext)); err != nil {
+	if _, err := r.call("next", fmt.Sprint(faultNext)); err != nil {
 		return r, err
 	}
-	fd, err := r.tell("fd")
+	fd, err := r.call("fd")
 	if err == nil {
 		_, err = fmt.Sscan(fd, &r.fd)
 	}
-	return r, errors.Join(err, r.happen(), r.happen())
+	return r, errors.Join(err, r.makeEvents(), r.makeEvents())
 }
 
-// tell has the instance's holder do something.
-func (r *rig) tell(words ...string) (string, error) {
+// call sends a command to the process that has the instance.
+func (r *rig) call(words ...string) (string, error) {
 	if r.n == nil {
-		return theOther.do(words...)
+		return otherProcess.do(words...)
 	}
-	h := held{n: r.n}
-	return h.obey(words)
+	h := holderState{n: r.n}
+	return h.execute(words)
 }
 
 func (r *rig) close() {
@@ -210,27 +210,27 @@ func (r *rig) close() {
 	if r.n != nil {
 		r.n.Close()
 	}
-	unix.Kill(theOther.pid, unix.SIGCONT)
+	unix.Kill(otherProcess.pid, unix.SIGCONT)
 }
 
 func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 
-// happen makes events, with names of their own.
-func (r *rig) happen() error {
+// makeEvents causes events with a new name.
+func (r *rig) makeEvents() error {
 	r.named++
 	name := fmt.Sprint("e", r.named)
 	r.want += fmt.Sprintf("3 IN_CREATE %s\n7 IN_ATTRIB \n", name)
 	return errors.Join(os.WriteFile(r.path("live/"+name), nil, 0o600), os.Chmod(r.path("f0"), 0o600))
 }
 
-// taking is an operation that takes the instance.
+// dumping is an operation that dumps the instance.
 func dumping(opts ...checkpoint.DumpOption) faultOp {
 	return faultOp{
 		ready: func(r *rig) (err error) {
 			r.opts = append(slices.Clone(opts), checkpoint.WithSearchDirs(r.dir), checkpoint.WithMaxSearchEntries(30))
 			r.truth, err = r.dump(slices.DeleteFunc(slices.Clone(r.opts), drains))
 			if err == nil && r.op.other {
-				err = theOther.stop()
+				err = otherProcess.stop()
 			}
 			return err
 		},
@@ -255,7 +255,7 @@ func (r *rig) dump(opts []checkpoint.DumpOption) (*checkpoint.Snapshot, error) {
 	return checkpoint.DumpFD(context.Background(), r.pid, r.fd, opts...)
 }
 
-// What an error or a gap says may be left behind, by the instance's own methods.
+// What an error or a gap of package inotify reports as left behind.
 const (
 	watchLeft   = "leaked watch"
 	ignoredLeft = "of a rolled-back watch may be read"
@@ -263,13 +263,13 @@ const (
 	nonblockLeft = "left with O_NONBLOCK"
 )
 
-// checkDumped checks what was dumped, and that the instance is as it was.
+// checkDumped checks the dump, and that the instance is unchanged.
 func checkDumped(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	var events string
 	if r.s != nil {
 		events = lines(r.s.Pending)
 		if err := r.s.Validate(); err != nil {
-			a.Broke("what was dumped: %v", err)
+			a.Broke("the dump: %v", err)
 		}
 		for _, g := range r.s.Unknown {
 			a.Reported = append(a.Reported, g.String())
@@ -278,9 +278,9 @@ func checkDumped(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	if failed == nil {
 		r.compare(r.s, a)
 	}
-	told := a.Err + strings.Join(a.Reported, "")
-	left, moved := strings.Contains(told, watchLeft), strings.Contains(told, "has moved on")
-	if err := r.happen(); err != nil {
+	reported := a.Err + strings.Join(a.Reported, "")
+	left, moved := strings.Contains(reported, watchLeft), strings.Contains(reported, "has moved on")
+	if err := r.makeEvents(); err != nil {
 		a.Broke("afterwards: %v", err)
 	}
 	if err := r.op.do(r); err != nil {
@@ -297,19 +297,19 @@ func checkDumped(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	if r.s != nil {
 		events += lines(r.s.Pending)
 	}
-	unix.Kill(theOther.pid, unix.SIGCONT)
+	unix.Kill(otherProcess.pid, unix.SIGCONT)
 	if r.op.other {
-		r.tell("fcntl", fmt.Sprint(unix.F_SETFL), fmt.Sprint(unix.O_NONBLOCK))
+		r.call("fcntl", fmt.Sprint(unix.F_SETFL), fmt.Sprint(unix.O_NONBLOCK))
 	}
-	if next, err := r.tell("nextwd"); !left && !moved && (err != nil || next != fmt.Sprint(faultNext)) {
+	if next, err := r.call("nextwd"); !left && !moved && (err != nil || next != fmt.Sprint(faultNext)) {
 		a.Broke("the next wd is %s, %v", next, err)
 	}
-	rest, err := r.tell("events")
+	rest, err := r.call("events")
 	if err != nil {
 		a.Broke("reading: %v", err)
 	}
 	events += rest
-	if left || strings.Contains(told, ignoredLeft) {
+	if left || strings.Contains(reported, ignoredLeft) {
 		events = strings.Replace(events, fmt.Sprintf("%d IN_IGNORED \n", faultNext), "", 1)
 	}
 	if events != r.want {
@@ -317,7 +317,7 @@ func checkDumped(r *rig, failed error, a *kerneltest.FaultAnswer) {
 	}
 }
 
-// compare compares what was dumped with what is so. What is missing must be listed.
+// compare compares the dump with the expected one. What is missing must be listed.
 func (r *rig) compare(s *checkpoint.Snapshot, a *kerneltest.FaultAnswer) {
 	listed := func(what string, wd inotify.WD) bool {
 		return slices.ContainsFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field == checkpoint.Field(what) && g.WD == wd })
@@ -354,7 +354,7 @@ func (r *rig) compare(s *checkpoint.Snapshot, a *kerneltest.FaultAnswer) {
 		if w.Type == "" && listed("type", w.WD) {
 			want.Type = ""
 		}
-		if w.Path != want.Path && sameFile(w.Path, want.Path) { // through another mount of the filesystem
+		if w.Path != want.Path && sameFile(w.Path, want.Path) { // by another mount of the filesystem
 			want.Path = w.Path
 		}
 		if w != want {
@@ -369,13 +369,13 @@ func sameFile(a, b string) bool {
 	return err == nil && yerr == nil && os.SameFile(x, y)
 }
 
-// restoring is an operation that restores what was dumped and then changed.
+// restoring is an operation that restores a dump after a change.
 func restoring(change func(r *rig) error, opts ...checkpoint.RestoreOption) faultOp {
 	return faultOp{
 		ready: func(r *rig) (err error) {
 			r.again = opts
 			r.s, err = r.dump([]checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(r.dir)})
-			if err == nil { // as if nothing was pending
+			if err == nil { // as if no events were pending
 				r.s.PendingBytes = 0
 				r.s.Unknown = slices.DeleteFunc(r.s.Unknown, func(g checkpoint.Gap) bool { return g.Field == checkpoint.FieldPending })
 			}
@@ -393,14 +393,15 @@ func restoring(change func(r *rig) error, opts ...checkpoint.RestoreOption) faul
 			if err := r.op.do(r); (err != nil) != r.op.fails {
 				a.Broke("afterwards: %v", err)
 			}
-			told := a.Reported
+			reported := a.Reported
 			r.checkRestored(a)
-			a.Reported = told
+			a.Reported = reported
 		},
 	}
 }
 
-// checkRestored compares what was restored with the snapshot, uses and closes it.
+// checkRestored compares the restored instance with the snapshot, reads its events and
+// closes it.
 func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
 	if r.restored == nil {
 		return
@@ -415,27 +416,27 @@ func (r *rig) checkRestored(a *kerneltest.FaultAnswer) {
 	}
 	live, err := checkpoint.Dump(context.Background(), r.restored.Inotify, checkpoint.WithPaths(checkpoint.PathsNone))
 	if err != nil {
-		a.Broke("what was restored: %v", err)
+		a.Broke("the restored instance: %v", err)
 		return
 	}
 	for _, d := range r.s.Compare(live) {
 		if !listed(string(d.Field), d.WD) {
-			a.Broke("what was restored: %v", d)
+			a.Broke("the restored instance: %v", d)
 		}
 	}
 	r.checkEvents(a, func() (string, error) {
 		var evs []inotify.Event
 		evs = append(evs, r.restored.Pending()...)
-		rest, err := (&held{n: r.restored.Inotify}).events()
+		rest, err := (&holderState{n: r.restored.Inotify}).events()
 		return lines(evs) + rest, err
 	})
 }
 
-// checkEvents makes some and checks that an instance that was restored has them,
-// after those of the snapshot.
+// checkEvents causes events and checks that the restored instance has them after those of
+// the snapshot.
 func (r *rig) checkEvents(a *kerneltest.FaultAnswer, read func() (string, error)) {
 	before := len(r.want)
-	if err := r.happen(); err != nil {
+	if err := r.makeEvents(); err != nil {
 		a.Broke("afterwards: %v", err)
 	}
 	want := lines(r.s.Pending) + r.want[before:]
@@ -483,7 +484,7 @@ func releasing(change func(r *rig) error, opts ...checkpoint.RestoreOption) faul
 				return "", err
 			}
 			defer n.Close()
-			rest, err := (&held{n: n}).events()
+			rest, err := (&holderState{n: n}).events()
 			return lines(r.released) + rest, err
 		})
 	}
@@ -541,9 +542,9 @@ var (
 	noPaths  = checkpoint.WithPaths(checkpoint.PathsNone)
 	searched = checkpoint.WithPaths(checkpoint.PathsBySearch)
 
-	// kept is for a queue that is not filled, which takes some 20,000 calls: see
+	// pendingKept leaves the queue empty, as filling it makes some 20,000 calls. For that see
 	// TestPendingFaults.
-	kept = checkpoint.WithPendingKept()
+	pendingKept = checkpoint.WithPendingKept()
 )
 
 // faultOps are the operations.
@@ -551,21 +552,21 @@ var faultOps = []faultOp{
 	called("Dump", dumping()),
 	called("Dump by search", dumping(searched)),
 	called("Dump draining", dumping(noPaths, drain)),
-	called("Dump of one without watches", emptied(dumping())),
+	called("Dump of an instance without watches", emptied(dumping())),
 	ofOther(called("DumpFD", in(dumping(), "without pidfds"))),
 	ofOther(called("DumpFD by search", dumping(searched))),
 	ofOther(called("DumpFD draining", dumping(noPaths, drain))),
-	ofOther(called("DumpFD draining one that blocks", blocking(dumping(noPaths, drain)))),
+	ofOther(called("DumpFD draining a blocking instance", blocking(dumping(noPaths, drain)))),
 	called("Instances", listing(func(r *rig) []int { return nil })),
-	called("Instances of two", listing(func(r *rig) []int { return []int{r.pid, theOther.pid} })),
-	called("Restore", in(restoring(pend, kept), "without the ioctl")),
-	called("Restore by wds", in(restoring(pend, kept, checkpoint.WithVerify(checkpoint.VerifyWDs)), "without the ioctl")),
+	called("Instances of two", listing(func(r *rig) []int { return []int{r.pid, otherProcess.pid} })),
+	called("Restore", in(restoring(pend, pendingKept), "without the ioctl")),
+	called("Restore by wds", in(restoring(pend, pendingKept, checkpoint.WithVerify(checkpoint.VerifyWDs)), "without the ioctl")),
 	called("Restore of a symlink by wds", restoring(link, checkpoint.WithVerify(checkpoint.VerifyWDs))),
-	called("Restore without a level", restoring(nil, checkpoint.WithVerify(checkpoint.VerifyNone))),
+	called("Restore unverified", restoring(nil, checkpoint.WithVerify(checkpoint.VerifyNone))),
 	called("Restore with a file", restoring(supply)),
-	called("Restore without what is missing", restoring(lose, checkpoint.AllowMissing())),
+	called("Restore without a missing file", restoring(lose, checkpoint.AllowMissing())),
 	called("Restore with an owner", restoring(own)),
-	failing(called("Restore of what is missing", restoring(lose))),
+	failing(called("Restore of a missing file", restoring(lose))),
 	failing(called("Restore of another type", restoring(func(r *rig) error {
 		r.s.Watches[1].Type = checkpoint.TypeSymlink
 		return nil
@@ -577,15 +578,15 @@ var faultOps = []faultOp{
 	failing(called("Restore of another file", restoring(func(r *rig) error {
 		return errors.Join(os.Rename(r.path("f0"), r.path("f3")), os.Rename(r.path("f1"), r.path("f0")))
 	}))),
-	called("Release", releasing(pend, kept)),
-	called("Release to block", releasing(func(r *rig) error {
+	called("Release", releasing(pend, pendingKept)),
+	called("Release as blocking", releasing(func(r *rig) error {
 		r.s.Flags = 0
 		return pend(r)
-	}, kept)),
+	}, pendingKept)),
 	called("Release with an owner", releasing(own)),
 }
 
-// emptied removes the watches first.
+// emptied makes the operation remove the watches first.
 func emptied(op faultOp) faultOp {
 	ready := op.ready
 	op.ready = func(r *rig) error {
@@ -605,11 +606,11 @@ func emptied(op faultOp) faultOp {
 	return op
 }
 
-// blocking has the instance block.
+// blocking makes the instance block.
 func blocking(op faultOp) faultOp {
 	ready := op.ready
 	op.ready = func(r *rig) error {
-		_, err := r.tell("fcntl", fmt.Sprint(unix.F_SETFL), "0")
+		_, err := r.call("fcntl", fmt.Sprint(unix.F_SETFL), "0")
 		return errors.Join(err, ready(r))
 	}
 	return op
@@ -620,7 +621,7 @@ func pend(r *rig) error {
 	return nil
 }
 
-// link has a watch be on a symbolic link, by its path.
+// link changes the path of a watch to that of a symbolic link.
 func link(r *rig) error {
 	if err := os.Symlink("f1", r.path("link")); err != nil {
 		return err
@@ -630,7 +631,7 @@ func link(r *rig) error {
 	return nil
 }
 
-// supply has a file be open that has no name any more.
+// supply opens a watched file, removes it, and supplies it with WithFileFor.
 func supply(r *rig) (err error) {
 	if r.supplied, err = os.Open(r.path("live/below/f2")); err != nil {
 		return err
@@ -644,14 +645,14 @@ func supply(r *rig) (err error) {
 	return os.Remove(r.path("live/below/f2"))
 }
 
-// lose removes what is watched by one watch.
+// lose changes the path of a watch to one that does not exist.
 func lose(r *rig) error {
 	r.s.Watches = slices.Clone(r.s.Watches)
-	r.s.Watches[2].Path = r.path("f1") + "gone"
+	r.s.Watches[2].Path = r.path("f1") + "missing"
 	return nil
 }
 
-// own has this process be signalled, by a signal that does nothing.
+// own makes this process the owner, with a signal that is ignored by default.
 func own(r *rig) error {
 	r.s.Flags |= checkpoint.Async
 	r.s.Owner = checkpoint.Owner{Kind: checkpoint.OwnerProcess, ID: os.Getpid(), Self: true}
@@ -670,8 +671,8 @@ var faultWays = map[string][]kerneltest.Rule{
 	"without pidfds":    {{For: func(c *kerneltest.Call) bool { return c.Name == "pidfd_open" }, Errno: unix.ENOSYS}},
 }
 
-// namedOf is what of a call's object an error must name.
-func namedOf(c *kerneltest.Call) string {
+// wantInError returns the part of a call's object that an error must contain.
+func wantInError(c *kerneltest.Call) string {
 	switch {
 	case strings.HasPrefix(c.Object, "watch "):
 		return c.Object
@@ -684,34 +685,35 @@ func namedOf(c *kerneltest.Call) string {
 var over = kerneltest.Over
 
 var tolerances = []kerneltest.Tolerance{
-	over("", "fcntl F_GETFL", "anon_inode", nil, osKeeps),
-	over("", "epoll_ctl", "anon_inode", nil, osKeeps),
+	over("", "fcntl F_GETFL", "anon_inode", nil, osDropsErrno),
+	over("", "epoll_ctl", "anon_inode", nil, osDropsErrno),
 	over("Dump", "openat2", "/", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 	over("search", "getdents64", "/faults", []unix.Errno{unix.ENOENT}, notThere),
 	over("Dump", "name_to_handle_at", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 }
 
 const (
-	osKeeps  = "package os keeps the errno; the error tells that the runtime cannot wait"
-	notThere = "it is believed that it is not there"
+	osDropsErrno = "package os drops the errno; the error says that the runtime cannot wait"
+	notThere     = "the error means that the file does not exist"
 
-	nobodyElse = "nobody else reads it"
+	onlyReader = "there is no other reader"
 )
 
 var untried = []kerneltest.Tolerance{
-	over("Restore", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, nobodyElse),
-	over("draining", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, nobodyElse),
-	over("Restore without what is missing", "fstatat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
-	over("Restore without what is missing", "lstat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere), // of GOARCH=386
-	over("Instances", "", "/proc/", []unix.Errno{unix.ENOENT}, "it is believed that it has ended"),
+	over("Restore", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, onlyReader),
+	over("draining", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, onlyReader),
+	over("Restore without a missing file", "fstatat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
+	over("Restore without a missing file", "lstat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere), // of GOARCH=386
+	over("Instances", "", "/proc/", []unix.Errno{unix.ENOENT}, "the error means that the process has exited"),
 }
 
-// TestFaults fails each call of each operation.
+// TestFaults: whichever system call of an operation fails, the error is reported, nothing
+// leaks, and the operation can be repeated.
 func TestFaults(t *testing.T) {
 	needIoctl(t)
 	f := kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return faultsCommand(t) }, Ways: faultWays,
-		Named: namedOf, Tolerated: kerneltest.AnyOf(tolerances),
+		Named: wantInError, Tolerated: kerneltest.AnyOf(tolerances),
 		Untried: kerneltest.AnyOf(untried), Checked: true, Sparse: true,
 	}
 	for _, op := range faultOps {

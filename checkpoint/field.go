@@ -22,7 +22,7 @@ const (
 	FieldOwner        Field = "owner"
 	FieldSignal       Field = "signal"
 	FieldWatches      Field = "watches" // the list of watches
-	FieldPending      Field = "pending" // with a wd: what became of this watch, whose events are pending
+	FieldPending      Field = "pending" // with a wd: whether this watch, whose events are pending, was destroyed
 	FieldPendingBytes Field = "pending_bytes"
 	FieldStopped      Field = "stopped" // whether all processes that have the instance were stopped (WithDrain)
 )

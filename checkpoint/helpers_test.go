@@ -41,10 +41,10 @@ var (
 	needHandles = kerneltest.NeedHandles
 )
 
-// leave ends a holder's main thread.
+// leave is closed to make a holder's main thread exit.
 var leave = make(chan struct{})
 
-// TestMain also is the program of the processes that tests start.
+// TestMain also runs the programs of the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("INOTIFY_TEST_HOLDER") != "" {
 		go func() {
@@ -71,9 +71,9 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// numbers are those that CRIU was seen to restore, or, where each is to be reached by the cycle
-// to, small ones.
-func numbers(t testing.TB) []inotify.WD {
+// restorableWDs returns wds that CRIU was seen to restore, or small ones where only the
+// add/remove cycle reaches them.
+func restorableWDs(t testing.TB) []inotify.WD {
 	t.Helper()
 	if hasIoctl(t) {
 		return []inotify.WD{1, 7, 0x1000, 0x34d71d6, math.MaxInt32}
@@ -97,7 +97,7 @@ func watches(t testing.TB, n *inotify.Inotify) []inotify.Watch {
 	return ws
 }
 
-// take takes n with its paths, which are found by search where handles cannot be
+// dump dumps n with its paths, which are found by search where handles cannot be
 // opened.
 func dump(t testing.TB, n *inotify.Inotify, opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	t.Helper()
@@ -110,8 +110,8 @@ func dump(t testing.TB, n *inotify.Inotify, opts ...checkpoint.DumpOption) *chec
 	return s
 }
 
-// carry writes s and reads it again.
-func carry(t testing.TB, s *checkpoint.Snapshot) *checkpoint.Snapshot {
+// roundTrip writes s as JSON and reads it back.
+func roundTrip(t testing.TB, s *checkpoint.Snapshot) *checkpoint.Snapshot {
 	t.Helper()
 	var b bytes.Buffer
 	if _, err := s.WriteTo(&b); err != nil {
@@ -134,15 +134,16 @@ func restore(t testing.TB, s *checkpoint.Snapshot, opts ...checkpoint.RestoreOpt
 	return r
 }
 
-// around takes n, carries the snapshot, closes n and restores.
-func around(t testing.TB, n *inotify.Inotify, opts ...checkpoint.RestoreOption) (*checkpoint.Snapshot, *checkpoint.Restored) {
+// dumpAndRestore dumps n, closes it, and restores the snapshot after a round trip through
+// JSON.
+func dumpAndRestore(t testing.TB, n *inotify.Inotify, opts ...checkpoint.RestoreOption) (*checkpoint.Snapshot, *checkpoint.Restored) {
 	t.Helper()
-	s := carry(t, dump(t, n))
+	s := roundTrip(t, dump(t, n))
 	n.Close()
 	return s, restore(t, s, opts...)
 }
 
-// wantSame compares what the kernel lists of two instances.
+// wantSame compares the watches that the kernel lists of two instances.
 func wantSame(t testing.TB, got, want []inotify.Watch) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -169,7 +170,7 @@ func queued(t testing.TB, r *checkpoint.Restored) []inotify.Event {
 	return append(evs, tryAll(t, r.Inotify)...)
 }
 
-// gaps returns what is listed under what.
+// gaps returns the gaps of a field.
 func gaps(list []checkpoint.Gap, what string) (found []checkpoint.Gap) {
 	for _, g := range list {
 		if g.Field == checkpoint.Field(what) {
@@ -179,7 +180,7 @@ func gaps(list []checkpoint.Gap, what string) (found []checkpoint.Gap) {
 	return found
 }
 
-// A holder is another process that does what it is told: see hold.
+// A holder is another process that has an instance and executes commands: see hold.
 type holder struct {
 	t   testing.TB
 	cmd *exec.Cmd
@@ -187,11 +188,11 @@ type holder struct {
 	out *bufio.Reader
 	pid int
 
-	known int // the descriptor of its instance, once asked for
+	known int // the descriptor of its instance, once it was requested
 }
 
-// startHolder starts one, with clone flags of its own, as the user with that
-// number if it is not ours.
+// startHolder starts a holder with these clone flags, as the user uid if that is not the
+// test's.
 func startHolder(t testing.TB, flags uintptr, uid int) *holder {
 	t.Helper()
 	cmd := holderCommand(kerneltest.Executable(t))
@@ -220,7 +221,7 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *holder {
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		t.Skip("this needs to start a process so: ", err)
+		t.Skip("this needs to start a process with these attributes: ", err)
 	}
 	h := &holder{t: t, cmd: cmd, in: in, out: bufio.NewReader(out), pid: cmd.Process.Pid}
 	t.Cleanup(h.end)
@@ -233,7 +234,7 @@ func (h *holder) end() {
 	h.cmd.Wait()
 }
 
-// stop stops the process and waits until it is.
+// stop stops the process and waits until it is stopped.
 func (h *holder) stop() {
 	h.t.Helper()
 	if err := unix.Kill(h.pid, unix.SIGSTOP); err != nil {
@@ -247,13 +248,13 @@ func (h *holder) stop() {
 
 func (h *holder) resume() { unix.Kill(h.pid, unix.SIGCONT) }
 
-// try has the process do something and returns what it says, or the error.
+// try sends a command to the process and returns its answer or its error.
 func (h *holder) try(words ...string) (string, error) {
 	h.t.Helper()
 	if words[0] == "new" || words[0] == "restore" {
 		h.known = 0
 	}
-	ok, text, err := say(h.in, h.out, words...)
+	ok, text, err := request(h.in, h.out, words...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -263,9 +264,8 @@ func (h *holder) try(words ...string) (string, error) {
 	return text, nil
 }
 
-// say tells a process that holds an instance to do something, and returns what it
-// answers.
-func say(in io.Writer, out *bufio.Reader, words ...string) (ok bool, text string, err error) {
+// request sends a command to a holder, and returns its answer.
+func request(in io.Writer, out *bufio.Reader, words ...string) (ok bool, text string, err error) {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = fmt.Sprintf("%q", w)
@@ -275,15 +275,15 @@ func say(in io.Writer, out *bufio.Reader, words ...string) (ok bool, text string
 	}
 	line, err := out.ReadString('\n')
 	if err != nil {
-		return false, "", fmt.Errorf("%v: the process said nothing: %w", words, err)
+		return false, "", fmt.Errorf("%v: no answer from the process: %w", words, err)
 	}
 	if _, err := fmt.Sscanf(line, "%t %q", &ok, &text); err != nil {
-		return false, "", fmt.Errorf("%v: the process said %q: %w", words, line, err)
+		return false, "", fmt.Errorf("%v: the process answered %q: %w", words, line, err)
 	}
 	return ok, text, nil
 }
 
-// do is try of what must not fail.
+// do is try for a command that must not fail.
 func (h *holder) do(words ...string) string {
 	h.t.Helper()
 	text, err := h.try(words...)
@@ -293,7 +293,7 @@ func (h *holder) do(words ...string) string {
 	return text
 }
 
-// sh has the process run a shell command, or skips if it cannot.
+// sh makes the process run a shell command. It skips the test if that fails.
 func (h *holder) sh(script string) {
 	h.t.Helper()
 	if _, err := h.try("sh", script); err != nil {
@@ -301,7 +301,8 @@ func (h *holder) sh(script string) {
 	}
 }
 
-// fd is the descriptor of the process's instance. A stopped one cannot be asked.
+// fd returns the descriptor of the process's instance. The first call must come before the
+// process is stopped, as a stopped process does not answer.
 func (h *holder) fd() int {
 	h.t.Helper()
 	if h.known == 0 {
@@ -322,7 +323,7 @@ func (h *holder) dump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	return s
 }
 
-// restore has the process restore s in place of the instance that it has.
+// restore makes the process restore s and replace its instance.
 func (h *holder) restore(s *checkpoint.Snapshot, opts ...string) error {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), "snapshot")

@@ -25,14 +25,13 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// hold is the program of a process that holds an instance. Each line that it reads
-// is quoted words, a command; it answers with a line: true or false, and a
-// quoted text.
+// hold is the program of a holder. Each line that it reads is a command, of quoted words. It
+// answers each with a line: true and a quoted text, or false and a quoted error.
 func hold(in io.Reader, out io.Writer) {
-	var h held
+	var h holderState
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		text, err := h.obey(words(lines.Text()))
+		text, err := h.execute(words(lines.Text()))
 		if err != nil {
 			fmt.Fprintf(out, "false %q\n", err)
 		} else {
@@ -54,22 +53,22 @@ func words(line string) (ws []string) {
 	return ws
 }
 
-// held is what the process holds.
-type held struct {
+// holderState is the instance of a holder, and what else it has open.
+type holderState struct {
 	n       *inotify.Inotify
-	pending []inotify.Event // come before n's
+	pending []inotify.Event // come before those of n
 	open    []*os.File
 
-	innerIn  io.Writer // of the holder in a pid namespace below this one, once it was started
+	innerIn  io.Writer // of the holder in a nested pid namespace, once it was started
 	innerOut *bufio.Reader
 }
 
-func (h *held) obey(words []string) (string, error) {
+func (h *holderState) execute(words []string) (string, error) {
 	if len(words) == 0 {
-		return "", fmt.Errorf("not understood")
+		return "", fmt.Errorf("no command")
 	}
 	arg := func(i int) string { return words[i+1] }
-	number := func(i int) int { v, _ := strconv.Atoi(arg(i)); return v }
+	argInt := func(i int) int { v, _ := strconv.Atoi(arg(i)); return v }
 	switch words[0] {
 	case "sh": // SCRIPT
 		text, err := exec.Command("sh", "-ec", arg(0)).CombinedOutput()
@@ -78,43 +77,43 @@ func (h *held) obey(words []string) (string, error) {
 		}
 		return string(text), err
 	case "new":
-		return "", h.fresh()
+		return "", h.newInstance()
 	case "watch": // WD MASK PATH
 		mask, err := inotify.ParseMask(arg(1))
 		if err != nil {
 			return "", err
 		}
-		return "", h.n.RestoreWatch(context.Background(), inotify.WD(number(0)), arg(2), mask)
+		return "", h.n.RestoreWatch(context.Background(), inotify.WD(argInt(0)), arg(2), mask)
 	case "next": // WD
-		return "", h.n.SetNextWD(inotify.WD(number(0)))
+		return "", h.n.SetNextWD(inotify.WD(argInt(0)))
 	case "fd":
 		return fmt.Sprint(h.fd()), nil
 	case "fcntl": // COMMAND ARGUMENT
-		_, err := unix.FcntlInt(uintptr(h.fd()), number(0), number(1))
+		_, err := unix.FcntlInt(uintptr(h.fd()), argInt(0), argInt(1))
 		return "", err
 	case "open": // PATH
 		return h.keep(arg(0), unix.O_PATH|unix.O_NOFOLLOW)
-	case "create": // PATH, that may be there, to be written to
+	case "create": // PATH, which may exist, opened for writing
 		return h.keep(arg(0), os.O_RDWR|os.O_CREATE)
-	case "close": // all that was opened
+	case "close": // all files that were opened
 		for _, f := range h.open {
 			f.Close()
 		}
 		h.open = nil
 		return "", nil
-	case "events": // all that can be had without waiting
+	case "events": // all that can be read without waiting
 		return h.events()
 	case "dup": // a further descriptor
 		fd, err := unix.Dup(h.fd())
 		return fmt.Sprint(fd), err
-	case "exit thread": // the main one, so that the process's state is Z
+	case "exit thread": // the main thread, so that the process's state is Z
 		close(leave)
 		return "", nil
-	case "own table": // PATH: watched by a thread with descriptors of its own: returns TID FD
-		return ownTable(arg(0))
+	case "own table": // PATH: a thread with a descriptor table of its own watches it; returns TID FD
+		return threadWithOwnTable(arg(0))
 	case "dup onto": // FD
-		return "", unix.Dup3(h.fd(), number(0), 0)
-	case "exchange": // NAME...: from now on exchanges the files on a descriptor, which is returned
+		return "", unix.Dup3(h.fd(), argInt(0), 0)
+	case "exchange": // PATH...: see exchange
 		return h.exchange(words[1:])
 	case "chroot": // DIR
 		if err := unix.Chroot(arg(0)); err != nil {
@@ -124,11 +123,11 @@ func (h *held) obey(words []string) (string, error) {
 	case "nextwd":
 		wd, err := h.n.NextWD()
 		return fmt.Sprint(wd), err
-	case "inner": // WORD...: has a holder in a pid namespace below this one obey
-		return h.tellInner(words[1:])
-	case "take": // PID FD LEVEL HINT FILE
-		return "", dumpTo(number(0), number(1), arg(2), arg(3), arg(4))
-	case "take own": // FILE
+	case "inner": // WORD...: sends a command to a holder in a nested pid namespace
+		return h.callInner(words[1:])
+	case "dump": // PID FD LEVEL DIR FILE
+		return "", dumpTo(argInt(0), argInt(1), arg(2), arg(3), arg(4))
+	case "dump own": // FILE
 		s, err := checkpoint.Dump(context.Background(), h.n, checkpoint.WithPaths(checkpoint.PathsNone))
 		if err != nil {
 			return "", err
@@ -137,12 +136,12 @@ func (h *held) obey(words []string) (string, error) {
 	case "restore": // FILE, and options
 		return "", h.restore(arg(0), words[2:])
 	}
-	return "", fmt.Errorf("%q is not understood", words[0])
+	return "", fmt.Errorf("unknown command %q", words[0])
 }
 
-// tellInner has the inner holder obey. It ends with this process, whose end of the pipe it
-// reads from.
-func (h *held) tellInner(words []string) (string, error) {
+// callInner sends a command to the inner holder. That exits when this process does, as its
+// standard input is then closed.
+func (h *holderState) callInner(words []string) (string, error) {
 	if h.innerIn == nil {
 		cmd := holderCommand("/proc/self/exe")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
@@ -160,17 +159,17 @@ func (h *held) tellInner(words []string) (string, error) {
 		}
 		h.innerIn, h.innerOut = in, bufio.NewReader(out)
 	}
-	ok, text, err := say(h.innerIn, h.innerOut, words...)
+	ok, text, err := request(h.innerIn, h.innerOut, words...)
 	if err == nil && !ok {
 		err = errors.New(text)
 	}
 	return text, err
 }
 
-// exchange lets a descriptor be the instance and what the names say by turns, as fast as it
-// can: "/dev/null", or another instance with "PATH" watched for IN_DELETE twice and an event
-// pending.
-func (h *held) exchange(paths []string) (string, error) {
+// exchange replaces the file of a new descriptor, which it returns, as fast as it can,
+// alternately by the instance and by another file: /dev/null, or if there are paths, another
+// instance that watches them and has an event pending of each.
+func (h *holderState) exchange(paths []string) (string, error) {
 	fd, err := unix.Dup(h.fd())
 	if err != nil {
 		return "", err
@@ -203,8 +202,9 @@ func (h *held) exchange(paths []string) (string, error) {
 	return fmt.Sprint(fd), nil
 }
 
-// ownTable starts a thread that has an instance which only it has.
-func ownTable(path string) (string, error) {
+// threadWithOwnTable starts a thread with a descriptor table of its own, and an instance in
+// it.
+func threadWithOwnTable(path string) (string, error) {
 	type result struct {
 		text string
 		err  error
@@ -234,7 +234,7 @@ func pause() {
 	}
 }
 
-func (h *held) fresh() (err error) {
+func (h *holderState) newInstance() (err error) {
 	if h.n != nil {
 		h.n.Close()
 	}
@@ -244,7 +244,7 @@ func (h *held) fresh() (err error) {
 }
 
 // keep opens a file and returns its descriptor.
-func (h *held) keep(path string, flags int) (string, error) {
+func (h *holderState) keep(path string, flags int) (string, error) {
 	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return "", err
@@ -253,7 +253,7 @@ func (h *held) keep(path string, flags int) (string, error) {
 	return fmt.Sprint(f.Fd()), nil
 }
 
-func (h *held) fd() (fd int) {
+func (h *holderState) fd() (fd int) {
 	conn, err := h.n.SyscallConn()
 	if err == nil {
 		err = conn.Control(func(f uintptr) { fd = int(f) })
@@ -264,7 +264,7 @@ func (h *held) fd() (fd int) {
 	return fd
 }
 
-func (h *held) events() (string, error) {
+func (h *holderState) events() (string, error) {
 	evs := h.pending
 	h.pending = nil
 	for {
@@ -276,7 +276,7 @@ func (h *held) events() (string, error) {
 	}
 }
 
-// lines is a line for each event, without its cookie.
+// lines returns a line for each event, without its cookie.
 func lines(evs []inotify.Event) string {
 	var b strings.Builder
 	for _, ev := range evs {
@@ -285,9 +285,9 @@ func lines(evs []inotify.Event) string {
 	return b.String()
 }
 
-func dumpTo(pid, fd int, level, hint, file string) error {
+func dumpTo(pid, fd int, level, dir, file string) error {
 	paths := map[string]checkpoint.Paths{"none": checkpoint.PathsNone, "handles": checkpoint.PathsByHandle, "search": checkpoint.PathsBySearch}[level]
-	s, err := checkpoint.DumpFD(context.Background(), pid, fd, checkpoint.WithPaths(paths), checkpoint.WithSearchDirs(hint))
+	s, err := checkpoint.DumpFD(context.Background(), pid, fd, checkpoint.WithPaths(paths), checkpoint.WithSearchDirs(dir))
 	if err != nil {
 		return err
 	}
@@ -304,7 +304,7 @@ func writeTo(file string, s *checkpoint.Snapshot) error {
 	return err
 }
 
-func (h *held) restore(file string, options []string) error {
+func (h *holderState) restore(file string, options []string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -317,19 +317,19 @@ func (h *held) restore(file string, options []string) error {
 	var opts []checkpoint.RestoreOption
 	supplied := map[inotify.WD]*os.File{}
 	for _, o := range options {
-		if wd, path, ok := strings.Cut(o, " "); ok { // "WD PATH": through that file
+		if wd, path, ok := strings.Cut(o, " "); ok { // "WD PATH": WithFileFor
 			file, err := os.OpenFile(path, unix.O_PATH, 0)
 			if err != nil {
 				return err
 			}
 			defer file.Close()
-			number, _ := strconv.Atoi(wd)
-			supplied[inotify.WD(number)] = file
+			n, _ := strconv.Atoi(wd)
+			supplied[inotify.WD(n)] = file
 		}
 		switch o {
 		case "missing":
 			opts = append(opts, checkpoint.AllowMissing())
-		case "numbers":
+		case "wds":
 			opts = append(opts, checkpoint.WithVerify(checkpoint.VerifyWDs))
 		}
 	}

@@ -40,7 +40,7 @@ type Instance struct {
 // ends meanwhile is not an error. If ctx ends, the error is its cause, and nothing is returned.
 // If /proc is of another pid namespace, the error is [ErrOtherNamespace].
 //
-// Any process can block those who read it, for ever, with no signal ending the wait. A process
+// Reading a process can block for ever, in a wait that no signal ends. A process
 // that does not answer for a second is therefore an error that matches [ErrNoAnswer], and
 // the waiting thread is left behind until the process answers. At most 256 threads are.
 //

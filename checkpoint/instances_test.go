@@ -25,7 +25,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// hasKcmp returns an error where descriptors cannot be compared.
+// hasKcmp returns an error if descriptors cannot be compared.
 func hasKcmp() error {
 	pid := uintptr(os.Getpid())
 	if _, _, e := unix.Syscall6(unix.SYS_KCMP, pid, pid, 0, 0, 0, 0); e != 0 {
@@ -60,7 +60,7 @@ func wantInstances(t testing.TB, got [][]checkpoint.Descriptor, want ...[]checkp
 	}
 }
 
-// One that was inherited or duplicated is listed once.
+// An instance with several descriptors, inherited or duplicated, is listed once.
 func TestInstancesAreGrouped(t *testing.T) {
 	needKcmp(t)
 	n, other := newInotify(t), newInotify(t)
@@ -82,16 +82,16 @@ func TestInstancesAreGrouped(t *testing.T) {
 	me := os.Getpid()
 
 	is, err := checkpoint.Instances(context.Background(), me, h.pid, heir.pid, me)
-	mine := []checkpoint.Descriptor{{PID: me, FD: before}, {PID: me, FD: duplicate}, {PID: heir.pid, FD: 3}}
-	slices.SortFunc(mine, func(a, b checkpoint.Descriptor) int {
+	ours := []checkpoint.Descriptor{{PID: me, FD: before}, {PID: me, FD: duplicate}, {PID: heir.pid, FD: 3}}
+	slices.SortFunc(ours, func(a, b checkpoint.Descriptor) int {
 		if a.PID != b.PID {
 			return a.PID - b.PID
 		}
 		return a.FD - b.FD
 	})
-	his := []checkpoint.Descriptor{{PID: h.pid, FD: h.fd()}, {PID: h.pid, FD: second}}
+	theirs := []checkpoint.Descriptor{{PID: h.pid, FD: h.fd()}, {PID: h.pid, FD: second}}
 	single := []checkpoint.Descriptor{{PID: me, FD: fdOf(t, other)}}
-	want := [][]checkpoint.Descriptor{mine, his, single}
+	want := [][]checkpoint.Descriptor{ours, theirs, single}
 	slices.SortFunc(want, func(a, b []checkpoint.Descriptor) int {
 		if a[0].PID != b[0].PID {
 			return a[0].PID - b[0].PID
@@ -103,19 +103,19 @@ func TestInstancesAreGrouped(t *testing.T) {
 		switch watches := i.Watches; {
 		case i.Ungrouped != nil:
 			t.Errorf("not grouped: %v", i.Ungrouped)
-		case watches != -1 && (watches == 1) != slices.Equal(i.Descriptors, mine):
+		case watches != -1 && (watches == 1) != slices.Equal(i.Descriptors, ours):
 			t.Errorf("%v has %d watches", i.Descriptors, watches)
 		}
 	}
 
-	all, _ := checkpoint.Instances(context.Background()) // others' processes may not be readable
+	all, _ := checkpoint.Instances(context.Background()) // some processes may not be readable
 	for _, w := range want {
 		found := false
 		for _, i := range all {
 			found = found || slices.Equal(i.Descriptors, w)
 		}
 		if !found {
-			t.Errorf("%v is not among all instances: %v", w, all)
+			t.Errorf("%v is missing from all instances: %v", w, all)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func startHeir(t testing.TB, f *os.File) *holder {
 	return startCommand(t, cmd)
 }
 
-// Where they cannot be compared, each is listed, and says why.
+// Without kcmp, each descriptor is listed as an instance of its own, with the reason.
 func TestInstancesWithoutKcmp(t *testing.T) {
 	needLists(t)
 	// A process that this thread starts lacks it on all threads.
@@ -153,26 +153,26 @@ func TestInstancesWithoutKcmp(t *testing.T) {
 	}
 }
 
-func TestInstancesOfNobody(t *testing.T) {
+func TestInstancesOfProcessWithoutAny(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	if is, err := checkpoint.Instances(context.Background(), h.pid); err != nil || len(is) != 0 {
-		t.Errorf("instances %v of a process that has none, %v", is, err)
+		t.Errorf("instances %v, %v of a process without instances", is, err)
 	}
 	h.end()
 	_, err := checkpoint.Instances(context.Background(), h.pid, os.Getpid())
 	var e *checkpoint.ProcessError
 	if !errors.As(err, &e) || e.PID != h.pid || !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("error %v of a process that has ended", err)
+		t.Errorf("error %v of a process that has exited", err)
 	}
 	if os.Geteuid() != 0 {
 		_, err := checkpoint.Instances(context.Background(), 1)
 		wantError(t, err, os.ErrPermission)
-		_, err = checkpoint.Instances(context.Background()) // one of them is somebody else's
+		_, err = checkpoint.Instances(context.Background()) // some processes are other users'
 		wantError(t, err, os.ErrPermission)
 	}
 }
 
-// exitMainThread leaves an instance to the other threads.
+// exitMainThread makes an instance and ends the main thread, while the others live on.
 func exitMainThread() {
 	fmt.Println(newInstance())
 	go func() {
@@ -182,8 +182,9 @@ func exitMainThread() {
 	unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
-// takeOwnTable has a thread with a copy of the descriptors, which then makes another.
-func takeOwnTable() {
+// unshareTable makes an instance, then starts a thread with a copy of the descriptor table,
+// which makes another instance.
+func unshareTable() {
 	first := newInstance()
 	go func() {
 		runtime.LockOSThread()
@@ -197,7 +198,7 @@ func takeOwnTable() {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-func TestInstancesOfThreadsAfterTheMainOne(t *testing.T) {
+func TestInstancesAfterMainThreadExited(t *testing.T) {
 	needKcmp(t)
 	p, line := startRole(t, "main thread exits")
 	fd, _ := strconv.Atoi(line)
@@ -232,18 +233,18 @@ func state(pid int) byte {
 	return (rest + " ")[0]
 }
 
-// One that has ended and is not reaped has none, which everybody may know.
+// A zombie has no instances, which any user may list.
 func TestInstancesOfZombie(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.in.Close()
-	waitUntil(t, "the process has ended", func() bool { return state(h.pid) == 'Z' })
+	waitUntil(t, "the process has exited", func() bool { return state(h.pid) == 'Z' })
 	needTasks(t, h.pid)
 	if is, err := checkpoint.Instances(context.Background(), h.pid); len(is) != 0 || err != nil {
 		t.Errorf("instances %v, %v", is, err)
 	}
 }
 
-// needTasks skips where /proc does not list the threads of a process that has ended.
+// needTasks skips the test if /proc does not list the threads of a zombie.
 func needTasks(t *testing.T, pid int) {
 	t.Helper()
 	if _, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); err != nil {
@@ -251,8 +252,8 @@ func needTasks(t *testing.T, pid int) {
 	}
 }
 
-// Each instance is read once, through whichever descriptor.
-func TestInstancesReadsEachOnce(t *testing.T) {
+// The fdinfo of an instance is read once, however many descriptors it has.
+func TestInstancesReadsFdinfoOnce(t *testing.T) {
 	needKcmp(t)
 	needLists(t)
 	h := startHolder(t, 0, os.Geteuid())
@@ -269,7 +270,7 @@ func TestInstancesReadsEachOnce(t *testing.T) {
 	}
 	os.ReadFile(fmt.Sprint(infos, "/", h.fd()))
 	if len(tryAll(t, n)) != 1 {
-		t.Skip("this needs a kernel that reports who reads fdinfo")
+		t.Skip("this needs a kernel that reports reads of fdinfo")
 	}
 	is, err := checkpoint.Instances(context.Background(), h.pid)
 	if err != nil || len(is) != 1 || len(is[0].Descriptors) != 21 || is[0].Watches != 1 {
@@ -280,7 +281,7 @@ func TestInstancesReadsEachOnce(t *testing.T) {
 	}
 }
 
-func TestInstancesWithoutProcOfThePIDNamespace(t *testing.T) {
+func TestInstancesNeedsProcOfThePIDNamespace(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnProc()) {
 		return
 	}
@@ -300,8 +301,8 @@ func TestInstancesWithoutProcOfThePIDNamespace(t *testing.T) {
 	wantInstances(t, listed(t, is, err), []checkpoint.Descriptor{{PID: os.Getpid(), FD: fdOf(t, n)}})
 }
 
-// A descriptor that changes all the time does not separate others.
-func TestInstancesBesideOneThatChanges(t *testing.T) {
+// Other descriptors are grouped correctly while one is replaced all the time.
+func TestInstancesWithChangingDescriptor(t *testing.T) {
 	needKcmp(t)
 	var files []*os.File
 	for range 4 {
@@ -344,7 +345,7 @@ func TestInstancesBesideOneThatChanges(t *testing.T) {
 			})
 			first := checkpoint.Descriptor{PID: os.Getpid(), FD: int(files[i-i%3].Fd())}
 			if with < 0 || !slices.Contains(is[with].Descriptors, first) {
-				t.Fatalf("descriptors %d and %d are separate in %+v", first.FD, files[i].Fd(), is)
+				t.Fatalf("descriptors %d and %d are not grouped in %+v", first.FD, files[i].Fd(), is)
 			}
 		}
 	}

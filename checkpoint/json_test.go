@@ -27,7 +27,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// full has every field, with what is hard to carry.
+// full returns a snapshot with every field set, to values that are hard to encode.
 func full() *checkpoint.Snapshot {
 	return &checkpoint.Snapshot{
 		BootID: "0b24b1a0-ad0a-4e74-8e42-4cbc9ab1d6a5",
@@ -60,7 +60,7 @@ func encode(t testing.TB, s *checkpoint.Snapshot) string {
 	var b bytes.Buffer
 	n, err := s.WriteTo(&b)
 	if err != nil || n != int64(b.Len()) {
-		t.Fatalf("%d bytes written and %d told, %v", b.Len(), n, err)
+		t.Fatalf("%d bytes written and %d reported, %v", b.Len(), n, err)
 	}
 	return b.String()
 }
@@ -86,8 +86,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The form is documented: it does not change by accident, and people can read it.
-func TestForm(t *testing.T) {
+// The format is documented and must not change by accident.
+func TestFormatIsStable(t *testing.T) {
 	golden := filepath.Join("testdata", "version2.json")
 	got := encode(t, full())
 	want, err := os.ReadFile(golden)
@@ -95,12 +95,12 @@ func TestForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the form is\n%s\nwant that of %s", got, golden)
+		t.Errorf("the snapshot is written as\n%s\nwant that of %s", got, golden)
 	}
 }
 
-// The same state gives the same bytes, in whatever order the watches stand.
-func TestSameBytes(t *testing.T) {
+// The same state gives the same bytes, in whatever order the watches are.
+func TestEncodingIsDeterministic(t *testing.T) {
 	s := full()
 	slices.Reverse(s.Watches)
 	if got, want := encode(t, s), encode(t, full()); got != want {
@@ -119,7 +119,7 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// The order of members and of watches is the writer's business.
+// Read accepts members and watches in any order.
 func TestReadAnyOrder(t *testing.T) {
 	text := `{"watches":[{"mask":"IN_OPEN","wd":9},{"wd":2,"mask":"0"},{"wd":5,"mask":"0"}],"flags":"0","fd":3,"version":2}`
 	s, err := checkpoint.Read(strings.NewReader(text))
@@ -134,7 +134,7 @@ func TestReadAnyOrder(t *testing.T) {
 	}
 }
 
-// replaced is the full snapshot's text with a member's value replaced.
+// replaced returns the text of the full snapshot with old replaced by by.
 func replaced(t testing.TB, old, by string) string {
 	t.Helper()
 	text := encode(t, full())
@@ -205,17 +205,17 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := checkpoint.Read(strings.NewReader(encode(t, full()) + "{}")); err == nil {
-		t.Error("what follows the snapshot was dumped")
+		t.Error("text after the snapshot was accepted")
 	}
 	if _, err := checkpoint.Read(strings.NewReader("")); err == nil {
-		t.Error("nothing was dumped for a snapshot")
+		t.Error("an empty text was accepted")
 	}
 	if _, err := checkpoint.Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want the reader's", err)
 	}
 }
 
-// A member that must be given is not taken for zero.
+// A required member that is missing is an error, not zero.
 func TestReadRefusesMissing(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`{}`, "missing version"},
@@ -238,7 +238,7 @@ func TestReadRefusesMissing(t *testing.T) {
 	}
 }
 
-// minimal is a snapshot's text with some members beside the required ones.
+// minimal returns the text of a snapshot with the required members and these.
 func minimal(members string) string { return `{"version":2,"fd":3,"flags":"0",` + members + `}` }
 
 func refused(t *testing.T, text, want string) {
@@ -251,9 +251,9 @@ func refused(t *testing.T, text, want string) {
 	}
 }
 
-// No member of any object is dumped as null, twice, or under a name in another
-// case; the error names it.
-func TestReadRefusesEachMember(t *testing.T) {
+// A member of any object that is null, given twice, or has a name in another case is refused;
+// the error names it.
+func TestReadRefusesMalformedMembers(t *testing.T) {
 	text := encode(t, full())
 	members := regexp.MustCompile(`(?m)^( *)"([a-z_]+)": (.*)$`).FindAllStringSubmatchIndex(text, -1)
 	if len(members) < 35 {
@@ -284,7 +284,7 @@ func TestReadRefusesEachMember(t *testing.T) {
 		{minimal(`"watches":[],"boot_id":1`), "boot_id: not a string"},
 		{minimal(`"watches":[],"owner":{"kind":"process","id":1,"self":1}`), "owner: self: not true or false"},
 		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/8"}]`), "path_bytes: not base64"},
-		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/9="}]`), "path_bytes: not base64"}, // not as it is written
+		{minimal(`"watches":[{"wd":1,"mask":"0","path_bytes":"L/9="}]`), "path_bytes: not base64"}, // not the canonical base64
 		{minimal(`"watches":[{"wd":1,"mask":"0","path":"/","path_bytes":"L/8="}]`), "path_bytes: given both"},
 		{`null`, "value is null"}, {`7`, "not an object"}, {`["version", 2]`, "not an object"},
 	} {
@@ -292,7 +292,7 @@ func TestReadRefusesEachMember(t *testing.T) {
 	}
 }
 
-// Text that encoding/json would change is refused; what it need not change is not.
+// Text that encoding/json would change silently is refused, and other text is not.
 func TestReadUnicode(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{"/a\xff", "path: not UTF-8"},
@@ -318,7 +318,7 @@ func TestReadUnicode(t *testing.T) {
 	}
 }
 
-// An unknown version is told wherever it stands, and whatever stands before it.
+// An unknown version is reported wherever it is in the text, and whatever comes before it.
 func TestReadReportsVersion(t *testing.T) {
 	for _, text := range []string{
 		`{"version":1`, // nothing after it matters
@@ -341,14 +341,13 @@ func TestReadReportsVersion(t *testing.T) {
 	refused(t, `{"version":2,"new":1,"version":1}`, `unknown member "new"`)
 }
 
-// What is hostile takes no more than its due of memory: nearly nothing where its
-// beginning tells, else in proportion to its size.
-func TestReadTakesLittleMemory(t *testing.T) {
+// A hostile text needs no more memory than a small multiple of its size.
+func TestReadMemoryIsBounded(t *testing.T) {
 	const size = 4 << 20
 	fill := func(begin, element string, end ...string) string {
 		return begin + strings.Repeat(element, size/len(element)) + strings.Join(end, "")
 	}
-	numbered := func() string {
+	manyWatches := func() string {
 		var b strings.Builder
 		for i := size / 25; i > 0; i-- {
 			fmt.Fprintf(&b, `{"wd":%d,"mask":"0"},`, i)
@@ -359,22 +358,22 @@ func TestReadTakesLittleMemory(t *testing.T) {
 		text string
 		most int // times the size
 	}{
-		"empty watches":    {minimal(fill(`"watches":[`, `{},`, `{}]`)), 1},
-		"unknown version":  {fill(`{"version":1,"watches":[`, `{},`, `{}]}`), 1},
-		"null watches":     {minimal(fill(`"watches":[`, `null,`, `null]`)), 1},
-		"deep watches":     {minimal(fill(`"watches":`, `[`)), 1},
-		"deep member":      {minimal(fill(`"watches":[{"wd":`, `[`)), 1},
-		"empty events":     {minimal(fill(`"watches":[],"pending":[`, `{},`, `{}]`)), 1},
-		"deep unknown":     {fill(`{"new":`, `{"a":`), 1},
-		"late version":     {fill(`{"watches":[`, `{},`, `{}],"version":1}`), 20},
-		"long name":        {fill(`{"`, `a`, `":1}`), 20},
-		"long number":      {fill(`{"version":`, `1`, `}`), 20},
-		"long path":        {minimal(fill(`"watches":[{"wd":1,"mask":"0","path":"`, `\n`, `"}]`)), 20},
-		"long mask":        {minimal(fill(`"watches":[{"wd":1,"mask":"`, `0|`, `"}]`)), 20},
-		"white space":      {fill(`{`, ` `, `}`), 20},
-		"side_effects":     {minimal(fill(`"watches":[],"side_effects":[`, `{"kind":"drained"},`, `7]`)), 80},
-		"watches":          {minimal(`"watches":[` + numbered() + `]`), 80},
-		"something follow": {fill(minimal(`"watches":[]`), `{}`), 1},
+		"empty watches":   {minimal(fill(`"watches":[`, `{},`, `{}]`)), 1},
+		"unknown version": {fill(`{"version":1,"watches":[`, `{},`, `{}]}`), 1},
+		"null watches":    {minimal(fill(`"watches":[`, `null,`, `null]`)), 1},
+		"deep watches":    {minimal(fill(`"watches":`, `[`)), 1},
+		"deep member":     {minimal(fill(`"watches":[{"wd":`, `[`)), 1},
+		"empty events":    {minimal(fill(`"watches":[],"pending":[`, `{},`, `{}]`)), 1},
+		"deep unknown":    {fill(`{"new":`, `{"a":`), 1},
+		"late version":    {fill(`{"watches":[`, `{},`, `{}],"version":1}`), 20},
+		"long name":       {fill(`{"`, `a`, `":1}`), 20},
+		"long number":     {fill(`{"version":`, `1`, `}`), 20},
+		"long path":       {minimal(fill(`"watches":[{"wd":1,"mask":"0","path":"`, `\n`, `"}]`)), 20},
+		"long mask":       {minimal(fill(`"watches":[{"wd":1,"mask":"`, `0|`, `"}]`)), 20},
+		"white space":     {fill(`{`, ` `, `}`), 20},
+		"side_effects":    {minimal(fill(`"watches":[],"side_effects":[`, `{"kind":"drained"},`, `7]`)), 80},
+		"watches":         {minimal(`"watches":[` + manyWatches() + `]`), 80},
+		"trailing text":   {fill(minimal(`"watches":[]`), `{}`), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kerneltest.WantLittleMemory(t, len(c.text), c.most, func() {
@@ -386,8 +385,8 @@ func TestReadTakesLittleMemory(t *testing.T) {
 	}
 }
 
-// A reader that gives little at a time does not make it slow.
-func TestReadBySmallPieces(t *testing.T) {
+// Read works with readers that return little at a time.
+func TestReadInSmallPieces(t *testing.T) {
 	for name, text := range map[string]string{"full": encode(t, full()), "white space": strings.Repeat(" ", 1<<20) + minimal(`"watches":[]`)} {
 		for _, r := range []io.Reader{iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
 			if _, err := checkpoint.Read(r); err != nil {
@@ -401,9 +400,9 @@ func TestReadBySmallPieces(t *testing.T) {
 	}
 }
 
-// Its size is bounded.
-func TestReadIsBounded(t *testing.T) {
-	kerneltest.Long(t, "this reads much")
+// Read stops after MaxSize bytes.
+func TestReadSizeIsBounded(t *testing.T) {
+	kerneltest.Long(t, "this reads MaxSize bytes")
 	text := strings.Repeat(" ", 1<<20) + `"",`
 	read := 0
 	_, err := checkpoint.Read(io.MultiReader(strings.NewReader(`{"new":[`), readerFunc(func(p []byte) (int, error) {
@@ -420,7 +419,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// What cannot be read again is not written.
+// A snapshot that Read would refuse is not written.
 func TestWriteRefuses(t *testing.T) {
 	s := full()
 	s.Watches[0].Path = "relative"
@@ -435,7 +434,7 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// What a kernel may say is written, and what none says is not.
+// Values at the bounds of what kernels report are written, and values above are not.
 func TestValidateBounds(t *testing.T) {
 	named := func(length int) checkpoint.Snapshot {
 		return checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create}}},
@@ -450,7 +449,7 @@ func TestValidateBounds(t *testing.T) {
 		s  checkpoint.Snapshot
 		ok bool
 	}{
-		"a name of FUSE's":      {named(1024), true},
+		"a long name of FUSE":   {named(1024), true},
 		"the longest name":      {named(4096), true},
 		"a longer name":         {named(4097), false},
 		"MIPS's last signal":    {checkpoint.Snapshot{Signal: 128}, true},
@@ -477,25 +476,25 @@ func TestValidateBounds(t *testing.T) {
 	}
 }
 
-// A pending event is of a watch that the snapshot has or that has ended. That it ended may be
-// unknown, which is then listed.
+// A pending event must be of a watch that the snapshot has, or that was destroyed according to
+// another pending event or a gap.
 func TestValidatePending(t *testing.T) {
 	create := func(wd inotify.WD) inotify.Event { return inotify.Event{WD: wd, Mask: inotify.Create, Name: "a"} }
 	ignored := inotify.Event{WD: 7, Mask: inotify.Ignored}
 	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-	listed := []checkpoint.Gap{{Field: "pending", WD: 7, Reason: "it has ended"}}
+	listed := []checkpoint.Gap{{Field: "pending", WD: 7, Reason: "the watch was destroyed"}}
 	for name, c := range map[string]struct {
 		pending []inotify.Event
 		gaps    []checkpoint.Gap
 		refused string
 	}{
 		"of a watch":                        {pending: []inotify.Event{create(1), create(5)}},
-		"of none":                           {pending: []inotify.Event{create(1), create(7)}, refused: "wd 7"},
-		"of one that ended":                 {pending: []inotify.Event{create(7), ignored}},
-		"reported while it ended":           {pending: []inotify.Event{ignored, create(7)}},
+		"of no watch":                       {pending: []inotify.Event{create(1), create(7)}, refused: "wd 7"},
+		"of a destroyed watch":              {pending: []inotify.Event{create(7), ignored}},
+		"queued after IN_IGNORED":           {pending: []inotify.Event{ignored, create(7)}},
 		"IN_IGNORED alone":                  {pending: []inotify.Event{ignored}},
 		"another's IN_IGNORED":              {pending: []inotify.Event{ignored, create(8)}, refused: "wd 8"},
-		"of a watch's earlier life":         {pending: []inotify.Event{create(1), {WD: 1, Mask: inotify.Ignored}, create(1)}},
+		"of an earlier watch of the wd":     {pending: []inotify.Event{create(1), {WD: 1, Mask: inotify.Ignored}, create(1)}},
 		"IN_IGNORED lost after an overflow": {pending: []inotify.Event{create(7), overflow}},
 		"an overflow that was queued":       {pending: []inotify.Event{overflow, create(7)}},
 		"listed":                            {pending: []inotify.Event{create(7)}, gaps: listed},
@@ -520,8 +519,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// kernelsSnapshots returns what was dumped on several kernels, of watches on several
-// filesystems.
+// kernelsSnapshots returns snapshots that were dumped on several kernels, of watches on
+// several filesystems.
 func kernelsSnapshots(t testing.TB) map[string][]byte {
 	t.Helper()
 	names, err := filepath.Glob("testdata/linux-*.json")
@@ -537,7 +536,7 @@ func kernelsSnapshots(t testing.TB) map[string][]byte {
 	return texts
 }
 
-func TestReadWhatKernelsGave(t *testing.T) {
+func TestReadSnapshotsOfKernels(t *testing.T) {
 	for name, text := range kernelsSnapshots(t) {
 		s, err := checkpoint.Read(bytes.NewReader(text))
 		if err != nil {
@@ -545,7 +544,7 @@ func TestReadWhatKernelsGave(t *testing.T) {
 			continue
 		}
 		if got := encode(t, s); got != string(text) {
-			t.Errorf("%s: written again it is\n%s", name, got)
+			t.Errorf("%s: written back as\n%s", name, got)
 		}
 	}
 }
@@ -580,7 +579,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is dumped is valid, and is the same after another round.
+		// What is read is valid, and a second round trip does not change it.
 		if err := s.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -604,14 +603,14 @@ func TestFlagsText(t *testing.T) {
 	}
 	f := checkpoint.Async
 	if err := f.UnmarshalText([]byte("O_NONBLOCK|what")); err == nil || f != checkpoint.Async {
-		t.Errorf("flags %v, %v: changed by an error", f, err)
+		t.Errorf("flags %v, error %v; want an error and unchanged flags", f, err)
 	}
 }
 
 func TestCompare(t *testing.T) {
 	a, b := full(), full()
 	if diffs := a.Compare(b); len(diffs) != 0 {
-		t.Errorf("differences of equal ones: %v", diffs)
+		t.Errorf("differences of equal snapshots: %v", diffs)
 	}
 	b.Watches[0].Mask = inotify.Create
 	b.Watches[1].Inode++
@@ -641,7 +640,7 @@ func TestCompare(t *testing.T) {
 	a.Unknown, b.Unknown = nil, nil
 	want = slices.Insert(want, 4, "next_wd: expected 8, found 9")
 	check()
-	for _, one := range []*checkpoint.Snapshot{a, b} { // one of the two is enough
+	for _, one := range []*checkpoint.Snapshot{a, b} { // unknown in one of the two is enough
 		one.Unknown = []checkpoint.Gap{{Field: "next_wd", Reason: "for the test"}}
 		all := want
 		want = slices.Delete(slices.Clone(want), 4, 5)
@@ -653,8 +652,8 @@ func TestCompare(t *testing.T) {
 	check()
 }
 
-// An owner is the same process whether the instance was dumped from it or from another that
-// has the instance, too; and it is the process's own before and after a restore.
+// Owners are equal if both are the same process, whichever process the instance was dumped
+// from, or if each is the dumped process itself.
 func TestCompareOwners(t *testing.T) {
 	owned := func(boot string, kind checkpoint.OwnerKind, id int, self bool) *checkpoint.Snapshot {
 		return &checkpoint.Snapshot{BootID: boot, Owner: checkpoint.Owner{Kind: kind, ID: id, Self: self}}
@@ -670,7 +669,7 @@ func TestCompareOwners(t *testing.T) {
 		{owned("a", process, 7, false), owned("a", process, 7, false), true},
 		{owned("a", process, 7, false), owned("a", process, 8, false), false},
 		{owned("a", process, 7, true), owned("b", process, 8, true), true},
-		{owned("a", process, 7, true), owned("b", process, 7, false), false}, // the numbers mean nothing
+		{owned("a", process, 7, true), owned("b", process, 7, false), false}, // ids of different boots cannot be compared
 		{owned("", process, 7, true), owned("", process, 7, false), false},
 		{owned("a", thread, 7, true), owned("a", thread, 7, false), true},
 		{owned("a", thread, 7, true), owned("a", thread, 8, true), false},
@@ -684,14 +683,14 @@ func TestCompareOwners(t *testing.T) {
 			}
 			for _, d := range diffs {
 				if d.Want == d.Have {
-					t.Errorf("a difference of equal ones: %v", d)
+					t.Errorf("a difference of equal values: %v", d)
 				}
 			}
 		}
 	}
 }
 
-// Fields and kinds of side effects are constants: no other is written or read.
+// Unknown fields and kinds of side effects are neither written nor read.
 func TestValidateConstants(t *testing.T) {
 	for name, s := range map[string]checkpoint.Snapshot{
 		"field":       {Unknown: []checkpoint.Gap{{Field: "what", Reason: "none"}}},
@@ -701,7 +700,7 @@ func TestValidateConstants(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 		if _, err := s.WriteTo(io.Discard); err == nil {
-			t.Errorf("%s: it was written", name)
+			t.Errorf("%s: WriteTo: no error", name)
 		}
 	}
 }

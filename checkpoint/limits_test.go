@@ -23,8 +23,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// fewFiles does something with no descriptor left, with one, two and so on, until it
-// succeeds. Before that each error is EMFILE, and nothing leaks.
+// fewFiles calls do with no free descriptor, then with one, two and so on, until it succeeds.
+// It checks that each error before is EMFILE, and that no descriptor leaks.
 func fewFiles(t *testing.T, what string, do func() error) {
 	t.Helper()
 	open := kerneltest.OpenDescriptors()
@@ -32,7 +32,7 @@ func fewFiles(t *testing.T, what string, do func() error) {
 		var err error
 		kerneltest.WithFiles(t, more, func() { err = do() })
 		if now := kerneltest.OpenDescriptors(); !slices.Equal(open, now) {
-			t.Fatalf("%s with %d descriptors: open are %q, before %q", what, more, now, open)
+			t.Fatalf("%s with %d descriptors: open descriptors %q, before %q", what, more, now, open)
 		}
 		if err == nil {
 			if more == 0 {
@@ -47,24 +47,23 @@ func fewFiles(t *testing.T, what string, do func() error) {
 	t.Errorf("%s fails with 40 descriptors", what)
 }
 
-// errTold stands for a gap that tells EMFILE.
-var errTold = fmt.Errorf("it is told: %w", unix.EMFILE)
+// errListed stands for a gap whose reason is EMFILE.
+var errListed = fmt.Errorf("listed as unknown: %w", unix.EMFILE)
 
-// whole returns an error if s has not all of the watches' paths, for want of
-// descriptors.
-func whole(t *testing.T, s *checkpoint.Snapshot, want []string) error {
+// allPaths returns an error if paths of the watches are unknown because of EMFILE.
+func allPaths(t *testing.T, s *checkpoint.Snapshot, want []string) error {
 	t.Helper()
 	for i, w := range s.Watches {
 		if w.Path == want[i] {
 			continue
 		}
-		if told := fmt.Sprint(s.Unknown); w.Path != "" || !strings.Contains(told, unix.EMFILE.Error()) {
-			t.Errorf("watch %+v, want path %q; unknown: %v", w, want[i], told)
+		if reported := fmt.Sprint(s.Unknown); w.Path != "" || !strings.Contains(reported, unix.EMFILE.Error()) {
+			t.Errorf("watch %+v, want path %q; unknown: %v", w, want[i], reported)
 		}
-		return errTold
+		return errListed
 	}
-	if told := fmt.Sprint(s.Unknown); strings.Contains(told, unix.EMFILE.Error()) {
-		return errTold
+	if reported := fmt.Sprint(s.Unknown); strings.Contains(reported, unix.EMFILE.Error()) {
+		return errListed
 	}
 	return nil
 }
@@ -97,14 +96,14 @@ func TestFewDescriptors(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return whole(t, s, paths)
+		return allPaths(t, s, paths)
 	})
 	fewFiles(t, "DumpFD", func() error {
 		s, err := checkpoint.DumpFD(kerneltest.Context(t), pid, fd, searched...)
 		if err != nil {
 			return err
 		}
-		return whole(t, s, paths)
+		return allPaths(t, s, paths)
 	})
 	fewFiles(t, "Instances", func() error {
 		found, err := checkpoint.Instances(context.Background(), pid)
@@ -128,12 +127,12 @@ func TestFewDescriptors(t *testing.T) {
 	want := inotify.Event{WD: 2, Mask: inotify.Attrib}
 	wantEvents(t, tryAll(t, n), want)
 	if got := h.do("events"); got != lines([]inotify.Event{want}) {
-		t.Errorf("the other process has events %q", got)
+		t.Errorf("the other process's events: %q", got)
 	}
 }
 
-// A queue with room for a few, on a kernel of the test's own: draining takes what there
-// was room for, and neither it nor restoring invents an overflow.
+// With max_queued_events 16, on a kernel of the test's own: a drain returns the events that
+// fit, and neither a drain nor a restore adds an overflow.
 func TestSmallQueue(t *testing.T) {
 	kerneltest.SetKernel(t, "max_queued_events", 16)
 	for _, count := range []int{3, 15, 16, 40} {
@@ -166,7 +165,7 @@ func TestSmallQueue(t *testing.T) {
 		wantEvents(t, s.Pending, want...)
 		h.resume()
 		if rest := h.do("events"); rest != "" {
-			t.Errorf("events are left: %q", rest)
+			t.Errorf("events are still queued: %q", rest)
 		}
 	}
 	n := newInotify(t)
@@ -178,8 +177,8 @@ func TestSmallQueue(t *testing.T) {
 	wantEvents(t, queued(t, r))
 }
 
-// At the limit of watches the next wd cannot be read back, which is told, and it is
-// right all the same.
+// At the limit of watches the restored next wd cannot be read back, which is listed. It is
+// right nevertheless.
 func TestNextWDAtTheLimit(t *testing.T) {
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
@@ -196,7 +195,7 @@ func TestNextWDAtTheLimit(t *testing.T) {
 	n.Close()
 	kerneltest.OwnLimit(t, "max_inotify_watches", 2)
 	r := restore(t, s)
-	if told := gaps(r.NotRestored, "next_wd"); len(told) != 1 || !strings.Contains(told[0].Reason, "max_inotify_watches (now 2)") {
+	if reported := gaps(r.NotRestored, "next_wd"); len(reported) != 1 || !strings.Contains(reported[0].Reason, "max_inotify_watches (now 2)") {
 		t.Errorf("not restored: %v", r.NotRestored)
 	}
 	kerneltest.OwnLimit(t, "max_inotify_watches", 3)

@@ -32,8 +32,8 @@ func startMounter(t testing.TB) (*holder, string) {
 	return h, dir
 }
 
-// watchAll gives the holder a new instance with the paths watched under the
-// numbers 11, 13 and so on.
+// watchAll makes a new instance in the holder that watches the paths with the wds 11, 13 and
+// so on.
 func (h *holder) watchAll(paths ...string) {
 	h.t.Helper()
 	h.do("new")
@@ -42,11 +42,11 @@ func (h *holder) watchAll(paths ...string) {
 	}
 }
 
-// wantAround takes the holder's instance by a level, checks that the paths are
-// those of watchAll, has it restored and verified, and compares.
-func (h *holder) wantAround(level checkpoint.Paths, paths ...string) *checkpoint.Snapshot {
+// wantDumpAndRestore dumps the holder's instance, checks that the paths are those of
+// watchAll, makes the holder restore and verify it, and compares the result.
+func (h *holder) wantDumpAndRestore(level checkpoint.Paths, paths ...string) *checkpoint.Snapshot {
 	h.t.Helper()
-	s := carry(h.t, h.dump(checkpoint.WithPaths(level)))
+	s := roundTrip(h.t, h.dump(checkpoint.WithPaths(level)))
 	h.wantPaths(s, paths...)
 	if err := h.restore(s); err != nil {
 		h.t.Fatalf("restoring: %v", err)
@@ -67,7 +67,7 @@ func (h *holder) wantPaths(s *checkpoint.Snapshot, paths ...string) {
 	}
 }
 
-// wantNoPaths checks that no path is given that is not right.
+// wantNoPaths checks that every path is listed as unknown, with the reason why.
 func (h *holder) wantNoPaths(s *checkpoint.Snapshot, why string) {
 	h.t.Helper()
 	for _, w := range s.Watches {
@@ -88,20 +88,20 @@ func TestTmpfs(t *testing.T) {
 		dir, dir + "/a/b", dir + "/a/b/f", dir + "/a/two words", dir + "/a/new\nline", dir + "/a/link", dir + "/a/fifo", dir + "/a/ (deleted)",
 	}
 	h.watchAll(paths...)
-	s := h.wantAround(checkpoint.PathsByHandle, paths...)
+	s := h.wantDumpAndRestore(checkpoint.PathsByHandle, paths...)
 	for i, want := range []checkpoint.FileType{"directory", "directory", "file", "file", "file", "symlink", "fifo", "directory"} {
 		if got := s.Watches[i].Type; got != want {
 			t.Errorf("%s is a %q, want %q", paths[i], got, want)
 		}
 	}
-	h.wantAround(checkpoint.PathsBySearch, paths...)
-	// From here the process's files are elsewhere.
+	h.wantDumpAndRestore(checkpoint.PathsBySearch, paths...)
+	// In the test's mount namespace these paths do not exist.
 	if _, err := s.Restore(kerneltest.Context(t)); err == nil {
 		t.Error("restored in another mount namespace")
 	}
 }
 
-// CRIU cannot dump it, or takes the wrong inode.
+// CRIU cannot dump a watch on an overlayfs without nfs_export, or dumps the wrong inode.
 func TestOverlayWithoutNFSExport(t *testing.T) {
 	for name, layers := range map[string]string{
 		"one filesystem":  "mkdir -p lower/d upper work merged",
@@ -114,7 +114,7 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 			merged := dir + "/merged"
 			paths := []string{merged, merged + "/d", merged + "/d/f", merged + "/d/copied", merged + "/d/new", merged + "/e"}
 			h.watchAll(paths...)
-			h.sh("chmod 600 " + merged + "/d/copied") // to the upper layer
+			h.sh("chmod 600 " + merged + "/d/copied") // copies it to the upper layer
 			var s *checkpoint.Snapshot
 			for _, level := range []checkpoint.Paths{checkpoint.PathsByHandle, checkpoint.PathsBySearch} {
 				s = h.dump(checkpoint.WithPaths(level))
@@ -125,16 +125,16 @@ func TestOverlayWithoutNFSExport(t *testing.T) {
 				}
 			}
 			if g := gaps(s.Unknown, "path"); len(g) > 0 && strings.Contains(g[0].Reason, "could not be determined") {
-				t.Skip("this needs a kernel that tells these inodes apart: ", g[0]) // Linux 6.1 does not
+				t.Skip("this needs a kernel that distinguishes these inodes: ", g[0]) // Linux 6.1 does not
 			}
-			s = h.wantAround(checkpoint.PathsBySearch, paths...)
-			// stat(2) shows other numbers than fdinfo, and types are compared all the same.
-			if err := h.restore(s, "numbers"); err != nil {
+			s = h.wantDumpAndRestore(checkpoint.PathsBySearch, paths...)
+			// stat(2) shows other inode numbers than fdinfo, but types are compared.
+			if err := h.restore(s, "wds"); err != nil {
 				t.Error(err)
 			}
 			s.Watches[2].Type = checkpoint.TypeFIFO
-			if err := h.restore(s, "numbers"); err == nil || !strings.Contains(err.Error(), "is now a file (was a fifo)") {
-				t.Errorf("another type was dumped: %v", err)
+			if err := h.restore(s, "wds"); err == nil || !strings.Contains(err.Error(), "is now a file (was a fifo)") {
+				t.Errorf("another type was accepted: %v", err)
 			}
 		})
 	}
@@ -146,10 +146,11 @@ func TestOverlayWithNFSExport(t *testing.T) {
 		"mount -t overlay overlay -o nfs_export=on,index=on,lowerdir=lower,upperdir=upper,workdir=work merged")
 	paths := []string{dir + "/merged/d", dir + "/merged/d/f"}
 	h.watchAll(paths...)
-	h.wantAround(checkpoint.PathsBySearch, paths...)
+	h.wantDumpAndRestore(checkpoint.PathsBySearch, paths...)
 }
 
-// CRIU fails. A path under a mount is told so; through a file it is restored.
+// CRIU fails on a watch that a mount hides. Its path is listed as unknown, and it is not
+// restored without AllowMissing. A path that is mounted over after the dump is refused.
 func TestMountedOver(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
@@ -170,9 +171,9 @@ func TestMountedOver(t *testing.T) {
 		h.sh("mount -t tmpfs tmpfs " + dir + "/d; mount --bind " + dir + "/g " + dir + "/f")
 	}
 	h.sh("umount " + dir + "/d " + dir + "/f")
-	h.wantAround(checkpoint.PathsByHandle, dir+"/d", dir+"/d/e", dir+"/f")
+	h.wantDumpAndRestore(checkpoint.PathsByHandle, dir+"/d", dir+"/d/e", dir+"/f")
 
-	// Mounted over after the dump: the path leads elsewhere, and is refused.
+	// Mounted over after the dump.
 	s := h.dump()
 	h.sh("mount -t tmpfs tmpfs " + dir + "/d; mkdir " + dir + "/d/e")
 	if err := h.restore(s); err == nil || !strings.Contains(err.Error(), dir+"/d") {
@@ -192,7 +193,7 @@ func TestBindMounts(t *testing.T) {
 			t.Errorf("path %q, want one of %q; unknown: %v", got, alternatives, s.Unknown)
 		}
 	}
-	// A subtree alone, with its filesystem unmounted elsewhere.
+	// Only a bind mount of a subtree is left of this filesystem.
 	h.sh("cd " + dir + "; mkdir far; mount -t tmpfs other far; mkdir -p far/in/x; touch far/in/x/f; mount --bind far/in only")
 	h.watchAll(dir+"/only/x", dir+"/only/x/f", dir+"/far")
 	h.sh("umount -l " + dir + "/far")
@@ -203,7 +204,8 @@ func TestBindMounts(t *testing.T) {
 	}
 }
 
-// CRIU cannot dump it. By handle it cannot be found; by search it is.
+// CRIU cannot dump watches on procfs and sysfs. A search finds their paths; their file handles
+// cannot be opened.
 func TestProcfsAndSysfs(t *testing.T) {
 	h, _ := startMounter(t)
 	var paths []string
@@ -218,11 +220,11 @@ func TestProcfsAndSysfs(t *testing.T) {
 	}
 	h.watchAll(paths...)
 	h.wantNoPaths(h.dump(), "search")
-	h.wantAround(checkpoint.PathsBySearch, paths...)
+	h.wantDumpAndRestore(checkpoint.PathsBySearch, paths...)
 }
 
-// An ext4 image of the test's own, whose caches are dropped: what is cold is found
-// or not, and never wrong.
+// After the kernel's caches were dropped, a path by handle is right or unknown, and a search
+// finds it.
 func TestColdCaches(t *testing.T) {
 	h, dir := startMounter(t)
 	h.sh("cd " + dir + "; truncate -s 16M image; mkfs.ext4 -q image; mkdir ext4; mount -o loop image ext4; " +
@@ -237,14 +239,14 @@ func TestColdCaches(t *testing.T) {
 			t.Errorf("watch %d: path %q, want %q or none", w.WD, w.Path, want)
 		}
 		if w.Path == "" {
-			t.Logf("cold: %s: %v", want, gaps(s.Unknown, "path"))
+			t.Logf("not cached: %s: %v", want, gaps(s.Unknown, "path"))
 		}
 		if w.Type == checkpoint.TypeDirectory && w.Path == "" {
 			t.Errorf("directory %q was not found", want)
 		}
 	}
 	h.sh("echo 2 >/proc/sys/vm/drop_caches")
-	h.wantAround(checkpoint.PathsBySearch, base+"/b/c", base+"/b/c/f", base+"/other", base+"/b/held")
+	h.wantDumpAndRestore(checkpoint.PathsBySearch, base+"/b/c", base+"/b/c/f", base+"/other", base+"/b/held")
 }
 
 func TestChroot(t *testing.T) {
@@ -253,20 +255,21 @@ func TestChroot(t *testing.T) {
 	h.watchAll(dir + "/outside")
 	h.do("chroot", dir+"/root")
 	h.wantNoPaths(h.dump(), "root")
-	h.watchAll("/", "/in/f", "/in") // the longer text must not show through the shorter
+	h.watchAll("/", "/in/f", "/in") // a shorter path after a longer one, and the reverse
 	h.wantPaths(h.dump(), "/", "/in/f", "/in")
 	h.watchAll("/in", "/in/f", "/")
 	h.wantPaths(h.dump(), "/in", "/in/f", "/")
 	h.wantPaths(h.dump(checkpoint.WithPaths(checkpoint.PathsBySearch)), "/in", "/in/f", "/")
 	s := h.dump(checkpoint.WithPaths(checkpoint.PathsNone), checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
-		return "/in/../in/../../in", nil // inside the root all the same
+		return "/in/../in/../../in", nil // still inside the root
 	}))
 	if s.Watches[0].Path == "" || s.Watches[1].Path != "" {
 		t.Errorf("watches %+v", s.Watches)
 	}
 }
 
-// A snapshot crosses to a mount namespace that has the same names on other inodes.
+// In a mount namespace with the same paths on other inodes, a snapshot is refused unless only
+// wds are verified or it is of another boot.
 func TestOtherMountNamespace(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
@@ -274,16 +277,16 @@ func TestOtherMountNamespace(t *testing.T) {
 	h.sh(make)
 	paths := []string{dir + "/d", dir + "/d/e", dir + "/d/f"}
 	h.watchAll(paths...)
-	s := carry(t, h.dump())
+	s := roundTrip(t, h.dump())
 	h.wantPaths(s, paths...)
 
 	other := startHolder(t, unix.CLONE_NEWNS, 0)
 	other.sh("mount -t tmpfs tmpfs " + dir + "; touch " + dir + "/1 " + dir + "/2; " + make)
 	err := other.restore(s)
 	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "d")) {
-		t.Errorf("other inodes were dumped: %v", err)
+		t.Errorf("other inodes were accepted: %v", err)
 	}
-	if err := other.restore(s, "numbers"); err != nil {
+	if err := other.restore(s, "wds"); err != nil {
 		t.Fatal(err)
 	}
 	there := other.dump()
@@ -294,7 +297,7 @@ func TestOtherMountNamespace(t *testing.T) {
 		}
 	}
 
-	// As from another machine, this is the default.
+	// For a snapshot of another boot, VerifyWDs is the default.
 	s.BootID = "another"
 	if err := other.restore(s); err != nil {
 		t.Fatal(err)

@@ -34,33 +34,33 @@ func startInit(t testing.TB) (*holder, string) {
 	return h, dir
 }
 
-// Where /proc is of the pid namespace above, process 1 and /proc/1 are two processes.
-// They are not mixed in one snapshot.
+// If /proc is of the parent pid namespace, process 1 and /proc/1 are different processes.
+// DumpFD fails and does not mix them in one snapshot.
 func TestDumpFDWithProcOfAnotherPIDNamespace(t *testing.T) {
 	h, dir := startInit(t)
 	h.do("inner", "new")
 	h.do("inner", "watch", "7", "IN_DELETE", t.TempDir())
 	fd := h.do("inner", "fd")
 	if outer := fmt.Sprint(h.fd()); outer != fd {
-		t.Fatalf("the descriptors are %s and %s, want one number", outer, fd)
+		t.Fatalf("the descriptors are %s and %s, want equal ones", outer, fd)
 	}
-	text, err := h.try("inner", "take", "1", fd, "none", dir, filepath.Join(dir, "snapshot"))
+	text, err := h.try("inner", "dump", "1", fd, "none", dir, filepath.Join(dir, "snapshot"))
 	if err == nil {
 		snapshot, _ := os.ReadFile(filepath.Join(dir, "snapshot"))
-		t.Fatalf("taken without an error: %s%s", text, snapshot)
+		t.Fatalf("dumped without an error: %s%s", text, snapshot)
 	}
 	if !strings.Contains(err.Error(), "/proc is of another pid namespace") {
 		t.Errorf("error %v", err)
 	}
-	// An instance of one's own needs no number.
-	if _, err := h.try("inner", "take own", filepath.Join(dir, "own")); err != nil {
-		t.Errorf("an instance of one's own: %v", err)
+	// Dump needs no pid.
+	if _, err := h.try("inner", "dump own", filepath.Join(dir, "own")); err != nil {
+		t.Errorf("Dump: %v", err)
 	}
-	// The one whose /proc it is takes what it asks for.
-	h.do("take", "1", fmt.Sprint(h.fd()), "none", dir, filepath.Join(dir, "outer"))
+	// A process of the namespace of /proc can use DumpFD.
+	h.do("dump", "1", fmt.Sprint(h.fd()), "none", dir, filepath.Join(dir, "outer"))
 }
 
-// In a /proc that has no number for the program itself, nothing can be compared.
+// DumpFD fails with a /proc of a nested pid namespace, which does not show the calling process.
 func TestDumpFDWithProcOfAPIDNamespaceBelow(t *testing.T) {
 	needRoot(t)
 	nsenter, err := exec.LookPath("nsenter")
@@ -74,7 +74,7 @@ func TestDumpFDWithProcOfAPIDNamespaceBelow(t *testing.T) {
 	if _, err := outer.try("sh", "! readlink /proc/self"); err != nil {
 		t.Skip("this needs a /proc that does not show the program: ", err)
 	}
-	_, err = outer.try("take", "1", fmt.Sprint(h.fd()), "none", dir, filepath.Join(dir, "snapshot"))
+	_, err = outer.try("dump", "1", fmt.Sprint(h.fd()), "none", dir, filepath.Join(dir, "snapshot"))
 	if err == nil || !strings.Contains(err.Error(), "/proc is of another pid namespace") {
 		t.Errorf("error %v", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// queueOptions say what becomes of the pending events.
+// queueOptions are the options for pending events.
 type queueOptions struct {
 	kept     bool
 	overflow bool
@@ -24,20 +24,20 @@ type queueOptions struct {
 // empty queue. Where events were pending and were not drained, nothing is added.
 func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.kept = true } }
 
-// WithOverflow adds an overflow record behind the pending events, unless one is among
-// them, so that the program rescans what it watches. Without the option that is done
-// where events were pending and were not drained.
+// WithOverflow adds an overflow record after the pending events, unless one is among
+// them, so that the program rescans what it watches. Without the option this is done
+// only if events were pending and were not drained.
 func WithOverflow() RestoreOption { return func(o *restoreOptions) { o.queue.overflow = true } }
 
 // WithScratch sets the directory for the scratch files by which events are put into the
 // queue. They are in a subdirectory that is named with the process's pid and removed at the
-// end. The directory must be on a local filesystem that takes names of any bytes.
+// end. The directory must be on a local filesystem that allows any bytes in names.
 //
-// Without the option, they are in a tmpfs that is mounted nowhere: nobody else can watch
-// it, and nothing is left of it if the process is killed. Where that is not allowed (it
-// takes CAP_SYS_ADMIN in the user namespace of the process's mounts, and Linux 5.2), they
-// are in $TMPDIR, or else in /dev/shm or /tmp. Who watches that directory then sees the
-// subdirectory come and go, and it is left if the process is killed.
+// Without the option, they are in a tmpfs that is mounted nowhere: no other process can
+// watch it, and nothing is left of it if the process is killed. Where that is not allowed (it
+// needs CAP_SYS_ADMIN in the user namespace of the process's mounts, and Linux 5.2), they
+// are in $TMPDIR, or else in /dev/shm or /tmp. Watches on that directory then report that the
+// subdirectory is made and removed, and it is left if the process is killed.
 func WithScratch(dir string) RestoreOption {
 	return func(o *restoreOptions) { o.queue.scratch = dir }
 }
@@ -48,7 +48,7 @@ const DefaultMaxQueue = requeue.DefaultMaxQueue
 
 // WithMaxQueue sets how long a queue may be, in events, for pending events to be put into
 // it. To do so the queue is filled for a moment, however few they are, so
-// fs.inotify.max_queued_events decides what it takes: 20 ms for the default of 16,384.
+// fs.inotify.max_queued_events determines the time: 20 ms for the default of 16,384.
 // Where that setting is higher than max, the events stay with the caller.
 func WithMaxQueue(max int) RestoreOption {
 	return func(o *restoreOptions) { o.queue.maxQueue = max }
@@ -65,7 +65,7 @@ func WithQueueProgress(f func(done, total int)) RestoreOption {
 // A Change is a difference between a snapshot's pending events and what was put into the
 // instance's queue. Cookies of renames always differ and are not listed.
 type Change struct {
-	Index  int           // in Snapshot.Pending, or -1 if none of these events is meant
+	Index  int           // in Snapshot.Pending, or -1 if the change is not about one of them
 	Event  inotify.Event // zero if Index is -1
 	Reason ChangeReason
 	Detail string // more about the reason, or ""
@@ -84,14 +84,14 @@ const (
 	// ChangeImpossible: no operation makes such an event here. It was left out.
 	ChangeImpossible = ChangeReason(requeue.Impossible)
 
-	// ChangeNoPrivilege: IN_UNMOUNT takes the right to mount. It was left out.
+	// ChangeNoPrivilege: IN_UNMOUNT needs the privilege to mount. It was left out.
 	ChangeNoPrivilege = ChangeReason(requeue.NoPrivilege)
 
 	// ChangeQueueFull: the queue is too short for all events. It was left out.
 	ChangeQueueFull = ChangeReason(requeue.QueueFull)
 
 	// ChangeOverflowAdded: an overflow record was added, as events were left out, or as
-	// there are exactly as many events as the queue takes.
+	// there are exactly as many events as the queue holds.
 	ChangeOverflowAdded = ChangeReason(requeue.OverflowAdded)
 
 	// ChangeOverflowFirst: the overflow record was put before all events, as something
@@ -101,8 +101,8 @@ const (
 	// ChangeOverflowTwice: a second overflow record was left out, as a queue has one.
 	ChangeOverflowTwice = ChangeReason(requeue.OverflowTwice)
 
-	// ChangeAdvanced: an IN_MOVED_TO was put right behind its IN_MOVED_FROM, or an
-	// IN_IGNORED behind the IN_DELETE_SELF or IN_UNMOUNT of its watch. Events of other
+	// ChangeAdvanced: an IN_MOVED_TO was put right after its IN_MOVED_FROM, or an
+	// IN_IGNORED after the IN_DELETE_SELF or IN_UNMOUNT of its watch. Events of other
 	// processors had come between the two.
 	ChangeAdvanced = ChangeReason(requeue.Advanced)
 

@@ -134,7 +134,7 @@ func (r *Restored) takeRead() error {
 
 // readAhead returns how many bytes of events the Inotify has read and not delivered, as
 // far as no internal records are in the kernel's queue. It is negative if there are more
-// of these, or if events come so fast that it cannot be told.
+// of these, or if events come so fast that it cannot be determined.
 func (r *Restored) readAhead() (bytes int, err error) {
 	conn, err := r.Inotify.SyscallConn()
 	if err != nil {

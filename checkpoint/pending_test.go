@@ -43,7 +43,7 @@ func decode(b []byte) (events []inotify.Event) {
 	return events
 }
 
-// read reads all that a descriptor has, with read(2).
+// read reads all events of a descriptor, with read(2).
 func read(t testing.TB, f *os.File) (events []inotify.Event) {
 	t.Helper()
 	buf := make([]byte, 1<<16)
@@ -62,8 +62,8 @@ func read(t testing.TB, f *os.File) (events []inotify.Event) {
 	return events
 }
 
-// readInChild has another program, which inherits the descriptor as its standard input, make
-// one read(2).
+// readInChild returns what another program, which inherits the descriptor, reads with one
+// read(2).
 func readInChild(t *testing.T, f *os.File) []inotify.Event {
 	t.Helper()
 	dd, err := exec.LookPath("dd")
@@ -79,8 +79,8 @@ func readInChild(t *testing.T, f *os.File) []inotify.Event {
 	return decode(out)
 }
 
-// renumbered has cookies that count from 1.
-func renumbered(events []inotify.Event) []inotify.Event {
+// normalizeCookies replaces the cookies by 1, 2 and so on, in the order of the events.
+func normalizeCookies(events []inotify.Event) []inotify.Event {
 	cookies := map[uint32]uint32{0: 0}
 	events = slices.Clone(events)
 	for i := range events {
@@ -94,13 +94,13 @@ func renumbered(events []inotify.Event) []inotify.Event {
 	return events
 }
 
-// wantAlike compares events, in which cookies count by which are equal.
-func wantAlike(t *testing.T, got []inotify.Event, want ...inotify.Event) {
+// wantEquivalent compares events. Cookies may differ if the same ones are equal.
+func wantEquivalent(t *testing.T, got []inotify.Event, want ...inotify.Event) {
 	t.Helper()
-	wantEvents(t, renumbered(got), renumbered(want)...)
+	wantEvents(t, normalizeCookies(got), normalizeCookies(want)...)
 }
 
-// release is Release without events for the caller.
+// release calls Release, which must return no events.
 func release(t *testing.T, r *checkpoint.Restored) *os.File {
 	t.Helper()
 	f, pending, err := r.Release()
@@ -112,8 +112,8 @@ func release(t *testing.T, r *checkpoint.Restored) *os.File {
 	return f
 }
 
-// drained returns a snapshot of a directory's watch, number 7, with pending events. The next
-// wd is 3.
+// drained returns a snapshot of a watch on a directory, wd 7, with pending events. The next wd
+// is 3.
 func drained(t *testing.T) (s *checkpoint.Snapshot, dir string) {
 	t.Helper()
 	needLists(t)
@@ -125,7 +125,7 @@ func drained(t *testing.T) (s *checkpoint.Snapshot, dir string) {
 	if err := n.SetNextWD(3); hasIoctl(t) && err != nil {
 		t.Fatal(err)
 	}
-	s = carry(t, dump(t, n, checkpoint.WithDrain()))
+	s = roundTrip(t, dump(t, n, checkpoint.WithDrain()))
 	n.Close()
 	if len(s.Pending) != 3 {
 		t.Fatalf("pending %v", s.Pending)
@@ -133,8 +133,8 @@ func drained(t *testing.T) (s *checkpoint.Snapshot, dir string) {
 	return s, dir
 }
 
-// Who inherits the descriptor reads the pending events, and then new ones.
-func TestPendingInTheQueue(t *testing.T) {
+// A process that inherits the descriptor reads the pending events, and then new ones.
+func TestPendingEventsAreQueued(t *testing.T) {
 	needIoctl(t)
 	s, dir := drained(t)
 	r := restore(t, s)
@@ -145,7 +145,7 @@ func TestPendingInTheQueue(t *testing.T) {
 	f := release(t, r)
 	want := append(slices.Clone(s.Pending), inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"})
 	got := readInChild(t, f)
-	wantAlike(t, got, want...)
+	wantEquivalent(t, got, want...)
 	n, err := inotify.FromFile(f)
 	if err != nil {
 		t.Fatal(err)
@@ -155,12 +155,12 @@ func TestPendingInTheQueue(t *testing.T) {
 	}
 }
 
-// Events delivers what is in the queue, and Release hands out what it has read and not
-// delivered. The rest stays in the queue.
+// Release returns the events that Events has read and not delivered. The others stay in the
+// kernel's queue.
 func TestPendingPartlyRead(t *testing.T) {
 	needIoctl(t)
 	s, _ := drained(t)
-	const count = 1500 // more than one read(2) takes
+	const count = 1500 // more than one read(2) returns
 	s.Pending = nil
 	for i := range count {
 		s.Pending = append(s.Pending, inotify.Event{WD: 7, Mask: inotify.Create, Name: fmt.Sprintf("%0*d", 1+i%40, i)})
@@ -182,12 +182,12 @@ func TestPendingPartlyRead(t *testing.T) {
 	defer f.Close()
 	rest := read(t, f)
 	if len(pending) == 0 || len(rest) == 0 {
-		t.Errorf("%d events are handed out, and %d are in the queue", len(pending), len(rest))
+		t.Errorf("%d events returned, %d in the queue; want some of each", len(pending), len(rest))
 	}
 	wantEvents(t, slices.Concat(got, pending, rest), s.Pending...)
 }
 
-// undrained returns a snapshot that lacks what was pending.
+// undrained returns a snapshot without the events that were pending.
 func undrained(t *testing.T) *checkpoint.Snapshot {
 	t.Helper()
 	needLists(t)
@@ -203,7 +203,7 @@ func undrained(t *testing.T) *checkpoint.Snapshot {
 	return s
 }
 
-// A program whose pending events were not drained is told to rescan.
+// If the pending events were not drained, an overflow is queued, so that the program rescans.
 func TestPendingNotDrained(t *testing.T) {
 	needIoctl(t)
 	s := undrained(t)
@@ -220,19 +220,20 @@ func TestPendingNotDrained(t *testing.T) {
 func TestWithOverflow(t *testing.T) {
 	s, _ := drained(t)
 	want := append(slices.Clone(s.Pending), overflow)
-	for range 2 { // there is one at most
+	for range 2 { // the second time the snapshot has an overflow
 		r := restore(t, s, checkpoint.WithOverflow(), checkpoint.WithPendingKept())
 		wantEvents(t, r.Pending(), want...)
 		if hasIoctl(t) {
 			r = restore(t, s, checkpoint.WithOverflow())
-			wantAlike(t, read(t, release(t, r)), want...)
+			wantEquivalent(t, read(t, release(t, r)), want...)
 		}
 		s.Pending = want
 	}
 }
 
-// wantKept restores a snapshot whose events cannot be put into the queue.
-func wantKept(t *testing.T, s *checkpoint.Snapshot, why string, events []inotify.Event, opts ...checkpoint.RestoreOption) {
+// wantNotQueued restores a snapshot whose events cannot be queued, and checks that the caller
+// gets them.
+func wantNotQueued(t *testing.T, s *checkpoint.Snapshot, why string, events []inotify.Event, opts ...checkpoint.RestoreOption) {
 	t.Helper()
 	r := restore(t, s, opts...)
 	if g := gaps(r.NotRestored, "pending"); len(g) == 0 || !strings.Contains(g[0].Reason, why) || r.Queued != 0 {
@@ -253,18 +254,18 @@ func TestPendingWithoutIoctl(t *testing.T) {
 	lost := undrained(t)
 	kerneltest.WithoutIoctl(t)
 	s.NextWD, lost.NextWD = 0, 0
-	wantKept(t, s, "INOTIFY_IOC_SETNEXTWD", s.Pending)
-	wantKept(t, lost, "INOTIFY_IOC_SETNEXTWD", []inotify.Event{overflow})
+	wantNotQueued(t, s, "INOTIFY_IOC_SETNEXTWD", s.Pending)
+	wantNotQueued(t, lost, "INOTIFY_IOC_SETNEXTWD", []inotify.Event{overflow})
 }
 
 func TestPendingCannotBeQueued(t *testing.T) {
 	needIoctl(t)
 	s, _ := drained(t)
-	wantKept(t, s, "max_queued_events is ", s.Pending, checkpoint.WithMaxQueue(10))
-	wantKept(t, s, "scratch directory: ", s.Pending, checkpoint.WithScratch(filepath.Join(t.TempDir(), "missing")))
+	wantNotQueued(t, s, "max_queued_events is ", s.Pending, checkpoint.WithMaxQueue(10))
+	wantNotQueued(t, s, "scratch directory: ", s.Pending, checkpoint.WithScratch(filepath.Join(t.TempDir(), "missing")))
 	dir := t.TempDir()
 	r := restore(t, s, checkpoint.WithScratch(dir))
-	wantAlike(t, read(t, release(t, r)), s.Pending...)
+	wantEquivalent(t, read(t, release(t, r)), s.Pending...)
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -296,7 +297,8 @@ func TestWithQueueProgress(t *testing.T) {
 	}
 }
 
-// What is changed is listed, and what is left out is told twice.
+// Events that were moved or omitted are listed in Changed. An omitted one is also listed in
+// NotRestored, and an overflow is queued.
 func TestPendingChanged(t *testing.T) {
 	needIoctl(t)
 	s, _ := drained(t)
@@ -304,11 +306,11 @@ func TestPendingChanged(t *testing.T) {
 		{WD: 7, Mask: inotify.MovedFrom, Cookie: 5, Name: "a"},
 		{WD: 7, Mask: inotify.Create, Name: "c"},
 		{WD: 7, Mask: inotify.MovedTo, Cookie: 5, Name: "b"},
-		{WD: 7, Mask: inotify.CloseWrite | inotify.IsDir, Name: "no directory is written to"},
+		{WD: 7, Mask: inotify.CloseWrite | inotify.IsDir, Name: "directories are never written to"},
 	}
 	r := restore(t, s)
 	want := []inotify.Event{s.Pending[0], s.Pending[2], s.Pending[1], overflow}
-	wantAlike(t, read(t, release(t, r)), want...)
+	wantEquivalent(t, read(t, release(t, r)), want...)
 	var got []string
 	for _, c := range r.Changed {
 		got = append(got, fmt.Sprint(c.Index, " ", int(c.Reason), " ", c.Reason.Lost()))
@@ -329,8 +331,9 @@ func TestPendingChanged(t *testing.T) {
 	}
 }
 
-// If watches cannot be restored, nothing is left, events in the queue or not.
-func TestPendingOfWhatIsMissing(t *testing.T) {
+// Pending events of a watch that cannot be restored are queued with AllowMissing. Without it
+// the restore fails and leaks nothing.
+func TestPendingOfMissingWatch(t *testing.T) {
 	needIoctl(t)
 	s, dir := drained(t)
 	os.RemoveAll(dir)
@@ -338,15 +341,15 @@ func TestPendingOfWhatIsMissing(t *testing.T) {
 		t.Error("no error")
 	}
 	r := restore(t, s, checkpoint.AllowMissing())
-	wantAlike(t, read(t, release(t, r)), s.Pending...)
+	wantEquivalent(t, read(t, release(t, r)), s.Pending...)
 }
 
-// Whichever call fails, each event is in the queue or with the caller. Fill's other calls are
-// failed in internal/requeue.
+// Whichever call fails, each event is in the queue or returned to the caller. The other calls
+// of Fill are tested in internal/requeue.
 func TestPendingFaults(t *testing.T) {
 	needIoctl(t)
 	s, _ := drained(t)
-	restore(t, s).Close() // has done the rehearsal
+	restore(t, s).Close() // does what is done once per process
 	t.Setenv("TMPDIR", t.TempDir())
 	for i, nr := range []uintptr{
 		unix.SYS_INOTIFY_INIT1, unix.SYS_IOCTL, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH, unix.SYS_FSMOUNT,
@@ -365,7 +368,7 @@ func TestPendingFaults(t *testing.T) {
 				wantError(t, err, unix.ENOMEM)
 				continue
 			}
-			wantAlike(t, queued(t, r), s.Pending...)
+			wantEquivalent(t, queued(t, r), s.Pending...)
 			if ws := watches(t, r.Inotify); len(ws) != 1 {
 				t.Errorf("watches %v", ws)
 			}
@@ -374,14 +377,14 @@ func TestPendingFaults(t *testing.T) {
 			}
 			r.Close()
 			if t.Failed() {
-				t.Fatalf("call %d (of number %d), at place %d", i, nr, place)
+				t.Fatalf("call %d (system call %d), at place %d", i, nr, place)
 			}
 		}
 	}
 }
 
-// A random history of two instances, of which one is dumped and restored in the middle: what
-// readers see before and after, put together, is what the reader of the other one sees.
+// Two instances get the same random history, and one of them is dumped and restored in the
+// middle: both deliver the same events.
 func TestPendingHistory(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
@@ -403,14 +406,14 @@ func TestPendingHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 		dumped.Close()
-		r := restore(t, carry(t, s), checkpoint.AllowMissing())
+		r := restore(t, roundTrip(t, s), checkpoint.AllowMissing())
 		h.both[0] = r.Inotify
 		h.run(100)
 		rest := tryAll(t, undisturbed)
 		undisturbed.Close()
 		wantEvents(t, withoutWalks(got), withoutWalks(want)...)
 		f := release(t, r)
-		wantAlike(t, withoutWalks(read(t, f)), withoutWalks(rest)...)
+		wantEquivalent(t, withoutWalks(read(t, f)), withoutWalks(rest)...)
 		f.Close()
 		for _, c := range r.Changed {
 			t.Errorf("change: %v", c)
@@ -421,14 +424,14 @@ func TestPendingHistory(t *testing.T) {
 	}
 }
 
-// withoutWalks leaves out what others cause who walk the test's directory, between the
-// reading of one instance and of the other.
+// withoutWalks removes the events of other processes that walk the test's directory between
+// the reads of the two instances.
 func withoutWalks(evs []inotify.Event) []inotify.Event {
 	const walk = inotify.Open | inotify.Access | inotify.CloseNoWrite
 	return slices.DeleteFunc(evs, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.IsDir) && ev.Mask.Has(walk) })
 }
 
-// A history does things in a tree that instances watch.
+// A history makes random operations in a tree that instances watch.
 type history struct {
 	t    *testing.T
 	dir  string
@@ -444,12 +447,12 @@ func (h *history) run(operations int) {
 
 func (h *history) watch(path string) {
 	for _, n := range h.both {
-		n.AddWatch(filepath.Join(h.dir, path), inotify.AllEvents) // which may be gone
+		n.AddWatch(filepath.Join(h.dir, path), inotify.AllEvents) // it may not exist
 	}
 }
 
-// anywhere returns the path of something that may exist.
-func (h *history) anywhere() string {
+// randomPath returns a path that may exist.
+func (h *history) randomPath() string {
 	path := fmt.Sprint(h.r.IntN(6))
 	if h.r.IntN(2) == 0 {
 		path = filepath.Join(fmt.Sprint(h.r.IntN(3)), path+strings.Repeat("é\xff", h.r.IntN(2)))
@@ -457,10 +460,10 @@ func (h *history) anywhere() string {
 	return path
 }
 
-// operate does one thing, which may fail.
+// operate makes one operation, which may fail.
 func (h *history) operate() {
-	name := h.anywhere()
-	path, to := filepath.Join(h.dir, name), filepath.Join(h.dir, h.anywhere())
+	name := h.randomPath()
+	path, to := filepath.Join(h.dir, name), filepath.Join(h.dir, h.randomPath())
 	switch h.r.IntN(9) {
 	case 0:
 		os.WriteFile(path, []byte("content"), 0o600)

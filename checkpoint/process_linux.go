@@ -72,7 +72,7 @@ func openSelf() (*process, error) {
 }
 
 // checkNamespace returns ErrOtherNamespace unless the process has the same pid in /proc: system
-// calls take a pid of the caller's namespace, and /proc/PID is of the namespace that procfs was
+// calls use a pid of the caller's namespace, and /proc/PID is of the namespace that procfs was
 // mounted in. The fdinfo of the pidfd has the pid in /proc, 0 for none, and -1 after the
 // process was reaped (Linux 5.3).
 func (p *process) checkNamespace() error {

@@ -21,8 +21,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A snapshot of a descriptor that the process replaces all the time is of one instance, or
-// an error.
+// A dump of a descriptor that the process replaces all the time is of one instance, or fails.
 func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 	needLists(t)
 	const enough = 500 // snapshots without an error
@@ -35,12 +34,12 @@ func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 			words = append(words, t.TempDir())
 		}
 		fd, _ := strconv.Atoi(h.do(words...))
-		got := map[[2]int]int{} // by the number of watches and of pending bytes
+		got := map[[2]int]int{} // by the counts of watches and of pending bytes
 		replaced := 0
 		if hasKcmp() != nil {
-			replaced = 1 // it cannot be noticed
+			replaced = 1 // it cannot be detected
 		}
-		for taken, tries := 0, 0; (taken < enough || replaced == 0) && tries < 20*enough; tries++ {
+		for dumped, tries := 0, 0; (dumped < enough || replaced == 0) && tries < 20*enough; tries++ {
 			s, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd, checkpoint.WithPaths(checkpoint.PathsNone))
 			if err != nil {
 				if errors.Is(err, checkpoint.ErrReplaced) {
@@ -48,11 +47,11 @@ func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 				}
 				continue
 			}
-			taken++
+			dumped++
 			got[[2]int{len(s.Watches), s.PendingBytes}]++
 		}
 		if replaced == 0 {
-			t.Error("the flags of another descriptor were dumped for those of the one that was dumped")
+			t.Error("ErrReplaced never came: flags of another descriptor may have been dumped")
 		}
 		for shape, count := range got {
 			if shape != [2]int{1, 0} && (others == 0 || shape != [2]int{others, others * 16}) {
@@ -62,9 +61,8 @@ func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
 	}
 }
 
-// replacing starts a holder whose descriptor fd is its instance, with wd 1 on a directory
-// that has an event pending. The function returned gives fd to another instance, with an event
-// of wd 2.
+// replacing starts a holder with an instance at descriptor fd, which has wd 1 and a pending
+// event. replace puts another instance at fd, with a pending event of wd 2.
 func replacing(t testing.TB) (h *holder, fd int, replace func()) {
 	t.Helper()
 	needLists(t)
@@ -85,8 +83,8 @@ func replacing(t testing.TB) (h *holder, fd int, replace func()) {
 	}
 }
 
-// A process that runs when the dump begins is refused, though it has stopped when its events
-// would be drained: it may have replaced the descriptor since its watches were read.
+// A drain of a process that runs when the dump begins is refused, even if it stops before the
+// events are read: it may have replaced the descriptor after its watches were read.
 func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
 	h, fd, replace := replacing(t)
 	resolved := false
@@ -100,12 +98,12 @@ func TestDrainRefusesAProcessThatStopsLate(t *testing.T) {
 			return "", nil
 		}))
 	if err == nil || s != nil || resolved {
-		t.Errorf("paths were searched: %v; snapshot %+v, error %v", resolved, s, err)
+		t.Errorf("paths were resolved: %v; snapshot %+v, error %v", resolved, s, err)
 	}
 }
 
-// What a process does once its paths are searched does not change what was dumped. That it
-// ran is an error, and the events are in the snapshot.
+// What a process does while its paths are resolved does not change the dump. If it still runs
+// at the end, that is an error, and the snapshot has the events.
 func TestDrainReadsEverythingFromOneInstance(t *testing.T) {
 	for _, stops := range []bool{true, false} {
 		h, fd, replace := replacing(t)
@@ -133,8 +131,8 @@ func TestDrainReadsEverythingFromOneInstance(t *testing.T) {
 	}
 }
 
-// A watch that ends while everything is stopped, as another process removes what it is on, is
-// in the snapshot or its last event is, and not both.
+// A watch that another process destroys during the dump, by removing its file, is in the
+// snapshot or its IN_IGNORED is, and not both.
 func TestDrainWhileWatchesEnd(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
@@ -189,7 +187,7 @@ func TestDrainWhileWatchesEnd(t *testing.T) {
 	}
 }
 
-// The dump's own reading of directories is no pending event.
+// Events that the dump causes itself, by searching watched directories, are not in Pending.
 func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	needLists(t)
 	kerneltest.NeedDuplicates(t)
@@ -210,7 +208,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	options := func(dir string) []checkpoint.DumpOption {
 		return []checkpoint.DumpOption{checkpoint.WithDrain(), checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir),
 			checkpoint.WithResolver(func(inotify.Watch) (string, error) {
-				_, err := os.ReadDir(dir) // as a search does, where handles cannot be opened
+				_, err := os.ReadDir(dir) // as a search does
 				return "", err
 			})}
 	}
@@ -223,7 +221,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	wantEvents(t, s.Pending, want...)
 	h.wantPaths(s, dir, file)
 
-	me := ownHeld{t: t}
+	me := localHolder{t: t}
 	dir, file = prepare(&me)
 	defer me.n.Close()
 	s, err = checkpoint.Dump(kerneltest.Context(t), me.n, options(dir)...)
@@ -236,33 +234,33 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	}
 }
 
-// ownHeld is what this process holds.
-type ownHeld struct {
-	held
+// localHolder executes a holder's commands in this process.
+type localHolder struct {
+	holderState
 	t testing.TB
 }
 
-func (h *ownHeld) do(words ...string) string {
+func (h *localHolder) do(words ...string) string {
 	h.t.Helper()
-	text, err := h.obey(words)
+	text, err := h.execute(words)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return text
 }
 
-// The kernel can leave an event of a watch without its IN_IGNORED, and without an overflow: the
-// queue was full when the watch ended, and the overflow before the event was read. The snapshot
-// is valid and says so.
-func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
+// The queue can have an event of a destroyed watch without IN_IGNORED or an overflow: it was
+// full when the watch was destroyed, and the overflow before the event was read. The snapshot
+// is valid and lists this.
+func TestDrainOfAWatchWithoutIgnored(t *testing.T) {
 	needLists(t)
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 	if err != nil {
-		t.Skip("this needs to know how long the queue is: ", err)
+		t.Skip("this needs to read the length of the queue: ", err)
 	}
 	limit, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	if limit > 100_000 {
-		t.Skipf("this needs a queue of at most 100,000 events, and it takes %d", limit)
+		t.Skipf("this needs a queue of at most 100,000 events: max_queued_events is %d", limit)
 	}
 	n := newInotify(t)
 	paths := files(t, 3)
@@ -276,7 +274,7 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 		}
 	}
 	fill := func(count int) {
-		for i := range count { // by turns, as equal neighbours are merged
+		for i := range count { // alternately, as the kernel merges equal events in a row
 			os.Chmod(paths[i%2], 0o600)
 		}
 	}
@@ -303,7 +301,7 @@ func TestDrainOfAWatchWhoseEndWasLost(t *testing.T) {
 	if g := gaps(s.Unknown, "pending"); len(g) != 1 || g[0].WD != 3 {
 		t.Errorf("unknown: %v", s.Unknown)
 	}
-	if read := carry(t, s); len(read.Pending) != len(s.Pending) {
-		t.Errorf("read again: %+v", read)
+	if read := roundTrip(t, s); len(read.Pending) != len(s.Pending) {
+		t.Errorf("after a round trip: %+v", read)
 	}
 }

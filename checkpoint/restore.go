@@ -30,7 +30,7 @@ const (
 
 	// VerifyIdentity also compares device, inode and handle: each watch is on the same
 	// file as before. On overlayfs without index, hard links of a file in a lower layer
-	// are different inodes with equal numbers and handles, and are taken for the same
+	// are different inodes with equal numbers and handles, and are considered the same
 	// (Linux 6.18).
 	VerifyIdentity
 )
@@ -48,7 +48,7 @@ type restoreOptions struct {
 }
 
 // WithFileFor calls f for each watch. If f returns a file, the watch is restored on it
-// instead of on the path: for files that have no name any more or are elsewhere now. If f
+// instead of on the path: for files that no longer have a name or are elsewhere now. If f
 // returns nil and no error, the path is used.
 //
 // The file may be open with O_PATH. If it has no name, it must stay open as long as the
@@ -92,7 +92,7 @@ type Restored struct {
 	Inotify *inotify.Inotify
 
 	// Queued is how many events were put into the instance's queue, the overflow record
-	// included. Whoever reads the descriptor gets them first.
+	// included. They are read first.
 	Queued int
 
 	// Changed lists how they differ from those of the snapshot.
@@ -203,14 +203,14 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 // snapshot, and the events to be handled before any that the file will return. r and its
 // Inotify are closed. Events in the instance's queue stay there. The events returned are those
 // that were left with the caller ([WithPendingKept], or as NotRestored says), and those that
-// the Inotify has read and not delivered. If nobody has read and NotRestored does not list
+// the Inotify has read and not delivered. If nothing was read and NotRestored does not list
 // [FieldPending], there are none, except where the kernel lacks INOTIFY_IOC_SETNEXTWD or a
 // watch reported something during the restore.
 //
 // If others use Events meanwhile, each event goes to either side, and their loops end with
 // [os.ErrClosed].
 //
-// If Release fails before the instance was taken out, r is unchanged, except that events may
+// If Release fails before the Inotify was closed, r is unchanged, except that events may
 // have moved to Pending. If only a flag could not be set, the file and the events are
 // returned with the error.
 func (r *Restored) Release() (*os.File, []inotify.Event, error) {
@@ -238,11 +238,11 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 // Restore makes a new instance with the watches of s, each under its wd, and with the next
 // wd of s, and compares it with s ([WithVerify]). If it fails, no instance is left.
 //
-// Pending events are put into the queue of the instance before the watches are added:
-// whoever reads the descriptor gets them first. They have the wds, masks and names that they
+// Pending events are put into the queue of the instance before the watches are added, so
+// they are read first. They have the wds, masks and names that they
 // had, in their order. Cookies are new, and still pair the halves of a rename. Changed lists what
 // differs. If events were pending and s does not have them, one overflow record is put there, so
-// that the program rescans. This takes INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
+// that the program rescans. This needs INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
 // ([WithScratch]), two watches and, once per process, another instance. If it fails, the events
 // are left with the caller, and NotRestored lists [FieldPending] with the reason. The next
 // wd of an instance whose queue has events is set and not read back, as that would leave a
@@ -253,7 +253,7 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 // in s is a [*TargetError]; any other difference is a [*VerifyError]. A watch that was
 // restored and has ended since is not a difference: Destroyed lists it.
 //
-// On kernels without INOTIFY_IOC_SETNEXTWD the add/remove cycle is used, which takes long for
+// On kernels without INOTIFY_IOC_SETNEXTWD the add/remove cycle is used, which is slow for
 // high wds and is limited: see [WithCycle] and [inotify.Inotify.RestoreWatches], whose errors
 // Restore returns. NotRestored then lists a next wd that the cycle cannot reach.
 func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restored, error) {

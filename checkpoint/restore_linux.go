@@ -174,8 +174,8 @@ func (r *restorer) fileTarget(w *Watch, f *os.File) (string, error) {
 	return sys.ProcFD(dup), compareType(w, st.Mode)
 }
 
-// run makes the instance. If files go missing meanwhile and that is allowed, it starts again
-// with a new instance, because the cycle can only advance the wd counter.
+// run makes the instance. If files are removed meanwhile and AllowMissing is set, it starts
+// again with a new instance, because the cycle can only advance the wd counter.
 func (r *restorer) run(ctx context.Context) (*Restored, error) {
 	for {
 		n, err := r.instance(ctx)
@@ -199,7 +199,7 @@ func (r *restorer) run(ctx context.Context) (*Restored, error) {
 	}
 }
 
-// skipMissing removes the watches whose file is missing by now.
+// skipMissing removes the watches whose file no longer exists.
 func (r *restorer) skipMissing() error {
 	ws, targets := r.ws, r.targets
 	r.ws, r.targets = nil, nil
@@ -377,8 +377,8 @@ func (r *restorer) restoreOwner(n *inotify.Inotify) error {
 
 var errNoOwnerGiven = errors.New("not restored: no owner was given")
 
-// release takes the instance out of the Inotify and closes that. From then on the returned
-// file is the only descriptor of the instance, and is returned with an error, too.
+// release moves the instance from the Inotify, which it closes, to a new file. That is then
+// the only descriptor of the instance. It may be returned with an error.
 func (r *Restored) release() (*os.File, error) {
 	if err := r.takeRead(); err != nil {
 		return nil, err

@@ -29,8 +29,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A watch that is destroyed while it is restored is gone, not different.
-func TestDestroyedMeanwhile(t *testing.T) {
+// A watch that is destroyed during the restore is listed in Destroyed, and is no difference.
+func TestWatchDestroyedDuringRestore(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 3)
@@ -39,8 +39,8 @@ func TestDestroyedMeanwhile(t *testing.T) {
 	}
 	s := dump(t, n)
 	n.Close()
-	// A one-shot watch ends with the first opening, and the directory is opened
-	// again and again.
+	// The first open of the directory destroys the one-shot watch, and it is opened all the
+	// time.
 	dir := filepath.Dir(paths[0])
 	s.Watches = append(s.Watches, checkpoint.Watch{Watch: inotify.Watch{WD: 4, Mask: inotify.Open | inotify.OneShot, Path: dir}, Type: checkpoint.TypeDirectory})
 	s.NextWD = 5
@@ -58,17 +58,17 @@ func TestDestroyedMeanwhile(t *testing.T) {
 			}
 		}
 	}()
-	gone := 0
+	destroyed := 0
 	for i := range 200 {
 		opts := []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}
-		if i%10 != 0 { // to put it into the queue takes longer
+		if i%10 != 0 { // filling the queue takes longer
 			opts = append(opts, checkpoint.WithPendingKept())
 		}
 		r := restore(t, s, opts...)
 		if len(r.Destroyed) > 0 {
-			gone++
+			destroyed++
 			if !slices.Equal(r.Destroyed, []inotify.WD{4}) {
-				t.Errorf("gone %v", r.Destroyed)
+				t.Errorf("destroyed %v", r.Destroyed)
 			}
 			evs := queued(t, r)
 			if evs[0] != s.Pending[0] {
@@ -79,22 +79,22 @@ func TestDestroyedMeanwhile(t *testing.T) {
 			}
 		}
 		r.Close()
-		if gone > 3 {
+		if destroyed > 3 {
 			break
 		}
 	}
 	close(stop)
 	<-done
-	if gone == 0 {
-		t.Skip("this needs a watch to end while it is restored, and none did")
+	if destroyed == 0 {
+		t.Skip("this needs a watch to be destroyed during the restore, and none was")
 	}
 }
 
-// So is one that is destroyed after it was listed, when the types are looked at.
-func TestDestroyedBeforeTheTypes(t *testing.T) {
+// The same holds for a watch that is destroyed after it was listed, when types are compared.
+func TestWatchDestroyedBeforeTypeCheck(t *testing.T) {
 	needLists(t)
 	if runtime.NumCPU() < 2 {
-		t.Skip("this needs two processors, for something to happen meanwhile")
+		t.Skip("this needs two processors, so that a file is removed during the restore")
 	}
 	const count = 1000
 	paths := files(t, count)
@@ -106,8 +106,8 @@ func TestDestroyedBeforeTheTypes(t *testing.T) {
 		})
 	}
 	last := paths[count-1]
-	gone := 0
-	for i := 0; i < 60 && gone < 2; i++ {
+	destroyed := 0
+	for i := 0; i < 60 && destroyed < 2; i++ {
 		touch(t, last)
 		removed := make(chan struct{})
 		go func() {
@@ -120,19 +120,19 @@ func TestDestroyedBeforeTheTypes(t *testing.T) {
 		var failed *inotify.RestoreError
 		switch {
 		case err == nil:
-			gone += len(r.Destroyed)
+			destroyed += len(r.Destroyed)
 			r.Close()
-		case !errors.As(err, &failed): // it was not there to be added
+		case !errors.As(err, &failed): // the file did not exist any more
 			t.Errorf("error %v", err)
 		}
 	}
-	if gone == 0 {
-		t.Skip("this needs a watch to end while it is restored, and none did")
+	if destroyed == 0 {
+		t.Skip("this needs a watch to be destroyed during the restore, and none was")
 	}
 }
 
-// A target that goes missing while others are restored is tolerated, too.
-func TestMissingMeanwhile(t *testing.T) {
+// With AllowMissing, a target that is removed during the restore is tolerated too.
+func TestTargetRemovedDuringRestore(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	paths := files(t, 3)
@@ -145,7 +145,7 @@ func TestMissingMeanwhile(t *testing.T) {
 	for _, level := range []checkpoint.VerifyLevel{checkpoint.VerifyDefault, checkpoint.VerifyNone} {
 		touch(t, paths[0])
 		r := restore(t, s, checkpoint.AllowMissing(), checkpoint.WithVerify(level), checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) {
-			if w.WD == 3 { // the others have been looked at
+			if w.WD == 3 { // the others have been resolved
 				os.Remove(paths[0])
 				os.Remove(paths[1])
 			}
@@ -158,7 +158,7 @@ func TestMissingMeanwhile(t *testing.T) {
 	}
 }
 
-// Where a handle is just an inode number, the identity is told to be no more.
+// If a file handle is just an inode number, the weak identity is listed.
 func TestWeakIdentityIsListed(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
@@ -186,8 +186,8 @@ func TestWeakIdentityIsListed(t *testing.T) {
 	}
 }
 
-// A generation of 0, as mke2fs gives the inodes that it makes of a directory's files, is
-// one like any other where the filesystem has generations.
+// Generation 0, which mke2fs -d gives its inodes, is not a weak identity on a filesystem that
+// has generations.
 func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {
 	needLists(t)
 	kerneltest.OwnMounts(t)
@@ -220,9 +220,9 @@ func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {
 	r.Inotify.Close()
 }
 
-// What was pending and left with the caller is handed out with the file. What came while the
-// instance was restored or not read is in its queue, where there is no internal record.
-func TestReleaseHandsOutPending(t *testing.T) {
+// Release returns the pending events that were not queued. Newer events are in the queue of
+// the file, which has no internal records.
+func TestReleaseReturnsPending(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
 	dir := t.TempDir()
@@ -248,10 +248,10 @@ func TestReleaseHandsOutPending(t *testing.T) {
 			t.Errorf("%d bytes are in the kernel's queue", b)
 		}
 		if _, err := r.Inotify.AddWatch("/", inotify.Open); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("the Inotify still works: %v", err)
+			t.Errorf("AddWatch after Release: %v", err)
 		}
 		if _, _, err := r.Release(); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("released twice: %v", err)
+			t.Errorf("a second Release: %v", err)
 		}
 		touch(t, filepath.Join(dir, "c"+name))
 		buf := make([]byte, 100)
@@ -262,8 +262,8 @@ func TestReleaseHandsOutPending(t *testing.T) {
 	}
 }
 
-// Release may come at any moment while others read and files are made: each event
-// comes to a reader, with the file, or out of it.
+// If Release is called while other goroutines read, each event is delivered once: to a
+// reader, by Release, or from the file.
 func TestReleaseWhileOthersRead(t *testing.T) {
 	kerneltest.NeedDuplicates(t)
 	needLists(t)
@@ -278,7 +278,7 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 	n.Close()
 	for round := range 100 {
 		var opts []checkpoint.RestoreOption
-		if round%50 != 0 { // to put them into the queue takes longer
+		if round%50 != 0 { // filling the queue takes longer
 			opts = append(opts, checkpoint.WithPendingKept())
 		}
 		r := restore(t, s, opts...)
@@ -342,14 +342,14 @@ func TestReleaseWhileOthersRead(t *testing.T) {
 		}
 		for name, times := range seen {
 			if times != 1 {
-				t.Errorf("event of %s came %d times", name, times)
+				t.Errorf("event of %s was delivered %d times", name, times)
 			}
 		}
 	}
 }
 
-// Events ends with an error, as that of an Inotify does, and the pending events stay for
-// the next.
+// Events ends with an error, as that of an Inotify does, and the next call delivers the
+// pending events.
 func TestEventsEnds(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
@@ -389,8 +389,7 @@ func TestEventsEnds(t *testing.T) {
 	end(kerneltest.Context(t), os.ErrClosed)
 }
 
-// A Release that fails, for want of a descriptor, leaves all as it was, also for
-// those who read.
+// A Release that fails with EMFILE changes nothing, and readers continue.
 func TestReleaseFails(t *testing.T) {
 	needLists(t)
 	n := newInotify(t)
@@ -451,8 +450,8 @@ func bytesIn(t testing.TB, f *os.File) uint32 {
 	return n
 }
 
-// The signal that an event sends tells the descriptor that the program has.
-func TestReleasedSignalHasTheDescriptor(t *testing.T) {
+// The signal of an event carries the released descriptor.
+func TestSignalCarriesReleasedDescriptor(t *testing.T) {
 	needLists(t)
 	kerneltest.OnOwnThread(t)
 	n := newInotify(t)
@@ -482,7 +481,7 @@ func TestReleasedSignalHasTheDescriptor(t *testing.T) {
 	os.Chmod(path, 0o644)
 	var info unix.SignalfdSiginfo
 	if k, err := unix.Read(fd, (*[unsafe.Sizeof(info)]byte)(unsafe.Pointer(&info))[:]); k != int(unsafe.Sizeof(info)) || err != nil {
-		t.Fatalf("no signal came: %d, %v", k, err)
+		t.Fatalf("no signal was received: %d, %v", k, err)
 	}
 	var have int
 	conn, err := f.SyscallConn()
@@ -491,13 +490,12 @@ func TestReleasedSignalHasTheDescriptor(t *testing.T) {
 	}
 	conn.Control(func(fd uintptr) { have = int(fd) })
 	if int(info.Fd) != have {
-		t.Errorf("the signal tells descriptor %d, want %d", info.Fd, have)
+		t.Errorf("the signal carries descriptor %d, want %d", info.Fd, have)
 	}
 }
 
-// A snapshot that was edited by hand, each field to what another could be, is
-// refused or restored as edited.
-func TestEditedByHand(t *testing.T) {
+// A snapshot with an edited field is refused or restored as edited.
+func TestEditedSnapshot(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
 	dir := t.TempDir()
@@ -625,8 +623,8 @@ func TestRestoreFails(t *testing.T) {
 	cancel()
 	_, err = valid().Restore(ended)
 	wantError(t, err, context.Canceled)
-	if _, err := newInotify(t).Watches(); err != nil {
-		_, err := valid().Restore(kerneltest.Context(t)) // nothing can be verified
+	if _, err := newInotify(t).Watches(); err != nil { // the kernel lists no watches
+		_, err := valid().Restore(kerneltest.Context(t))
 		wantError(t, err, errors.ErrUnsupported)
 	}
 	r := restore(t, valid(), checkpoint.WithVerify(checkpoint.VerifyNone)) // on every kernel
@@ -637,7 +635,7 @@ func TestRestoreFails(t *testing.T) {
 	}
 }
 
-// The snapshot's watches stay as they are.
+// Restore does not change the snapshot.
 func TestRestoreLeavesTheSnapshot(t *testing.T) {
 	paths := files(t, 3)
 	s := &checkpoint.Snapshot{NextWD: 20}
@@ -658,13 +656,13 @@ func TestEmptySnapshot(t *testing.T) {
 		t.Errorf("snapshot %+v", s)
 	}
 	s.NextWD = 1
-	r := restore(t, carry(t, s))
+	r := restore(t, roundTrip(t, s))
 	if wd, err := r.Inotify.AddWatch("/", inotify.DeleteSelf); wd != 1 || err != nil {
-		t.Errorf("the first watch got %d, %v", wd, err)
+		t.Errorf("the first watch got wd %d, %v", wd, err)
 	}
 }
 
-// Where it was not compared what is watched, that is listed: a file can have been replaced.
+// If the identity of the watched files was not compared, NotRestored says so.
 func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needLists(t)
@@ -681,7 +679,7 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 		"another boot":    {boot: "another", why: "another boot"},
 		"an unknown boot": {boot: "", why: "boot id"},
 		"by wds":          {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyWDs)}, why: "not requested"},
-		"without a level": {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not requested"},
+		"unverified":      {boot: s.BootID, opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyNone)}, why: "not requested"},
 		"identity anyway": {boot: "another", opts: []checkpoint.RestoreOption{checkpoint.WithVerify(checkpoint.VerifyIdentity)}},
 	} {
 		s.BootID = c.boot
@@ -696,8 +694,8 @@ func TestRestoreListsThatIdentityWasNotCompared(t *testing.T) {
 	}
 }
 
-// What the snapshot does not have is listed with the snapshot's own reason.
-func TestRestoreGivesTheSnapshotsReasons(t *testing.T) {
+// What the snapshot does not have is listed in NotRestored with the snapshot's reason.
+func TestNotRestoredHasTheSnapshotsReasons(t *testing.T) {
 	needIoctl(t)
 	path := files(t, 1)[0]
 	s := &checkpoint.Snapshot{Flags: checkpoint.NonBlock, Watches: []checkpoint.Watch{

@@ -22,7 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// needThreads skips where a thread's descriptors cannot be duplicated.
+// needThreads skips the test if a thread's descriptors cannot be duplicated.
 func needThreads(t testing.TB) {
 	t.Helper()
 	needLists(t)
@@ -75,7 +75,7 @@ func TestDumpFDAfterTheMainThreadHasExited(t *testing.T) {
 		t.Errorf("drained while it runs: %v, %v", s, err)
 	}
 	unix.Kill(h.pid, unix.SIGSTOP)
-	for i := 0; ; i++ { // it is no child that can be waited for before all threads have exited
+	for i := 0; ; i++ { // waitid does not report the stop after the main thread has exited
 		if s, err := h.drain(fd); err == nil {
 			wantEvents(t, s.Pending, inotify.Event{WD: 7, Mask: inotify.Create, Name: "a"})
 			break
@@ -86,7 +86,7 @@ func TestDumpFDAfterTheMainThreadHasExited(t *testing.T) {
 	}
 }
 
-// A thread that has descriptors of its own is named by its id.
+// DumpFD accepts the id of a thread that has a descriptor table of its own.
 func TestDumpFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	needThreads(t)
 	needKcmp(t)
@@ -97,7 +97,7 @@ func TestDumpFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	fmt.Sscan(h.do("own table", dir), &tid, &fd)
 	touch(t, filepath.Join(dir, "a"))
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, fd); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the process's own descriptor %d: error %v", fd, err)
+		t.Errorf("descriptor %d of the process: error %v", fd, err)
 	}
 	h.stop()
 	s, err := checkpoint.DumpFD(kerneltest.Context(t), tid, fd, checkpoint.WithDrain())
@@ -111,14 +111,15 @@ func TestDumpFDOfAThreadWithDescriptorsOfItsOwn(t *testing.T) {
 	h.resume()
 	h.exitThread()
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), h.pid, h.fd()); err == nil || !strings.Contains(err.Error(), fmt.Sprint(tid)) {
-		t.Errorf("the main thread has exited, and the others have different descriptors: error %v", err)
+		t.Errorf("the main thread has exited, and the other threads have different tables: error %v", err)
 	}
 	if _, err := checkpoint.DumpFD(kerneltest.Context(t), tid, fd); err != nil {
 		t.Error(err)
 	}
 }
 
-// A process has the instance also if only one of its threads has it.
+// Draining is refused while a thread with a descriptor table of its own, which has the
+// instance, runs.
 func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
 	needThreads(t)
 	needKcmp(t)
@@ -137,7 +138,7 @@ func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
 	heir.do("dup onto", "3")
 	h.stop()
 	if s, err := h.drain(3); err == nil || s != nil || !strings.Contains(err.Error(), fmt.Sprint("process ", heir.pid)) {
-		t.Errorf("drained while a thread that has it runs: %v, %v", s, err)
+		t.Errorf("drained while a thread that has the instance runs: %v, %v", s, err)
 	}
 	heir.stop()
 	s, err := h.drain(3)
@@ -147,7 +148,7 @@ func TestDrainNeedsThreadsWithDescriptorsOfTheirOwnStopped(t *testing.T) {
 	wantEvents(t, s.Pending, inotify.Event{WD: 1, Mask: inotify.Create, Name: "a"})
 }
 
-// A process that has ended, and was not waited for, has nothing.
+// DumpFD of a zombie fails with ESRCH.
 func TestDumpFDOfAZombie(t *testing.T) {
 	h := startHolder(t, 0, os.Geteuid())
 	h.do("new")

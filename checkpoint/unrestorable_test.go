@@ -15,10 +15,10 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// Unrestorable and Restore agree, whatever the snapshot lacks.
+// Unrestorable lists exactly the watches that Restore cannot restore.
 func TestUnrestorable(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
-	const stale, unasked, unsaid = "stale", "not requested", "the snapshot has no reason"
+	const stale, notRequested, noReason = "stale", "not requested", "the snapshot has no reason"
 	for _, tt := range []struct {
 		name  string
 		paths []string
@@ -26,14 +26,14 @@ func TestUnrestorable(t *testing.T) {
 		want  []checkpoint.Gap
 	}{
 		{"all known", dirs, nil, nil},
-		{"all known, another field unknown", dirs, []checkpoint.Gap{{Field: "next_wd", Reason: unasked}, {Field: "type", WD: 2, Reason: stale}}, nil},
+		{"all known, another field unknown", dirs, []checkpoint.Gap{{Field: "next_wd", Reason: notRequested}, {Field: "type", WD: 2, Reason: stale}}, nil},
 		{"one unknown", []string{dirs[0], ""},
 			[]checkpoint.Gap{{Field: "path", Reason: "/mnt was not searched"}, {Field: "path", WD: 2, Reason: stale}},
 			[]checkpoint.Gap{{Field: "path", WD: 2, Reason: stale}}},
-		{"none asked for", []string{"", ""}, []checkpoint.Gap{{Field: "path", Reason: unasked}},
-			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: unasked}, {Field: "path", WD: 2, Reason: unasked}}},
+		{"none requested", []string{"", ""}, []checkpoint.Gap{{Field: "path", Reason: notRequested}},
+			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: notRequested}, {Field: "path", WD: 2, Reason: notRequested}}},
 		{"no reason", []string{"", dirs[1]}, []checkpoint.Gap{{Field: "type", WD: 1, Reason: stale}},
-			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: unsaid}}},
+			[]checkpoint.Gap{{Field: "path", WD: 1, Reason: noReason}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &checkpoint.Snapshot{Unknown: tt.gaps}

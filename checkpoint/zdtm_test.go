@@ -20,41 +20,41 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What CRIU's own tests (test/zdtm/static) check of inotify: a process has an
-// instance, is dumped and ends, another one restores, and something happens.
+// The inotify tests of CRIU (test/zdtm/static): a process that has an instance is dumped and
+// exits, another process restores the instance, and events follow.
 //
-//	inotify00            a directory and a file in it that was removed
-//	                     but is held open: its closing is told, and the
-//	                     making of another                              TestZDTM00RemovedFile
-//	inotify01            the same of a filesystem that is mounted in
-//	                     another process's namespace only, with nothing
-//	                     removed                                        TestZDTM01OtherNamespace
-//	inotify02            all of 64 directories are watched again        TestZDTM02ManyDirectories
-//	inotify04            two instances have one file; dumping and
-//	                     restoring leaves no event in either            TestZDTM04NothingInvented
-//	inotify_irmap        two files whose handles are not used: their
-//	                     paths are searched for, and their opening is
-//	                     told                                           TestZDTMIrmapFoundBySearch
-//	inotify_system       a directory, a file, and a symbolic link to it
-//	                     itself, used in every way and removed: what was
-//	                     pending at the dump is read after it           TestZDTMSystemPending/removed
-//	inotify_system_nodel the same without the removing                  TestZDTMSystemPending/left
+//	inotify00            a directory and a removed file in it that is
+//	                     still open: events of its close, and of a new
+//	                     file, are reported                             TestZDTM00RemovedFile
+//	inotify01            the same with a filesystem that is mounted
+//	                     only in another process's namespace, and
+//	                     nothing removed                                TestZDTM01OtherNamespace
+//	inotify02            64 directories are watched again               TestZDTM02ManyDirectories
+//	inotify04            two instances watch one file; dump and
+//	                     restore queue no event in either               TestZDTM04NoEventQueued
+//	inotify_irmap        two files whose handles are not used: a search
+//	                     finds their paths, and opening them is
+//	                     reported                                       TestZDTMIrmapFoundBySearch
+//	inotify_system       a directory, a file, and a symbolic link
+//	                     itself, used in every way and removed: the
+//	                     events that were pending at the dump are read
+//	                     after the restore                              TestZDTMSystemPending/removed
+//	inotify_system_nodel the same without the removal                   TestZDTMSystemPending/left
 //
-// All apply. An unlinked file and one that our namespace does not have come back
-// through a descriptor that the restoring program supplies, and only so; theirs is
-// supplied by CRIU, from the process that it restores as a whole. Theirs have both
-// instances of inotify04 in one process, and look for the files of inotify_irmap in
-// /etc, where CRIU begins to search, as ours does where WithSearchDirs says.
+// Differences: an unlinked file, or one of another mount namespace, is restored only through a
+// descriptor that the restoring program supplies, as CRIU does from the process that it
+// restores. CRIU's inotify04 has both instances in one process, and its inotify_irmap has the
+// files in /etc, where CRIU begins to search; here WithSearchDirs says where.
 
 // stopAndDump stops the process and dumps its instance.
 func (h *holder) stopAndDump(opts ...checkpoint.DumpOption) *checkpoint.Snapshot {
 	h.t.Helper()
-	h.fd() // to be asked now
+	h.fd() // a stopped process does not answer
 	h.stop()
-	return carry(h.t, h.dump(opts...))
+	return roundTrip(h.t, h.dump(opts...))
 }
 
-// wantLines compares the events of the process that were not read yet.
+// wantLines reads and compares the queued events of the process.
 func (h *holder) wantLines(want string) {
 	h.t.Helper()
 	if got := h.do("events"); got != want {
@@ -62,8 +62,8 @@ func (h *holder) wantLines(want string) {
 	}
 }
 
-// wantRestored has the process restore s, and checks that the kernel's list is the
-// same.
+// wantRestored makes the process restore s, and checks that the kernel lists the same
+// watches.
 func (h *holder) wantRestored(s *checkpoint.Snapshot, opts ...string) {
 	h.t.Helper()
 	if err := h.restore(s, opts...); err != nil {
@@ -83,8 +83,8 @@ func (h *holder) wantNoPathError(s *checkpoint.Snapshot) {
 	}
 }
 
-// named tells the paths of the numbers 1, 2 and so on where handles cannot be opened
-// and a search would be seen, or would not end before it has looked at everything.
+// named resolves wds 1, 2 and so on to these paths. It is for where handles cannot be opened
+// and a search would cause events or read everything.
 func named(paths ...string) checkpoint.DumpOption {
 	return checkpoint.WithResolver(func(w inotify.Watch) (string, error) {
 		if int(w.WD) > len(paths) {
@@ -94,7 +94,7 @@ func named(paths ...string) checkpoint.DumpOption {
 	})
 }
 
-// below has paths found by search where handles cannot be opened.
+// below finds paths by search where handles cannot be opened.
 func below(dir string) []checkpoint.DumpOption {
 	return []checkpoint.DumpOption{checkpoint.WithPaths(checkpoint.PathsBySearch), checkpoint.WithSearchDirs(dir)}
 }
@@ -174,14 +174,14 @@ func TestZDTM02ManyDirectories(t *testing.T) {
 	next := startHolder(t, 0, os.Geteuid())
 	next.wantRestored(s)
 	want := ""
-	for i := range count { // and each is on its directory
+	for i := range count { // each watch is on its directory
 		touch(t, filepath.Join(root, fmt.Sprint("d", i), "file"))
 		want += fmt.Sprintf("%d IN_CREATE file\n%[1]d IN_CLOSE_WRITE file\n", i+1)
 	}
 	next.wantLines(want)
 }
 
-func TestZDTM04NothingInvented(t *testing.T) {
+func TestZDTM04NoEventQueued(t *testing.T) {
 	needLists(t)
 	path := files(t, 1)[0]
 	var first, second [2]*holder
@@ -228,10 +228,10 @@ func TestZDTMIrmapFoundBySearch(t *testing.T) {
 	}
 	h.fd()
 	h.stop()
-	taker := startHolder(t, 0, os.Geteuid())
+	dumper := startHolder(t, 0, os.Geteuid())
 	for _, level := range []string{"handles", "search"} {
 		file := filepath.Join(dir, level)
-		taker.do("take", fmt.Sprint(h.pid), fmt.Sprint(h.fd()), level, dir, file)
+		dumper.do("dump", fmt.Sprint(h.pid), fmt.Sprint(h.fd()), level, dir, file)
 		s := readSnapshot(t, file)
 		for _, w := range s.Watches {
 			want := ""
@@ -271,7 +271,7 @@ func readSnapshot(t testing.TB, file string) *checkpoint.Snapshot {
 	return s
 }
 
-// The numbers are 1 for the directory, 2 for the link and 3 for the file.
+// The wds are 1 for the directory, 2 for the link and 3 for the file.
 const (
 	systemUse = "1 IN_CREATE file\n1 IN_OPEN file\n1 IN_CLOSE_NOWRITE file\n1 IN_CREATE link\n" +
 		"1 IN_ATTRIB file\n3 IN_ATTRIB \n" +
@@ -297,7 +297,7 @@ func TestZDTMSystemPending(t *testing.T) {
 			h := startHolder(t, 0, os.Geteuid())
 			h.do("new")
 			h.fd()
-			n := newInotify(t) // sees the same, and is never dumped
+			n := newInotify(t) // gets the same events, and is not dumped
 			watch := func(wd inotify.WD, path string) {
 				const mask = inotify.AllEvents | inotify.DontFollow
 				h.do("watch", fmt.Sprint(wd), mask.String(), path)
@@ -335,7 +335,7 @@ func TestZDTMSystemPending(t *testing.T) {
 			s := h.stopAndDump(named(dir, link, file), checkpoint.WithDrain())
 			reference := tryAll(t, n)
 			if got := lines(reference); got != want {
-				t.Errorf("events that are not dumped:\n%swant:\n%s", got, want)
+				t.Errorf("events of the other instance:\n%swant:\n%s", got, want)
 			}
 			wantEvents(t, s.Pending, reference...) // with the cookies of the moves
 			h.end()

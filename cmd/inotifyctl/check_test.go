@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d lines, want 8: %q", len(lines), stdout)
 	}
 	if got, want := strings.HasSuffix(lines[0], ": yes"), hasIoctl(t); got != want {
-		t.Errorf("%q, while the kernel has it: %v", lines[0], want)
+		t.Errorf("%q, want yes: %v", lines[0], want)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestCheckWithoutIoctl(t *testing.T) {
 	}
 }
 
-// At a limit, the limits and who has most are what one wants to see, whichever limit it is.
+// At a limit, check prints which limit is exhausted and which process has most.
 func TestCheckAtTheLimit(t *testing.T) {
 	if !kerneltest.Again(t, ownProc(t)) {
 		return
@@ -92,8 +92,8 @@ func TestCheckAtTheLimit(t *testing.T) {
 	}
 }
 
-// ownProc has a command start as root of a user namespace and first process of a pid
-// namespace, where it may mount the /proc of that.
+// ownProc returns attributes for a command that is root of a user namespace and process 1 of
+// a pid namespace, so that it may mount that namespace's /proc.
 func ownProc(t *testing.T) *syscall.SysProcAttr {
 	t.Helper()
 	attr := kerneltest.OwnUsers(t)
@@ -107,7 +107,8 @@ func ownProc(t *testing.T) *syscall.SysProcAttr {
 	return attr
 }
 
-// Where /proc does not show the processes of this pid namespace, "0 in use" would be wrong.
+// If /proc does not show the processes of this pid namespace, the command says so and does
+// not print "0 in use".
 func TestProcOfAnotherPIDNamespace(t *testing.T) {
 	for _, without := range []string{"", "without proc"} {
 		run := func(args ...string) (code int, stdout, stderr string) {
@@ -135,8 +136,7 @@ func TestProcOfAnotherPIDNamespace(t *testing.T) {
 	}
 }
 
-// What the kernel really shows: an instance counts once, also if it has two
-// descriptors.
+// An instance with two descriptors counts once.
 func TestUsageCountsThisProcess(t *testing.T) {
 	before := countOwn(t)
 	f := instance(t, watchesOn(t, 1, 2, 3)...)
@@ -155,7 +155,7 @@ func TestUsageCountsThisProcess(t *testing.T) {
 		instances, watches = 2, 2*watches
 	}
 	if after.instances != before.instances+instances || after.watches != before.watches+watches {
-		t.Errorf("usage %+v became %+v with one instance, of which %d watches are listed", before, after, watches)
+		t.Errorf("usage %+v became %+v with one more instance, with %d listed watches", before, after, watches)
 	}
 }
 
@@ -204,8 +204,8 @@ func TestUsageByUser(t *testing.T) {
 			t.Errorf("user %d: %+v, want %+v", uid, got, want)
 		}
 	}
-	if len(c.unreadable) != 3 { // 70 has ended
-		t.Errorf("unreadable are %v, want three", c.unreadable)
+	if len(c.unreadable) != 3 { // 70 has exited
+		t.Errorf("unreadable: %v, want three", c.unreadable)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestProcessErrors(t *testing.T) {
 	}
 }
 
-// A fakeProc is a tree that looks like /proc.
+// A fakeProc is a directory with files as in /proc.
 type fakeProc struct {
 	t   *testing.T
 	dir string
@@ -246,7 +246,7 @@ func TestUserOf(t *testing.T) {
 	p.write(fmt.Sprintf(status, "S (sleeping)"), "10", "status")
 	p.write(fmt.Sprintf(status, "Z (zombie)"), "20", "status")
 	p.write("Name:\tx\n", "30", "status")
-	// A directory where a file is to be cannot be read by root either.
+	// A directory instead of the file is unreadable for root too.
 	p.write("", "40", "status", "x")
 	for pid, want := range map[int]struct {
 		uid     int
@@ -256,7 +256,7 @@ func TestUserOf(t *testing.T) {
 		20: {1000, false}, // other threads may run
 		30: {noUser, true},
 		40: {noUser, true},
-		50: {noUser, false}, // there is none
+		50: {noUser, false}, // does not exist
 	} {
 		if uid, err := userOf(p.dir, pid); uid != want.uid || (err != nil) != want.unknown {
 			t.Errorf("process %d: user %d, %v, want %+v", pid, uid, err, want)
@@ -310,7 +310,7 @@ func TestFeatureLines(t *testing.T) {
 	wantText(t, strings.Join(got, "\n"), "INOTIFY_IOC_SETNEXTWD: no: needs Linux 4.17\nIN_MASK_CREATE: yes\nwatches in fdinfo: unknown: too; many")
 }
 
-func TestOwnUserIsShown(t *testing.T) {
+func TestCheckShowsTheUser(t *testing.T) {
 	_, stdout, _ := call("check")
 	if want := "user " + strconv.Itoa(os.Geteuid()); !strings.Contains(stdout, want) {
 		t.Errorf("%q, want %q in it", stdout, want)

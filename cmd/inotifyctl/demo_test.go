@@ -14,7 +14,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// wantSteps wants the demonstration's lines.
+// wantSteps compares the lines that demo prints with regular expressions.
 func wantSteps(t *testing.T, stdout string, steps ...string) {
 	t.Helper()
 	got := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
@@ -66,11 +66,11 @@ func TestDemo(t *testing.T) {
 func wantNoFiles(t *testing.T, dir string) {
 	t.Helper()
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		t.Errorf("left are %v, %v", entries, err)
+		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
 
-// A pipe that is closed early does not leave the directory.
+// If standard output is a closed pipe, demo still removes its directory.
 func TestDemoIntoBrokenPipe(t *testing.T) {
 	needsList(t)
 	r, w, err := os.Pipe()
@@ -100,7 +100,7 @@ func TestDemoWithoutIoctl(t *testing.T) {
 	}
 }
 
-func TestDemoWhereNothingIsListed(t *testing.T) {
+func TestDemoWithoutWatchList(t *testing.T) {
 	if listsWatches(t) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
 	}

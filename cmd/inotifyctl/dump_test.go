@@ -22,7 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// read returns the snapshot that is in a text.
+// read parses a snapshot.
 func read(t *testing.T, text string) *checkpoint.Snapshot {
 	t.Helper()
 	s, err := checkpoint.Read(strings.NewReader(text))
@@ -41,8 +41,8 @@ func content(t *testing.T, name string) string {
 	return string(text)
 }
 
-// stop stops the process, and returns when all its threads are.
-func (h *held) stop() {
+// stop stops the process, and returns when all its threads are stopped.
+func (h *holder) stop() {
 	h.t.Helper()
 	if err := h.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		h.t.Fatal(err)
@@ -51,7 +51,7 @@ func (h *held) stop() {
 	if _, err := syscall.Wait4(h.pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
 		h.t.Fatalf("the process did not stop: %v, %v", status, err)
 	}
-	// Threads that run on other processors stop a little later.
+	// Threads on other processors stop a little later.
 	tasks := fmt.Sprintf("/proc/%d/task", h.pid)
 	for running := true; running; {
 		running = false
@@ -68,9 +68,9 @@ func (h *held) stop() {
 	}
 }
 
-// holdPending returns a stopped process that has an instance with events on
-// files that were not read: three, unless names are given.
-func holdPending(t *testing.T, names ...string) *held {
+// holdPending returns a stopped process that has an instance with pending events about
+// files with these names: three, unless names are given.
+func holdPending(t *testing.T, names ...string) *holder {
 	t.Helper()
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -87,8 +87,8 @@ func holdPending(t *testing.T, names ...string) *held {
 	return h
 }
 
-// wantDumped wants exit code 0, or 3 and the reason if the paths are unknown, which
-// only root finds by handle.
+// wantDumped checks that the exit code is 0, or 3 with the reason if the paths are
+// unknown, as only root can find them by handle.
 func wantDumped(t *testing.T, code int, stdout, stderr string) *checkpoint.Snapshot {
 	t.Helper()
 	if code != 0 && code != 3 {
@@ -138,7 +138,7 @@ func TestDumpOfProgramInC(t *testing.T) {
 	kerneltest.NeedHandles(t)
 	needsList(t)
 	dir := t.TempDir()
-	h := inC(t, 5, "holder", dir)
+	h := holdInC(t, 5, "holder", dir)
 	code, stdout, stderr := call("dump", "-fd", "5", h.arg())
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
@@ -149,11 +149,11 @@ func TestDumpOfProgramInC(t *testing.T) {
 	}
 }
 
-// Without root, the paths are found by searching.
-func TestDumpWithoutRights(t *testing.T) {
+// Without privileges, the paths are unknown by handle and found by a search.
+func TestDumpUnprivileged(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1, 7)
-	if os.Geteuid() == 0 { // let that user in
+	if os.Geteuid() == 0 { // the other user needs access
 		for dir := ws[0].Path; dir != os.TempDir(); dir = filepath.Dir(dir) {
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -191,7 +191,7 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 	none := hold(t, nil)
 	for _, tt := range []struct {
 		args string
-		want []string // nil if it works
+		want []string // in the error, nil for none
 	}{
 		{several.arg(), []string{"has 2 inotify instances", "-fd 3 = 9, -fd 4"}},
 		{"-fd 4 " + several.arg(), nil},
@@ -214,7 +214,7 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 	}
 }
 
-func TestDumpOfOthersProcess(t *testing.T) {
+func TestDumpOfAnotherUsersProcess(t *testing.T) {
 	needsRoot(t)
 	needsList(t)
 	h := holdAlone(t, instance(t))
@@ -237,7 +237,7 @@ func TestDumpDrains(t *testing.T) {
 	}
 }
 
-// Side effects are printed with -v only.
+// Side effects are printed only with -v.
 func TestSideEffects(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -271,7 +271,7 @@ func TestDumpToStandardOutput(t *testing.T) {
 	wantNoFiles(t, cmd.Dir)
 }
 
-// What is no file is not replaced by one.
+// A named pipe is written to, and not replaced by a file.
 func TestDumpToPipe(t *testing.T) {
 	needsList(t)
 	h := holdAlone(t, instance(t))
@@ -301,7 +301,7 @@ func TestDumpToFile(t *testing.T) {
 	if err := os.Symlink("file", link); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{file, file, link} { // new, there, and another's
+	for _, name := range []string{file, file, link} { // new, existing, and a link to it
 		code, stdout, stderr := call("dump", "-o", name, h.arg())
 		if code != 0 || stdout != "" {
 			t.Fatalf("exit code %d: %q, %s", code, stdout, stderr)
@@ -317,7 +317,7 @@ func TestDumpToFile(t *testing.T) {
 	if is, err := os.Lstat(link); err != nil || is.Mode().Type() != os.ModeSymlink {
 		t.Errorf("the link is %v, %v", is, err)
 	}
-	// A failure leaves everything as it was.
+	// A failure changes nothing.
 	code, _, stderr := call("dump", "-drain", "-o", file, h.arg())
 	wantFailure(t, code, stderr, "running", "stop it first")
 	wantText(t, content(t, file), "older")
@@ -326,8 +326,8 @@ func TestDumpToFile(t *testing.T) {
 	}
 }
 
-// The output is opened first: nothing is drained if that fails.
-func TestDumpOpensFirst(t *testing.T) {
+// If the output cannot be opened, nothing is drained.
+func TestDumpOpensOutputFirst(t *testing.T) {
 	h := holdPending(t)
 	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
 		code, _, stderr := call("dump", "-drain", "-o", name, h.arg())
@@ -345,8 +345,9 @@ func TestDumpOpensFirst(t *testing.T) {
 	wantPending(t, read(t, stdout))
 }
 
-// savedIn returns the file that a line on standard error says.
-func savedIn(t *testing.T, stderr string) string {
+// savedFile returns the name of the file in which drained events were saved, according to
+// standard error.
+func savedFile(t *testing.T, stderr string) string {
 	t.Helper()
 	_, name, _ := strings.Cut(strings.TrimSpace(stderr), "already drained: saved in ")
 	if is, err := os.Stat(name); err != nil || is.Mode().Perm() != 0o600 {
@@ -363,9 +364,9 @@ func TestDumpToFullDevice(t *testing.T) {
 			cmd = command(t, "dump", "-drain", h.arg())
 		}
 		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
-		code, stderr := intoFull(t, cmd)
+		code, stderr := runIntoFull(t, cmd)
 		wantFailure(t, code, stderr, "no space left on device", "3 events were already drained")
-		wantPending(t, read(t, content(t, savedIn(t, stderr))))
+		wantPending(t, read(t, content(t, savedFile(t, stderr))))
 	}
 }
 
@@ -376,24 +377,24 @@ func TestDumpWithoutEventsToFullDevice(t *testing.T) {
 	cmd := command(t, "dump", "-drain", h.arg())
 	dir := t.TempDir()
 	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
-	code, stderr := intoFull(t, cmd)
+	code, stderr := runIntoFull(t, cmd)
 	wantFailure(t, code, stderr, "no space left on device")
 	wantNoFiles(t, dir)
 }
 
-// Where nothing can be saved, it is printed.
+// If drained events cannot be saved in a file either, they are printed on standard error.
 func TestDumpWithNowhereToSave(t *testing.T) {
 	h := holdPending(t)
 	cmd := command(t, "dump", "-drain", h.arg())
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()+"/none")
-	code, stderr := intoFull(t, cmd)
+	code, stderr := runIntoFull(t, cmd)
 	end := strings.LastIndex(stderr, "inotifyctl: ")
 	wantFailure(t, code, stderr[end:], "no space left on device", "printed above")
 	wantPending(t, read(t, stderr[:end]))
 }
 
-// intoFull runs cmd with /dev/full as its standard output.
-func intoFull(t *testing.T, cmd *exec.Cmd) (code int, stderr string) {
+// runIntoFull runs cmd with /dev/full as its standard output.
+func runIntoFull(t *testing.T, cmd *exec.Cmd) (code int, stderr string) {
 	t.Helper()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -405,9 +406,10 @@ func intoFull(t *testing.T, cmd *exec.Cmd) (code int, stderr string) {
 	return exitCode(t, cmd.Run()), errs.String()
 }
 
-// A reader that went away would end the process by a signal.
+// If standard output is a closed pipe, SIGPIPE does not end the process before it has saved
+// the drained events.
 func TestDumpIntoBrokenPipe(t *testing.T) {
-	for _, both := range []bool{false, true} { // standard error, too
+	for _, both := range []bool{false, true} { // standard error is closed too
 		h := holdPending(t)
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -427,17 +429,17 @@ func TestDumpIntoBrokenPipe(t *testing.T) {
 		if both {
 			saved, _ := filepath.Glob(dir + "/*")
 			if len(saved) != 1 {
-				t.Fatalf("saved are %v; %v", saved, err)
+				t.Fatalf("saved files: %v; %v", saved, err)
 			}
 			wantPending(t, read(t, content(t, saved[0])))
 			continue
 		}
 		wantFailure(t, exitCode(t, err), errs.String(), "broken pipe", "3 events were already drained")
-		wantPending(t, read(t, content(t, savedIn(t, errs.String()))))
+		wantPending(t, read(t, content(t, savedFile(t, errs.String()))))
 	}
 }
 
-// A pipe that nobody reads does not hold it for ever.
+// An interrupt ends a dump that blocks in a write to standard output.
 func TestInterruptEndsDump(t *testing.T) {
 	h := holdPending(t)
 	ctx, cancel := context.WithCancel(kerneltest.Context(t))
@@ -449,10 +451,10 @@ func TestInterruptEndsDump(t *testing.T) {
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-drain", h.arg()}, blocked, &stderr)
 	wantFailure(t, code, stderr.String(), "interrupted", "3 events were already drained")
-	wantPending(t, read(t, content(t, savedIn(t, stderr.String()))))
+	wantPending(t, read(t, content(t, savedFile(t, stderr.String()))))
 }
 
-// Nor does one that nobody opens for reading.
+// An interrupt ends a dump that blocks in the opening of a named pipe.
 func TestInterruptEndsOpening(t *testing.T) {
 	h := holdPending(t)
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -464,7 +466,7 @@ func TestInterruptEndsOpening(t *testing.T) {
 	var stderr strings.Builder
 	code := run(ctx, []string{"dump", "-drain", "-o", pipe, h.arg()}, io.Discard, &stderr)
 	wantFailure(t, code, stderr.String(), "interrupted")
-	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0) // lets it go
+	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0) // unblocks the opening
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -500,11 +502,11 @@ func TestSummary(t *testing.T) {
 		{Field: "path", WD: 4, Reason: "stale"},
 		{Field: "type", WD: 3, Reason: "stale"},
 		{Field: "pending", Reason: "not requested"},
-		{Field: "watch", WD: 9, Reason: "it is\ngone\x1b"},
+		{Field: "watch", WD: 9, Reason: "first\nsecond\x1b"},
 	}
 	wantText(t, strings.Join(summary(gaps), "\n"), "path of 2 watches (3, 4), type of watch 3: stale\n"+
 		"next_wd, pending: not requested\n"+
-		`watch 9: it is; gone\x1b`)
+		`watch 9: first; second\x1b`)
 	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5}), "5 watches (1, 2, 3, 4, 5)")
 	wantText(t, watches([]inotify.WD{1, 2, 3, 4, 5, 6}), "6 watches (1, 2, 3, 4, 5, …)")
 	var many []checkpoint.Gap
@@ -517,7 +519,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// A path is whatever somebody named a file.
+// A path in a snapshot may have control characters: they are escaped and read back.
 func TestSnapshotOnTerminal(t *testing.T) {
 	const path = "/\u009b31m\x1b[2J\x7f\n"
 	text, err := snapshotText(&checkpoint.Snapshot{Watches: []checkpoint.Watch{{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: path}}}})
@@ -525,15 +527,15 @@ func TestSnapshotOnTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(string(text), "\u009b\x1b\x7f") {
-		t.Errorf("a control character is in %q", text)
+		t.Errorf("%q has a control character", text)
 	}
 	wantText(t, read(t, string(text)).Watches[0].Path, path)
 }
 
-// What cannot be written as a snapshot is saved as events.
+// If drained events cannot be written as a snapshot, they are saved as JSON lines.
 func TestSalvageOfEvents(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := &checkpoint.Snapshot{Pending: []inotify.Event{{WD: 3, Mask: inotify.Create, Name: "x"}}}
 	err := salvage(s, nil, syscall.EIO, io.Discard)
-	wantText(t, content(t, savedIn(t, textWithHint(err))), `{"wd":3,"mask":"IN_CREATE","name":"x"}`+"\n")
+	wantText(t, content(t, savedFile(t, textWithHint(err))), `{"wd":3,"mask":"IN_CREATE","name":"x"}`+"\n")
 }

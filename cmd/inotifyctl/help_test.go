@@ -55,7 +55,7 @@ func TestHelpOfCommands(t *testing.T) {
 	}
 }
 
-// wantColumns wants a text to fit a terminal.
+// wantColumns checks that no line is wider than the help text may be.
 func wantColumns(t *testing.T, text string) {
 	t.Helper()
 	for _, line := range strings.Split(text, "\n") {

@@ -27,15 +27,15 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// TestMain also is the command itself, in the processes that tests start.
+// TestMain also runs the command itself, in the processes that tests start.
 func TestMain(m *testing.M) {
 	switch os.Getenv("INOTIFYCTL_TEST_CHILD") {
 	case "without ioctl":
-		// INOTIFY_IOC_SETNEXTWD's number ends in 0x4900 on every processor.
+		// The low half of INOTIFY_IOC_SETNEXTWD is 0x4900 on every processor.
 		failCalls(unix.SYS_IOCTL, 0xffff, 0x4900, unix.ENOTTY)
 		if n, err := inotify.New(); err == nil {
 			if kerneltest.SupportsSetNext(n) {
-				os.Exit(exitNotTaken)
+				os.Exit(exitNotApplied)
 			}
 			n.Close()
 		}
@@ -43,31 +43,31 @@ func TestMain(m *testing.M) {
 	case "without instances":
 		failCalls(unix.SYS_INOTIFY_INIT1, 0, 0, unix.EMFILE)
 		if _, err := inotify.New(); err == nil {
-			os.Exit(exitNotTaken)
+			os.Exit(exitNotApplied)
 		}
 		main()
 	case "without proc":
 		if unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") != nil || unix.Mount("tmpfs", "/proc", "tmpfs", 0, "") != nil {
-			os.Exit(exitNotTaken)
+			os.Exit(exitNotApplied)
 		}
 		main()
 	case "without unshare":
 		failCalls(unix.SYS_UNSHARE, 0, 0, unix.EPERM)
 		if unix.Unshare(0) == nil {
-			os.Exit(exitNotTaken)
+			os.Exit(exitNotApplied)
 		}
 		main()
 	case "without unshare and close_range":
 		failCalls(unix.SYS_UNSHARE, 0, 0, unix.EPERM)
 		failCalls(unix.SYS_CLOSE_RANGE, 0, 0, unix.ENOSYS)
 		if unix.Unshare(0) == nil {
-			os.Exit(exitNotTaken)
+			os.Exit(exitNotApplied)
 		}
 		main()
 	case "command":
 		main()
 	case "hold":
-		holdOn()
+		runHolder()
 	case "exec":
 		path, err := exec.LookPath(os.Args[1])
 		if err == nil {
@@ -76,29 +76,29 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	// What nohup or a shell had the tests ignore, no child ignores.
+	// Children must not ignore signals because nohup or a shell made the tests ignore them.
 	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
-	// Descriptors that the tests were started with are no child's.
+	// Children must not inherit descriptors that the tests were started with.
 	for fd := 3; fd < 1024; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	os.Exit(kerneltest.Main(m, true))
 }
 
-// failCalls has the kernel fail calls of number nr in this process if argument 1
-// has the value in the bits of mask.
+// failCalls makes system call nr fail in this process if argument 1, masked with mask,
+// has the value.
 func failCalls(nr, mask, value uint32, errno unix.Errno) {
-	runtime.LockOSThread()   // which gets no_new_privs first
+	runtime.LockOSThread()   // the thread that gets no_new_privs
 	offset := uint32(16 + 8) // of the low half of argument 1, in struct seccomp_data
 	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
 		offset += 4
 	}
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 4, K: nr},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset},
 		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask},
@@ -112,8 +112,9 @@ func failCalls(nr, mask, value uint32, errno unix.Errno) {
 	runtime.KeepAlive(filter)
 }
 
-// exitNotTaken says that the kernel has what was to be missing.
-const exitNotTaken = 77
+// exitNotApplied is the exit code of a child in which a system call did not fail as it
+// should.
+const exitNotApplied = 77
 
 func hasIoctl(t *testing.T) bool {
 	t.Helper()
@@ -125,7 +126,7 @@ func hasIoctl(t *testing.T) bool {
 	return kerneltest.SupportsSetNext(n)
 }
 
-// command prepares the command as a process of its own.
+// command returns the inotifyctl command as a child process.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(kerneltest.Executable(t), args...)
@@ -134,8 +135,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// withoutIoctl prepares the command on a kernel that lacks the ioctl: as it is,
-// or by a seccomp filter.
+// withoutIoctl returns the command, run without the ioctl: the kernel lacks it, or a seccomp
+// filter makes it fail.
 func withoutIoctl(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := command(t, args...)
@@ -163,8 +164,8 @@ func exitCode(t *testing.T, err error) int {
 		return 0
 	case !errors.As(err, &exit):
 		t.Fatal(err)
-	case exit.ExitCode() == exitNotTaken:
-		t.Skip("this needs seccomp, or a kernel that lacks what is to be missing")
+	case exit.ExitCode() == exitNotApplied:
+		t.Skip("this needs seccomp, or a kernel that lacks the system call")
 	}
 	return exit.ExitCode()
 }
@@ -183,7 +184,7 @@ func wantSuccess(t *testing.T, code int, stderr string) {
 	}
 }
 
-// wantListed wants exit code 0, or 3 because processes of others did not answer.
+// wantListed checks that the exit code is 0, or 3 because other processes did not answer.
 func wantListed(t *testing.T, code int, stderr string) {
 	t.Helper()
 	for _, line := range lines(stderr) {
@@ -196,7 +197,8 @@ func wantListed(t *testing.T, code int, stderr string) {
 	}
 }
 
-// wantFailure wants exit code 1 and one line that has every text of want.
+// wantFailure checks that the exit code is 1, and that standard error is one line that
+// contains every text of want.
 func wantFailure(t *testing.T, code int, stderr string, want ...string) {
 	t.Helper()
 	if code != 1 {
@@ -219,14 +221,14 @@ func wantText(t *testing.T, got, want string) {
 	}
 }
 
-// A watching is the command watch under way.
-type watching struct {
+// A watchProcess is a running watch command.
+type watchProcess struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	out *bufio.Reader
 }
 
-func startWatch(t *testing.T, args ...string) *watching {
+func startWatch(t *testing.T, args ...string) *watchProcess {
 	t.Helper()
 	cmd := command(t, append([]string{"watch"}, args...)...)
 	cmd.Stderr = os.Stderr
@@ -238,11 +240,11 @@ func startWatch(t *testing.T, args ...string) *watching {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	return &watching{t: t, cmd: cmd, out: bufio.NewReader(out)}
+	return &watchProcess{t: t, cmd: cmd, out: bufio.NewReader(out)}
 }
 
-// line waits for the next line.
-func (w *watching) line() string {
+// line reads the next line.
+func (w *watchProcess) line() string {
 	w.t.Helper()
 	line, err := w.out.ReadString('\n')
 	if err != nil {
@@ -251,13 +253,13 @@ func (w *watching) line() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-func (w *watching) wantLine(want string) {
+func (w *watchProcess) wantLine(want string) {
 	w.t.Helper()
 	wantText(w.t, w.line(), want)
 }
 
-// end wants no more lines and exit code 0.
-func (w *watching) end() {
+// end checks that no more lines come and that the exit code is 0.
+func (w *watchProcess) end() {
 	w.t.Helper()
 	rest, err := io.ReadAll(w.out)
 	if err != nil || len(rest) > 0 {
@@ -268,7 +270,7 @@ func (w *watching) end() {
 	}
 }
 
-func (w *watching) signal(s os.Signal) {
+func (w *watchProcess) signal(s os.Signal) {
 	w.t.Helper()
 	if err := w.cmd.Process.Signal(s); err != nil {
 		w.t.Fatal(err)

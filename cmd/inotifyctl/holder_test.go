@@ -24,7 +24,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What other processes have, for the commands that look at it.
+// Processes that have instances, for the commands that look at other processes.
 
 // watchesOn returns a watch with each wd on a new directory.
 func watchesOn(t *testing.T, wds ...inotify.WD) (ws []inotify.Watch) {
@@ -43,7 +43,7 @@ func watchesOn(t *testing.T, wds ...inotify.WD) (ws []inotify.Watch) {
 // instance returns an instance with the watches.
 func instance(t *testing.T, ws ...inotify.Watch) *os.File {
 	t.Helper()
-	n := library(t, ws...)
+	n := newInotify(t, ws...)
 	f, err := n.File()
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func instance(t *testing.T, ws ...inotify.Watch) *os.File {
 	return f
 }
 
-func library(t *testing.T, ws ...inotify.Watch) *inotify.Inotify {
+func newInotify(t *testing.T, ws ...inotify.Watch) *inotify.Inotify {
 	t.Helper()
 	n, err := inotify.New()
 	if err != nil {
@@ -85,8 +85,7 @@ func needsList(t *testing.T) {
 	}
 }
 
-// needsKcmp skips where the kernel cannot tell that two descriptors are the same
-// instance.
+// needsKcmp skips the test if the kernel cannot compare descriptors.
 func needsKcmp(t *testing.T) {
 	t.Helper()
 	self := uintptr(os.Getpid())
@@ -102,17 +101,17 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-// A held is a process that holds instances until the test ends.
-type held struct {
+// A holder is a process that has instances until the test ends.
+type holder struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	pid int
 	end io.WriteCloser
 }
 
-// hold starts a process that has the files as its descriptors 3 and so on, and
-// does what the steps say; see holdOn.
-func hold(t *testing.T, files []*os.File, steps ...string) *held {
+// hold starts a process that has the files as its descriptors 3 and so on, and makes
+// the steps; see runHolder.
+func hold(t *testing.T, files []*os.File, steps ...string) *holder {
 	t.Helper()
 	cmd := command(t, steps...)
 	cmd.Env = append(cmd.Env, "INOTIFYCTL_TEST_CHILD=hold")
@@ -120,8 +119,8 @@ func hold(t *testing.T, files []*os.File, steps ...string) *held {
 	return start(t, cmd)
 }
 
-// holdAlone does the same with one file, and closes it here.
-func holdAlone(t *testing.T, f *os.File, steps ...string) *held {
+// holdAlone does the same with one file, and closes it in this process.
+func holdAlone(t *testing.T, f *os.File, steps ...string) *holder {
 	t.Helper()
 	h := hold(t, []*os.File{f}, steps...)
 	f.Close()
@@ -129,7 +128,7 @@ func holdAlone(t *testing.T, f *os.File, steps ...string) *held {
 }
 
 // start starts a process that prints "ready" and then waits.
-func start(t *testing.T, cmd *exec.Cmd) *held {
+func start(t *testing.T, cmd *exec.Cmd) *holder {
 	t.Helper()
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -143,26 +142,26 @@ func start(t *testing.T, cmd *exec.Cmd) *held {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h := &held{t: t, cmd: cmd, pid: cmd.Process.Pid, end: in}
+	h := &holder{t: t, cmd: cmd, pid: cmd.Process.Pid, end: in}
 	t.Cleanup(h.kill)
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("the process that is to hold an instance said %q: %v", line, err)
+		t.Fatalf("the holder printed %q: %v", line, err)
 	}
 	return h
 }
 
-func (h *held) kill() {
+func (h *holder) kill() {
 	h.end.Close()
 	h.cmd.Process.Kill()
 	h.cmd.Wait()
 }
 
-func (h *held) arg() string { return strconv.Itoa(h.pid) }
+func (h *holder) arg() string { return strconv.Itoa(h.pid) }
 
-// holdOn is what the process does. Its steps are "move=3:7" and "dup=3:7", of
-// descriptors, "comm=NAME", and "hang=FILE", which executes the program anew after a
-// byte was read, and so closes the file.
-func holdOn() {
+// runHolder is the program of the process. Its steps are "move=3:7" and "dup=3:7" for
+// descriptors, "comm=NAME", and "hang=FILE", which opens the file when a byte is read from
+// standard input and then executes the program again, which closes the file.
+func runHolder() {
 	file := ""
 	for _, step := range os.Args[1:] {
 		name, value, _ := strings.Cut(step, "=")
@@ -197,10 +196,10 @@ func holdOn() {
 	os.Exit(0)
 }
 
-// inC starts a program in C that has an instance as descriptor fd and the name,
-// and watches the paths. If the name is "exit main", the main thread exits, and another
-// goes on.
-func inC(t *testing.T, fd int, name string, paths ...string) *held {
+// holdInC starts a C program with this name that has an instance as descriptor fd and
+// watches the paths. If the name is "exit main", the main thread exits and another thread
+// stays.
+func holdInC(t *testing.T, fd int, name string, paths ...string) *holder {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
@@ -208,7 +207,7 @@ func inC(t *testing.T, fd int, name string, paths ...string) *held {
 	}
 	dir := t.TempDir()
 	source, program := filepath.Join(dir, "hold.c"), filepath.Join(dir, "hold")
-	if err := os.WriteFile(source, []byte(holderInC), 0o600); err != nil {
+	if err := os.WriteFile(source, []byte(holderSource), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(cc, "-pthread", "-o", program, source).CombinedOutput(); err != nil {
@@ -217,7 +216,7 @@ func inC(t *testing.T, fd int, name string, paths ...string) *held {
 	return start(t, exec.Command(program, append([]string{strconv.Itoa(fd), name}, paths...)...))
 }
 
-const holderInC = `
+const holderSource = `
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,7 +256,7 @@ int main(int argc, char **argv)
 }
 `
 
-// asNobody has cmd run as an ordinary user who owns nothing.
+// asNobody makes cmd run as an unprivileged user.
 func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	if os.Geteuid() == 0 {

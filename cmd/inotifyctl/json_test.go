@@ -16,7 +16,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// All members are in snake_case.
+// All members of JSON objects are in snake_case.
 func TestJSONMembers(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -54,7 +54,7 @@ func TestJSONMembers(t *testing.T) {
 	}
 }
 
-// addMembers adds the names of the members of v and of what is in it.
+// addMembers adds the names of the members of v and of the values in it.
 func addMembers(v any, names map[string]bool) {
 	switch v := v.(type) {
 	case map[string]any:

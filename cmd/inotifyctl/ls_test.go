@@ -27,7 +27,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// lines returns the lines of a text, their blanks made one.
+// lines returns the lines of a text, with each run of blanks replaced by one.
 func lines(text string) (ls []string) {
 	if text == "" {
 		return nil
@@ -90,7 +90,7 @@ func TestLsOfAll(t *testing.T) {
 func TestLsJSON(t *testing.T) {
 	needsList(t)
 	needsKcmp(t)
-	n := library(t, watchesOn(t, 1, 7)...)
+	n := newInotify(t, watchesOn(t, 1, 7)...)
 	f, err := n.File()
 	if err != nil {
 		t.Fatal(err)
@@ -144,12 +144,12 @@ func TestLsWatches(t *testing.T) {
 	wantLine(t, stdout, `1 IN_CREATE "%s"`, filepath.Dir(dir)+`/a\x1b[31m\nb`)
 	wantLine(t, stdout, `20 IN_ALL_EVENTS|IN_ONESHOT %s`, filepath.Dir(dir))
 	if strings.Contains(stdout, "\x1b") {
-		t.Errorf("an escape character is in %q", stdout)
+		t.Errorf("%q has an escape character", stdout)
 	}
 }
 
-// Without the right to open handles, the reason is printed once.
-func TestLsWithoutRights(t *testing.T) {
+// Without the privilege to open handles, the reason is printed once.
+func TestLsUnprivileged(t *testing.T) {
 	needsList(t)
 	f := instance(t, watchesOn(t, 1, 2, 3)...)
 	h := holdAlone(t, f)
@@ -172,7 +172,7 @@ func TestLsWithoutRights(t *testing.T) {
 	if n := strings.Count(stdout, "unknown: path of 3 watches (1, 2, 3): "); n != 1 || strings.Count(stdout, "unknown:") != 1 {
 		t.Errorf("the reason is not printed once in\n%s", stdout)
 	}
-	if os.Geteuid() == 0 { // whose processes nobody cannot read
+	if os.Geteuid() == 0 { // the user nobody cannot read root's processes
 		all := lines(stdout)
 		if last := all[len(all)-1]; !strings.HasSuffix(last, " could not be read and may have more (run it as root)") {
 			t.Errorf("the last line is %q", last)
@@ -188,7 +188,7 @@ func TestLsUnreadableInJSON(t *testing.T) {
 		t.Errorf("exit code %d and %q", code, stderr)
 	}
 	if strings.Contains(stdout, "could not be read") {
-		t.Errorf("standard output has no objects alone: %q", stdout)
+		t.Errorf("standard output has more than objects: %q", stdout)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestLsFailures(t *testing.T) {
 	wantFailure(t, code, stderr, "process 2147483647", "give the PID of a running process")
 }
 
-func TestLsOfNothing(t *testing.T) {
+func TestLsWithoutInstances(t *testing.T) {
 	h := hold(t, nil)
 	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)
@@ -211,7 +211,7 @@ func TestLsOfNothing(t *testing.T) {
 	}
 }
 
-func TestLsWhereNothingIsListed(t *testing.T) {
+func TestLsWithoutWatchList(t *testing.T) {
 	if listsWatches(t) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
 	}
@@ -226,7 +226,7 @@ func TestLsWhereNothingIsListed(t *testing.T) {
 	}
 }
 
-// On a terminal long things are shortened in the middle, and else never.
+// Long values are shortened in the middle on a terminal, and only there.
 func TestLsOnTerminal(t *testing.T) {
 	kerneltest.NeedHandles(t)
 	needsList(t)
@@ -273,13 +273,13 @@ func TestMaskText(t *testing.T) {
 
 func TestLsOfProgramInC(t *testing.T) {
 	needsList(t)
-	h := inC(t, 200, "c\x1bc", t.TempDir(), t.TempDir())
+	h := holdInC(t, 200, "c\x1bc", t.TempDir(), t.TempDir())
 	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)
 	wantLine(t, stdout, `%s "c\x1bc" 200 2 -`, strconv.Itoa(h.pid))
 }
 
-// A process whose execve waits for a FUSE server is reported, and keeps nobody waiting.
+// A process whose execve waits for a FUSE server is reported, and no command waits for it.
 func TestProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needsList(t)
@@ -331,7 +331,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 			}
 		}()
 	}
-	all.Wait() // so that the processors are free: Ctrl-C must come before a command ends by itself
+	all.Wait() // so that the processors are free: Ctrl-C must come before a command times out
 	for _, args := range []string{"ls", "check", "dump " + hung.arg(), "dump -fd 3 " + hung.arg(), "verify " + snapshot + " " + hung.arg()} {
 		cmd := command(t, strings.Fields(args)...)
 		var errs strings.Builder
@@ -339,7 +339,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		untilItWaits(cmd.Process.Pid)
+		waitUntilBlocked(cmd.Process.Pid)
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "interrupted") {
@@ -348,22 +348,22 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// untilItWaits returns when a thread of the process has waited for a while for what no
-// signal ends, as a process that starts does now and then for a moment, or when all
-// threads have ended.
-func untilItWaits(pid int) {
-	for inARow, last := 0, ""; inARow < 10; time.Sleep(time.Millisecond) {
-		name := waiting(pid)
+// waitUntilBlocked returns when a thread of the process has been in uninterruptible sleep
+// for a while, which a starting process is only for a moment, or when all threads have
+// exited.
+func waitUntilBlocked(pid int) {
+	for consecutive, last := 0, ""; consecutive < 10; time.Sleep(time.Millisecond) {
+		name := blockedThread(pid)
 		if name == "" || name != last {
-			inARow = 0
+			consecutive = 0
 		}
-		inARow, last = inARow+1, name
+		consecutive, last = consecutive+1, name
 	}
 }
 
-// waiting returns the file in /proc of a thread that waits for what no signal ends, or
-// that has ended.
-func waiting(pid int) string {
+// blockedThread returns the file in /proc of a thread that is in uninterruptible sleep or a
+// zombie.
+func blockedThread(pid int) string {
 	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, name := range names {
 		if stat, err := os.ReadFile(name); err == nil && (strings.Contains(string(stat), ") D ") || strings.Contains(string(stat), ") Z ")) {
@@ -376,7 +376,7 @@ func waiting(pid int) string {
 // The descriptors of threads are listed after the main thread has exited.
 func TestLsOfThreads(t *testing.T) {
 	needsKcmp(t)
-	h := inC(t, 200, "exit main", t.TempDir())
+	h := holdInC(t, 200, "exit main", t.TempDir())
 	for range 1000 {
 		stat, _ := os.ReadFile("/proc/" + h.arg() + "/stat")
 		if strings.Contains(string(stat), ") Z ") {

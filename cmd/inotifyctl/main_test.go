@@ -84,7 +84,7 @@ func TestUsageErrors(t *testing.T) {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(tt.args)...)
 			if code != 2 || stdout != "" {
-				t.Errorf("exit code %d and standard output %q, want 2 and none", code, stdout)
+				t.Errorf("exit code %d and standard output %q, want 2 and no output", code, stdout)
 			}
 			line, rest, _ := strings.Cut(stderr, "\n")
 			if !strings.HasPrefix(line, "inotifyctl: ") || !strings.Contains(line, tt.want) {
@@ -100,7 +100,7 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// Flags may stand anywhere before "--", also after operands.
+// Flags may be anywhere before "--", also after operands.
 func TestFlagsAfterOperands(t *testing.T) {
 	for _, tt := range []struct{ args, operands, rest, o string }{
 		{"a -o x b", "a b", "", "x"},
@@ -205,7 +205,7 @@ func TestHints(t *testing.T) {
 		{"process not readable", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.EACCES}, ""},
 		{"no such file", &fs.PathError{Op: "open", Path: "/tmp/snapshot", Err: syscall.ENOENT}, "; give a path that exists"},
 		{"restore, no such path", restore(os.NewSyscallError("inotify_add_watch", syscall.ENOENT)), "; give a path that exists"},
-		{"restore, forbidden ioctl", restore(os.NewSyscallError("ioctl FIONREAD", syscall.EPERM)), ""},
+		{"restore, ioctl not permitted", restore(os.NewSyscallError("ioctl FIONREAD", syscall.EPERM)), ""},
 		{"restore, bad mask", restore(syscall.EINVAL), "; give another -mask"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,14 +214,14 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// Where the kernel refuses, or /proc is missing, the hint is not about paths.
+// If the kernel refuses a system call or /proc is missing, the hint is not about paths.
 func TestHintsOnWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	try := func(t *testing.T, want string, args ...string) {
 		t.Helper()
 		code, _, stderr := call(args...)
 		if wantFailure(t, code, stderr, want); strings.Contains(stderr, "path") || strings.Contains(stderr, "run it") {
-			t.Errorf("%q gives advice that does not help", stderr)
+			t.Errorf("%q has a hint that does not help", stderr)
 		}
 	}
 	t.Run("inotify_init1", func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-// failing is a full disk.
+// failing is a writer that fails like a full disk.
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

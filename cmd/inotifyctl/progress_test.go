@@ -58,7 +58,7 @@ func TestBarIsCleared(t *testing.T) {
 	b.clear()
 	b.clear()
 	if len(w) != 2 || !strings.HasPrefix(w[0], clearLine+"[") || w[1] != clearLine {
-		t.Errorf("wrote %q, want the bar and what clears it", w)
+		t.Errorf("wrote %q, want the bar and then %q", w, clearLine)
 	}
 }
 
@@ -69,13 +69,13 @@ func TestIsTerminal(t *testing.T) {
 	}
 	defer null.Close()
 	if isTerminal(null) {
-		t.Error("/dev/null is taken for a terminal")
+		t.Error("isTerminal is true for /dev/null")
 	}
 	if isTerminal(new(strings.Builder)) {
-		t.Error("a strings.Builder is taken for a terminal")
+		t.Error("isTerminal is true for a strings.Builder")
 	}
 	if _, slave := openTerminal(t); !isTerminal(slave) {
-		t.Error("a terminal is not taken for one")
+		t.Error("isTerminal is false for a terminal")
 	}
 }
 
@@ -134,8 +134,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// readUntil returns what f gives up to and with the text, or until nobody has
-// the other end.
+// readUntil reads f up to and including the text, or until the other end is closed.
 func readUntil(t *testing.T, f *os.File, text string) string {
 	t.Helper()
 	var got []byte

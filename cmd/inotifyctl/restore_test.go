@@ -22,12 +22,13 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// A shell's own view, on standard error, as 1 may be the instance.
+// look is a script that prints a shell's descriptors and limits, on standard error, as
+// descriptor 1 may be the instance.
 const look = `exec >&2; echo pid $$; ls /proc/$$/fd; cat /proc/$$/fdinfo/$0; ` +
 	`readlink /proc/$$/fd/$0; ulimit -Sn; grep -E 'Sig(Blk|Ign)' /proc/self/status`
 
-// shell runs a script with the arguments from $0 on, in a process that has the
-// files as its descriptors 3 and so on.
+// shell runs a script with the arguments $0 and so on, in a process that has the files
+// as its descriptors 3 and so on.
 func shell(t *testing.T, files []*os.File, script string, args ...string) (code int, stdout, stderr string, pid int) {
 	t.Helper()
 	cmd := command(t)
@@ -38,15 +39,15 @@ func shell(t *testing.T, files []*os.File, script string, args ...string) (code 
 	return code, stdout, stderr, cmd.ProcessState.Pid()
 }
 
-// descriptors returns those that a shell here has without our doing.
+// descriptors returns the descriptors that a shell has without restore.
 func descriptors(t *testing.T) []string {
 	t.Helper()
 	_, stdout, _, _ := shell(t, nil, `ls /proc/$$/fd`)
 	return strings.Fields(stdout)
 }
 
-// The command gets the instance, and nothing else, as if it had been started in
-// the place of restore. The Go runtime's own descriptors are among 3 to 8.
+// COMMAND gets the instance at its descriptor, and otherwise the same descriptors, limits
+// and signals as without restore. The Go runtime uses descriptors among 3 to 8.
 func TestRestore(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1, 7)
@@ -55,17 +56,17 @@ func TestRestore(t *testing.T) {
 	for _, fd := range []int{3, 4, 5, 6, 7, 8, 200} {
 		for _, flags := range []checkpoint.Flags{checkpoint.NonBlock | checkpoint.CloseOnExec, 0} {
 			t.Run(fmt.Sprint(fd, " ", flags), func(t *testing.T) {
-				number := strconv.Itoa(fd)
-				if slices.Contains(usual, number) {
+				fdText := strconv.Itoa(fd)
+				if slices.Contains(usual, fdText) {
 					t.Skip("the tests have this descriptor open")
 				}
 				file := snapshotFile(t, fd, ws, func(s *checkpoint.Snapshot) { s.Flags = flags })
-				code, _, stderr, pid := shell(t, nil, `ulimit -Sn 300; exec "$0" "$@"`, kerneltest.Executable(t), "restore", file, "--", "sh", "-c", look, number)
+				code, _, stderr, pid := shell(t, nil, `ulimit -Sn 300; exec "$0" "$@"`, kerneltest.Executable(t), "restore", file, "--", "sh", "-c", look, fdText)
 				_, stderr, _ = strings.Cut(stderr, "pid ")
 				if code != 0 || !strings.HasPrefix(stderr, strconv.Itoa(pid)+"\n") {
 					t.Fatalf("exit code %d, and not process %d:\n%s", code, pid, stderr)
 				}
-				open := append(slices.Clone(usual), number)
+				open := append(slices.Clone(usual), fdText)
 				slices.Sort(open)
 				list, _, _ := strings.Cut(stderr, "pos:")
 				got := strings.Fields(list)[1:]
@@ -77,7 +78,7 @@ func TestRestore(t *testing.T) {
 				wantLine(t, stderr, "%s", status)
 				for _, w := range ws {
 					if want := fmt.Sprintf("\ninotify wd:%x ", int(w.WD)); !strings.Contains(stderr, want) || !strings.Contains(stderr, " mask:300 ") {
-						t.Errorf("no watch %d with its mask in\n%s", w.WD, stderr)
+						t.Errorf("watch %d with its mask is missing in\n%s", w.WD, stderr)
 					}
 				}
 				wantLine(t, stderr, "anon_inode:inotify")
@@ -90,20 +91,20 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// Standard descriptors are inherited ones, unless they were closed.
+// An instance is restored at a standard descriptor only if that is closed.
 func TestRestoreOnStandardDescriptors(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1)
 	for fd := range 3 {
-		number := strconv.Itoa(fd)
+		fdText := strconv.Itoa(fd)
 		file := snapshotFile(t, fd, ws, nil)
 		_, _, stderr, _ := shell(t, nil, `exec "$0" "$@" </etc/passwd`, kerneltest.Executable(t), "restore", file, "--", "true")
-		if !strings.Contains(stderr, "of the dump is in use here") || !strings.Contains(stderr, number+"<&-") {
+		if !strings.Contains(stderr, "of the dump is in use here") || !strings.Contains(stderr, fdText+"<&-") {
 			t.Errorf("%d: %q, want a refusal", fd, stderr)
 		}
 		out := filepath.Join(t.TempDir(), "out")
-		code, _, stderr, _ := shell(t, nil, `exec "$0" "$@" `+number+`<&-`, kerneltest.Executable(t), "restore", file, "--",
-			"sh", "-c", `readlink /proc/$$/fd/`+number+` | cat >"$0"`, out)
+		code, _, stderr, _ := shell(t, nil, `exec "$0" "$@" `+fdText+`<&-`, kerneltest.Executable(t), "restore", file, "--",
+			"sh", "-c", `readlink /proc/$$/fd/`+fdText+` | cat >"$0"`, out)
 		if code != 0 {
 			t.Fatalf("%d: exit code %d: %s", fd, code, stderr)
 		}
@@ -111,8 +112,8 @@ func TestRestoreOnStandardDescriptors(t *testing.T) {
 	}
 }
 
-// Signals that were ignored stay so, except those that the Go runtime handles from
-// the start.
+// COMMAND inherits ignored signals, except those that the Go runtime handles from the
+// start.
 func TestRestoreKeepsIgnoredSignals(t *testing.T) {
 	needsList(t)
 	const script, all = `trap "" INT HUP TSTP TTIN TTOU; exec "$0" "$@"`, "SigIgn: 0000000000380003"
@@ -129,8 +130,8 @@ func TestRestoreKeepsIgnoredSignals(t *testing.T) {
 	wantLine(t, stdout, all)
 }
 
-// What was inherited is the command's.
-func TestRestoreRefusesInheritedNumber(t *testing.T) {
+// The instance does not replace a descriptor that COMMAND inherits.
+func TestRestoreRefusesInheritedDescriptor(t *testing.T) {
 	needsList(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -151,14 +152,14 @@ func TestRestoreRefusesInheritedNumber(t *testing.T) {
 	}
 }
 
-func TestRestoreRefusesNumberBeyondLimit(t *testing.T) {
+func TestRestoreRefusesDescriptorBeyondLimit(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 100, watchesOn(t, 1), nil)
 	code, _, stderr, _ := shell(t, nil, `ulimit -n 100; exec "$0" "$@"`, kerneltest.Executable(t), "restore", file, "--", "true")
 	wantFailure(t, code, stderr, "descriptor 100", "raise it (ulimit -Hn)")
 }
 
-// The next wd and the events are those of an instance that was never dumped.
+// In COMMAND, the next wd and events are as if the instance was never dumped.
 func TestRestoredInstanceWorks(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedDuplicates(t)
@@ -166,7 +167,7 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	var next inotify.WD
 	file := snapshotFile(t, 9, ws, func(s *checkpoint.Snapshot) {
 		next = s.NextWD
-		s.Flags &^= checkpoint.CloseOnExec // which it would not have after an execve
+		s.Flags &^= checkpoint.CloseOnExec // execve would have closed it
 	})
 	h := start(t, command(t, "restore", file, "--", "env", "INOTIFYCTL_TEST_CHILD=hold", kerneltest.Executable(t)))
 	touch(t, ws[1].Path, "new")
@@ -174,7 +175,7 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	code, stdout, stderr := call("dump", "-drain", h.arg())
 	s := wantDumped(t, code, stdout, stderr)
 	if !hasIoctl(t) {
-		next = 0 // it could not be determined
+		next = 0 // cannot be determined
 	}
 	if s.FD != 9 || s.NextWD != next || len(s.Pending) != 1 || s.Pending[0] != (inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"}) {
 		t.Errorf("got %+v, want next wd %d and one event", s, next)
@@ -185,7 +186,7 @@ func TestRestoredInstanceWorks(t *testing.T) {
 	}
 }
 
-// A command that cannot be executed changes nothing, nor the file for events.
+// If COMMAND cannot be executed, nothing is changed, and the file for events is not made.
 func TestRestoreWithoutCommand(t *testing.T) {
 	dir := t.TempDir()
 	file := touch(t, dir, "no snapshot")
@@ -199,7 +200,7 @@ func TestRestoreWithoutCommand(t *testing.T) {
 	}
 }
 
-// What turns out only then fails with a message, too.
+// A command that only execve finds to be broken fails with a message too.
 func TestRestoreOfBrokenCommand(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needsList(t)
@@ -222,7 +223,7 @@ func withPending(n int) func(*checkpoint.Snapshot) {
 	}
 }
 
-// COMMAND reads the pending events from its descriptor. Whatever is not as it was is printed.
+// COMMAND reads the pending events from its descriptor. Changes of the events are printed.
 func TestRestorePutsPendingEventsIntoTheQueue(t *testing.T) {
 	needsList(t)
 	if !hasIoctl(t) {
@@ -287,10 +288,10 @@ func TestRestorePendingToStandardOutput(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	wantText(t, stdout, `{"wd":1,"mask":"IN_CREATE","name":"<0>\n"}`+"\n-pending") // echo's own -n
+	wantText(t, stdout, `{"wd":1,"mask":"IN_CREATE","name":"<0>\n"}`+"\n-pending") // the output of echo
 }
 
-// Events that are left after the restore are refused as well.
+// Events that could not be queued are an error without -pending or -drop-pending.
 func TestRestoreWithNewEvents(t *testing.T) {
 	events := []inotify.Event{{WD: 1, Mask: inotify.Create, Name: "x"}}
 	var stderr strings.Builder
@@ -305,7 +306,7 @@ func TestRestoreWithNewEvents(t *testing.T) {
 	wantText(t, stderr.String(), "inotifyctl: dropped: 1 pending event\n")
 }
 
-// A snapshot of another boot may restore watches on other files. The command says so.
+// With a snapshot of another boot, inodes are not compared, and restore says so.
 func TestRestoreOfAnotherBoot(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needsList(t)
@@ -317,7 +318,8 @@ func TestRestoreOfAnotherBoot(t *testing.T) {
 	wantLine(t, stderr, "inotifyctl: not restored: inode: whether the same files are watched was not compared: the snapshot is from another boot or machine")
 }
 
-// Events that the snapshot counts and does not have.
+// If events were pending and the snapshot does not have them, an overflow is queued, or
+// -drop-pending is needed.
 func TestRestoreWithLostEvents(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
@@ -347,7 +349,7 @@ func TestRestoreWithLostEvents(t *testing.T) {
 	wantLine(t, stderr, "inotifyctl: not restored: pending: not in the snapshot: not requested")
 }
 
-// Without a place for the events, the command is not executed.
+// If the events cannot be written, COMMAND is not executed.
 func TestRestoreWithFullDevice(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needsList(t)
@@ -382,7 +384,7 @@ func TestRestoreWithMissing(t *testing.T) {
 	wantFailure(t, code, stderr, `/1\n\x1b[2J": `, "-missing")
 }
 
-// Another file under the path is not what was watched.
+// If another file is at the path, COMMAND is not executed.
 func TestRestoreOfAnotherFile(t *testing.T) {
 	needsList(t)
 	kerneltest.NeedBootID(t)
@@ -393,8 +395,8 @@ func TestRestoreOfAnotherFile(t *testing.T) {
 	wantText(t, stdout, "")
 }
 
-// Events signal no process that the dump names.
-func TestRestoreSignalsNobody(t *testing.T) {
+// No process that the snapshot names is signalled by events.
+func TestRestoreSendsNoSignal(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), func(s *checkpoint.Snapshot) {
 		s.Flags |= checkpoint.Async
@@ -475,7 +477,7 @@ func TestRestoreFillsQueueOnTerminal(t *testing.T) {
 	}
 }
 
-// If the descriptor is the right one by chance, execve must leave it open.
+// If the instance already has the right descriptor, FD_CLOEXEC is cleared.
 func TestDupToItself(t *testing.T) {
 	f := instance(t)
 	fd := int(f.Fd())
@@ -517,7 +519,7 @@ func TestInterruptEndsRestore(t *testing.T) {
 	wantFailure(t, exitCode(t, cmd.Wait()), "inotifyctl"+strings.TrimSuffix(line, "\r\n")+"\n", "stopped after ", "interrupted")
 }
 
-func TestRestoreAsNobody(t *testing.T) {
+func TestRestoreUnprivileged(t *testing.T) {
 	needsRoot(t)
 	needsList(t)
 	ws := watchesOn(t, 1)
@@ -534,8 +536,8 @@ func TestRestoreAsNobody(t *testing.T) {
 	}
 }
 
-// Without the list of watches, a restored instance cannot be verified.
-func TestRestoreWhereNothingIsListed(t *testing.T) {
+// On a kernel that does not list watches, a restored instance cannot be verified.
+func TestRestoreWithoutWatchList(t *testing.T) {
 	if listsWatches(t) {
 		t.Skip("this needs a kernel that lists no watches in fdinfo")
 	}
@@ -544,12 +546,11 @@ func TestRestoreWhereNothingIsListed(t *testing.T) {
 		{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}},
 	}})
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
-	wantFailure(t, code, stderr, "cannot be ") // proved equal, or what to prove
+	wantFailure(t, code, stderr, "cannot be ") // verified, or compared
 	wantText(t, stdout, "")
 }
 
-// A profile that forbids unshare does not forbid the other way. If one forbids both, this
-// is an error.
+// Without unshare, close_range is used. Without both, restore fails.
 func TestRestoreWithoutUnshare(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	needsList(t)
@@ -570,11 +571,11 @@ func TestRestoreWithoutUnshare(t *testing.T) {
 	}
 }
 
-// snapshotFile returns a file with the snapshot of an instance that has the
-// watches, as descriptor fd, after edit has seen it.
+// snapshotFile returns a file with the snapshot, changed by edit, of an instance that has
+// the watches and is descriptor fd.
 func snapshotFile(t *testing.T, fd int, ws []inotify.Watch, edit func(*checkpoint.Snapshot)) string {
 	t.Helper()
-	n := library(t, ws...)
+	n := newInotify(t, ws...)
 	defer n.Close()
 	paths := make(map[inotify.WD]string)
 	for _, w := range ws {

@@ -19,20 +19,21 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// manyPending is a number of events whose snapshot does not fit into a pipe of a page.
+// manyPending events have a snapshot that does not fit into a pipe of one page.
 const manyPending = 200
 
-// A drained is dump -drain after the drain: it waits for the reader of its output.
-type drained struct {
+// A drainProcess is a dump -drain that has drained events and blocks in a write to its
+// standard output.
+type drainProcess struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	out    *os.File
 	stderr strings.Builder
 }
 
-// drain starts dump -drain of a process with many pending events, by a shell that
-// executes "$0" "$@" after the script, and waits until the events are drained.
-func drain(t *testing.T, script string, edit func(*exec.Cmd)) *drained {
+// drain starts dump -drain of a process with many pending events, in a shell that runs the
+// script first, and waits until the events are drained.
+func drain(t *testing.T, script string, edit func(*exec.Cmd)) *drainProcess {
 	t.Helper()
 	names := make([]string, manyPending)
 	for i := range names {
@@ -48,7 +49,7 @@ func drain(t *testing.T, script string, edit func(*exec.Cmd)) *drained {
 	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
 		t.Skip("this needs a small pipe: ", err)
 	}
-	d := &drained{t: t, cmd: command(t), out: r}
+	d := &drainProcess{t: t, cmd: command(t), out: r}
 	d.cmd.Path = "/bin/sh"
 	d.cmd.Args = []string{"sh", "-c", script + `exec "$0" "$@"`, kerneltest.Executable(t), "dump", "-drain", "-paths", "none", h.arg()}
 	d.cmd.Env = append(d.cmd.Env, "TMPDIR="+t.TempDir())
@@ -72,14 +73,13 @@ func drain(t *testing.T, script string, edit func(*exec.Cmd)) *drained {
 	return d
 }
 
-// wantSaved wants the command to end by itself, and all events in the file that it
-// names.
-func (d *drained) wantSaved(stderr func() string) {
+// wantSaved checks that the command fails, and that the file that it names has all events.
+func (d *drainProcess) wantSaved(stderr func() string) {
 	d.t.Helper()
 	code := exitCode(d.t, d.cmd.Wait())
 	text := stderr()
 	wantFailure(d.t, code, text, "interrupted", fmt.Sprint(manyPending, " events were already drained"))
-	if n := len(read(d.t, content(d.t, savedIn(d.t, text))).Pending); n != manyPending {
+	if n := len(read(d.t, content(d.t, savedFile(d.t, text))).Pending); n != manyPending {
 		d.t.Errorf("%d events were saved, want %d", n, manyPending)
 	}
 }
@@ -89,7 +89,7 @@ func TestSignalsSaveDrainedEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := drain(t, "", nil)
-			for range 2 { // the second is impatience
+			for range 2 { // an impatient user sends it twice
 				if err := d.cmd.Process.Signal(unix.SignalNum(name)); err != nil {
 					t.Fatal(err)
 				}
@@ -110,7 +110,7 @@ func TestClosedTerminalSavesDrainedEvents(t *testing.T) {
 	d.wantSaved(d.stderr.String)
 }
 
-// Signals that are ignored, or that do not end a Go program, do not end the dump.
+// Ignored signals, and those that do not end a Go program, do not end the dump.
 func TestDumpSurvivesSignals(t *testing.T) {
 	d := drain(t, `trap "" HUP INT; `, nil)
 	for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGPIPE, unix.SIGALRM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGIO, unix.SIGPWR} {

@@ -14,12 +14,13 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// The events stay in the queue if nothing would keep them.
+// If the output would be lost, because standard output is closed or /dev/null, the events
+// are not drained.
 func TestDumpWithoutStandardOutput(t *testing.T) {
 	h := holdPending(t)
 	for _, tt := range []struct{ script, output, want string }{
 		{`>&-`, "", "standard output: descriptor 1 is closed or /dev/null, and the output would be lost: write to a file"},
-		{`0<&- 2>&- >&-`, "", ""}, // it cannot say why
+		{`0<&- 2>&- >&-`, "", ""}, // no message can be printed
 		{`1<>/dev/null`, "", "is closed or /dev/null"},
 		{`>&-`, "-o /dev/stdout", "open /dev/stdout: descriptor 1 is closed or /dev/null"},
 		{`>&-`, "-o /dev/fd/1", "open /dev/fd/1: descriptor 1 is closed or /dev/null"},
@@ -37,7 +38,7 @@ func TestDumpWithoutStandardOutput(t *testing.T) {
 		}
 		wantFailure(t, code, stderr, tt.want)
 	}
-	// What is dropped on purpose is accepted, and so is a file.
+	// A file is accepted, and so is /dev/null without -drain.
 	file := filepath.Join(t.TempDir(), "snapshot")
 	_, _, stderr, _ := shell(t, nil, `"$0" "$@" >&- 2>&- 0<&-`, kerneltest.Executable(t), "dump", "-drain", "-o", file, h.arg())
 	wantPending(t, read(t, content(t, file)))
@@ -48,7 +49,7 @@ func TestDumpWithoutStandardOutput(t *testing.T) {
 	}
 }
 
-// Pending events that would go nowhere keep the command from being executed.
+// If pending events would be lost, COMMAND is not executed.
 func TestRestoreWithoutStandardOutput(t *testing.T) {
 	needsList(t)
 	file := snapshotFile(t, 5, watchesOn(t, 1), withPending(2))
@@ -56,10 +57,10 @@ func TestRestoreWithoutStandardOutput(t *testing.T) {
 	wantFailure(t, code, stderr, "open /dev/stdout: descriptor 1 is closed")
 }
 
-// Where standard error is closed and becomes the instance, no note goes there.
+// If standard error is closed and becomes the instance, no note is written to it.
 func TestRestoreOnClosedStandardError(t *testing.T) {
 	needsList(t)
-	file := snapshotFile(t, 2, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.NextWD = 0 }) // which is a note
+	file := snapshotFile(t, 2, watchesOn(t, 1), func(s *checkpoint.Snapshot) { s.NextWD = 0 }) // causes a note
 	const script = `readlink /proc/$$/fd/2; grep -c "^inotify wd:" /proc/$$/fdinfo/2`
 	code, stdout, stderr, _ := shell(t, nil, `exec "$0" "$@" 2>&-`, kerneltest.Executable(t), "restore", file, "--", "sh", "-c", script)
 	if code != 0 || stdout != "anon_inode:inotify\n1\n" || stderr != "" {
@@ -67,7 +68,8 @@ func TestRestoreOnClosedStandardError(t *testing.T) {
 	}
 }
 
-// No subcommand writes into what it opened itself, where a standard descriptor is closed.
+// If a standard descriptor is closed, no command writes its output into a file that it
+// opened itself.
 func TestClosedStandardDescriptors(t *testing.T) {
 	dir := t.TempDir()
 	all := []string{"help", "watch -n 0 " + dir}

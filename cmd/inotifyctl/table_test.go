@@ -55,7 +55,7 @@ func TestTable(t *testing.T) {
       7  /x
     100  /another/l…/of/a/file
 `)
-	// Where it cannot fit, no column is narrower than is of use.
+	// If the table cannot fit, columns have a minimum width.
 	wantText(t, newTestTable().text(3), ` N  NAME   PATH
  1  short  /a/…file
 20  -

@@ -15,7 +15,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-// What restore refuses, dump and verify announce.
+// If restore would refuse a dump, dump and verify say so.
 func TestDumpThatRestoreRefuses(t *testing.T) {
 	needsList(t)
 	ws := watchesOn(t, 1, 7)
@@ -45,8 +45,8 @@ func TestDumpThatRestoreRefuses(t *testing.T) {
 	}
 }
 
-// Events that stay in the queue are not in the snapshot. A restored instance has an overflow
-// event for them.
+// Without -drain, pending events are not in the snapshot, and a restored instance has an
+// overflow event instead.
 func TestDumpWithoutPendingEvents(t *testing.T) {
 	h := holdPending(t)
 	kerneltest.NeedDuplicates(t)
@@ -63,7 +63,7 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 	}
 }
 
-// The advice is right for the user, and for what was tried already.
+// The advice depends on the user and on the flags of the dump.
 func TestPathAdvice(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {

@@ -51,7 +51,7 @@ func TestWatchRestoresByCycle(t *testing.T) {
 		{40, 39, 41},
 	} {
 		code, stdout, stderr := result(t, withoutIoctl(t, "watch", "-n", "0", "-wd", fmt.Sprint(tt.wd), a, b))
-		wantSuccess(t, code, stderr) // no bar, as standard error is no terminal
+		wantSuccess(t, code, stderr) // no bar, as standard error is not a terminal
 		want := fmt.Sprintf(`^watch %d \(cycle, %d steps in [0-9.]+(ns|µs|ms|s)\): %s\nwatch %d \(added\): %s\n$`,
 			tt.wd, tt.steps, regexp.QuoteMeta(a), tt.second, regexp.QuoteMeta(b))
 		if !regexp.MustCompile(want).MatchString(stdout) {
@@ -109,7 +109,7 @@ func TestWatchPrintsJSON(t *testing.T) {
 		line := w.line()
 		wantText(t, line, want)
 		if err := json.Unmarshal([]byte(line), &ev); err != nil || ev != (checkpoint.Event{WD: 1, Mask: inotify.Create, Name: name}) {
-			t.Errorf("%s is read as %v, %v", line, ev, err)
+			t.Errorf("%s is decoded as %v, %v", line, ev, err)
 		}
 	}
 	w.end()
@@ -167,7 +167,7 @@ func TestContextEndsWatch(t *testing.T) {
 	wantText(t, stdout.String(), "watch 1 (added): "+dir+"\n")
 }
 
-// A line is one write, so that it can be seen at once.
+// writes records each Write, as a line must be written at once.
 type writes []string
 
 func (w *writes) Write(p []byte) (int, error) {
@@ -187,7 +187,7 @@ func TestPrinter(t *testing.T) {
 			"-1 IN_Q_OVERFLOW: the queue was full and events were lost: rescan the watched paths",
 			`{"wd":-1,"mask":"IN_Q_OVERFLOW"}`,
 		}, {
-			"the watched itself", inotify.Event{WD: 3, Mask: inotify.Attrib},
+			"the watched file itself", inotify.Event{WD: 3, Mask: inotify.Attrib},
 			"3 IN_ATTRIB /dir",
 			`{"wd":3,"mask":"IN_ATTRIB"}`,
 		}, {
@@ -250,7 +250,7 @@ func TestEscape(t *testing.T) {
 		wantText(t, got, tt.want)
 		var before, after string
 		if json.Unmarshal([]byte(tt.in), &before) != nil || json.Unmarshal([]byte(got), &after) != nil || before != after {
-			t.Errorf("%q reads %q, want %q", got, after, before)
+			t.Errorf("%q is decoded as %q, want %q", got, after, before)
 		}
 	}
 	const plain = "{\"a\": \"größer\"}\n"

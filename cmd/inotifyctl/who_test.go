@@ -40,7 +40,7 @@ func TestWho(t *testing.T) {
 	if strings.Contains(stdout, "IN_CREATE") {
 		t.Errorf("the watch on the directory is listed in\n%s", stdout)
 	}
-	// Each path is listed for itself, also if it is the same file, and in the order given.
+	// The watches of each path are listed, in the order given, even if two are the same file.
 	code, stdout, stderr = call("who", soft, other, dir, file)
 	wantListed(t, code, stderr)
 	var got []string
@@ -66,7 +66,7 @@ func TestWho(t *testing.T) {
 	}
 }
 
-// On overlayfs, stat(2) has another device number than the kernel's list.
+// On overlayfs, stat(2) has another device number than fdinfo. The watch is found.
 func TestWhoOnOverlayfs(t *testing.T) {
 	needsList(t)
 	kerneltest.OwnMounts(t)
@@ -85,11 +85,11 @@ func TestWhoOnOverlayfs(t *testing.T) {
 	wantLine(t, stdout, "%d holder 3 1 IN_OPEN %s", h.pid, path)
 }
 
-// Nobody sees that a path was asked for, and a path that is not there is an error.
-func TestWhoIsNotSeen(t *testing.T) {
+// who causes no event on its path. A path that does not exist is an error.
+func TestWhoCausesNoEvents(t *testing.T) {
 	needsList(t)
 	dir := t.TempDir()
-	n := library(t)
+	n := newInotify(t)
 	if _, err := n.AddWatch(dir, inotify.AllEvents); err != nil {
 		t.Fatal(err)
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// A point is how long it takes to restore one watch under a number.
+// A point is how long it takes to restore one watch with a wd.
 type point struct {
-	number  float64
+	wd      float64
 	seconds float64
 }
 
@@ -24,30 +24,30 @@ type point struct {
 type curve struct {
 	name     string
 	measured []point
-	extended []point // from the last measured point on, in proportion to the number
+	extended []point // from the last measured point on, in proportion to the wd
 }
 
-// lastNumber is the highest number that there is.
-const lastNumber = math.MaxInt32
+// maxWD is the highest wd.
+const maxWD = math.MaxInt32
 
-// mostRepeats is how often a number is restored that takes no time. Each needs an
-// instance, of which there may be 128 by default.
-const mostRepeats = 40
+// maxRepeats is how often a wd is restored when that is fast. Each repetition
+// needs an instance, and a user may have 128 by default.
+const maxRepeats = 40
 
-// A way is one way to restore a watch under a number.
+// A way is one way to restore a watch with a wd.
 type way struct {
 	name   string
-	climbs bool // takes time in proportion to the number
-	job    func(l *lab, number, repeat int) job
+	cycles bool // takes time in proportion to the wd
+	job    func(l *lab, wd, repeat int) job
 }
 
 var ways = []way{
-	{name: "CRIU's cycle (C stand-in)", climbs: true, job: climbPeer},
-	{name: "this package's cycle", climbs: true, job: func(l *lab, number, repeat int) job {
-		return climbJob(l, number, repeat, 0)
+	{name: "CRIU's cycle (C stand-in)", cycles: true, job: cyclePeer},
+	{name: "this package's cycle", cycles: true, job: func(l *lab, wd, repeat int) job {
+		return cycleJob(l, wd, repeat, 0)
 	}},
-	{name: "this package, with the ioctl", job: func(l *lab, number, repeat int) job {
-		j := climbJob(l, number, repeat, 0)
+	{name: "this package, with the ioctl", job: func(l *lab, wd, repeat int) job {
+		j := cycleJob(l, wd, repeat, 0)
 		j.filtered = false
 		return j
 	}},
@@ -67,8 +67,8 @@ func (c config) drawPicture(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
-// measureCurves measures each way at numbers of every size, but none that would
-// take longer than the budget.
+// measureCurves measures each way at wds of every magnitude, except those that
+// would take longer than the budget.
 func (c config) measureCurves(ctx context.Context, progress io.Writer) (curves []curve, err error) {
 	budget := time.Minute
 	if c.quick {
@@ -97,52 +97,52 @@ func (c config) measureCurves(ctx context.Context, progress io.Writer) (curves [
 }
 
 func (w way) missing(f *facts) error {
-	if w.climbs {
+	if w.cycles {
 		return filter.missing(f)
 	}
 	return ioctl.missing(f)
 }
 
-// measure measures at 1, 3, 10, 30 and so on, and at the highest number.
+// measure measures at 1, 3, 10, 30 and so on, and at the highest wd.
 func (w way) measure(ctx context.Context, l *lab, budget time.Duration, progress io.Writer) ([]point, error) {
 	var points []point
-	for _, number := range picked() {
-		repeat := mostRepeats
-		if w.climbs && len(points) > 0 {
+	for _, wd := range picked() {
+		repeat := maxRepeats
+		if w.cycles && len(points) > 0 {
 			last := points[len(points)-1]
-			next := last.seconds * number / last.number
-			if number > 1000 && next > budget.Seconds() {
+			next := last.seconds * wd / last.wd
+			if wd > 1000 && next > budget.Seconds() {
 				break
 			}
-			repeat = min(mostRepeats, max(1, int(1/next)))
+			repeat = min(maxRepeats, max(1, int(1/next)))
 		}
-		ns, err := l.measure(ctx, w.job(l, int(number), repeat))
+		ns, err := l.measure(ctx, w.job(l, int(wd), repeat))
 		if err != nil {
 			return nil, err
 		}
-		p := point{number: number, seconds: summarize(ns).Median / 1e9}
-		fmt.Fprintf(progress, "%s: number %s in %s\n", w.name, grouped(int(number)), time.Duration(p.seconds*1e9))
+		p := point{wd: wd, seconds: summarize(ns).Median / 1e9}
+		fmt.Fprintf(progress, "%s: wd %s in %s\n", w.name, grouped(int(wd)), time.Duration(p.seconds*1e9))
 		points = append(points, p)
 	}
 	return points, nil
 }
 
 func picked() []float64 {
-	var numbers []float64
-	for n := 1.0; n < lastNumber; n *= 10 {
-		numbers = append(numbers, n)
-		if 3*n < lastNumber {
-			numbers = append(numbers, 3*n)
+	var wds []float64
+	for n := 1.0; n < maxWD; n *= 10 {
+		wds = append(wds, n)
+		if 3*n < maxWD {
+			wds = append(wds, 3*n)
 		}
 	}
-	return append(numbers, lastNumber)
+	return append(wds, maxWD)
 }
 
-// extend goes on to the highest number, at the last measured cost of a step.
+// extend extrapolates to the highest wd, at the last measured cost of a step.
 func extend(measured []point) []point {
 	last := measured[len(measured)-1]
-	if last.number >= lastNumber {
+	if last.wd >= maxWD {
 		return nil
 	}
-	return []point{last, {number: lastNumber, seconds: last.seconds * lastNumber / last.number}}
+	return []point{last, {wd: maxWD, seconds: last.seconds * maxWD / last.wd}}
 }

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// execFiltered becomes another program, for which INOTIFY_IOC_SETNEXTWD fails as
-// on a kernel without it. The filter is the thread's that execve(2) leaves, and
-// all threads that come from it have it too.
+// execFiltered executes another program in which INOTIFY_IOC_SETNEXTWD fails as
+// on a kernel without it. The filter is installed on the thread that calls
+// execve(2), and every thread of the new program inherits it.
 func execFiltered(command []string) error {
 	if len(command) == 0 {
 		return errors.New("filtered: no command")
@@ -49,8 +49,8 @@ func refuseSetNextWD() error {
 	return os.NewSyscallError("prctl PR_SET_SECCOMP", err)
 }
 
-// secondArgument is where the low half of a call's second argument lies in
-// struct seccomp_data.
+// secondArgument returns the offset of the low half of the second system call
+// argument in struct seccomp_data.
 func secondArgument() uint32 {
 	const second = 16 + 8
 	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) == 0 {
@@ -59,8 +59,8 @@ func secondArgument() uint32 {
 	return second
 }
 
-// setNextWDRequest is INOTIFY_IOC_SETNEXTWD, _IOW('I', 0, __s32), whose
-// direction has other bits on some processors.
+// setNextWDRequest returns INOTIFY_IOC_SETNEXTWD, _IOW('I', 0, __s32). The bits
+// of the direction differ between architectures.
 func setNextWDRequest() uint32 {
 	switch runtime.GOARCH {
 	case "mips", "mipsle", "mips64", "mips64le", "ppc64", "ppc64le", "sparc64":

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestMain is also this program, for the processes that it starts.
+// TestMain also runs the program itself, for the processes that tests start.
 func TestMain(m *testing.M) {
 	if seconds := os.Getenv("BENCH_TEST_SLEEP"); seconds != "" {
 		output(exec.Command("sleep", seconds))
@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench runs the program and returns what it printed. It must leave nothing in
-// the directory where it makes its files.
+// bench runs the program and returns what it printed. It checks the exit code, and
+// that nothing is left in the directory where it makes its files.
 func bench(t *testing.T, code int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func wantDiff(t *testing.T, got, want any) {
 	}
 }
 
-// testLab returns a lab with the peers and so many files.
+// testLab returns a lab with the peers and count files.
 func testLab(t *testing.T, count int) *lab {
 	t.Helper()
 	l, err := (config{quick: true, dir: t.TempDir()}).openLab()
@@ -79,7 +79,7 @@ func testLab(t *testing.T, count int) *lab {
 	return l
 }
 
-// script makes a peer of a shell script.
+// script makes a peer that is a shell script.
 func script(t *testing.T, l *lab, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(l.peer(""), 0o700); err != nil {
@@ -107,7 +107,7 @@ func needFilter(t *testing.T, l *lab) {
 	}
 }
 
-// self is this program as a process of its own, with its files in dir.
+// self returns a command that runs this program, with its files in dir.
 func self(ctx context.Context, t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := os.Executable()
@@ -116,7 +116,7 @@ func self(ctx context.Context, t *testing.T, dir string, args ...string) *exec.C
 	}
 	cmd := exec.CommandContext(ctx, program, append([]string{"-dir", dir}, args...)...)
 	cmd.Env = append(os.Environ(), "BENCH_TEST_MAIN=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the tests time out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // in case the tests time out
 	return cmd
 }
 

@@ -14,7 +14,7 @@ import (
 	"os/exec"
 )
 
-// A holder is a process that has an instance, for others to take.
+// A holder is a process that has an instance for the jobs to dump.
 type holder struct {
 	pid, fd int
 
@@ -23,8 +23,9 @@ type holder struct {
 	stderr bytes.Buffer
 }
 
-// hold starts a worker that prints a descriptor once it is ready, and holds it
-// until its standard input ends, which it does also if this process is killed.
+// hold starts a worker that prints the descriptor of its instance once it is
+// ready and holds it until its standard input is closed, which also happens if
+// this process is killed.
 func (l *lab) hold(ctx context.Context, j job) error {
 	h := &holder{cmd: l.command(ctx, j)}
 	h.cmd.Stderr = &h.stderr
@@ -41,7 +42,7 @@ func (l *lab) hold(ctx context.Context, j job) error {
 	}
 	h.stdin, h.pid = stdin, h.cmd.Process.Pid
 	if _, err := fmt.Fscan(stdout, &h.fd); err != nil {
-		return fmt.Errorf("a holder is not ready: %w", errors.Join(h.end(), err))
+		return fmt.Errorf("the holder is not ready: %w", errors.Join(h.end(), err))
 	}
 	l.held = h
 	return nil

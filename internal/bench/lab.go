@@ -30,14 +30,14 @@ var peerSources embed.FS
 // perDirectory is how many files are in one directory.
 const perDirectory = 20_000
 
-// A lab is a directory with the files to watch and the peers' programs, and what
-// runs there. Nothing of it is left after close.
+// A lab is a directory with the files to watch and the peers' programs, and the
+// process that runs there. close removes all of it.
 type lab struct {
 	dir    string
 	self   string
 	settle time.Duration // between two measurements
 	ioctl  bool          // the kernel has INOTIFY_IOC_SETNEXTWD
-	held   *holder       // whose instance is taken
+	held   *holder       // whose instance is dumped
 }
 
 func newLab(parent string, ioctl bool, settle time.Duration) (*lab, error) {
@@ -77,7 +77,7 @@ func makeDir(parent string) (string, error) {
 
 func (l *lab) close() error { return os.RemoveAll(l.dir) }
 
-func (l *lab) empty() string           { return filepath.Join(l.dir, "empty") }  // a directory to climb on
+func (l *lab) empty() string           { return filepath.Join(l.dir, "empty") }  // an empty directory for CRIU's cycle
 func (l *lab) named() string           { return filepath.Join(l.dir, "named") }  // a directory of files to write to
 func (l *lab) target() string          { return filepath.Join(l.dir, "target") } // a file to watch
 func (l *lab) list() string            { return filepath.Join(l.dir, "list") }   // the paths of the files
@@ -110,7 +110,7 @@ func (l *lab) makeFiles(ctx context.Context, count int) error {
 	if err := list.Flush(); err != nil {
 		return err
 	}
-	// Else the disk is written to while others are measured.
+	// Otherwise the kernel would write to the disk during the measurements.
 	return unix.Syncfs(int(f.Fd()))
 }
 
@@ -137,18 +137,18 @@ func (l *lab) buildPeers(ctx context.Context, flags ...string) error {
 	return nil
 }
 
-// A job is a process that measures something and prints numbers, nanoseconds
-// unless it says otherwise.
+// A job is a process that measures something and prints numbers, which are
+// nanoseconds unless its task says otherwise.
 type job struct {
 	peer     string   // the C program, or empty for a worker of this program
-	args     []string // for a worker, the first is what to do
+	args     []string // for a worker, the first is the task
 	procs    int      // GOMAXPROCS, or 0 to leave it as it is
 	filtered bool     // INOTIFY_IOC_SETNEXTWD fails
 	mounts   bool     // in a mount namespace of its own
 }
 
-// measure runs a job and lets the kernel come to rest: what a closed instance
-// leaves behind is freed by its workers a while later.
+// measure runs a job and then waits for the settle time, as the kernel frees a
+// closed instance in the background.
 func (l *lab) measure(ctx context.Context, j job) ([]float64, error) {
 	cmd := l.command(ctx, j)
 	text, err := output(cmd)
@@ -159,12 +159,12 @@ func (l *lab) measure(ctx context.Context, j job) ([]float64, error) {
 	return numbers(text)
 }
 
-// filters tells whether a job needs the filter, which costs each system call
-// some time: where the ioctl is missing, nobody needs it.
+// filters reports whether a job needs the filter, which makes each system call
+// slower. Where the kernel lacks the ioctl, no job needs it.
 func (l *lab) filters(j job) bool { return j.filtered && l.ioctl }
 
-// command returns what does the job. The filter stays over execve(2), so with it
-// both sides are started by this program.
+// command returns the command of the job. The filter survives execve(2), so this
+// program installs it and then executes either side.
 func (l *lab) command(ctx context.Context, j job) *exec.Cmd {
 	var command []string
 	if l.filters(j) {
@@ -183,7 +183,7 @@ func (l *lab) command(ctx context.Context, j job) *exec.Cmd {
 		cmd.Env = append(cmd.Env, fmt.Sprint("GOMAXPROCS=", j.procs))
 	}
 	if j.mounts {
-		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // and no mount is seen elsewhere
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // with private mounts
 	}
 	return cmd
 }
@@ -193,8 +193,9 @@ var errLimit = errors.New("a limit on watches was reached")
 
 const exitLimit = 3
 
-// output runs a command and returns what it prints. The command dies with the
-// thread that started it, should this process be killed, so the thread is kept.
+// output runs a command and returns its standard output. The command is killed
+// if the thread that started it exits, so that it does not outlive this process;
+// therefore the thread is locked meanwhile.
 func output(cmd *exec.Cmd) (string, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -208,7 +209,7 @@ func output(cmd *exec.Cmd) (string, error) {
 	return stdout.String(), ended(cmd, err, &stderr)
 }
 
-// ended explains how a command ended.
+// ended adds the command's name and its standard error to err.
 func ended(cmd *exec.Cmd, err error, stderr *bytes.Buffer) error {
 	if err == nil {
 		return nil

@@ -48,12 +48,12 @@ func TestMakeFilesStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.makeFiles(ctx, 10); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v after the context's end", err)
+		t.Errorf("%v after the context was cancelled", err)
 	}
 }
 
-// TestPeers has the peers do what they are for, and what they must not succeed
-// in. That they measure, TestEveryRow shows.
+// TestPeers: the peers succeed with right arguments and fail with wrong ones.
+// TestEveryRow checks that they measure.
 func TestPeers(t *testing.T) {
 	l := testLab(t, 10)
 	needIoctl(t, l)
@@ -63,7 +63,7 @@ func TestPeers(t *testing.T) {
 	if err := writeLines(twice, path, path); err != nil {
 		t.Fatal(err)
 	}
-	overflow := fmt.Sprint(queueSize() + 1) // the last of which says that events were lost
+	overflow := fmt.Sprint(queueSize() + 1) // one more than fits, so that the last says that events were lost
 	for _, test := range []struct {
 		peer     string
 		args     []string
@@ -75,23 +75,23 @@ func TestPeers(t *testing.T) {
 		{peer: "restore", args: []string{"floor", l.list(), "10", "2147483638", "1"}},
 		{peer: "restore", args: []string{"floor", l.list(), "10", "1000", "3"}},
 		{peer: "restore", args: []string{"criu", l.list(), "11", "1000", "1"}, fails: "fewer than 11 paths"},
-		{peer: "restore", args: []string{"criu", twice, "2", "1000", "1"}, fails: "got number 1000, not 1001"},
-		{peer: "restore", args: []string{"floor", twice, "2", "1000", "1"}, fails: "got number 1000, not 1001"},
+		{peer: "restore", args: []string{"criu", twice, "2", "1000", "1"}, fails: "got wd 1000, want 1001"},
+		{peer: "restore", args: []string{"floor", twice, "2", "1000", "1"}, fails: "got wd 1000, want 1001"},
 		{peer: "restore", args: []string{"criu", l.list(), "10", "1000", "1"}, filtered: true, fails: "INOTIFY_IOC_SETNEXTWD: "},
 		{peer: "restore", args: []string{"floor", l.list(), "10", "1000", "1"}, filtered: true, fails: "INOTIFY_IOC_SETNEXTWD: "},
-		{peer: "climbcriu", args: []string{l.empty(), l.target(), "1", "2"}},
-		{peer: "climbcriu", args: []string{l.empty(), l.target(), "1000", "2"}},
-		{peer: "climbcriu", args: []string{l.empty(), l.target(), "1000", "1"}, filtered: true},
-		{peer: "climbcriu", args: []string{l.empty(), l.target(), "0", "1"}, fails: "got number 1, not 0"},
-		{peer: "climbcriu", args: []string{l.empty() + "?", l.target(), "9", "1"}, fails: "empty?"},
-		{peer: "climbfloor", args: []string{l.target(), "1", "1", "0", "0", "/"}},
-		{peer: "climbfloor", args: []string{l.target(), "20000", "3", "0", "0", "/:/proc:/dev:/sys"}},
-		{peer: "climbfloor", args: []string{l.target(), "20000", "4", "1", "1", "/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}},
-		{peer: "climbfloor", args: []string{l.target(), "20000", "4", "1", "1", "/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}, filtered: true},
-		{peer: "climbfloor", args: []string{l.target(), "2", "1", "0", "0", l.target()}},
-		{peer: "climbfloor", args: []string{l.target(), "2", "2", "0", "0", "/"}, fails: "1 directories for groups of 2"},
-		{peer: "climbfloor", args: []string{l.target(), "9", "2", "0", "0", "/:/"}, fails: "inotify_add_watch /: "},
-		{peer: "climbfloor", args: []string{l.target(), "9", "1", "1", "0", "/:/"}, fails: "inotify_add_watch /: "},
+		{peer: "criucycle", args: []string{l.empty(), l.target(), "1", "2"}},
+		{peer: "criucycle", args: []string{l.empty(), l.target(), "1000", "2"}},
+		{peer: "criucycle", args: []string{l.empty(), l.target(), "1000", "1"}, filtered: true},
+		{peer: "criucycle", args: []string{l.empty(), l.target(), "0", "1"}, fails: "got wd 1, want 0"},
+		{peer: "criucycle", args: []string{l.empty() + "?", l.target(), "9", "1"}, fails: "empty?"},
+		{peer: "cyclefloor", args: []string{l.target(), "1", "1", "0", "0", "/"}},
+		{peer: "cyclefloor", args: []string{l.target(), "20000", "3", "0", "0", "/:/proc:/dev:/sys"}},
+		{peer: "cyclefloor", args: []string{l.target(), "20000", "4", "1", "1", "/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}},
+		{peer: "cyclefloor", args: []string{l.target(), "20000", "4", "1", "1", "/:/proc:/dev:/sys", "/usr:/etc:/tmp:/var"}, filtered: true},
+		{peer: "cyclefloor", args: []string{l.target(), "2", "1", "0", "0", l.target()}},
+		{peer: "cyclefloor", args: []string{l.target(), "2", "2", "0", "0", "/"}, fails: "1 directories for groups of 2"},
+		{peer: "cyclefloor", args: []string{l.target(), "9", "2", "0", "0", "/:/"}, fails: "inotify_add_watch /: "},
+		{peer: "cyclefloor", args: []string{l.target(), "9", "1", "1", "0", "/:/"}, fails: "inotify_add_watch /: "},
 		{peer: "read", args: []string{l.named(), "2", "10", "3"}},
 		{peer: "read", args: []string{l.named(), "16", "100", "100"}},
 		{peer: "read", args: []string{l.named(), "16", overflow, overflow}, fails: "other masks or names"},
@@ -128,9 +128,9 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestFilterIsNotUsedInVain: where the ioctl is missing, there is nothing to
-// filter, and perhaps no filter.
-func TestFilterIsNotUsedInVain(t *testing.T) {
+// TestNoFilterWithoutIoctl: where the kernel lacks the ioctl no filter is
+// installed, as it may lack filters too.
+func TestNoFilterWithoutIoctl(t *testing.T) {
 	l := testLab(t, 0)
 	script(t, l, "filters", "grep Seccomp: /proc/self/status | tr -dc '0-9'")
 	needIoctl(t, l)

@@ -20,9 +20,9 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// listWatches has one instance's watches listed by the package, and reads the
-// same fdinfo to its end with bare calls, each so many times in turn. It returns
-// how long each took in all.
+// listWatches lists the watches of one instance with the package, and reads the
+// same fdinfo to its end with bare system calls, alternately, groups times each.
+// It returns the total duration of each.
 func (t task) listWatches() ([]int64, error) {
 	paths, err := t.paths(t.count)
 	if err != nil {
@@ -56,7 +56,7 @@ func (t task) listWatches() ([]int64, error) {
 	order := []int{0, 1}
 	for range t.groups {
 		for _, k := range order {
-			runtime.GC() // else one side's garbage is collected in the other's time
+			runtime.GC() // so that one side's garbage is not collected while the other is timed
 			d, err := ways[k]()
 			if err != nil {
 				return nil, err
@@ -68,7 +68,7 @@ func (t task) listWatches() ([]int64, error) {
 	return []int64{int64(took[0]), int64(took[1])}, nil
 }
 
-// addAll returns a new instance with a watch on each path, numbered from 1.
+// addAll returns a new instance with a watch on each path, with wds from 1 on.
 func addAll(paths []string) (fd int, err error) {
 	fd, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -77,7 +77,7 @@ func addAll(paths []string) (fd int, err error) {
 	for i, path := range paths {
 		wd, err := unix.InotifyAddWatch(fd, path, unix.IN_ATTRIB)
 		if err == nil && wd != i+1 {
-			err = fmt.Errorf("it got number %d, not %d", wd, i+1)
+			err = fmt.Errorf("got wd %d, want %d", wd, i+1)
 		}
 		if err != nil {
 			unix.Close(fd)
@@ -106,7 +106,7 @@ func timeWatches(n *inotify.Inotify, count int) (time.Duration, error) {
 }
 
 func timeBareRead(fdinfo string, length int) (time.Duration, error) {
-	const size = 64 << 10 // which is as fast as others
+	const size = 64 << 10 // other sizes are not faster
 	buf := make([]byte, size)
 	start := time.Now()
 	got, err := bareRead(fdinfo, buf)

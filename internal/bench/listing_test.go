@@ -14,8 +14,8 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// TestListWrong: what lists other watches than there are, or reads another
-// length, has measured nothing.
+// TestListWrong: it is an error if the listed watches or the length of the fdinfo
+// are not the expected ones.
 func TestListWrong(t *testing.T) {
 	n, err := inotify.New()
 	if err != nil {

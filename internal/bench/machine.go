@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A machine is what numbers were measured on.
+// A machine describes where the figures were measured.
 type machine struct {
 	Kernel     string `json:"kernel"`
 	CPU        string `json:"cpu"`
@@ -46,8 +46,8 @@ func thisMachine() machine {
 	return m
 }
 
-// cpuModel looks for the line that names the processor. Which it is depends on
-// the processor.
+// cpuModel returns the name of the processor. The architectures have different
+// keys for it.
 func cpuModel(cpuinfo string) string {
 	for _, key := range []string{"model name", "cpu model", "cpu", "uarch", "CPU part"} {
 		for line := range strings.Lines(cpuinfo) {

@@ -3,20 +3,20 @@
 
 //go:build linux
 
-// The command bench measures the package inotify beside its peers, in turn and
-// in one run, and prints a table of the ratios, or draws a picture.
+// The command bench measures package inotify and its peers alternately in one
+// run, and prints a table of the ratios or draws a picture.
 //
 //	go run . [-run REGEXP] [-rounds N] [-quick] [-json] [-dir DIR] [-names N]
 //	go run . -plot FILE [-quick] [-dir DIR]
 //	go run . -list
 //
 // The peers are C programs, which it builds with cc from the folder peers,
-// fsnotify, and bare system calls of golang.org/x/sys/unix. All that is measured
-// runs in a process of its own, which takes its time itself once it has started.
+// fsnotify, and the system calls of golang.org/x/sys/unix. Each measurement runs
+// in a process of its own, which measures its own duration.
 //
-// Whether the targets hold does not change the exit code. It is 0 if all that
-// was asked for was measured or skipped with a reason, 1 after a failure or an
-// interrupt (3 if that was ENOSPC), and 2 if the arguments are wrong.
+// The exit code is 0 if every selected row was measured or skipped with a reason,
+// whether or not the targets are met; 1 after a failure or an interrupt (3 if
+// the failure is ENOSPC); 2 if the arguments are wrong.
 package main
 
 import (
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// dispatch also knows the two commands that bench runs itself with.
+// dispatch also handles the two subcommands with which bench runs itself.
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -97,11 +97,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&c.pattern, "run", "", "measure only the rows that match `REGEXP` (see -list)")
-	f.IntVar(&c.rounds, "rounds", 20, "measure everything `N` times; what takes long, half as often")
-	f.BoolVar(&c.quick, "quick", false, "small counts and 3 rounds: shows that all works, measures little")
+	f.IntVar(&c.rounds, "rounds", 20, "measure each row `N` times, slow rows half as often")
+	f.BoolVar(&c.quick, "quick", false, "small counts and 3 rounds, to check that everything works")
 	f.BoolVar(&c.json, "json", false, "print the table as JSON")
 	f.BoolVar(&c.list, "list", false, "list the rows and measure nothing")
-	f.StringVar(&c.plot, "plot", "", "measure for the picture instead, and draw it to `FILE` (.svg or .png) and, for dark pages, to FILE with -dark before its extension")
+	f.StringVar(&c.plot, "plot", "", "draw the picture instead, to `FILE` (.svg or .png), and a dark variant to FILE with -dark before its extension")
 	f.StringVar(&c.dir, "dir", "", "make the files in a new directory in `DIR` (default: the system's temporary directory)")
 	f.IntVar(&c.names, "names", 16, "read events about `N` files in turn")
 	if err := f.Parse(args); err != nil {
@@ -121,13 +121,13 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	case f.NArg() > 0:
 		return usage("unexpected argument %q", f.Arg(0))
 	case c.rounds < 1:
-		return usage("-rounds %d", c.rounds)
+		return usage("-rounds %d: want at least 1", c.rounds)
 	case c.names < 2 || c.names > 4096:
-		return usage("-names %d: the kernel merges equal neighbours, and 2 to 4096 names can be told apart", c.names)
+		return usage("-names %d: want 2 to 4096 (the kernel merges equal events in a row)", c.names)
 	case c.plot != "" && ext != ".svg" && ext != ".png":
-		return usage("-plot %s: neither .svg nor .png", c.plot)
+		return usage("-plot %s: want a name that ends in .svg or .png", c.plot)
 	case c.plot != "" && (c.pattern != "" || c.json || c.list):
-		return usage("-plot goes with neither -run nor -json nor -list")
+		return usage("-plot cannot be combined with -run, -json or -list")
 	}
 	return c, nil
 }

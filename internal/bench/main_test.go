@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// TestEveryRow measures all that there is to measure, in small counts.
+// TestEveryRow: every row can be measured, with small counts.
 func TestEveryRow(t *testing.T) {
 	list, _ := bench(t, 0, "-quick", "-list")
 	stdout, _ := bench(t, 0, "-quick", "-json")
@@ -50,7 +50,7 @@ func checkRow(t *testing.T, name string, r row) {
 		t.Logf("%s: skipped: %s", name, r.Skipped)
 	case r.Ours == nil || *r.Ours < 0 || r.Wanted == "" || r.Samples < 2:
 		t.Errorf("%s: %+v", name, r)
-	case strings.HasPrefix(name, "a climb's return") && r.Samples != 5:
+	case strings.HasPrefix(name, "the cycle's return") && r.Samples != 5:
 		t.Errorf("%s: %d samples", name, r.Samples)
 	case r.Peer == "" && (r.Worst == nil || *r.Worst < *r.Ours):
 		t.Errorf("%s: the worst is better than the median: %+v", name, r)
@@ -60,8 +60,8 @@ func checkRow(t *testing.T, name string, r row) {
 }
 
 func TestRunSelects(t *testing.T) {
-	stdout, stderr := bench(t, 0, "-quick", "-rounds", "1", "-run", "^RestoreWatches, 100 .*shortest|^AddWatch")
-	for _, want := range []string{"RestoreWatches, 100 watches, consecutive", "RestoreWatches, 100 watches, numbers 3 apart", "AddWatch"} {
+	stdout, stderr := bench(t, 0, "-quick", "-rounds", "1", "-run", "^RestoreWatches, 100 .*fewest|^AddWatch")
+	for _, want := range []string{"RestoreWatches, 100 watches, consecutive", "RestoreWatches, 100 watches, wds 3 apart", "AddWatch"} {
 		if !strings.Contains(stdout, "\n"+want) {
 			t.Errorf("no row %q in:\n%s", want, stdout)
 		}
@@ -70,7 +70,7 @@ func TestRunSelects(t *testing.T) {
 		t.Errorf("%d lines, want 8:\n%s", len(lines), stdout)
 	}
 	if strings.Contains(stdout, "CRIU") || !strings.Contains(stderr, "3/3") {
-		t.Errorf("measured what was not asked for:\n%s\n%s", stdout, stderr)
+		t.Errorf("measured rows that -run does not match:\n%s\n%s", stdout, stderr)
 	}
 }
 
@@ -85,8 +85,8 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-dir", "/nowhere", "-quick"}, 1, "/nowhere"},
 		{[]string{"-rounds", "0"}, 2, "-rounds 0"},
 		{[]string{"-names", "1"}, 2, "-names 1"},
-		{[]string{"-plot", "picture.jpeg"}, 2, "neither .svg nor .png"},
-		{[]string{"-plot", "picture.svg", "-json"}, 2, "-plot goes with neither"},
+		{[]string{"-plot", "picture.jpeg"}, 2, "want a name that ends in .svg or .png"},
+		{[]string{"-plot", "picture.svg", "-json"}, 2, "-plot cannot be combined with"},
 		{[]string{"-unknown"}, 2, "not defined"},
 		{[]string{"argument"}, 2, `unexpected argument "argument"`},
 	} {
@@ -98,7 +98,8 @@ func TestWrongArguments(t *testing.T) {
 	}
 }
 
-// TestInterrupt interrupts a run while a process of it measures.
+// TestInterrupt: an interrupt during a measurement ends the run and its processes,
+// with exit code 1.
 func TestInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	cmd := self(t.Context(), t, dir, "-run", "GOMAXPROCS=1 / C, CRIU", "-rounds", "1000")
@@ -113,7 +114,7 @@ func TestInterrupt(t *testing.T) {
 	if _, err := lines.ReadString(','); err != nil { // "1/1 the cycle to 200,"
 		t.Fatal(err)
 	}
-	for len(processesAbout(t, dir)) < 2 { // it and its child
+	for len(processesAbout(t, dir)) < 2 { // the run and its child
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -129,9 +130,9 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestKilled kills a process that runs another, which must not outlive it.
+// TestKilled: a measurement does not outlive the run when that is killed.
 func TestKilled(t *testing.T) {
-	seconds := fmt.Sprintf("300.%d", os.Getpid()) // by which to find it
+	seconds := fmt.Sprintf("300.%d", os.Getpid()) // unique on the machine
 	cmd := self(t.Context(), t, "", seconds)
 	cmd.Env = append(cmd.Env, "BENCH_TEST_SLEEP="+seconds)
 	if err := cmd.Start(); err != nil {
@@ -143,18 +144,17 @@ func TestKilled(t *testing.T) {
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Errorf("ended with %v", err)
 	}
-	for range 500 { // which takes seconds
+	for range 500 { // 5 seconds
 		if len(processesAbout(t, seconds)) == 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error("the process that it ran is still there")
+	t.Error("the process that it ran still exists")
 }
 
-// processesAbout returns the command lines of the processes that name a
-// directory.
-func processesAbout(t *testing.T, dir string) []string {
+// processesAbout returns the command lines that contain text.
+func processesAbout(t *testing.T, text string) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -162,8 +162,8 @@ func processesAbout(t *testing.T, dir string) []string {
 	}
 	var found []string
 	for _, file := range files {
-		line, _ := os.ReadFile(file) // it may have ended meanwhile
-		if strings.Contains(string(line), dir) {
+		line, _ := os.ReadFile(file) // the process may have exited meanwhile
+		if strings.Contains(string(line), text) {
 			found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}

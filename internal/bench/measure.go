@@ -16,7 +16,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// measure measures the subjects one after the other.
+// measure measures the subjects in order.
 func (c config) measure(ctx context.Context, subjects []subject, progress io.Writer) (t *table, err error) {
 	l, err := c.openLab()
 	if err != nil {
@@ -55,7 +55,7 @@ func (c config) openLab() (*lab, error) {
 	return newLab(c.dir, inotify.HaveSetNextWD() == nil, settle)
 }
 
-// facts finds out what the kernel has.
+// facts finds out what the kernel supports.
 func (l *lab) facts(ctx context.Context) *facts {
 	f := &facts{ioctl: l.ioctl, limitedBy: "fs.inotify.max_user_watches"}
 	f.maxWatch = sysctl(f.limitedBy)
@@ -76,7 +76,7 @@ func (l *lab) facts(ctx context.Context) *facts {
 	return f
 }
 
-// tryListing tells why the kernel lists no watches.
+// tryListing returns why the watches of an instance cannot be listed, or nil.
 func tryListing() error {
 	n, err := inotify.New()
 	if err != nil {
@@ -90,16 +90,17 @@ func tryListing() error {
 	return err
 }
 
-// tryFilter tells why the ioctl cannot be made to fail.
+// tryFilter returns why the ioctl cannot be made to fail, or nil.
 func (l *lab) tryFilter(ctx context.Context) error {
 	has, err := l.measure(ctx, job{args: []string{"has-ioctl"}, filtered: true})
 	if err == nil && has[0] != 0 {
-		err = errors.New("it has no effect")
+		err = errors.New("the filter has no effect")
 	}
 	return err
 }
 
-// prepare makes what the subjects need that can be measured here.
+// prepare builds the peers and makes the files for the subjects that can be
+// measured here.
 func (l *lab) prepare(ctx context.Context, subjects []subject, f *facts, progress io.Writer) error {
 	count, peers := 0, false
 	for _, s := range subjects {
@@ -123,8 +124,8 @@ func (l *lab) prepare(ctx context.Context, subjects []subject, f *facts, progres
 	return l.makeFiles(ctx, count)
 }
 
-// measureSubject returns the subject's rows. Where one of its processes meets a
-// limit, which others on the machine may be using up, the rows say so.
+// measureSubject returns the subject's rows. If one of its processes exceeds a
+// limit on watches, which other processes may be using up, the rows are skipped.
 func (c config) measureSubject(ctx context.Context, l *lab, f *facts, s subject) ([]row, error) {
 	if err := s.missing(f); err != nil {
 		return s.skipped(err), nil
@@ -136,7 +137,7 @@ func (c config) measureSubject(ctx context.Context, l *lab, f *facts, s subject)
 	case s.slow:
 		rounds = (rounds + 1) / 2
 	}
-	samples, err := s.take(ctx, l, rounds)
+	samples, err := s.sample(ctx, l, rounds)
 	switch {
 	case errors.Is(err, errLimit):
 		return s.skipped(err), nil
@@ -152,8 +153,8 @@ func (c config) measureSubject(ctx context.Context, l *lab, f *facts, s subject)
 	return rows, nil
 }
 
-// take makes what the subject's jobs need, and measures.
-func (s subject) take(ctx context.Context, l *lab, rounds int) (samples [][]float64, err error) {
+// sample sets up what the subject's jobs need and measures them.
+func (s subject) sample(ctx context.Context, l *lab, rounds int) (samples [][]float64, err error) {
 	if s.setUp != nil {
 		if err := s.setUp(ctx, l); err != nil {
 			return nil, err
@@ -166,10 +167,9 @@ func (s subject) take(ctx context.Context, l *lab, rounds int) (samples [][]floa
 	return alternate(ctx, l, s, rounds)
 }
 
-// alternate measures the subject and its peers once a round, and goes through
-// them forwards and backwards in turn, so that of any two either is first every
-// other time. What it returns is the subject's numbers first, then each peer's,
-// a number a round, or more for a subject without peers.
+// alternate measures the subject and its peers once per round, in order in odd
+// rounds and in reverse order in even ones. It returns the subject's samples
+// first, then each peer's: one per round, or more for a subject without peers.
 func alternate(ctx context.Context, l *lab, s subject, rounds int) ([][]float64, error) {
 	jobs := []job{s.job(l)}
 	for _, p := range s.peers {
@@ -202,7 +202,7 @@ func together(ctx context.Context, l *lab, s subject, rounds int) ([][]float64, 
 			return nil, err
 		}
 		if len(numbers) != len(samples) {
-			return nil, fmt.Errorf("a job of two sides printed %v", numbers)
+			return nil, fmt.Errorf("a job that measures both sides printed %v", numbers)
 		}
 		for i, n := range numbers {
 			samples[i] = append(samples[i], n)

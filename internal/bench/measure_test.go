@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestAlternate has scripts tell in what order they run. Each prints how often
-// it has run.
+// TestAlternate: the jobs run in order and in reverse order, alternately. Each
+// script records its name and prints how often it has run.
 func TestAlternate(t *testing.T) {
 	l := testLab(t, 0)
 	for _, name := range []string{"a", "b", "c"} {
@@ -41,7 +41,7 @@ func TestTogether(t *testing.T) {
 	}
 	wantDiff(t, samples, [][]float64{{1, 1, 1}, {2, 2, 2}})
 	if samples, err := together(t.Context(), l, with("three"), 1); err == nil {
-		t.Errorf("three sides: %v", samples)
+		t.Errorf("three samples are accepted: %v", samples)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestSkips(t *testing.T) {
 	}{
 		{"need", subject{job: with("broken"), needs: []need{files(1), {missing: none}}}, "there is none", ""},
 		{"limit", subject{job: with("limited")}, "limited: a limit on watches was reached: no space", ""},
-		{"failure", subject{what: "it", job: with("broken")}, "", "it: broken: exit status 1: broken"},
+		{"failure", subject{what: "subject", job: with("broken")}, "", "subject: broken: exit status 1: broken"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rows, err := config{rounds: 1}.measureSubject(t.Context(), l, &facts{}, test.subject)
@@ -124,13 +124,13 @@ func TestMissing(t *testing.T) {
 		t.Error(err)
 	}
 	if err := processors(1 << 20).missing(nil); err == nil {
-		t.Error("this machine is said to have a million processors")
+		t.Error("a need of a million processors is met")
 	}
 	if err := descriptors(1).missing(nil); err != nil {
 		t.Error(err)
 	}
 	if err := descriptors(1 << 30).missing(nil); err == nil {
-		t.Error("a process may have more descriptors than there can be")
+		t.Error("a need of a billion descriptors is met")
 	}
 	for pattern, want := range map[string]int{"1,800 watches": 1800, "AddWatch": 60, "cycle": 0} {
 		if got := find(pattern).files(); got != want {
@@ -144,6 +144,6 @@ func TestSysctl(t *testing.T) {
 		t.Errorf("max_user_instances %d", n)
 	}
 	if n := sysctl("fs.inotify.no_such_thing"); n != 1<<30 {
-		t.Errorf("what does not exist is %d", n)
+		t.Errorf("a missing setting is %d, want 1<<30", n)
 	}
 }

@@ -11,6 +11,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "bench: inotify is Linux's")
+	fmt.Fprintln(os.Stderr, "bench: inotify exists only on Linux")
 	os.Exit(1)
 }

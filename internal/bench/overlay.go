@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An overlay is a directory with an overlayfs's layers, and the mount point on
-// which a process has it that has a mount namespace of its own.
+// An overlay is a directory with the layers of an overlayfs and its mount point.
+// It is mounted only in the mount namespace of a worker.
 type overlay string
 
 func (o overlay) lower() string { return filepath.Join(string(o), "lower") }
@@ -41,8 +41,8 @@ const (
 	perBranch = 100 // directories in one above
 )
 
-// makeFiles fills the lower layer with a tree of files, and lists watched of
-// them, which lie equally far apart.
+// makeFiles fills the lower layer with a tree of count files, and writes a list
+// of watched of them, spread evenly.
 func (o overlay) makeFiles(ctx context.Context, count, watched int) error {
 	f, err := os.Create(o.list())
 	if err != nil {
@@ -75,7 +75,7 @@ func (o overlay) makeFiles(ctx context.Context, count, watched int) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// mount mounts the layers so that no file handle on them can be opened.
+// mount mounts the layers without file handles (nfs_export=off).
 func (o overlay) mount() error {
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,nfs_export=off", o.lower(), o.upper(), o.work())
 	if err := unix.Mount("overlay", o.tree(), "overlay", 0, options); err != nil {
@@ -84,9 +84,9 @@ func (o overlay) mount() error {
 	return nil
 }
 
-// look looks at each file, so that the kernel has all of them in its cache for
-// whoever comes first.
-func (o overlay) look() error {
+// cache calls lstat on each file, so that all are in the kernel's cache before
+// either side is measured.
+func (o overlay) cache() error {
 	return filepath.WalkDir(o.tree(), func(_ string, d fs.DirEntry, err error) error {
 		if err == nil {
 			_, err = d.Info()
@@ -96,7 +96,7 @@ func (o overlay) look() error {
 }
 
 // hasOverlay returns 1 if an overlayfs can be mounted, with the directories at
-// path. As all tasks about it, it is for a process with mounts of its own.
+// path. Like all tasks that mount, it needs a mount namespace of its own.
 func (t task) hasOverlay() ([]int64, error) {
 	if err := overlay(t.path).mount(); err != nil {
 		return nil, err
@@ -104,13 +104,13 @@ func (t task) hasOverlay() ([]int64, error) {
 	return []int64{1}, nil
 }
 
-// holdOverlay mounts the overlayfs at path and is hold.
+// holdOverlay mounts the overlayfs at path and calls hold.
 func (t task) holdOverlay() ([]int64, error) {
 	o := overlay(t.path)
 	if err := o.mount(); err != nil {
 		return nil, err
 	}
-	if err := o.look(); err != nil {
+	if err := o.cache(); err != nil {
 		return nil, err
 	}
 	return t.hold()

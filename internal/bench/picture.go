@@ -59,22 +59,22 @@ func (p palette) file(name string) string {
 	return strings.TrimSuffix(name, ext) + p.suffix + ext
 }
 
-// A picture is so large, in points of 1/72 inch; at 96 dots an inch it is 800
-// dots wide.
+// The picture's size in points of 1/72 inch. At 96 dots per inch it is 800 dots
+// wide.
 const (
 	width  vg.Length = 600
 	height vg.Length = 390
 )
 
-// markedNumber is one that a real container's watch had.
-const markedNumber = 0x34d71d6
+// markedWD was seen in a real container.
+const markedWD = 0x34d71d6
 
 // drawCurves draws the curves to a file whose extension is .svg or .png.
 func drawCurves(curves []curve, c palette, file string) error {
 	p := newPlot(c)
 	p.Add(grid(c))
-	blank(p, c, 1.15, 450, 5e4, 6e4)                          // under the legend
-	blank(p, c, markedNumber*1.1, 3e-5, lastNumber*0.9, 5e-3) // and the mark's label
+	blank(p, c, 1.15, 450, 5e4, 6e4)                 // under the legend
+	blank(p, c, markedWD*1.1, 3e-5, maxWD*0.9, 5e-3) // and the mark's label
 	mark(p, c)
 	for i, curve := range curves {
 		if err := addCurve(p, curve, c.curves[i], markers[i]); err != nil {
@@ -91,8 +91,8 @@ func newPlot(c palette) *plot.Plot {
 	p.BackgroundColor = c.paper
 	p.Title.Text = "Time to restore one watch on a new instance"
 	p.X.Label.Text = "watch descriptor"
-	p.X.Min, p.X.Max = 1, lastNumber
-	p.X.Tick.Marker = plot.ConstantTicks(numberTicks())
+	p.X.Min, p.X.Max = 1, maxWD
+	p.X.Tick.Marker = plot.ConstantTicks(wdTicks())
 	p.Y.Min, p.Y.Max = 1e-6, 86400
 	p.Y.Tick.Marker = plot.ConstantTicks(timeTicks())
 	p.Title.TextStyle.Font = sans(13)
@@ -125,14 +125,13 @@ func sans(size vg.Length) font.Font {
 	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 }
 
-// numberTicks leaves 10 to the power of 9 without a label, for which the font
-// has no digit.
-func numberTicks() []plot.Tick {
+// wdTicks leaves 10⁹ without a label, as the font has no superscript 9.
+func wdTicks() []plot.Tick {
 	var ticks []plot.Tick
 	for e, label := range []string{"1", "10", "10²", "10³", "10⁴", "10⁵", "10⁶", "10⁷", "10⁸", ""} {
 		ticks = append(ticks, plot.Tick{Value: math.Pow10(e), Label: label})
 	}
-	return append(ticks, plot.Tick{Value: lastNumber, Label: "2³¹"})
+	return append(ticks, plot.Tick{Value: maxWD, Label: "2³¹"})
 }
 
 func timeTicks() []plot.Tick {
@@ -157,18 +156,18 @@ func grid(c palette) *plotter.Grid {
 	return g
 }
 
-// mark draws a line at markedNumber, with its name beside it.
+// mark draws a line at markedWD, with its name beside it.
 func mark(p *plot.Plot, c palette) {
 	line := &plotter.Line{
-		XYs:       plotter.XYs{{X: markedNumber, Y: p.Y.Min}, {X: markedNumber, Y: p.Y.Max}},
+		XYs:       plotter.XYs{{X: markedWD, Y: p.Y.Min}, {X: markedWD, Y: p.Y.Max}},
 		LineStyle: draw.LineStyle{Color: c.mark, Width: 1},
 	}
 	style := p.X.Tick.Label
 	style.Color = c.mark
 	style.XAlign = draw.XLeft
 	label := &plotter.Labels{
-		XYs:       plotter.XYs{{X: markedNumber, Y: 2e-3}, {X: markedNumber, Y: 6e-4}, {X: markedNumber, Y: 1.8e-4}, {X: markedNumber, Y: 5.4e-5}},
-		Labels:    []string{fmt.Sprintf("%#x", markedNumber), "(" + grouped(markedNumber) + "),", "seen in a real", "container"},
+		XYs:       plotter.XYs{{X: markedWD, Y: 2e-3}, {X: markedWD, Y: 6e-4}, {X: markedWD, Y: 1.8e-4}, {X: markedWD, Y: 5.4e-5}},
+		Labels:    []string{fmt.Sprintf("%#x", markedWD), "(" + grouped(markedWD) + "),", "seen in a real", "container"},
 		TextStyle: []text.Style{style, style, style, style},
 		Offset:    vg.Point{X: 5},
 	}
@@ -203,7 +202,7 @@ func dashes(c color.Color) draw.LineStyle {
 	return draw.LineStyle{Color: c, Width: 1.6, Dashes: []vg.Length{5, 3.5}}
 }
 
-// addDashes tells in the legend what dashes mean.
+// addDashes explains the dashes in the legend.
 func addDashes(p *plot.Plot, c palette) {
 	p.Legend.Add("extrapolated: a run would take minutes", &plotter.Line{LineStyle: dashes(c.ink)})
 }
@@ -211,7 +210,7 @@ func addDashes(p *plot.Plot, c palette) {
 func xys(points []point) plotter.XYs {
 	var xys plotter.XYs
 	for _, p := range points {
-		xys = append(xys, plotter.XY{X: p.number, Y: p.seconds})
+		xys = append(xys, plotter.XY{X: p.wd, Y: p.seconds})
 	}
 	return xys
 }
@@ -237,8 +236,8 @@ func save(p *plot.Plot, file string) error {
 }
 
 const (
-	// In Arial and Helvetica text is as wide as in Liberation Sans, by which it
-	// was placed and which a reader's machine may lack.
+	// The text is placed by the widths of Liberation Sans, which a reader's machine
+	// may lack. Arial and Helvetica have the same widths.
 	svgFonts = "Liberation Sans,Arial,Helvetica,sans-serif"
 
 	pngDPI = 192 // for screens of double density

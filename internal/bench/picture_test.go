@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// TestPlot measures a picture in small counts.
+// TestPlot: both variants of the picture can be measured and drawn.
 func TestPlot(t *testing.T) {
 	l := testLab(t, 0)
 	needIoctl(t, l)
@@ -43,20 +43,20 @@ func TestPlot(t *testing.T) {
 		wantDiff(t, []uint32{r, g, b, a}, []uint32{wr, wg, wb, wa})
 	}
 	for _, w := range ways {
-		if !strings.Contains(stderr, w.name+": number 1,000 in ") {
+		if !strings.Contains(stderr, w.name+": wd 1,000 in ") {
 			t.Errorf("%s was not measured:\n%s", w.name, stderr)
 		}
 	}
-	if !strings.Contains(stderr, ways[2].name+": number 2,147,483,647 in ") {
-		t.Errorf("the ioctl was not measured at the highest number:\n%s", stderr)
+	if !strings.Contains(stderr, ways[2].name+": wd 2,147,483,647 in ") {
+		t.Errorf("the ioctl was not measured at the highest wd:\n%s", stderr)
 	}
 }
 
-// TestDrawing draws a picture and looks for what it must have.
+// TestDrawing: the picture has its labels, curves, dashes and fonts.
 func TestDrawing(t *testing.T) {
 	curves := []curve{
 		{name: "one", measured: []point{{1, 1e-5}, {100, 1e-3}}},
-		{name: "two", measured: []point{{1, 1e-6}, {lastNumber, 1e-6}}},
+		{name: "two", measured: []point{{1, 1e-6}, {maxWD, 1e-6}}},
 	}
 	curves[0].extended = extend(curves[0].measured)
 	file := filepath.Join(t.TempDir(), "picture.svg")
@@ -73,7 +73,7 @@ func TestDrawing(t *testing.T) {
 			t.Errorf("no %q in %q", want, words)
 		}
 	}
-	if n := strings.Count(text, "stroke-dasharray"); n != 2 { // one extension and the legend's
+	if n := strings.Count(text, "stroke-dasharray"); n != 2 { // the extended curve and the legend
 		t.Errorf("%d dashed lines, want 2", n)
 	}
 	for _, want := range []string{"fill:#0D1117", "stroke:#E69F00", "stroke:#56B4E9", "font-family:" + svgFonts + ";"} {
@@ -83,7 +83,7 @@ func TestDrawing(t *testing.T) {
 	}
 }
 
-// texts returns the texts of an SVG picture.
+// texts returns the text elements of an SVG picture.
 func texts(svg string) ([]string, error) {
 	var words []string
 	for d, inside := xml.NewDecoder(strings.NewReader(svg)), false; ; {
@@ -113,18 +113,18 @@ func TestPaletteFile(t *testing.T) {
 
 func TestExtend(t *testing.T) {
 	got := extend([]point{{1, 5}, {1000, 2}})
-	want := []point{{1000, 2}, {lastNumber, 2 * lastNumber / 1000.0}}
+	want := []point{{1000, 2}, {maxWD, 2 * maxWD / 1000.0}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if got := extend([]point{{lastNumber, 2}}); got != nil {
-		t.Errorf("past the highest number: %v", got)
+	if got := extend([]point{{maxWD, 2}}); got != nil {
+		t.Errorf("past the highest wd: %v", got)
 	}
 }
 
 func TestPicked(t *testing.T) {
 	got := picked()
-	if !slices.IsSorted(got) || got[0] != 1 || got[1] != 3 || got[len(got)-1] != lastNumber || len(got) != 20 {
+	if !slices.IsSorted(got) || got[0] != 1 || got[1] != 3 || got[len(got)-1] != maxWD || len(got) != 20 {
 		t.Errorf("%v", got)
 	}
 }

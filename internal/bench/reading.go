@@ -17,8 +17,8 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A writer causes events about the files of a directory, one a write and each
-// about another file than the one before, as the kernel would merge them.
+// A writer causes events by writing to the files of a directory in turn. The
+// kernel would merge two equal events in a row.
 type writer struct {
 	names []string
 	files []*os.File
@@ -37,12 +37,12 @@ func newWriter(dir string, count int) (*writer, error) {
 	return w, nil
 }
 
-// The sums of what events say, which show that all were read, and right.
+// sums are computed from events, to verify that all were read correctly.
 type sums struct {
 	events, masks, lengths int
 }
 
-// fill causes events, each of which says mask.
+// fill causes events and returns the sums of events with this mask.
 func (w *writer) fill(events, mask int) (sums, error) {
 	var want sums
 	for i := range events {
@@ -57,8 +57,8 @@ func (w *writer) fill(events, mask int) (sums, error) {
 	return want, nil
 }
 
-// readAll causes count events, a batch at a time, and returns how long read took
-// to read them all. The kernel's queue holds only so many.
+// readAll causes count events, one batch at a time, as the kernel's queue is
+// limited, and returns how long read took to read them all.
 func (t task) readAll(mask int, read func(events int) (sums, error)) ([]int64, error) {
 	w, err := newWriter(t.path, t.names)
 	if err != nil {
@@ -77,7 +77,7 @@ func (t task) readAll(mask int, read func(events int) (sums, error)) ([]int64, e
 			return nil, err
 		}
 		if got != want {
-			return nil, fmt.Errorf("read events that come to %+v, and %+v were written", got, want)
+			return nil, fmt.Errorf("read events with the sums %+v, want %+v", got, want)
 		}
 	}
 	return []int64{int64(took)}, nil
@@ -107,8 +107,8 @@ func (t task) readEvents() ([]int64, error) {
 	})
 }
 
-// fsnotify receives from fsnotify's channel. Its goroutine reads ahead while the
-// events are being caused, which is not timed. It gives whole paths.
+// fsnotify receives from fsnotify's channel. Fsnotify's goroutine already reads
+// while the events are being caused, which is not timed. Its names are paths.
 func (t task) fsnotify() ([]int64, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -119,7 +119,7 @@ func (t task) fsnotify() ([]int64, error) {
 		return nil, err
 	}
 	go func() {
-		for err := range w.Errors { // an overflow, after which events would be missing for ever
+		for err := range w.Errors { // such as an overflow, after which fewer events would come than are waited for
 			fmt.Fprintln(os.Stderr, "worker fsnotify:", err)
 			os.Exit(1)
 		}

@@ -32,7 +32,7 @@ func (t task) makeSnapshot() ([]int64, error) {
 	if err := n.RestoreWatches(context.Background(), t.watches(paths)); err != nil {
 		return nil, err
 	}
-	// Not by handle, which takes a privilege.
+	// Not by handle, which needs a privilege.
 	s, err := checkpoint.Dump(context.Background(), n, checkpoint.WithPaths(checkpoint.PathsNone),
 		checkpoint.WithResolver(func(w inotify.Watch) (string, error) { return paths[int(w.WD)-t.first], nil }))
 	if err != nil {
@@ -95,7 +95,7 @@ func (t task) restoreSnapshot(opts ...checkpoint.RestoreOption) ([]int64, error)
 	if err := t.isWhole(s); err != nil {
 		return nil, fmt.Errorf("the snapshot: %w", err)
 	}
-	runtime.GC() // what the reading left
+	runtime.GC() // the garbage of Read
 	start := time.Now()
 	r, err := s.Restore(context.Background(), opts...)
 	took := time.Since(start)

@@ -15,8 +15,8 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// TestRestoreSnapshot: what was restored otherwise than the snapshot says, or is
-// not the snapshot that was asked for, has measured nothing.
+// TestRestoreSnapshot: it is an error if what was restored differs from the
+// snapshot, or if it is not the expected snapshot.
 func TestRestoreSnapshot(t *testing.T) {
 	l := testLab(t, 10)
 	needIoctl(t, l)
@@ -53,7 +53,7 @@ func TestRestoreSnapshot(t *testing.T) {
 		}
 	}
 	if err := run("snapshot", 11, 1000); err == nil || !strings.Contains(err.Error(), "fewer than 11 paths") {
-		t.Errorf("a snapshot of more files than there are: %v", err)
+		t.Errorf("a snapshot of more files than exist: %v", err)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// confidence is that of the intervals around medians.
+// confidence is the level of the confidence intervals of medians.
 const confidence = 0.95
 
-// A summary is what many measurements of one thing come to. Low and High are the
-// ends of the median's confidence interval, or nil if there were too few.
+// A summary is the median of samples. Low and High are the ends of its confidence
+// interval, or nil if there were too few samples.
 type summary struct {
 	Median float64  `json:"median"`
 	Low    *float64 `json:"low,omitempty"`
@@ -33,7 +33,7 @@ func summarize(samples []float64) summary {
 	return sum
 }
 
-// ratios divides what was measured in the same round.
+// ratios divides the samples round by round.
 func ratios(ours, theirs []float64) []float64 {
 	rs := make([]float64, len(ours))
 	for i := range ours {

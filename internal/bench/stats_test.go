@@ -37,7 +37,7 @@ func TestSummarize(t *testing.T) {
 	} {
 		wantDiff(t, summarize(test.samples), test.want)
 	}
-	wantDiff(t, twenty, before) // in the order of the rounds still
+	wantDiff(t, twenty, before) // the samples stay in the order of the rounds
 }
 
 func TestRatios(t *testing.T) {

@@ -51,19 +51,20 @@ func (c config) sizes() sizes {
 	}
 }
 
-// The numbers of restored watches begin at highWD.
+// The wds of restored watches begin at highWD.
 const highWD = 1_000_000_000
 
-// A floor is how climbfloor climbs: the same way as the package does.
+// A floor is the arguments of cyclefloor, with which it makes the same system
+// calls as the package's cycle and no others.
 type floor struct {
-	dirs   []string // of each thread, with colons between them
+	dirs   []string // of each thread, separated by colons
 	group  int      // watches at a time
 	anchor bool     // a second instance watches the directories meanwhile
-	drain  bool     // the queue is read in time
+	drain  bool     // the queue is read before it overflows
 }
 
-// The floors of climbs with two processors and with one, on the directories that
-// the package uses.
+// The floors with two processors and with one, on the directories that the
+// package uses.
 var (
 	floorOfTwo = floor{dirs: []string{
 		"/:/dev:/etc:/usr:/opt:/boot:/dev/shm:/proc/tty",
@@ -77,29 +78,30 @@ var (
 func (f floor) job(target string, goal int) job {
 	bit := map[bool]string{false: "0", true: "1"}
 	args := []string{target, fmt.Sprint(goal), fmt.Sprint(f.group), bit[f.anchor], bit[f.drain]}
-	return job{peer: "climbfloor", args: append(args, f.dirs...), filtered: true}
+	return job{peer: "cyclefloor", args: append(args, f.dirs...), filtered: true}
 }
 
-// A subject is one thing that is measured here and at its peers, in turn. It
-// makes a row of the table for each peer, or one row if it has none.
+// A subject is one operation, measured alternately with its peers. It makes one
+// row of the table for each peer, or one row if it has no peer.
 type subject struct {
 	what  string
-	unit  string  // of what is printed
-	per   float64 // what one measurement is divided by for it
+	unit  string  // of the printed figures
+	per   float64 // a measurement is divided by it to get the printed figure
 	needs []need
 	slow  bool // measured half as often
-	once  bool // measured once, as it comes to many numbers
+	once  bool // measured once: one run prints many samples
 	job   func(*lab) job
 	peers []peer
 
-	// Makes what the jobs need and is not part of what is measured.
+	// setUp makes what the jobs need. It is not measured.
 	setUp func(context.Context, *lab) error
 
-	// The job measures its only peer as well, in short turns, and prints both.
-	// That is for the closest of ratios.
+	// both: the job also measures its only peer, alternating in short turns, and
+	// prints both figures. That is for ratios close to 1.
 	both bool
 
-	// Without a peer, what was measured itself is wanted to be so, if anything is.
+	// wanted and limit are the target of a subject without a peer; limit 0 is no
+	// target.
 	wanted string
 	limit  float64
 }
@@ -107,7 +109,7 @@ type subject struct {
 // A peer is what a subject is compared with.
 type peer struct {
 	name string
-	most float64 // what the ratio is wanted to be at most
+	most float64 // the target: the highest ratio wanted
 	per  float64 // if it differs from the subject's
 	job  func(*lab) job
 }
@@ -139,15 +141,15 @@ func (s subject) only(pattern *regexp.Regexp) (subject, bool) {
 	return s, len(s.peers) > 0
 }
 
-// subjects returns all that can be measured.
+// subjects returns everything that can be measured.
 func subjects(z sizes, names int) []subject {
 	var all []subject
 	for _, count := range z.restores {
 		all = append(all, consecutive(count), apart(count))
 	}
 	all = append(all,
-		climbing("two processors", 2, z.goal, floorOfTwo, 0.36),
-		climbing("GOMAXPROCS=1", 1, z.goal, floorOfOne, 0.55),
+		cycling("two processors", 2, z.goal, floorOfTwo, 0.36),
+		cycling("GOMAXPROCS=1", 1, z.goal, floorOfOne, 0.55),
 		ending("cancel", 1, z.cancels),
 		ending("cancel", 2, z.cancels),
 		ending("deadline", 1, z.cancels),
@@ -167,14 +169,14 @@ func subjects(z sizes, names int) []subject {
 
 func consecutive(count int) subject {
 	return subject{
-		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive numbers", grouped(count)),
+		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive wds", grouped(count)),
 		unit:  "ns/watch",
 		per:   float64(count),
 		needs: []need{ioctl, watches(count), files(count)},
 		job:   restoreJob(count, 1, 1),
 		peers: []peer{
 			{name: "C, CRIU's way", most: 0.40, job: restorePeer("criu", count, 1)},
-			{name: "C, the shortest way", most: 1.15, job: restorePeer("floor", count, 1)},
+			{name: "C, the fewest system calls", most: 1.15, job: restorePeer("floor", count, 1)},
 		},
 	}
 }
@@ -182,12 +184,12 @@ func consecutive(count int) subject {
 func apart(count int) subject {
 	const stride = 3
 	return subject{
-		what:  fmt.Sprintf("RestoreWatches, %s watches, numbers %d apart", grouped(count), stride),
+		what:  fmt.Sprintf("RestoreWatches, %s watches, wds %d apart", grouped(count), stride),
 		unit:  "ns/watch",
 		per:   float64(count),
 		needs: []need{ioctl, watches(count), files(count)},
 		job:   restoreJob(count, 1, stride),
-		peers: []peer{{name: "C, the shortest way", most: 1.15, job: restorePeer("floor", count, stride)}},
+		peers: []peer{{name: "C, the fewest system calls", most: 1.15, job: restorePeer("floor", count, stride)}},
 	}
 }
 
@@ -206,16 +208,16 @@ func restorePeer(way string, count, stride int) func(*lab) job {
 	}
 }
 
-func climbing(where string, procs, goal int, f floor, most float64) subject {
+func cycling(where string, procs, goal int, f floor, most float64) subject {
 	s := subject{
 		what:  fmt.Sprintf("the cycle to %s, %s", grouped(goal), where),
 		unit:  "ns/step",
 		per:   float64(goal),
 		needs: []need{filter},
 		slow:  true,
-		job:   func(l *lab) job { return climbJob(l, goal, 1, procs) },
+		job:   func(l *lab) job { return cycleJob(l, goal, 1, procs) },
 		peers: []peer{
-			{name: "C, CRIU's way", most: most, job: func(l *lab) job { return climbPeer(l, goal, 1) }},
+			{name: "C, CRIU's way", most: most, job: func(l *lab) job { return cyclePeer(l, goal, 1) }},
 			{name: fmt.Sprintf("C, %d dirs, threads: %d", f.group*len(f.dirs), len(f.dirs)), most: 1.15,
 				job: func(l *lab) job { return f.job(l.target(), goal) }},
 		},
@@ -226,17 +228,17 @@ func climbing(where string, procs, goal int, f floor, most float64) subject {
 	return s
 }
 
-func climbJob(l *lab, goal, repeat, procs int) job {
+func cycleJob(l *lab, goal, repeat, procs int) job {
 	return job{
-		args:     []string{"climb", "-path", l.target(), "-first", fmt.Sprint(goal), "-count", fmt.Sprint(repeat)},
+		args:     []string{"cycle", "-path", l.target(), "-first", fmt.Sprint(goal), "-count", fmt.Sprint(repeat)},
 		procs:    procs,
 		filtered: true,
 	}
 }
 
-func climbPeer(l *lab, goal, repeat int) job {
+func cyclePeer(l *lab, goal, repeat int) job {
 	return job{
-		peer:     "climbcriu",
+		peer:     "criucycle",
 		args:     []string{l.empty(), l.target(), fmt.Sprint(goal), fmt.Sprint(repeat)},
 		filtered: true,
 	}
@@ -244,7 +246,7 @@ func climbPeer(l *lab, goal, repeat int) job {
 
 func ending(how string, procs, times int) subject {
 	return subject{
-		what:   fmt.Sprintf("a climb's return after its context's %s, GOMAXPROCS=%d, %d times", how, procs, times),
+		what:   fmt.Sprintf("the cycle's return after its context's %s, GOMAXPROCS=%d, %d times", how, procs, times),
 		unit:   "ms",
 		per:    1e6,
 		needs:  []need{filter},
@@ -257,10 +259,10 @@ func ending(how string, procs, times int) subject {
 }
 
 // scaling compares the package with itself: many watches in one instance with
-// groups of few, each group of other files and in an instance of its own.
+// small groups, each group on different files and in an instance of its own.
 func scaling(low, lows, high int) subject {
 	return subject{
-		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive numbers", grouped(high)),
+		what:  fmt.Sprintf("RestoreWatches, %s watches, consecutive wds", grouped(high)),
 		unit:  "ns/watch",
 		per:   float64(high),
 		needs: []need{ioctl, watches(high), files(high)},
@@ -341,14 +343,14 @@ func listing(count, times int) subject {
 	}
 }
 
-// restoring restores a whole instance with package checkpoint, on the files that
-// the peer watches.
+// restoring restores a whole instance with package checkpoint, on the same files
+// as the peer.
 func restoring(count int, how string, most float64) subject {
 	args := func(l *lab, name string) []string {
 		return []string{name, "-list", l.list(), "-path", l.snapshot(), "-count", fmt.Sprint(count), "-first", fmt.Sprint(highWD)}
 	}
 	return subject{
-		what:  fmt.Sprintf("Snapshot.Restore, %s watches, consecutive numbers, %s", grouped(count), how),
+		what:  fmt.Sprintf("Snapshot.Restore, %s watches, consecutive wds, %s", grouped(count), how),
 		unit:  "ns/watch",
 		per:   float64(count),
 		needs: []need{ioctl, listed, watches(count), files(count)},
@@ -361,7 +363,7 @@ func restoring(count int, how string, most float64) subject {
 	}
 }
 
-// dumping dumps an instance that another process holds for both sides.
+// dumping dumps an instance of another process, the same one for both sides.
 func dumping(count int) subject {
 	args := func(l *lab, name string) []string {
 		return []string{name, "-list", l.list(), "-count", fmt.Sprint(count)}
@@ -376,13 +378,13 @@ func dumping(count int) subject {
 			return job{args: append(args(l, "dump-by-handle"), "-pid", fmt.Sprint(l.held.pid), "-fd", fmt.Sprint(l.held.fd))}
 		},
 		peers: []peer{{name: "C, sscanf, open_by_handle_at and fstat", most: 0.90, job: func(l *lab) job {
-			return job{peer: "take", args: []string{fmt.Sprint(l.held.pid), fmt.Sprint(l.held.fd), l.dir, l.list(), fmt.Sprint(count)}}
+			return job{peer: "dump", args: []string{fmt.Sprint(l.held.pid), fmt.Sprint(l.held.fd), l.dir, l.list(), fmt.Sprint(count)}}
 		}}},
 	}
 }
 
-// searching is dumping on an overlayfs, which only the process that holds the
-// instance has mounted. The kernel has all of it in its cache.
+// searching is dumping on an overlayfs that is mounted only in the namespace of
+// the process that holds the instance. All of it is in the kernel's cache.
 func searching(count, among int) subject {
 	args := func(l *lab, name string) []string {
 		o := l.overlay()
@@ -409,13 +411,13 @@ func searching(count, among int) subject {
 	}
 }
 
-// A need is what a subject cannot be measured without.
+// A need is a requirement of a subject.
 type need struct {
-	files   int                // so many files to watch
-	missing func(*facts) error // why it cannot be measured here, or nil
+	files   int                // the number of files to watch
+	missing func(*facts) error // why it is not met here, or nil
 }
 
-// facts are what the kernel has.
+// facts are what the kernel supports.
 type facts struct {
 	ioctl     bool
 	filter    error // why the ioctl cannot be made to fail, or nil
@@ -461,7 +463,7 @@ func watches(count int) need {
 	}}
 }
 
-// descriptors is for one process.
+// descriptors is how many file descriptors one process needs.
 func descriptors(count int) need {
 	return need{missing: func(*facts) error {
 		const others = 100
@@ -469,7 +471,7 @@ func descriptors(count int) need {
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			return os.NewSyscallError("getrlimit", err)
 		}
-		if limit.Cur < uint64(count+others) { // package os has made it as high as it may
+		if limit.Cur < uint64(count+others) { // package os has raised it to the hard limit
 			return fmt.Errorf("RLIMIT_NOFILE is %d", limit.Cur)
 		}
 		return nil
@@ -479,13 +481,13 @@ func descriptors(count int) need {
 func processors(count int) need {
 	return need{missing: func(*facts) error {
 		if has := runtime.NumCPU(); has < count {
-			return fmt.Errorf("it needs %d processors and has %d", count, has)
+			return fmt.Errorf("it needs %d processors and there are %d", count, has)
 		}
 		return nil
 	}}
 }
 
-// missing tells why the subject cannot be measured here.
+// missing returns why the subject cannot be measured here, or nil.
 func (s subject) missing(f *facts) error {
 	for _, n := range s.needs {
 		if n.missing != nil {
@@ -497,7 +499,7 @@ func (s subject) missing(f *facts) error {
 	return nil
 }
 
-// files tells how many files the subject watches.
+// files returns how many files the subject watches.
 func (s subject) files() int {
 	count := 0
 	for _, n := range s.needs {
@@ -508,7 +510,7 @@ func (s subject) files() int {
 
 func queueSize() int { return sysctl("fs.inotify.max_queued_events") }
 
-// sysctl returns a setting of the kernel, or a high number if it has none.
+// sysctl returns a setting of the kernel, or a high value if it has none.
 func sysctl(name string) int {
 	const unlimited = 1 << 30
 	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))

@@ -15,7 +15,7 @@ import (
 	"text/tabwriter"
 )
 
-// A table is what was measured.
+// A table is the result of a run.
 type table struct {
 	Machine    machine `json:"machine"`
 	Rounds     int     `json:"rounds"`
@@ -32,9 +32,9 @@ type row struct {
 	Worst   *float64 `json:"worst,omitempty"` // of a subject alone
 	Peer    string   `json:"peer,omitempty"`
 	Theirs  *float64 `json:"theirs,omitempty"` // the median
-	Ratio   *summary `json:"ratio,omitempty"`  // of ours to theirs, round by round
+	Ratio   *summary `json:"ratio,omitempty"`  // ours divided by theirs, round by round
 	Wanted  string   `json:"wanted"`
-	Holds   *bool    `json:"holds,omitempty"` // nil if no more is asked than that it be reported
+	Holds   *bool    `json:"holds,omitempty"` // nil if there is no target
 	Samples int      `json:"samples"`
 	Skipped string   `json:"skipped,omitempty"` // why nothing was measured
 }
@@ -94,10 +94,10 @@ func (t *table) writeJSON(w io.Writer) error {
 
 func (t *table) writeText(w io.Writer) error {
 	fmt.Fprintln(w, t.Machine)
-	fmt.Fprintf(w, "Ratios are medians of %d rounds (%d for what takes long), with the median's %.0f%% confidence interval.\n",
+	fmt.Fprintf(w, "Ratios are medians of %d rounds (%d for slow rows), with the median's %.0f%% confidence interval.\n",
 		t.Rounds, (t.Rounds+1)/2, 100*t.Confidence)
 	if t.Quick {
-		fmt.Fprintln(w, "Small counts: this shows that everything works and measures little.")
+		fmt.Fprintln(w, "Small counts: this checks that everything works; the figures mean little.")
 	}
 	fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -138,7 +138,7 @@ func (s summary) interval() string {
 	return fmt.Sprintf("%.2f to %.2f", *s.Low, *s.High)
 }
 
-// figure writes a number with as many digits as tell something.
+// figure formats a number with no more digits than are significant.
 func figure(x float64) string {
 	if math.Abs(x) >= 100 || x == math.Trunc(x) {
 		return grouped(int(math.Round(x)))
@@ -146,7 +146,7 @@ func figure(x float64) string {
 	return strconv.FormatFloat(x, 'f', 2, 64)
 }
 
-// grouped writes a number with a comma between groups of three digits.
+// grouped formats a number with a comma between groups of three digits.
 func grouped(n int) string {
 	if n < 0 {
 		return "-" + grouped(-n)

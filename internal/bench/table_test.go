@@ -45,7 +45,7 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantDiff(t, b.String(), `Linux 6.18 amd64, CPU, 2 processors, go1.26, 2026-01-31
-Ratios are medians of 6 rounds (3 for what takes long), with the median's 95% confidence interval.
+Ratios are medians of 6 rounds (3 for slow rows), with the median's 95% confidence interval.
 
 what     ours                          peer  peer's  ratio  interval        wanted        holds
 subject  350 ns/thing                  slow  700     0.50   0.50 to 0.50    at most 0.50  yes
@@ -60,7 +60,7 @@ heap                                                                        unde
 `)
 }
 
-func TestQuickIsSaid(t *testing.T) {
+func TestTextSaysQuick(t *testing.T) {
 	var b strings.Builder
 	if err := (&table{Quick: true}).writeText(&b); err != nil || !strings.Contains(b.String(), "Small counts") {
 		t.Errorf("%v\n%s", err, &b)
@@ -88,7 +88,8 @@ func TestJSON(t *testing.T) {
 		] }`), " "))
 }
 
-// TestHolds: it is the ratios' median that decides, not the medians' ratio.
+// TestHolds: the median of the ratios is compared with the target, not the ratio
+// of the medians.
 func TestHolds(t *testing.T) {
 	s := subject{per: 1}
 	for _, test := range []struct {

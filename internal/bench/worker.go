@@ -24,17 +24,17 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A task is what a worker is told to do.
+// A task is the arguments of a worker.
 type task struct {
 	list   string // the file of paths
 	path   string // what to watch
 	count  int    // of watches, events or repetitions
-	groups int    // how often to restore count watches, each time others
-	first  int    // the first number
-	stride int    // from one number to the next
+	groups int    // how often to restore count watches, each time on other files
+	first  int    // the first wd
+	stride int    // from one wd to the next
 	batch  int    // events at a time
 	names  int    // of files
-	pid    int    // of the process to take from
+	pid    int    // of the process whose instance to dump
 	fd     int    // of its descriptor
 }
 
@@ -43,7 +43,7 @@ var tasks = map[string]func(task) ([]int64, error){
 	"has-ioctl":          task.hasIoctl,
 	"has-overlay":        task.hasOverlay,
 	"restore":            task.restore,
-	"climb":              task.climb,
+	"cycle":              task.cycle,
 	"cancel":             task.cancel,
 	"deadline":           task.deadline,
 	"heap":               task.heap,
@@ -119,7 +119,8 @@ func (t task) paths(count int) ([]string, error) {
 	return paths, nil
 }
 
-// watches is what to restore: in ascending order, as Watches would list it.
+// watches returns the watches to restore, in ascending order, as Watches lists
+// them.
 func (t task) watches(paths []string) []inotify.Watch {
 	ws := make([]inotify.Watch, len(paths))
 	for i, path := range paths {
@@ -158,10 +159,10 @@ func timeRestore(ws []inotify.Watch) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// climb gives a watch the number first, by the ioctl or the cycle, so many
-// times, each time on a new instance. The instances are closed at the end, as a
-// close waits, and what comes after a wait is slow for a while.
-func (t task) climb() ([]int64, error) {
+// cycle restores a watch with the wd first, by the ioctl or the cycle, count
+// times, each time on a new instance. The instances are closed at the end,
+// because a close waits and what follows a wait is slow for a while.
+func (t task) cycle() ([]int64, error) {
 	var took []int64
 	for range t.count {
 		n, err := inotify.New()
@@ -179,8 +180,8 @@ func (t task) climb() ([]int64, error) {
 	return took, nil
 }
 
-// cancel has climbs end that would take hours, and returns how long each went on
-// after its context was cancelled.
+// cancel cancels the contexts of cycles that would take hours, and returns how
+// long after that each returned.
 func (t task) cancel() ([]int64, error) {
 	return t.endEarly(func(after time.Duration) (context.Context, func() time.Time) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -194,8 +195,8 @@ func (t task) cancel() ([]int64, error) {
 	})
 }
 
-// deadline is cancel with contexts that have a deadline. It also counts how long
-// the climb kept the runtime from seeing that the time has come.
+// deadline is cancel with contexts that have a deadline. The durations include
+// how long the cycle delayed the runtime's timer.
 func (t task) deadline() ([]int64, error) {
 	return t.endEarly(func(after time.Duration) (context.Context, func() time.Time) {
 		end := time.Now().Add(after)
@@ -204,8 +205,9 @@ func (t task) deadline() ([]int64, error) {
 	})
 }
 
-// endEarly begins climbs with contexts from begin, which are to end after a
-// while, and that other function of begin's tells when they did.
+// endEarly starts cycles with contexts from begin, which end after a while, and
+// returns how long after that each returned. The function that begin returns
+// waits for the context's end and returns its time.
 func (t task) endEarly(begin func(after time.Duration) (context.Context, func() time.Time)) ([]int64, error) {
 	ws := []inotify.Watch{{WD: math.MaxInt32, Path: t.path, Mask: inotify.Attrib}}
 	var took []int64
@@ -214,12 +216,12 @@ func (t task) endEarly(begin func(after time.Duration) (context.Context, func() 
 		if err != nil {
 			return nil, err
 		}
-		// Differently long, so that a climb is not always met at the same point.
+		// The durations differ, so that a cycle does not always end at the same point.
 		ctx, ended := begin(3*time.Millisecond + time.Duration(i)*37*time.Microsecond)
 		err = n.RestoreWatches(ctx, ws, inotify.WithMaxSteps(math.MaxInt32))
 		returned := time.Now()
 		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
-			return nil, errors.Join(fmt.Errorf("a climb returned before its context ended: %w", errOr(err)), n.Close())
+			return nil, errors.Join(fmt.Errorf("the cycle returned before its context ended: %w", errOr(err)), n.Close())
 		}
 		took = append(took, int64(returned.Sub(ended())))
 		if err := n.Close(); err != nil {
@@ -258,8 +260,8 @@ func (t task) heap() ([]int64, error) {
 	return []int64{int64(after) - int64(before)}, err
 }
 
-// startThreads has the runtime start some threads, which it keeps. Else it may
-// start one between two looks at the heap, and a thread takes 5 KB of it.
+// startThreads makes the runtime start threads, which it keeps. Otherwise it may
+// start one between two measurements of the heap, and a thread needs 5 KB of it.
 func startThreads() {
 	const threads = 16
 	var running, done sync.WaitGroup
@@ -275,8 +277,9 @@ func startThreads() {
 	done.Wait()
 }
 
-// heapInUse collects several times: what a pool holds goes only the second time,
-// and the first collections leave something of the runtime's own behind.
+// heapInUse runs the garbage collector several times: the contents of a sync.Pool
+// are freed only by the second collection, and the first ones leave some memory
+// of the runtime itself.
 func heapInUse() uint64 {
 	var m runtime.MemStats
 	for range 5 {
@@ -286,8 +289,8 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// add adds groups of watches, each on new instances, once through the package
-// and once with bare calls, and returns how long each took in all.
+// add adds groups of watches on new instances, with the package and with bare
+// system calls alternately, and returns the total duration of each.
 func (t task) add() ([]int64, error) {
 	paths, err := t.paths(t.count * t.groups)
 	if err != nil {

@@ -19,8 +19,8 @@ func writeLines(path string, lines ...string) error {
 	return os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// TestWorkers has the workers do what they must not succeed in. That they
-// measure, TestEveryRow shows.
+// TestWorkers: workers with wrong arguments fail and say why. TestEveryRow checks
+// that they measure.
 func TestWorkers(t *testing.T) {
 	l := testLab(t, 10)
 	twice := l.list() + ".twice"
@@ -37,11 +37,11 @@ func TestWorkers(t *testing.T) {
 		{"restore -list " + l.list() + " -count 11 -first 1000", "fewer than 11 paths"},
 		{"restore -list " + l.list() + " -count 6 -groups 2 -first 1000", "fewer than 12 paths"},
 		{"heap -list " + twice + " -count 2 -first 1000", "worker heap: "},
-		{"climb -path " + l.target() + "? -first 10", "target?"},
+		{"cycle -path " + l.target() + "? -first 10", "target?"},
 		{"cancel -path " + l.target() + "?", "target?"},
 		{"add -list " + l.list() + " -count 2 -groups 6", "fewer than 12 paths"},
 		{"list -list " + l.list() + " -count 11", "fewer than 11 paths"},
-		{"list -list " + twice + " -count 2", "got number 1, not 2"},
+		{"list -list " + twice + " -count 2", "got wd 1, want 2"},
 		{"read-event -path " + l.named() + " -names 2 -batch " + overflow + " -count " + overflow, "IN_Q_OVERFLOW"},
 		{"fsnotify -path " + l.named() + " -names 2 -batch " + overflow + " -count " + overflow, "overflow"},
 		{"unknown", "no task"},
@@ -58,7 +58,7 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// TestGroups: each group restores other files, under the same numbers.
+// TestGroups: each group restores different files, with the same wds.
 func TestGroups(t *testing.T) {
 	l := testLab(t, 10)
 	needIoctl(t, l)
@@ -75,9 +75,9 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// TestClimbsThatEndByThemselves: with the ioctl a climb is done before its
-// context ends, and there is nothing to measure.
-func TestClimbsThatEndByThemselves(t *testing.T) {
+// TestRestoreBeforeContextEnds: with the ioctl the restore returns before its
+// context ends, which is an error of the measurement.
+func TestRestoreBeforeContextEnds(t *testing.T) {
 	l := testLab(t, 0)
 	needIoctl(t, l)
 	for _, how := range []string{"cancel", "deadline"} {
@@ -88,7 +88,8 @@ func TestClimbsThatEndByThemselves(t *testing.T) {
 	}
 }
 
-// TestReadWrong has a reader say that it read something else than was written.
+// TestReadWrong: it is an error if the events that were read are not those that
+// were written.
 func TestReadWrong(t *testing.T) {
 	tk := task{path: t.TempDir(), names: 10, count: 25, batch: 20}
 	const mask = 2
@@ -113,14 +114,14 @@ func TestReadWrong(t *testing.T) {
 	}
 }
 
-// TestLimit: the exit code tells a limit from other failures.
+// TestLimit: the exit code distinguishes a limit from other errors.
 func TestLimit(t *testing.T) {
 	tasks["limited"] = func(task) ([]int64, error) { return nil, &os.PathError{Err: unix.ENOSPC} }
 	tasks["failing"] = func(task) ([]int64, error) { return nil, &os.PathError{Err: unix.EMFILE} }
 	for name, want := range map[string]int{"limited": exitLimit, "failing": 1} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), []string{"worker", name}, &out, &errs); code != want || errs.Len() == 0 {
-			t.Errorf("%s: exit code %d, want %d; it said %q", name, code, want, &errs)
+			t.Errorf("%s: exit code %d, want %d; stderr %q", name, code, want, &errs)
 		}
 		delete(tasks, name)
 	}

@@ -46,14 +46,14 @@ func TestLines(t *testing.T) {
 		want []fdinfo.Watch
 	}{
 		"nothing":          {"", nil},
-		"other lines":      {"pos:\t0\nflags:\t02004000\nmnt_id:\t15\nino:\t1057\n", nil},
+		"other fields":     {"pos:\t0\nflags:\t02004000\nmnt_id:\t15\nino:\t1057\n", nil},
 		"another kind":     {"inotifyx wd:1\nfanotify ino:1\n", nil},
 		"one":              {line + "\n", []fdinfo.Watch{full}},
 		"no final newline": {line, []fdinfo.Watch{full}},
 		"no handle":        {bareLine + "\n", []fdinfo.Watch{bare}},
 		"trailing space":   {bareLine + " \n", []fdinfo.Watch{bare}},
 		"in order":         {"pos:\t0\n" + bareLine + "\n" + line + "\n", []fdinfo.Watch{bare, full}},
-		"a field more":     {line + " more:1\n", []fdinfo.Watch{full}},
+		"additional field": {line + " more:1\n", []fdinfo.Watch{full}},
 		"largest": {"inotify wd:7fffffff ino:ffffffffffffffff sdev:ffffffff mask:ffffffff ignored_mask:ffffffff fhandle-bytes:80 fhandle-type:7fffffff f_handle:" + strings.Repeat("ff", 128) + "\n",
 			[]fdinfo.Watch{largest}},
 		"capitals":     {strings.NewReplacer("34d71d6", "34D71D6", "91649800afc3be85", "91649800AFC3BE85").Replace(line), []fdinfo.Watch{full}},
@@ -65,8 +65,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Who has seen enough gets no more.
-func TestLinesUntilEnough(t *testing.T) {
+// The loop over Watches can end early.
+func TestWatchesStopsEarly(t *testing.T) {
 	seen := 0
 	for range fdinfo.Watches(strings.NewReader(line + "\n" + line + "\n")) {
 		seen++
@@ -80,7 +80,7 @@ func TestLinesUntilEnough(t *testing.T) {
 func TestMalformedLines(t *testing.T) {
 	change := func(old, new string) string { return strings.Replace(line, old, new, 1) }
 	for name, text := range map[string]string{
-		"nothing but the word":  "inotify ",
+		"only the first word":   "inotify ",
 		"cut off":               "inotify wd:1 ino:2",
 		"no watch":              change("wd:34d71d6 ", ""),
 		"watch 0":               change("wd:34d71d6", "wd:0"),
@@ -99,9 +99,9 @@ func TestMalformedLines(t *testing.T) {
 		"handle beyond maximum": change("fhandle-bytes:8", "fhandle-bytes:81"),
 		"no inode":              change("ino:986491", "ino:"),
 		"handle not hex":        change("91649800afc3be85", "91649800afc3bexx"),
-		"one digit not hex":     change("91649800afc3be85", "9164x800afc3be85"),
-		"the other not hex":     change("91649800afc3be85", "91649x00afc3be85"),
-		"a letter for a handle": change("fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85", "x"),
+		"high digit not hex":    change("91649800afc3be85", "9164x800afc3be85"),
+		"low digit not hex":     change("91649800afc3be85", "91649x00afc3be85"),
+		"no handle fields":      change("fhandle-bytes:8 fhandle-type:1 f_handle:91649800afc3be85", "x"),
 		"odd digits":            change("91649800afc3be85", "91649800afc3be853"),
 		"no handle":             change(" f_handle:91649800afc3be85", ""),
 		"long field":            change("sdev:fe00003", strings.Repeat("\xa2", 60_000)),
@@ -109,14 +109,14 @@ func TestMalformedLines(t *testing.T) {
 	} {
 		ws, err := collect(strings.NewReader(line + "\n" + text + "\n" + line + "\n"))
 		if err == nil || len(ws) != 1 {
-			t.Errorf("%s: %d watches, error %v; want the one before and an error", name, len(ws), err)
+			t.Errorf("%s: %d watches, error %v; want 1 watch and an error", name, len(ws), err)
 		} else if len(err.Error()) > 4000 {
 			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
 		}
 	}
 }
 
-// An error shows the field that is wrong and says what is expected there.
+// An error shows the malformed field and says what is expected.
 func TestErrorsNameTheField(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Replace(line, "ino:986491", "inode:986491", 1):          `found "inode:986491", want "ino:"`,
@@ -133,18 +133,18 @@ func TestErrorsNameTheField(t *testing.T) {
 func TestReaderErrors(t *testing.T) {
 	boom := errors.New("boom")
 	if ws, err := collect(io.MultiReader(strings.NewReader(line+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ws) != 1 {
-		t.Errorf("%d watches, error %v; want the one before and the reader's error", len(ws), err)
+		t.Errorf("%d watches, error %v; want 1 watch and the reader's error", len(ws), err)
 	}
 	if _, err := collect(strings.NewReader("inotify " + strings.Repeat("x", 1<<20))); err == nil {
-		t.Error("a line of 1 MiB is read")
+		t.Error("a line of 1 MiB was accepted")
 	}
 	if ws, err := collect(iotest.OneByteReader(strings.NewReader(line + "\n"))); err != nil || len(ws) != 1 {
 		t.Errorf("byte by byte: %v, %v", ws, err)
 	}
 }
 
-// Texts of many watches, and lines as long as they may be.
-func TestWatchesTakeLittleMemory(t *testing.T) {
+// Texts of many watches or with very long lines need little memory.
+func TestWatchesMemoryIsBounded(t *testing.T) {
 	const size = 1 << 20
 	for name, text := range map[string]string{
 		"no handles":   strings.Repeat("inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0\n", size/48),
@@ -159,8 +159,8 @@ func TestWatchesTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// What kernels have really written.
-func TestRealTexts(t *testing.T) {
+// Texts that kernels have written are parsed.
+func TestTextsOfKernels(t *testing.T) {
 	want := map[string]int{
 		"gvisor.txt":                     0,
 		"linux-6.1-filesystems.txt":      23,
@@ -182,7 +182,7 @@ func TestRealTexts(t *testing.T) {
 	}
 }
 
-// Handles cost hardly any allocations, as an instance may have very many.
+// Handles share allocations, as an instance may have very many watches.
 func TestHandlesShareAllocations(t *testing.T) {
 	const count = 10_000
 	text := strings.Repeat(line+"\n", count)
@@ -197,11 +197,11 @@ func TestHandlesShareAllocations(t *testing.T) {
 	}
 }
 
-// Whatever the text, parsing ends, and what it yields is in range.
+// FuzzWatches: for any text, Watches and Flags return, with values in range.
 func FuzzWatches(f *testing.F) {
 	texts, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(texts) == 0 {
-		f.Fatal("no texts to begin with: ", err)
+		f.Fatal("no seed texts: ", err)
 	}
 	for _, name := range texts {
 		text, err := os.ReadFile(name)
@@ -259,7 +259,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// Each watch keeps its own handle, however many are read.
+// Each watch has its own handle, however many are read.
 func TestManyHandles(t *testing.T) {
 	var text strings.Builder
 	for i := range 3000 {

@@ -15,7 +15,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// manyWatches makes files in directories of 100 and watches every nth.
+// manyWatches makes files in directories of 100 and watches every nth file.
 func manyWatches(b *testing.B, files, every int) (dir string, ws []inotify.Watch) {
 	b.Helper()
 	dir = b.TempDir()
@@ -62,8 +62,8 @@ func BenchmarkHandles(b *testing.B) {
 	benchmark(b, ws, byHandles)
 }
 
-// BenchmarkSearch is to be run with LOCATE_BENCH_DIR on an overlay; anywhere
-// else handles must not be openable.
+// BenchmarkSearch must run with LOCATE_BENCH_DIR on an overlay, or where handles
+// cannot be opened.
 func BenchmarkSearch(b *testing.B) {
 	dir, ws := manyWatches(b, 100_000, 100)
 	benchmark(b, ws, locate.Options{Level: locate.Search, SearchDirs: []string{dir}})

@@ -25,32 +25,33 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// faultsRole says what a process is that TestFaults starts.
+// faultsRole is the environment variable with the role of a process that TestFaults
+// starts.
 const faultsRole = "LOCATE_TEST_FAULTS"
 
-// A faultOp is an operation that is tried under faults: it looks for the watches of a
-// tree, in a process's eyes.
+// A faultOp is an operation that is tested with faults: it looks for the watches of a
+// tree, for one process.
 type faultOp struct {
 	name  string
-	tree  string   // the paths of whose watches are looked for
-	other bool     // a process looks that has the tree as its root directory
+	tree  string   // whose watches are looked for
+	other bool     // for a process that has the tree as its root directory
 	ways  []string // what the kernel lacks
 	o     locate.Options
 }
 
 var bound = locate.Options{Level: locate.Search, MaxEntries: 60}
 
-func hinted(hints ...string) locate.Options {
+func boundedSearchIn(searchDirs ...string) locate.Options {
 	o := bound
-	o.SearchDirs = hints
+	o.SearchDirs = searchDirs
 	return o
 }
 
-// The trees of the child's: see makeTrees.
+// The trees of the child: see makeTrees.
 const (
 	plainTree  = "/plain"
 	mergedTree = "/merged" // an overlay
-	alikeTree  = "/alike"  // one whose handles do not tell its layers apart
+	alikeTree  = "/alike"  // an overlay whose handles do not distinguish its layers
 )
 
 var anyLack = []string{noHandles, noFID, noNames, noOpenat2, noUnshare}
@@ -58,31 +59,31 @@ var anyLack = []string{noHandles, noFID, noNames, noOpenat2, noUnshare}
 // faultOps are the operations.
 var faultOps = []faultOp{
 	{name: "handles", tree: plainTree, o: byHandles, ways: anyLack},
-	{name: "handles of another", tree: plainTree, other: true, o: byHandles, ways: anyLack},
+	{name: "handles, other root", tree: plainTree, other: true, o: byHandles, ways: anyLack},
 	{name: "handles of an overlay", tree: mergedTree, o: byHandles},
 	{name: "search", tree: plainTree, o: bound, ways: anyLack},
-	{name: "search of another", tree: plainTree, other: true, o: bound, ways: anyLack},
+	{name: "search, other root", tree: plainTree, other: true, o: bound, ways: anyLack},
 	{name: "search of an overlay", tree: mergedTree, o: bound, ways: anyLack},
-	{name: "search of an overlay of layers alike", tree: alikeTree, o: bound, ways: []string{noNames}},
-	{name: "search below a hint", tree: plainTree, o: hinted(plainTree + "/d"), ways: []string{noHandles}},
+	{name: "search of an overlay with equal layers", tree: alikeTree, o: bound, ways: []string{noNames}},
+	{name: "search in a directory", tree: plainTree, o: boundedSearchIn(plainTree + "/d"), ways: []string{noHandles}},
 	{name: "a resolver", tree: plainTree, o: locate.Options{Resolve: func(w inotify.Watch) (string, error) {
-		return theTrees.dir + plainTree + theTrees.names[int(w.WD)-1], nil
+		return childTrees.dir + plainTree + childTrees.names[int(w.WD)-1], nil
 	}}, ways: []string{noNames}},
 }
 
-// theTrees are the child's.
-var theTrees trees
+// childTrees are the trees of the child.
+var childTrees trees
 
 type trees struct {
 	dir     string
-	names   []string // below the tree, of its watches, in ascending order of their numbers
+	names   []string // of the watches of each tree, below it, in ascending order of wds
 	watches map[string][]inotify.Watch
 	other   *exec.Cmd
 	n       []*inotify.Inotify
 }
 
-// makeTrees makes a filesystem with a tree, and an overlay with the same. There are
-// watches on the same names of both.
+// makeTrees makes a filesystem with a tree, and overlays of it. There are watches on the
+// same names in each.
 func makeTrees() (t trees, err error) {
 	t = trees{names: []string{"/d", "/d/e/f", "/g", "/linked"}, watches: make(map[string][]inotify.Watch)}
 	if t.dir, err = os.MkdirTemp("", "faults"); err != nil {
@@ -104,7 +105,7 @@ func makeTrees() (t trees, err error) {
 	if err := os.Symlink("g", t.dir+plainTree+"/linked"); err != nil {
 		return t, err
 	}
-	// The tree is a mount of its own, so that it can be a root directory that is one.
+	// The tree is a mount of its own, so that the root directory of a process is a mount.
 	if err := unix.Mount(t.dir+plainTree, t.dir+plainTree, "", unix.MS_BIND, ""); err != nil {
 		return t, err
 	}
@@ -126,7 +127,7 @@ func makeTrees() (t trees, err error) {
 			return t, err
 		}
 		for _, name := range t.names {
-			if _, err := unix.Open(t.dir+tree+name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil { // so its name stays cached
+			if _, err := unix.Open(t.dir+tree+name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil { // so that its name stays cached
 				return t, err
 			}
 			if _, err := n.AddWatch(t.dir+tree+name, quiet|inotify.DontFollow); err != nil {
@@ -142,15 +143,15 @@ func makeTrees() (t trees, err error) {
 	return t, err
 }
 
-// startOther starts a process that has a tree as its root directory, or, as "other
-// namespace", a directory in a filesystem that it mounts there for itself.
+// startOther starts a process whose root directory is root or, in the role "other
+// namespace", a directory of a filesystem that it mounts there in its own namespace.
 func startOther(role, root string) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", root)
 	cmd.Env = append(os.Environ(), faultsRole+"="+role)
 	if role == "other namespace" {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	}
-	if _, err := cmd.StdinPipe(); err != nil { // which ends with the child
+	if _, err := cmd.StdinPipe(); err != nil { // closed when the child exits
 		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
@@ -164,8 +165,8 @@ func startOther(role, root string) (*exec.Cmd, error) {
 	return cmd, err
 }
 
-// beOther is the program of that process.
-func beOther(root string) error {
+// runOther is the program of that process.
+func runOther(root string) error {
 	if err := errors.Join(unix.Chroot(root), os.Chdir("/")); err != nil {
 		return err
 	}
@@ -174,15 +175,15 @@ func beOther(root string) error {
 	return err
 }
 
-// playRole is what TestMain does in a process that TestFaults starts.
-func playRole(role string) int {
+// runRole is the program of a process that TestFaults starts.
+func runRole(role string) int {
 	err := error(nil)
 	switch role {
 	case "other":
-		err = beOther(os.Args[1])
+		err = runOther(os.Args[1])
 	case "other namespace":
 		root := os.Args[1] + "/root"
-		err = errors.Join(unix.Mount("locate", os.Args[1], "tmpfs", 0, ""), os.Mkdir(root, 0o755), os.WriteFile(root+"/f", nil, 0o644), beOther(root))
+		err = errors.Join(unix.Mount("locate", os.Args[1], "tmpfs", 0, ""), os.Mkdir(root, 0o755), os.WriteFile(root+"/f", nil, 0o644), runOther(root))
 	default:
 		err = childFaults()
 	}
@@ -193,10 +194,10 @@ func playRole(role string) int {
 	return 0
 }
 
-// childFaults is the program of a child that does faultOps.
+// childFaults is the program of the traced child, which runs the faultOps.
 func childFaults() (err error) {
 	if err = unix.Mount("proc", "/proc", "proc", 0, ""); err == nil {
-		theTrees, err = makeTrees()
+		childTrees, err = makeTrees()
 	}
 	if err != nil {
 		return kerneltest.SkipParent(err)
@@ -204,17 +205,17 @@ func childFaults() (err error) {
 	return kerneltest.ServeFaults(tryFault)
 }
 
-// tryFault looks for the watches' paths, and at what was said.
+// tryFault looks for the watches' paths, and checks the result.
 func tryFault(name string, e unix.Errno) (a kerneltest.FaultAnswer) {
 	op := &faultOps[slices.IndexFunc(faultOps, func(o faultOp) bool { return o.name == name })]
-	root, pid := theTrees.dir+op.tree, "self"
+	root, pid := childTrees.dir+op.tree, "self"
 	o := op.o
 	o.SearchDirs = nil
-	for _, hint := range op.o.SearchDirs {
-		o.SearchDirs = append(o.SearchDirs, theTrees.dir+hint)
+	for _, searchDir := range op.o.SearchDirs {
+		o.SearchDirs = append(o.SearchDirs, childTrees.dir+searchDir)
 	}
 	if op.other {
-		root, pid = "", fmt.Sprint(theTrees.other.Process.Pid)
+		root, pid = "", fmt.Sprint(childTrees.other.Process.Pid)
 	}
 	dir, err := os.Open("/proc/" + pid)
 	if err != nil {
@@ -222,7 +223,7 @@ func tryFault(name string, e unix.Errno) (a kerneltest.FaultAnswer) {
 		return a
 	}
 	defer dir.Close()
-	ws := theTrees.watches[op.tree]
+	ws := childTrees.watches[op.tree]
 	resources := kerneltest.CurrentResources()
 	var res *locate.Result
 	var failed error
@@ -241,35 +242,35 @@ func tryFault(name string, e unix.Errno) (a kerneltest.FaultAnswer) {
 	return a
 }
 
-// check checks that what was found is right, and returns what is said of the rest.
-func check(res *locate.Result, root string, a *kerneltest.FaultAnswer) (told []string) {
+// check checks the paths that were found, and returns the reasons for the others.
+func check(res *locate.Result, root string, a *kerneltest.FaultAnswer) (reasons []string) {
 	kinds := []uint32{unix.S_IFDIR, unix.S_IFREG, unix.S_IFREG, unix.S_IFLNK}
 	for i, p := range res.Places {
 		switch {
-		case p.Path != "" && (p.Path != root+theTrees.names[i] || p.Mode != kinds[i] || p.Err != nil):
-			a.Broke("place %+v, want %q", p, root+theTrees.names[i])
+		case p.Path != "" && (p.Path != root+childTrees.names[i] || p.Mode != kinds[i] || p.Err != nil):
+			a.Broke("place %+v, want %q", p, root+childTrees.names[i])
 		case p.Path == "" && p.Err == nil:
-			a.Broke("place %+v says nothing", p)
+			a.Broke("place %+v has neither a path nor an error", p)
 		case p.Mode != 0 && p.Mode != kinds[i]:
-			a.Broke("the type of %q is %o", theTrees.names[i], p.Mode)
+			a.Broke("the type of %q is %o", childTrees.names[i], p.Mode)
 		case p.Err != nil:
-			told = append(told, fmt.Sprintf("watch %d: %v", i+1, p.Err))
+			reasons = append(reasons, fmt.Sprintf("watch %d: %v", i+1, p.Err))
 		}
 	}
 	for _, s := range res.Skipped {
-		if told == nil {
+		if reasons == nil {
 			break // nothing was missed
 		}
-		told = append(told, s.Path+": "+s.Reason)
+		reasons = append(reasons, s.Path+": "+s.Reason)
 	}
-	return told
+	return reasons
 }
 
 func failingCall(name string, errno unix.Errno, when func(c *kerneltest.Call) bool) kerneltest.Rule {
 	return kerneltest.Rule{For: func(c *kerneltest.Call) bool { return c.Name == name && (when == nil || when(c)) }, Errno: errno}
 }
 
-// faultWays are what a kernel may lack beside the fault: see lacks.
+// faultWays are what a kernel may lack in addition to the fault: see lacks.
 var faultWays = map[string][]kerneltest.Rule{
 	noHandles: {failingCall("open_by_handle_at", unix.EPERM, nil)},
 	noFID: {failingCall("name_to_handle_at", unix.EINVAL, func(c *kerneltest.Call) bool {
@@ -280,8 +281,8 @@ var faultWays = map[string][]kerneltest.Rule{
 	noUnshare: {failingCall("unshare", unix.EPERM, nil)},
 }
 
-// namedOf is what of a call's object an error must name.
-func namedOf(c *kerneltest.Call) string {
+// wantInError returns the part of a call's object that an error must contain.
+func wantInError(c *kerneltest.Call) string {
 	for _, tree := range []string{plainTree, mergedTree, alikeTree} {
 		if _, below, found := strings.Cut(c.Object, tree+"/"); found {
 			return filepath.Base(below)
@@ -293,8 +294,8 @@ func namedOf(c *kerneltest.Call) string {
 var over = kerneltest.Over
 
 const (
-	notThere = "it is believed that it is not there"
-	osKeeps  = "package os keeps the errno; the error tells that the runtime cannot wait"
+	notThere     = "the error means that the file does not exist"
+	osDropsErrno = "package os drops the errno; the error says that the runtime cannot wait"
 )
 
 var tolerances = []kerneltest.Tolerance{
@@ -302,11 +303,12 @@ var tolerances = []kerneltest.Tolerance{
 	over("", "openat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 	over("", "name_to_handle_at", "/", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 	over("search", "getdents64", "/faults", []unix.Errno{unix.ENOENT}, notThere),
-	over("", "fcntl F_GETFL", "anon_inode", nil, osKeeps),
-	over("", "epoll_ctl", "anon_inode", nil, osKeeps),
+	over("", "fcntl F_GETFL", "anon_inode", nil, osDropsErrno),
+	over("", "epoll_ctl", "anon_inode", nil, osDropsErrno),
 }
 
-// TestFaults fails each call of each operation.
+// TestFaults: whichever system call of an operation fails, nothing is found wrongly, the
+// reason is reported, and the operation can be repeated.
 func TestFaults(t *testing.T) { faultTest(t).Run(t) }
 
 // faultTest has all operations.
@@ -319,7 +321,7 @@ func faultTest(t *testing.T) *kerneltest.FaultTest {
 			cmd.SysProcAttr = kerneltest.OwnProc()
 			return cmd
 		},
-		Ways: faultWays, Named: namedOf, Tolerated: kerneltest.AnyOf(tolerances), Checked: true, Again: true, Sparse: true,
+		Ways: faultWays, Named: wantInError, Tolerated: kerneltest.AnyOf(tolerances), Checked: true, Again: true, Sparse: true,
 	}
 	for _, op := range faultOps {
 		for _, way := range append([]string{""}, op.ways...) {

@@ -37,11 +37,11 @@ func TestMain(m *testing.M) {
 		os.Exit(onMainThread(root))
 	}
 	if role := os.Getenv(faultsRole); role != "" {
-		os.Exit(playRole(role))
+		os.Exit(runRole(role))
 	}
 	goroutines := runtime.NumGoroutine()
 	code := kerneltest.Main(m, true)
-	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // leaves one of package testing's
+	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // package testing leaves a goroutine
 	if after := runtime.NumGoroutine(); code == 0 && after > goroutines && !fuzzing {
 		fmt.Printf("goroutines leaked: before %d, after %d\n", goroutines, after)
 		code = 1
@@ -49,19 +49,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// What a test's process may lack.
+// What the process of a test may lack.
 const (
-	asIs      = "as is"
-	noHandles = "without CAP_DAC_READ_SEARCH"
-	noRights  = "without root's rights to files"
-	noFID     = "without AT_HANDLE_FID"
-	noNames   = "without name_to_handle_at"
-	onlyOpen  = "without name_to_handle_at, but with open_by_handle_at"
-	noOpenat2 = "without openat2"
-	noneOfTwo = "without openat2 and name_to_handle_at"
-	noOpening = "without open_by_handle_at"
-	noUnshare = "without unshare(CLONE_FS)"
-	noThread  = "killed by unshare(CLONE_FS)"
+	asIs             = "as is"
+	noHandles        = "without CAP_DAC_READ_SEARCH"
+	noRights         = "without root's rights to files"
+	noFID            = "without AT_HANDLE_FID"
+	noNames          = "without name_to_handle_at"
+	onlyOpen         = "without name_to_handle_at, but with open_by_handle_at"
+	noOpenat2        = "without openat2"
+	noOpenat2OrNames = "without openat2 and name_to_handle_at"
+	noOpenByHandle   = "without open_by_handle_at"
+	noUnshare        = "without unshare(CLONE_FS)"
+	noThread         = "killed by unshare(CLONE_FS)"
 )
 
 var lacks = map[string]func(t testing.TB){
@@ -86,16 +86,16 @@ var lacks = map[string]func(t testing.TB){
 			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
 		}
 	},
-	noneOfTwo: func(t testing.TB) {
+	noOpenat2OrNames: func(t testing.TB) {
 		dropReadSearch(t)
 		failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.ENOSYS)
 		if kerneltest.HasOpenat2() {
 			failCalls(t, unix.SYS_OPENAT2, 0, 0, unix.ENOSYS)
 		}
 	},
-	onlyOpen:  func(t testing.TB) { failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.EPERM) },
-	noOpening: func(t testing.TB) { failCalls(t, unix.SYS_OPEN_BY_HANDLE_AT, 0, 0, unix.EPERM) },
-	noUnshare: func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
+	onlyOpen:       func(t testing.TB) { failCalls(t, unix.SYS_NAME_TO_HANDLE_AT, 0, 0, unix.EPERM) },
+	noOpenByHandle: func(t testing.TB) { failCalls(t, unix.SYS_OPEN_BY_HANDLE_AT, 0, 0, unix.EPERM) },
+	noUnshare:      func(t testing.TB) { failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, unix.EPERM) },
 	noThread: func(t testing.TB) {
 		const kill = unix.SECCOMP_RET_KILL_PROCESS | unix.SECCOMP_RET_ERRNO // an unknown action kills
 		failCalls(t, unix.SYS_UNSHARE, 0, unix.CLONE_FS, kill)
@@ -107,9 +107,9 @@ const (
 	ownNamespace  = syscall.CLONE_NEWNS
 )
 
-// inChildren runs the test again in child processes, one for each thing that
-// they lack, with a mount namespace of their own if so told. In a child it
-// returns what that lacks, and true; if it returns false, the test is over.
+// inChildren runs the test again in child processes, one for each element of
+// lacking, with these namespaces of their own. In a child it returns what that
+// lacks, and true. If it returns false, the test is over.
 func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string, child bool) {
 	t.Helper()
 	const name, what = "LOCATE_TEST_NAME", "LOCATE_TEST_LACKS"
@@ -121,7 +121,7 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 	}
 	for _, lack := range lacking {
 		t.Run(lack, func(t *testing.T) {
-			runtime.LockOSThread() // never unlocked: the thread keeps what it lacks, and ends
+			runtime.LockOSThread() // never unlocked, so that the restricted thread exits
 			parent, _, _ := strings.Cut(t.Name(), "/")
 			cmd := exec.Command(kerneltest.Executable(t), "-test.v", "-test.run=^"+parent+"$")
 			cmd.Env = append(os.Environ(), name+"="+parent, what+"="+lack, "GORACE=atexit_sleep_ms=0")
@@ -141,7 +141,7 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 	return "", false
 }
 
-// inNamespace is inChildren for a test that lacks nothing.
+// inNamespace runs the test again in a child with a mount namespace of its own.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	_, child := inChildren(t, ownNamespace, asIs)
@@ -228,11 +228,11 @@ func newInotify(t testing.TB) *inotify.Inotify {
 	return n
 }
 
-// quiet is a mask for watches that are only to be found.
+// quiet is a mask for watches that report nothing.
 const quiet = inotify.MaskAdd
 
-// watch returns the kernel's line for a new watch on a path, which stays in the
-// kernel's cache until the test ends, though other tests may drop the caches.
+// watch returns a new watch on a path as fdinfo lists it. The path stays in the
+// kernel's cache until the test ends, even if other tests drop the caches.
 func watch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 	t.Helper()
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -241,7 +241,7 @@ func watch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 	return coldWatch(t, n, path)
 }
 
-// coldWatch is watch for a path that need not stay in the cache.
+// coldWatch is watch, but the path may be dropped from the cache.
 func coldWatch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 	t.Helper()
 	wd, err := n.AddWatch(path, quiet|inotify.DontFollow)
@@ -251,7 +251,7 @@ func coldWatch(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 			return w
 		}
 	}
-	t.Fatalf("no line for watch %d on %q", wd, path)
+	t.Fatalf("fdinfo does not list watch %d on %q", wd, path)
 	return inotify.Watch{}
 }
 
@@ -264,7 +264,7 @@ func lines(t testing.TB, n *inotify.Inotify) []inotify.Watch {
 	return ws
 }
 
-// proc opens a process's directory, our own if it is 0.
+// proc opens a process's directory in /proc, that of this process if pid is 0.
 func proc(t testing.TB, pid int) *os.File {
 	t.Helper()
 	name := "/proc/self"
@@ -289,12 +289,12 @@ func paths(t testing.TB, pid int, ws []inotify.Watch, o locate.Options) *locate.
 	return res
 }
 
-// find looks for one watch.
+// find looks for the path of one watch.
 func find(t testing.TB, pid int, w inotify.Watch, o locate.Options) locate.Place {
 	t.Helper()
 	p := paths(t, pid, []inotify.Watch{w}, o).Places[0]
 	if (p.Path == "") == (p.Err == nil) {
-		t.Errorf("%+v: either a path or an error is due", p)
+		t.Errorf("%+v: want either a path or an error", p)
 	}
 	return p
 }
@@ -311,11 +311,11 @@ func wantPath(t testing.TB, p locate.Place, want string) {
 	}
 }
 
-// wantNone wants no path, and an error whose text has the words.
+// wantNone checks that there is no path, and an error that contains the words.
 func wantNone(t testing.TB, p locate.Place, words ...string) {
 	t.Helper()
 	if p.Path != "" || p.Err == nil {
-		t.Errorf("path %q, error %v; want none, and an error", p.Path, p.Err)
+		t.Errorf("path %q, error %v; want no path and an error", p.Path, p.Err)
 		return
 	}
 	if strings.Contains(p.Err.Error(), "%!") {
@@ -328,7 +328,7 @@ func wantNone(t testing.TB, p locate.Place, words ...string) {
 	}
 }
 
-// needHandles skips where handles cannot be opened.
+// needHandles skips the test if handles cannot be opened.
 func needHandles(t testing.TB) {
 	t.Helper()
 	w := watch(t, newInotify(t), os.TempDir())
@@ -345,7 +345,7 @@ func needHandles(t testing.TB) {
 	unix.Close(fd)
 }
 
-// pending returns the events that are there.
+// pending returns the queued events.
 func pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
 	t.Helper()
 	var evs []inotify.Event
@@ -359,8 +359,8 @@ func pending(t testing.TB, n *inotify.Inotify) []inotify.Event {
 	}
 }
 
-// hold starts a process that runs a shell script in a mount namespace of its
-// own and then waits for the test's end. It returns its id.
+// hold starts a process with these attributes that runs a shell script and then
+// waits for the test's end. It returns its pid.
 func hold(t testing.TB, attr *syscall.SysProcAttr, script string, args ...string) int {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", append([]string{"-ec", script + "\necho ready; read end", "sh"}, args...)...)
@@ -372,7 +372,7 @@ func hold(t testing.TB, attr *syscall.SysProcAttr, script string, args ...string
 	out, err := cmd.StdoutPipe()
 	try(t, err)
 	if err := cmd.Start(); err != nil {
-		t.Skip("this needs a process of another kind: ", err)
+		t.Skip("this needs to start a process with these attributes: ", err)
 	}
 	t.Cleanup(func() {
 		in.Close()
@@ -384,7 +384,7 @@ func hold(t testing.TB, attr *syscall.SysProcAttr, script string, args ...string
 	return cmd.Process.Pid
 }
 
-// failCalls has calls of number nr fail on this thread, and in the programs that it
+// failCalls makes system call nr fail on this thread, and in the programs that it
 // starts; with bits, only if argument arg has any of them.
 func failCalls(t testing.TB, nr uintptr, arg int, bits uint32, errno unix.Errno) {
 	t.Helper()

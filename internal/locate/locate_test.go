@@ -23,7 +23,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// zoo makes one of each kind of file in dir, and returns their paths and types.
+// zoo makes files of each kind in dir, and returns their paths and types.
 func zoo(t testing.TB, dir string) map[string]uint32 {
 	t.Helper()
 	z := map[string]uint32{
@@ -47,7 +47,7 @@ func zoo(t testing.TB, dir string) map[string]uint32 {
 	return z
 }
 
-// wantZoo wants each file of a zoo found where it is, by one call.
+// wantZoo checks that one call finds the path of each file of a zoo.
 func wantZoo(t *testing.T, z map[string]uint32, o locate.Options) *locate.Result {
 	t.Helper()
 	n := newInotify(t)
@@ -67,83 +67,83 @@ func wantZoo(t *testing.T, z map[string]uint32, o locate.Options) *locate.Result
 	return res
 }
 
-// everyWay is how a filesystem's zoo is looked for.
-var everyWay = []string{asIs, noHandles, noFID, noNames, onlyOpen, noOpenat2}
+// variants are what the process lacks that looks for a filesystem's zoo.
+var variants = []string{asIs, noHandles, noFID, noNames, onlyOpen, noOpenat2}
 
-// wantEvery wants a zoo found by handles alone, where the test's process lacks
-// nothing that this needs, or by a search that begins with hint.
-func wantEvery(t *testing.T, lack string, z map[string]uint32, hint string) {
+// wantZooFound checks that a zoo is found by handles alone or, if the process lacks
+// what that needs, by a search that begins with searchDir.
+func wantZooFound(t *testing.T, lack string, z map[string]uint32, searchDir string) {
 	t.Helper()
 	if lack == noHandles || lack == noNames {
-		wantSearch(t, z, hint)
+		wantSearch(t, z, searchDir)
 		return
 	}
 	needHandles(t)
 	res := wantZoo(t, z, byHandles)
 	if !res.Decoded || len(res.Searched) != 0 || res.Entries != 0 {
-		t.Errorf("decoded %v, searched %v; want handles decoded, and nothing searched", res.Decoded, res.Searched)
+		t.Errorf("decoded %v, searched %v; want handles decoded and nothing searched", res.Decoded, res.Searched)
 	}
 }
 
-func wantSearch(t *testing.T, z map[string]uint32, hint string) {
+func wantSearch(t *testing.T, z map[string]uint32, searchDir string) {
 	t.Helper()
-	res := wantZoo(t, z, locate.Options{Level: locate.Search, SearchDirs: []string{hint}})
-	if res.Decoded || len(res.Searched) != 1 || res.Searched[0] != hint {
-		t.Errorf("decoded %v, searched %q, skipped %q; want %q searched alone", res.Decoded, res.Searched, res.Skipped, hint)
+	res := wantZoo(t, z, locate.Options{Level: locate.Search, SearchDirs: []string{searchDir}})
+	if res.Decoded || len(res.Searched) != 1 || res.Searched[0] != searchDir {
+		t.Errorf("decoded %v, searched %q, skipped %q; want only %q searched", res.Decoded, res.Searched, res.Skipped, searchDir)
 	}
 }
 
 func TestOrdinaryDirectory(t *testing.T) {
-	if lack, child := inChildren(t, sameNamespace, everyWay...); child {
+	if lack, child := inChildren(t, sameNamespace, variants...); child {
 		lines(t, newInotify(t))
 		dir := t.TempDir()
-		wantEvery(t, lack, zoo(t, dir), dir)
+		wantZooFound(t, lack, zoo(t, dir), dir)
 	}
 }
 
 func TestTmpfs(t *testing.T) {
-	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+	if lack, child := inChildren(t, ownNamespace, variants...); child {
 		dir := tmpfs(t)
-		wantEvery(t, lack, zoo(t, dir), dir)
+		wantZooFound(t, lack, zoo(t, dir), dir)
 	}
 }
 
 func TestExt4(t *testing.T) {
-	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+	if lack, child := inChildren(t, ownNamespace, variants...); child {
 		dir := ext4(t)
-		wantEvery(t, lack, zoo(t, dir), dir)
+		wantZooFound(t, lack, zoo(t, dir), dir)
 	}
 }
 
-// A filesystem whose directories do not say what kind of file an entry is.
+// Files are found on a filesystem whose directories do not have file types.
 func TestExt4WithoutFileTypes(t *testing.T) {
 	if lack, child := inChildren(t, ownNamespace, noHandles, noNames); child {
 		dir := ext4(t, "-O", "^filetype")
-		wantEvery(t, lack, zoo(t, dir), dir)
+		wantZooFound(t, lack, zoo(t, dir), dir)
 	}
 }
 
 func TestOverlayOnOneFilesystem(t *testing.T) {
-	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+	if lack, child := inChildren(t, ownNamespace, variants...); child {
 		base := tmpfs(t)
 		testOverlay(t, lack, mkdir(t, base+"/upper"), mkdir(t, base+"/lower"), "")
 	}
 }
 
 func TestOverlayOnTwoFilesystems(t *testing.T) {
-	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+	if lack, child := inChildren(t, ownNamespace, variants...); child {
 		testOverlay(t, lack, mkdir(t, tmpfs(t)+"/upper"), tmpfs(t), "")
 	}
 }
 
 func TestOverlayWithExport(t *testing.T) {
-	if lack, child := inChildren(t, ownNamespace, everyWay...); child {
+	if lack, child := inChildren(t, ownNamespace, variants...); child {
 		base := tmpfs(t)
 		testOverlay(t, lack, mkdir(t, base+"/upper"), mkdir(t, base+"/lower"), ",index=on,nfs_export=on")
 	}
 }
 
-// testOverlay has files that are in the lower layer, in the upper one, and
+// testOverlay looks for files that are in the lower layer, in the upper one, or
 // copied up.
 func testOverlay(t *testing.T, lack, upper, lower, options string) {
 	zoo(t, mkdir(t, lower+"/low"))
@@ -156,7 +156,7 @@ func testOverlay(t *testing.T, lack, upper, lower, options string) {
 	z[touch(t, dir+"/low/d/f")] = unix.S_IFREG // copied up
 	z[dir+"/low/link"] = unix.S_IFLNK
 	if options != "" {
-		wantEvery(t, lack, z, dir)
+		wantZooFound(t, lack, z, dir)
 		return
 	}
 	if lack == asIs {
@@ -182,33 +182,33 @@ func sameDevice(t testing.TB, a, b string) bool {
 	return x.Dev == y.Dev
 }
 
-// lessThanLayers reports whether an overlay's handles are not made of those of
-// its layers.
+// lessThanLayers reports whether an overlay's handles do not contain those of its
+// layers.
 func lessThanLayers(t testing.TB, dir string) bool {
 	t.Helper()
 	return watch(t, newInotify(t), dir+"/low/f").Handle.Type != 0xf8
 }
 
-// wantAmbiguousZoo wants for each file the right path, or none and ErrAmbiguous.
-func wantAmbiguousZoo(t *testing.T, z map[string]uint32, hint string) {
+// wantAmbiguousZoo checks that each file has the right path, or none and ErrAmbiguous.
+func wantAmbiguousZoo(t *testing.T, z map[string]uint32, searchDir string) {
 	t.Helper()
 	n := newInotify(t)
-	lines := make(map[inotify.Watch]string) // all but the number
+	lines := make(map[inotify.Watch]string) // without wds
 	for path := range z {
 		w := watch(t, n, path)
-		if p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}}); p.Path != path && !errors.Is(p.Err, locate.ErrAmbiguous) {
+		if p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{searchDir}}); p.Path != path && !errors.Is(p.Err, locate.ErrAmbiguous) {
 			t.Errorf("%q: path %q, error %v", path, p.Path, p.Err)
 		}
 		w.WD = 0
 		if other, twice := lines[w]; twice {
-			t.Logf("%q and %q have one line: %+v", path, other, w)
+			t.Logf("%q and %q are listed equally: %+v", path, other, w)
 		}
 		lines[w] = path
 	}
 }
 
-// A hard link in a lower layer is an inode of its own to inotify, and its line
-// is that of the others.
+// Hard links in a lower layer are different inodes for inotify, which fdinfo lists
+// equally.
 func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -221,17 +221,17 @@ func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 	n := newInotify(t)
 	a, b := watch(t, n, dir+"/a"), watch(t, n, dir+"/b")
 	if a.WD == b.WD || a.Handle != b.Handle || a.Inode != b.Inode {
-		t.Fatalf("%+v and %+v: want two watches with equal lines", a, b)
+		t.Fatalf("%+v and %+v: want two watches that are listed equally", a, b)
 	}
-	wantAmbiguous := func(w inotify.Watch, hint string) {
+	wantAmbiguous := func(w inotify.Watch, searchDir string) {
 		t.Helper()
-		p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}})
+		p := find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{searchDir}})
 		if wantNone(t, p); !errors.Is(p.Err, locate.ErrAmbiguous) {
 			t.Errorf("error %v", p.Err)
 		}
 	}
 	wantAmbiguous(a, dir)
-	f, err := os.OpenFile(dir+"/b", os.O_WRONLY|os.O_APPEND, 0) // copied up: it has one link then
+	f, err := os.OpenFile(dir+"/b", os.O_WRONLY|os.O_APPEND, 0) // copied up: now it has one link
 	try(t, err)
 	f.Close()
 	wantAmbiguous(a, dir)
@@ -239,13 +239,13 @@ func TestOverlayLowerHardLinksAreAmbiguous(t *testing.T) {
 	// Hard links made in the overlay are one inode.
 	try(t, os.Link(touch(t, dir+"/one"), dir+"/two"))
 	p := find(t, 0, watch(t, n, dir+"/two"), locate.Options{Level: locate.Search, SearchDirs: []string{dir}})
-	made := b.Handle.Type == 0xf8 // of the layer's handle, which tells upper from lower (not on Linux 6.1)
+	made := b.Handle.Type == 0xf8 // with the layer's handle, which distinguishes upper and lower (not on Linux 6.1)
 	if p.Path != dir+"/one" && p.Path != dir+"/two" && (made || !errors.Is(p.Err, locate.ErrAmbiguous)) {
 		t.Errorf("%+v", p)
 	}
 }
 
-// The roots of two ext4 filesystems have one handle.
+// Equal handles on two devices, such as those of two ext4 roots, are distinguished.
 func TestSameHandleOnAnotherDevice(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noFID, noNames)
 	if !child {
@@ -283,7 +283,7 @@ func TestColdDirectory(t *testing.T) {
 	res := paths(t, 0, []inotify.Watch{w}, byHandles)
 	wantPath(t, res.Places[0], deep)
 	if !res.Decoded {
-		t.Error("it does not say that handles were decoded")
+		t.Error("Decoded is false")
 	}
 	evs := pending(t, o)
 	for _, ev := range evs {
@@ -322,20 +322,20 @@ func TestUnlinked(t *testing.T) {
 	f, err := os.Create(dir + "/x")
 	try(t, err)
 	defer f.Close()
-	gone := watch(t, n, dir+"/x")
+	removed := watch(t, n, dir+"/x")
 	try(t, os.Remove(dir+"/x"))
-	there := watch(t, n, touch(t, dir+"/x (deleted)"))
-	wantPath(t, find(t, 0, there, byHandles), dir+"/x (deleted)")
+	present := watch(t, n, touch(t, dir+"/x (deleted)"))
+	wantPath(t, find(t, 0, present, byHandles), dir+"/x (deleted)")
 	for _, o := range []locate.Options{byHandles, bySearch} {
-		p := find(t, 0, gone, o)
+		p := find(t, 0, removed, o)
 		wantNone(t, p)
 		if !errors.Is(p.Err, locate.ErrUnlinked) || p.Mode != unix.S_IFREG {
 			t.Errorf("mode %o, error %v; want %v", p.Mode, p.Err, locate.ErrUnlinked)
 		}
 	}
-	// Another file of that name is no better.
+	// Another file with that name changes nothing.
 	touch(t, dir+"/x")
-	wantNone(t, find(t, 0, gone, byHandles), "unlinked")
+	wantNone(t, find(t, 0, removed, byHandles), "unlinked")
 }
 
 func TestUnlinkedDirectory(t *testing.T) {
@@ -353,7 +353,7 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 	dir := t.TempDir()
 	n := newInotify(t)
 	w := watch(t, n, touch(t, dir+"/x"))
-	f, err := os.Open(dir + "/x") // keeps the removed name's dentry
+	f, err := os.Open(dir + "/x") // keeps the dentry of the removed name
 	try(t, err)
 	defer f.Close()
 	try(t, os.Link(dir+"/x", mkdir(t, dir+"/d")+"/y"))
@@ -379,8 +379,8 @@ func TestHardLinkWithOneNameRemoved(t *testing.T) {
 	})
 }
 
-// The kernel's cache has the removed name alone.
-func TestRemovedNameAlone(t *testing.T) {
+// If the kernel's cache has only a removed name of a file, the reason says so.
+func TestOnlyRemovedNameCached(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -398,7 +398,7 @@ func TestRemovedNameAlone(t *testing.T) {
 	if wantNone(t, p, fmt.Sprintf("%q was removed, hard links left: 1", dir+"/x"), "a search may find another name"); p.Mode != unix.S_IFREG {
 		t.Errorf("mode %o is not known", p.Mode)
 	}
-	touch(t, dir+"/x") // which is another file
+	touch(t, dir+"/x") // another file
 	dropCaches(t)
 	wantNone(t, find(t, 0, w, byHandles), "was removed, hard links left: 1")
 	try(t, os.Rename(dir+"/d/y", dir+"/x"))
@@ -409,7 +409,7 @@ func TestRemovedNameAlone(t *testing.T) {
 	wantPath(t, find(t, 0, w, byHandles), dir+"/x")
 }
 
-// A file is renamed over another whose inode is watched.
+// A watched file that another was renamed over is not found.
 func TestRenamedOver(t *testing.T) {
 	dir, n := t.TempDir(), newInotify(t)
 	f, err := os.Create(dir + "/x")
@@ -435,15 +435,15 @@ func TestResolve(t *testing.T) {
 		want string
 		word string
 	}{
-		"right":          {dir + "/f", nil, dir + "/f", ""},
-		"wrong":          {other, nil, "", "another inode"},
-		"a link to it":   {dir + "/link", nil, "", "another inode"},
-		"missing":        {dir + "/missing", nil, "", "no such file"},
-		"does not know":  {"", nil, "", "not requested"},
-		"fails":          {"", boom, "", "boom"},
-		"through /proc":  {"/proc/self/root" + dir + "/f", nil, "", "symbolic links"},
-		"relative":       {"f", nil, "", "not an absolute path"},
-		"with zero byte": {dir + "/f\x00", nil, "", "not an absolute path"},
+		"right":           {dir + "/f", nil, dir + "/f", ""},
+		"wrong":           {other, nil, "", "another inode"},
+		"a symbolic link": {dir + "/link", nil, "", "another inode"},
+		"missing":         {dir + "/missing", nil, "", "no such file"},
+		"no path":         {"", nil, "", "not requested"},
+		"fails":           {"", boom, "", "boom"},
+		"through /proc":   {"/proc/self/root" + dir + "/f", nil, "", "symbolic links"},
+		"relative":        {"f", nil, "", "not an absolute path"},
+		"with zero byte":  {dir + "/f\x00", nil, "", "not an absolute path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "through /proc" {
@@ -451,7 +451,7 @@ func TestResolve(t *testing.T) {
 			}
 			o := locate.Options{Resolve: func(got inotify.Watch) (string, error) {
 				if got != w {
-					t.Errorf("asked for %+v, want %+v", got, w)
+					t.Errorf("called for %+v, want %+v", got, w)
 				}
 				return test.path, test.err
 			}}
@@ -468,34 +468,34 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// The context's end ends the asking, and what was said stays.
+// When the context ends, no more watches are resolved, and earlier results are kept.
 func TestContextWhileResolving(t *testing.T) {
 	dir, n := t.TempDir(), newInotify(t)
 	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, dir+"/g"))}
 	boom := errors.New("boom")
 	for last := range ws {
 		ctx, cancel := context.WithCancel(context.Background())
-		asked := 0
+		calls := 0
 		o := locate.Options{Level: locate.Search, Resolve: func(w inotify.Watch) (string, error) {
-			if asked++; asked == last+1 {
+			if calls++; calls == last+1 {
 				cancel()
 			}
 			return "", boom
 		}}
 		res, err := locate.Paths(ctx, proc(t, 0), ws, o)
-		if !errors.Is(err, context.Canceled) || asked != last+1 || res.Decoded || res.Entries != 0 {
-			t.Fatalf("error %v, asked %d times, %+v; want the context's error after %d", err, asked, res, last+1)
+		if !errors.Is(err, context.Canceled) || calls != last+1 || res.Decoded || res.Entries != 0 {
+			t.Fatalf("error %v, %d calls, %+v; want the context's error after %d", err, calls, res, last+1)
 		}
 		for i, p := range res.Places {
 			if wantNone(t, p); errors.Is(p.Err, boom) != (i <= last) || errors.Is(p.Err, context.Canceled) != (i > last) {
-				t.Errorf("of %d asked, place %d: error %v", asked, i, p.Err)
+				t.Errorf("%d calls, place %d: error %v", calls, i, p.Err)
 			}
 		}
 	}
 }
 
-// Why a path was not looked up is said, and no other reason.
-func TestWhyNotLookedUp(t *testing.T) {
+// The reason of a failed lookup is reported, and no other reason.
+func TestReasonOfFailedLookup(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, asIs, noOpenat2); !child {
 		return
 	}
@@ -508,7 +508,7 @@ func TestWhyNotLookedUp(t *testing.T) {
 	wantNone(t, find(t, 0, w, at("/"+strings.Repeat("x/", 3000))), "too long")
 }
 
-// No descriptor of it is left to a program that is started meanwhile.
+// All descriptors have FD_CLOEXEC, so that programs started meanwhile do not inherit them.
 func TestDescriptorsAreClosedOnExec(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, noHandles, noOpenat2, noNames); !child {
 		return
@@ -517,7 +517,7 @@ func TestDescriptorsAreClosedOnExec(t *testing.T) {
 	for i := range 300 {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
-	w := nowhere(watch(t, newInotify(t), dir))
+	w := unfindable(watch(t, newInotify(t), dir))
 	inherited, looks := kerneltest.OpenDescriptors(), 0
 	look := func() {
 		looks++
@@ -525,7 +525,7 @@ func TestDescriptorsAreClosedOnExec(t *testing.T) {
 			fd, link, _ := strings.Cut(open, " ")
 			text, err := os.ReadFile("/proc/self/fdinfo/" + fd)
 			if err != nil || slices.Contains(inherited, open) {
-				continue // it was for reading the directory, or is not ours
+				continue // the descriptor read the directory, or was inherited
 			}
 			if flags, err := fdinfo.Flags(text); err != nil || flags&unix.O_CLOEXEC == 0 {
 				t.Errorf("descriptor %s of %s has flags %o, %v", fd, link, flags, err)
@@ -548,12 +548,12 @@ func TestResolveComesFirst(t *testing.T) {
 		res := paths(t, 0, []inotify.Watch{w}, o)
 		wantPath(t, res.Places[0], path)
 		if res.Decoded || res.Entries != 0 {
-			t.Errorf("%+v: more was asked than the resolver", res)
+			t.Errorf("%+v: more than the resolver was used", res)
 		}
 	}
 }
 
-func TestNone(t *testing.T) {
+func TestLevelNone(t *testing.T) {
 	w := watch(t, newInotify(t), t.TempDir())
 	p := find(t, 0, w, locate.Options{})
 	if wantNone(t, p); !errors.Is(p.Err, locate.ErrNotRequested) {
@@ -562,9 +562,9 @@ func TestNone(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := locate.Paths(ended, proc(t, 0), []inotify.Watch{w}, locate.Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v after the context's end", err)
+		t.Errorf("error %v after the context was cancelled", err)
 	}
-	// It does not so much as look into the process's directory.
+	// The process's directory in /proc is not used.
 	f, err := os.Open(t.TempDir())
 	try(t, err)
 	defer f.Close()
@@ -573,9 +573,8 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// No instance that watches every directory on the way sees an event, but of a
-// search.
-func TestSilence(t *testing.T) {
+// Only a search causes events on the directories of the paths.
+func TestOnlySearchCausesEvents(t *testing.T) {
 	dir := t.TempDir()
 	deep := mkdir(t, dir+"/a/b/c")
 	var ws []inotify.Watch
@@ -591,7 +590,7 @@ func TestSilence(t *testing.T) {
 			continue
 		}
 		if parts[wd] = filepath.Base(d); within(filepath.Dir(d), dir) {
-			parts[wd] = "" // nobody else works there
+			parts[wd] = "" // no other process works there
 		}
 	}
 	for _, test := range []struct {
@@ -607,7 +606,7 @@ func TestSilence(t *testing.T) {
 	} {
 		these := ws
 		if test.loud {
-			these = append([]inotify.Watch{nowhere(ws[0])}, ws...)
+			these = append([]inotify.Watch{unfindable(ws[0])}, ws...)
 		}
 		pending(t, o)
 		res := paths(t, 0, these, test.o)
@@ -670,15 +669,12 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// What was found before the context ended stays.
+// Paths that were found before the context ended are kept.
 func TestContextDuringTheSearch(t *testing.T) {
 	dir, n := t.TempDir(), newInotify(t)
 	known := watch(t, n, touch(t, dir+"/known"))
-	f, err := os.Create(dir + "/gone")
-	try(t, err)
-	defer f.Close()
-	gone := watch(t, n, dir+"/gone")
-	try(t, os.Link(dir+"/gone", mkdir(t, dir+"/far")+"/z"))
+	missing := watch(t, n, touch(t, dir+"/missing"))
+	try(t, os.Link(dir+"/missing", mkdir(t, dir+"/far")+"/z"))
 	for i := range 2000 {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
@@ -690,9 +686,9 @@ func TestContextDuringTheSearch(t *testing.T) {
 		return "", nil
 	}
 	o := locate.Options{Level: locate.Search, Resolve: resolve, SearchDirs: []string{dir, "/"}, Progress: func(int) { cancel() }}
-	gone.Inode++ // so that it is not found
-	gone.Handle.Bytes += "x"
-	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{known, gone}, o)
+	missing.Inode++ // so that it is not found
+	missing.Handle.Bytes += "x"
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{known, missing}, o)
 	if err == nil && ctx.Err() == nil {
 		t.Skipf("the search ended within a tenth of a second: %+v", res)
 	}
@@ -703,8 +699,7 @@ func TestContextDuringTheSearch(t *testing.T) {
 	wantNone(t, res.Places[1], "canceled")
 }
 
-// A line without a handle is compared by device and inode number, with those of
-// watches.
+// A watch without a file handle has no path by handle; a search is recommended.
 func TestWatchWithoutHandle(t *testing.T) {
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))

@@ -23,9 +23,10 @@ import (
 	"github.com/seed10546c08/inotify/internal/mountinfo"
 )
 
-// eachLevel is handles alone, and the search beginning with a hint.
-func eachLevel(hint string) map[string]locate.Options {
-	return map[string]locate.Options{"handles": byHandles, "search": {Level: locate.Search, SearchDirs: []string{hint}}}
+// eachLevel returns the options for handles alone, and for a search that begins with
+// searchDir.
+func eachLevel(searchDir string) map[string]locate.Options {
+	return map[string]locate.Options{"handles": byHandles, "search": {Level: locate.Search, SearchDirs: []string{searchDir}}}
 }
 
 func bind(t testing.TB, source, target string) {
@@ -34,7 +35,7 @@ func bind(t testing.TB, source, target string) {
 }
 
 func TestBindMountOfASubtree(t *testing.T) {
-	lack, child := inChildren(t, ownNamespace, everyWay...)
+	lack, child := inChildren(t, ownNamespace, variants...)
 	if !child {
 		return
 	}
@@ -53,7 +54,7 @@ func TestBindMountOfASubtree(t *testing.T) {
 		wantPath(t, find(t, 0, out, o), outside)
 	}
 
-	// With only the subtree mounted, the path is the one below it.
+	// If only the subtree is mounted, the path is below its mount point.
 	try(t, unix.Unmount(dir, unix.MNT_DETACH))
 	for name, o := range eachLevel("/nowhere") {
 		if name == "handles" && (lack == noHandles || lack == noNames) {
@@ -64,7 +65,7 @@ func TestBindMountOfASubtree(t *testing.T) {
 	}
 }
 
-// Several parts of a filesystem are mounted, and not the whole.
+// Paths are found if only several parts of a filesystem are mounted.
 func TestBindMountsOfParts(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, asIs, onlyOpen, noHandles)
 	if !child {
@@ -133,7 +134,7 @@ func TestMountedOver(t *testing.T) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
-	// The same directory is reachable through another mount.
+	// The same directory can be reached by another mount.
 	at := t.TempDir()
 	bind(t, dir, at)
 	for _, o := range eachLevel(at) {
@@ -142,7 +143,7 @@ func TestMountedOver(t *testing.T) {
 	}
 }
 
-// A hookContext calls a function when it is asked for its error.
+// A hookContext calls a function in Err.
 type hookContext struct {
 	context.Context
 	hook func()
@@ -153,8 +154,8 @@ func (c hookContext) Err() error {
 	return c.Context.Err()
 }
 
-// What was found is compared again if the mounts changed meanwhile.
-func TestMountsChangeMeanwhile(t *testing.T) {
+// If mounts change during the lookup, the paths that were found are compared again.
+func TestMountsChangeDuringLookup(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -162,21 +163,21 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	n := newInotify(t)
 	ws := []inotify.Watch{watch(t, n, dir), watch(t, n, touch(t, dir+"/f")), watch(t, n, touch(t, other+"/f"))}
 	answers := []string{"", dir + "/f", other + "/f"}
-	asked := 0
+	calls := 0
 	o := locate.Options{Resolve: func(inotify.Watch) (string, error) {
-		asked++
-		return answers[asked-1], nil
+		calls++
+		return answers[calls-1], nil
 	}}
 	ctx := hookContext{context.Background(), func() {
-		if asked == len(ws) { // all were compared
-			asked++
+		if calls == len(ws) { // all were compared
+			calls++
 			mount(t, "locate", dir, "tmpfs", 0, "")
 			touch(t, dir+"/f")
 		}
 	}}
 	res, err := locate.Paths(ctx, proc(t, 0), ws, o)
 	try(t, err)
-	if asked != len(ws)+1 {
+	if calls != len(ws)+1 {
 		t.Fatal("nothing was mounted")
 	}
 	wantNone(t, res.Places[0], "not requested")
@@ -184,9 +185,9 @@ func TestMountsChangeMeanwhile(t *testing.T) {
 	wantPath(t, res.Places[2], other+"/f")
 }
 
-// Between the opening of a mount and the comparison, another filesystem is
-// mounted there, whose root has the same handle.
-func TestMountedOverMeanwhile(t *testing.T) {
+// A filesystem whose root has the same handle, mounted over the other between lookup
+// and comparison, is detected.
+func TestMountedOverDuringLookup(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -209,7 +210,7 @@ func TestMountedOverMeanwhile(t *testing.T) {
 	wantNone(t, res.Places[0], "hidden by")
 }
 
-func TestHiddenMountIsSaid(t *testing.T) {
+func TestHiddenMountIsReported(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -224,7 +225,7 @@ func TestHiddenMountIsSaid(t *testing.T) {
 	}
 }
 
-// What is compared by watches of our own, as handles can be opened but not had.
+// If handles can be opened but not obtained, inodes are compared by watches.
 func TestHandlesThatCannotBeCompared(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, onlyOpen); !child {
 		return
@@ -249,17 +250,18 @@ func TestHandlesThatCannotBeCompared(t *testing.T) {
 	}
 }
 
-// Between the opening of the handle and the comparison, another file takes the name.
-func TestReplacedMeanwhile(t *testing.T) {
+// A file that is replaced between the opening of the handle and the comparison is not
+// found at its former path.
+func TestFileReplacedDuringLookup(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, onlyOpen); !child {
 		return
 	}
 	needHandles(t)
 	dir := t.TempDir()
 	w, other := watch(t, newInotify(t), touch(t, dir+"/f")), touch(t, dir+"/other")
-	asked := 0
+	calls := 0
 	ctx := hookContext{context.Background(), func() {
-		if asked++; asked == 3 { // the only thread has nothing left
+		if calls++; calls == 3 { // the only thread has opened all handles
 			try(t, os.Rename(other, dir+"/f"))
 		}
 	}}
@@ -282,24 +284,24 @@ func mountedAt(t testing.TB, dev inotify.Device) (points []string) {
 	return points
 }
 
-// Of several mounts that hide it, the deepest is named.
-func TestWhatHidesIsSaid(t *testing.T) {
+// If several mounts hide the path, the reason names the deepest.
+func TestHidingMountIsNamed(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
 	needHandles(t)
 	dir := tmpfs(t)
-	mkdir(t, dir+"/beside it, and longer")
+	mkdir(t, dir+"/sibling with a longer name")
 	n := newInotify(t)
 	w := watch(t, n, touch(t, mkdir(t, dir+"/a/b")+"/f"))
 	mount(t, "locate", dir+"/a", "tmpfs", 0, "")
 	mount(t, "locate", mkdir(t, dir+"/a/b"), "tmpfs", 0, "")
-	mount(t, "locate", dir+"/beside it, and longer", "tmpfs", 0, "")
+	mount(t, "locate", dir+"/sibling with a longer name", "tmpfs", 0, "")
 	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("%q is hidden by the tmpfs mounted on %q", dir+"/a/b/f", dir+"/a/b"))
 }
 
-// Of several mounts of a filesystem, the one with the most of it is asked first, and
-// those on which nothing can be opened are passed over.
+// Of several mounts of a filesystem, the one with the largest part is used first. Mounts
+// on which no handle can be opened are skipped.
 func TestMountsOfOneFilesystem(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -322,8 +324,8 @@ func TestMountsOfOneFilesystem(t *testing.T) {
 	}
 }
 
-// insideRoot is what a test wants of a process with another root directory than
-// ours. prefix leads to that from ours.
+// insideRoot checks the paths of a process with another root directory, which has the
+// path prefix in the test's root directory.
 func insideRoot(t *testing.T, lack string, pid int, prefix string) {
 	t.Helper()
 	if lack != noOpenat2 {
@@ -357,13 +359,13 @@ func insideRoot(t *testing.T, lack string, pid int, prefix string) {
 			wants(find(t, pid, watch(t, n, prefix+"/."), o), "/")
 		}
 	}
-	if lack != noOpenat2 { // all at once, those with the longest paths first
+	if lack != noOpenat2 { // all in one call, longest paths first
 		var ws []inotify.Watch
 		sorted := slices.SortedFunc(maps.Keys(z), func(a, b string) int { return len(b) - len(a) })
 		for _, path := range sorted {
 			ws = append(ws, watch(t, n, path))
 		}
-		o := hint("/box")
+		o := searchIn("/box")
 		if lack == asIs || lack == noFID {
 			o = byHandles
 		}
@@ -371,7 +373,7 @@ func insideRoot(t *testing.T, lack string, pid int, prefix string) {
 			wantPath(t, p, sorted[i][len(prefix):])
 		}
 	}
-	// Links that lead out of the root from our side stay in it.
+	// Links that lead out of the root directory, seen from outside, stay in it.
 	try(t, os.Symlink("/box", prefix+"/absolute"))
 	try(t, os.Symlink("../../../../../../../../box", prefix+"/box/up"))
 	secret := watch(t, n, prefix+"/box/f")
@@ -407,7 +409,7 @@ func TestChroot(t *testing.T) {
 	}
 }
 
-// The root of the process is where a filesystem is mounted.
+// The root directory of the process is a mount point.
 func TestChrootToAMount(t *testing.T) {
 	if lack, child := inChildren(t, ownNamespace, otherRoots...); child {
 		root := tmpfs(t)
@@ -456,7 +458,7 @@ func TestOtherMountNamespace(t *testing.T) {
 			wantNone(t, find(t, pid, out, o), "hidden", dir)
 		}
 	}
-	// And we do not see what is mounted there.
+	// This process does not see that mount.
 	for _, o := range eachLevel(dir) {
 		wantNone(t, find(t, 0, in, o), "below no mount that the process can see")
 	}
@@ -489,7 +491,7 @@ func TestChrootInOtherMountNamespace(t *testing.T) {
 }
 
 func TestProcAndSysfs(t *testing.T) {
-	lack, child := inChildren(t, sameNamespace, everyWay...)
+	lack, child := inChildren(t, sameNamespace, variants...)
 	if !child {
 		return
 	}
@@ -497,7 +499,7 @@ func TestProcAndSysfs(t *testing.T) {
 	for _, path := range []string{"/proc/sys/fs", "/proc/sys/kernel/hostname", "/proc/version", "/sys/kernel", "/sys/kernel/mm", "/proc", "/sys"} {
 		wd, err := n.AddWatch(path, quiet)
 		if err != nil {
-			t.Logf("not here: %v", err)
+			t.Logf("not watched: %v", err)
 			continue
 		}
 		kerneltest.KeepCached(t, path)
@@ -507,35 +509,35 @@ func TestProcAndSysfs(t *testing.T) {
 				break
 			}
 		}
-		hint := filepath.Dir(path)
-		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{hint}}), path)
+		searchDir := filepath.Dir(path)
+		wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{searchDir}}), path)
 		wantPath(t, find(t, 0, w, at(path)), path)
-		if lack == asIs && hint != "/" {
+		if lack == asIs && searchDir != "/" {
 			res := paths(t, 0, []inotify.Watch{w}, bySearch)
 			wantPath(t, res.Places[0], path)
 		}
 	}
 }
 
-// A search of /proc does not enter the directories of processes, and says so.
+// A search of /proc skips the directories of processes, and reports that.
 func TestProcessDirectories(t *testing.T) {
 	n := newInotify(t)
 	self := fmt.Sprint("/proc/", os.Getpid())
 	w := watch(t, n, self+"/status")
 	res := paths(t, 0, []inotify.Watch{w}, bySearch)
 	wantNone(t, res.Places[0], "did not find")
-	said := false
+	reported := false
 	for _, s := range res.Skipped {
-		said = said || s.Path == "/proc"
+		reported = reported || s.Path == "/proc"
 	}
-	if !said {
+	if !reported {
 		t.Errorf("skipped %+v; want /proc named", res.Skipped)
 	}
 	wantPath(t, find(t, 0, watch(t, n, self), bySearch), self)
 	wantPath(t, find(t, 0, w, locate.Options{Level: locate.Search, SearchDirs: []string{self}}), self+"/status")
 }
 
-// Where there is only one process its directory is not entered, either.
+// A process's directory is also skipped if /proc shows only one process.
 func TestOneProcessDirectory(t *testing.T) {
 	dir := t.TempDir()
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: ownNamespace}
@@ -548,7 +550,7 @@ func TestOneProcessDirectory(t *testing.T) {
 	}
 }
 
-// Who may not open handles is told so, and may search.
+// Without CAP_DAC_READ_SEARCH the reason recommends a search, and a search works.
 func TestUnprivileged(t *testing.T) {
 	_, child := inChildren(t, sameNamespace, noHandles)
 	if !child {

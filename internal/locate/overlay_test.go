@@ -22,7 +22,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// at answers a path for each watch.
+// at returns options with a resolver that always returns path.
 func at(path string) locate.Options {
 	return locate.Options{Resolve: func(inotify.Watch) (string, error) { return path, nil }}
 }
@@ -34,8 +34,8 @@ func wantAmbiguous(t *testing.T, p locate.Place) {
 	}
 }
 
-// With an index, by itself or as nfs_export needs one, the hard links of a lower
-// layer's file are one inode.
+// With an index, which nfs_export needs too, the hard links of a file in a lower layer
+// are one inode.
 func TestOverlayIndexJoinsHardLinks(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -43,14 +43,14 @@ func TestOverlayIndexJoinsHardLinks(t *testing.T) {
 	wantJoinedByIndex(t, "", ",index=off", ",index=on", ",index=on,nfs_export=on")
 }
 
-// The same where it is the module's default, so that an overlay without one shows that.
+// The same if an index is the module's default, so that index=off is listed.
 func TestOverlayWithoutTheDefaultIndex(t *testing.T) {
 	kerneltest.SetOwnKernel(t, "/sys/module/overlay/parameters/index", "Y")
 	wantJoinedByIndex(t, "", ",index=off")
 }
 
-// wantJoinedByIndex mounts an overlay with each of the options, and compares whether two
-// hard links are one inode there with whether they are taken for one.
+// wantJoinedByIndex mounts an overlay with each of the options. It checks that two hard
+// links are considered the same exactly if they are one inode.
 func wantJoinedByIndex(t *testing.T, options ...string) {
 	t.Helper()
 	for _, options := range options {
@@ -72,7 +72,7 @@ func wantJoinedByIndex(t *testing.T, options ...string) {
 	}
 }
 
-// layers returns a directory with an overlay of lower layers, given one by one
+// layers returns a directory with an overlay whose lower layers are set with lowerdir+
 // (Linux 6.5).
 func layers(t testing.TB, lower ...string) string {
 	t.Helper()
@@ -93,7 +93,7 @@ func layers(t testing.TB, lower ...string) string {
 		try(t, unix.FsconfigSetString(fs, "upperdir", mkdir(t, upper+"/upper")))
 		try(t, unix.FsconfigSetString(fs, "workdir", mkdir(t, upper+"/work")))
 	}
-	if err := unix.FsconfigCreate(fs); err != nil { // older kernels look at the options only now
+	if err := unix.FsconfigCreate(fs); err != nil { // older kernels check the options only here
 		t.Skip("this needs lowerdir+: ", err)
 	}
 	made, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
@@ -105,7 +105,8 @@ func layers(t testing.TB, lower ...string) string {
 	return dir
 }
 
-// Files of several layers whose filesystems have no UUID can have equal handles.
+// If layers are on filesystems without a UUID, files of different layers can have equal
+// handles: they are ambiguous.
 func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -117,15 +118,15 @@ func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 		dir    string
 		others bool // it has a layer that the file could be in
 	}{
-		"two":                 {mountLayers(t, one+":"+two), true},
-		"two, one by one":     {layers(t, one, two), true},
-		"one":                 {mountLayers(t, one), false},
-		"one, by itself":      {layers(t, one), false},
-		"another one as well": {mountLayers(t, one+":"+empty), true},
+		"two layers":            {mountLayers(t, one+":"+two), true},
+		"two layers, lowerdir+": {layers(t, one, two), true},
+		"one layer":             {mountLayers(t, one), false},
+		"one layer, lowerdir+":  {layers(t, one), false},
+		"and an empty layer":    {mountLayers(t, one+":"+empty), true},
 	} {
 		w := watch(t, n, test.dir+"/a")
 		if w.Handle.Type != 0xf8 {
-			t.Skip("this needs handles that are made of those of the layers")
+			t.Skip("this needs handles that contain those of the layers")
 		}
 		p := find(t, 0, w, at(test.dir+"/a"))
 		if t.Log(name); test.others {
@@ -136,7 +137,7 @@ func TestOverlayOfLayersWithoutUUID(t *testing.T) {
 	}
 }
 
-// A sample on another mount says nothing of the overlay.
+// A sample file that is on another mount does not determine the kind of the overlay.
 func TestOverlayWithAHiddenSample(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -151,10 +152,10 @@ func TestOverlayWithAHiddenSample(t *testing.T) {
 	touch(t, dir+"/etc/passwd")
 	w := watch(t, newInotify(t), dir+"/d")
 	wantAmbiguous(t, find(t, 0, w, at(dir+"/d")))
-	wantPath(t, find(t, 0, w, hint(dir)), dir+"/d")
+	wantPath(t, find(t, 0, w, searchIn(dir)), dir+"/d")
 }
 
-// What is in the upper layer is in no other, also where that has no UUID.
+// A file in the upper layer is not ambiguous, even without a UUID.
 func TestOverlayWithAnUpperLayerWithoutUUID(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -162,7 +163,7 @@ func TestOverlayWithAnUpperLayerWithoutUUID(t *testing.T) {
 	dir := overlay(t, mkdir(t, ext4(t, "-U", "clear")+"/upper"), ext4(t, "-U", "clear")+":"+tmpfs(t), ",xino=off")
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	if w.Handle.Type != 0xf8 {
-		t.Skip("this needs handles that are made of those of the layers")
+		t.Skip("this needs handles that contain those of the layers")
 	}
 	wantPath(t, find(t, 0, w, at(dir+"/f")), dir+"/f")
 }
@@ -179,9 +180,9 @@ func mountLayers(t testing.TB, lower string) string {
 	return dir
 }
 
-// Whether inode numbers are an overlay's own is learned from any of its files that is
-// no directory: one that is on most roots, or one that the search comes to.
-func TestOverlayIsKnownByAFile(t *testing.T) {
+// Whether an overlay has inode numbers of its own is determined from any file of it that
+// is not a directory: a sample that most systems have, or one that the search meets.
+func TestOverlayKindIsDeterminedByAFile(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -211,10 +212,10 @@ func TestOverlayIsKnownByAFile(t *testing.T) {
 		} else {
 			wantAmbiguous(t, p)
 		}
-		if file := dir + test.file; test.file != "" { // which is known by itself
+		if file := dir + test.file; test.file != "" { // a file needs no sample
 			wantPath(t, find(t, 0, watch(t, n, file), at(file)), file)
 		}
-		for i, p := range paths(t, 0, ws, hint(dir)).Places {
+		for i, p := range paths(t, 0, ws, searchIn(dir)).Places {
 			switch want := []string{dir, dir + "/d"}[i]; {
 			case test.file != "":
 				wantPath(t, p, want)
@@ -225,16 +226,16 @@ func TestOverlayIsKnownByAFile(t *testing.T) {
 	}
 }
 
-// A file that goes away between the reading of its name and the look at it says nothing
-// of the overlay.
-func TestOverlayIsNotKnownByWhatIsGone(t *testing.T) {
+// A file that is moved between the reading of its name and the lookup does not determine
+// the kind of the overlay.
+func TestOverlayKindIsNotDeterminedByAMovedFile(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
 	base := ext4(t, "-U", "clear")
 	one := mkdir(t, base+"/one")
 	mkdir(t, one+"/d")
-	last := strings.Repeat("/c", 253) // whose first entry is the 256th, at which the context is asked
+	last := strings.Repeat("/c", 253) // whose first entry is the 256th, at which the context is checked
 	mkdir(t, one+last+"/later")
 	touch(t, one+last+"/f")
 	dir := overlay(t, mkdir(t, base+"/upper"), one+":"+mkdir(t, base+"/two"), ",xino=off")
@@ -245,16 +246,16 @@ func TestOverlayIsNotKnownByWhatIsGone(t *testing.T) {
 		moved = true
 		try(t, os.Rename(dir+last+"/f", dir+last+"/later/f"))
 	})
-	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, searchIn(dir))
 	try(t, err)
 	if wantPath(t, res.Places[0], dir+"/d"); !moved {
 		t.Errorf("%d entries: nothing was moved", res.Entries)
 	}
 }
 
-// Handles of several lengths are looked for together.
+// A search compares handles of several lengths.
 func TestSearchOfHandlesOfSeveralLengths(t *testing.T) {
-	if _, child := inChildren(t, ownNamespace, noOpening); !child {
+	if _, child := inChildren(t, ownNamespace, noOpenByHandle); !child {
 		return
 	}
 	base, n := tmpfs(t), newInotify(t)
@@ -265,16 +266,16 @@ func TestSearchOfHandlesOfSeveralLengths(t *testing.T) {
 	for _, path := range want {
 		ws = append(ws, watch(t, n, path))
 	}
-	ws[2] = nowhere(ws[2]) // so that the whole overlay is searched
+	ws[2] = unfindable(ws[2]) // so that the whole overlay is searched
 	res := paths(t, 0, ws, bySearch)
 	wantPath(t, res.Places[0], want[0])
 	wantPath(t, res.Places[1], want[1])
 }
 
-// chrootOnStrangeMount starts a process in another mount namespace, whose root
-// directory is below the root of an overlay there: so its mount is in no list that there
-// is. There are hard links of a lower layer's file in it, /in/a and /in/b.
-func chrootOnStrangeMount(t *testing.T) (pid int, a, b inotify.Watch) {
+// chrootOnUnlistedMount starts a process in another mount namespace, whose root directory
+// is below the root of an overlay there, so that no mountinfo lists its mount. In it, /in/a
+// and /in/b are hard links of a file in a lower layer.
+func chrootOnUnlistedMount(t *testing.T) (pid int, a, b inotify.Watch) {
 	t.Helper()
 	kerneltest.NeedOpenat2(t)
 	pid = hold(t, &syscall.SysProcAttr{Unshareflags: ownNamespace}, `
@@ -295,18 +296,18 @@ func chrootOnStrangeMount(t *testing.T) (pid int, a, b inotify.Watch) {
 	return pid, a, b
 }
 
-// The kind of such a mount is learned from the root directory.
-func TestOverlayOutsideOfAllLists(t *testing.T) {
+// The kind of such a mount is determined from the root directory.
+func TestOverlayOnUnlistedMount(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	pid, a, _ := chrootOnStrangeMount(t)
+	pid, a, _ := chrootOnUnlistedMount(t)
 	wantAmbiguous(t, find(t, pid, a, at("/in/b")))
 	wantAmbiguous(t, find(t, pid, a, at("/in/a")))
 }
 
-// Where even that cannot be had, the watches are told why they are not found.
-func TestNothingKnownOfTheRootsMount(t *testing.T) {
+// If that fails, the watches are not found, with the reason.
+func TestUnlistedMountOfUnknownKind(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -315,7 +316,7 @@ func TestNothingKnownOfTheRootsMount(t *testing.T) {
 		errno unix.Errno
 	}{{unix.SYS_INOTIFY_INIT1, unix.EMFILE}, {unix.SYS_INOTIFY_ADD_WATCH, unix.ENOSPC}} {
 		t.Run(test.errno.Error(), func(t *testing.T) {
-			pid, a, _ := chrootOnStrangeMount(t)
+			pid, a, _ := chrootOnUnlistedMount(t)
 			process := proc(t, pid)
 			failCalls(t, test.nr, 0, 0, test.errno)
 			for name, o := range eachLevel("/in") {

@@ -20,21 +20,21 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// wantNotSaid wants a reason without the words.
-func wantNotSaid(t testing.TB, p locate.Place, words ...string) {
+// wantNotInReason checks that the reason does not contain the words.
+func wantNotInReason(t testing.TB, p locate.Place, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if p.Err != nil && strings.Contains(p.Err.Error(), word) {
-			t.Errorf("error %q says %q", p.Err, word)
+			t.Errorf("error %q contains %q", p.Err, word)
 		}
 	}
 }
 
-// A lostPath is a way in which the path of a watch below a mount is lost.
+// A lostPath is a way to make the path of a watch below a mount unknown.
 type lostPath struct {
 	name string
-	// lose makes something below at, where the directory real of the filesystem is
-	// mounted, watches it, and has it lose its path.
+	// lose makes a file below at, which is a mount of a part of a filesystem, watches it,
+	// and makes its path unknown.
 	lose func(t *testing.T, at string) inotify.Watch
 	say  string // in the reason
 }
@@ -91,8 +91,8 @@ var lostPaths = []lostPath{
 	}, "too long"},
 }
 
-// A mount of the same filesystem that does not show the watched inode never changes
-// the reason for an unknown path, whatever its order among the mounts.
+// A mount of the same filesystem that does not show the watched inode does not change
+// the reason for an unknown path, wherever it is in the list of mounts.
 func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -137,12 +137,12 @@ func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 						if p.Err == nil {
 							return
 						}
-						wantNotSaid(t, p, other, file)
-						said := withoutNumbers(p.Err.Error())
+						wantNotInReason(t, p, other, file)
+						reported := withoutNumbers(p.Err.Error())
 						if order == "alone" {
-							alone = said
-						} else if said != alone {
-							t.Errorf("the reason is %q, and without the unrelated mount %q", said, alone)
+							alone = reported
+						} else if reported != alone {
+							t.Errorf("the reason is %q, without the unrelated mount %q", reported, alone)
 						}
 					})
 				}
@@ -151,8 +151,8 @@ func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 	}
 }
 
-// withoutNumbers cuts device numbers and the long mount point out of a text, which are
-// other ones each time.
+// withoutNumbers removes device numbers and the long mount point from a text, as they
+// differ each time.
 func withoutNumbers(text string) string {
 	words := strings.Fields(text)
 	for i := range words {
@@ -163,7 +163,7 @@ func withoutNumbers(text string) string {
 	return strings.Join(words, " ")
 }
 
-// A file in no kernel's cache: neither is that reason changed, nor anything found wrong.
+// The same with a file that is not in the kernel's cache.
 func TestUnrelatedMountAndColdFile(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -175,14 +175,14 @@ func TestUnrelatedMountAndColdFile(t *testing.T) {
 	dropCaches(t)
 	p := find(t, 0, w, byHandles)
 	if p.Path != "" {
-		t.Skip("this needs the kernel to forget a name: found ", p.Path)
+		t.Skip("this needs the kernel to drop a name from its cache: found ", p.Path)
 	}
 	wantNone(t, p, "no cached name leads to the inode; a search may find the path")
 	wantPath(t, find(t, 0, w, bySearch), dir+"/a/f")
 }
 
-// The same in a process with another root directory, where it is not taken to be
-// outside of that.
+// The same in a process with another root directory: the file is not reported as outside
+// of it.
 func TestColdFileInChroot(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -196,14 +196,14 @@ func TestColdFileInChroot(t *testing.T) {
 	dropCaches(t)
 	p := find(t, pid, w, byHandles)
 	if p.Path != "" {
-		t.Skip("this needs the kernel to forget a name: found ", p.Path)
+		t.Skip("this needs the kernel to drop a name from its cache: found ", p.Path)
 	}
 	wantNone(t, p, "no cached name", "a search may find")
-	wantNotSaid(t, p, "outside")
+	wantNotInReason(t, p, "outside")
 }
 
-// What no mount shows is said to be that, and no search is recommended, as none can
-// find it.
+// If no mount shows the inode, the reason says so and does not recommend a search, which
+// could not find it.
 func TestNotMounted(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -219,19 +219,19 @@ func TestNotMounted(t *testing.T) {
 	linked := watch(t, n, touch(t, base+"/linked"))
 	at := t.TempDir()
 	bind(t, mkdir(t, base+"/in"), at)
-	hidden := t.TempDir() // of no interest, as what it shows is below the other one, too
+	hidden := t.TempDir() // irrelevant, as the other mount shows the same directory
 	bind(t, mkdir(t, base+"/in/part"), hidden)
 	mount(t, "locate", hidden, "tmpfs", 0, "")
 	try(t, os.Link(base+"/linked", base+"/in/link"))
 	try(t, unix.Unmount(base, unix.MNT_DETACH))
 	for path, w := range ws {
 		p := find(t, 0, w, byHandles)
-		if path == "/out/f" { // for all that the kernel has in its cache
+		if path == "/out/f" { // it might have another link
 			wantNone(t, p, fmt.Sprintf("no cached name leads to the inode from a mount of device %v", w.Device), "a search may find the path")
 			continue
 		}
 		wantNone(t, p, fmt.Sprintf("the inode is on device %v, below no mount", w.Device))
-		wantNotSaid(t, p, "search")
+		wantNotInReason(t, p, "search")
 		wantNone(t, find(t, 0, w, bySearch), "below no mount that the process can see", "did not find")
 	}
 	// Another name may be mounted.
@@ -241,8 +241,8 @@ func TestNotMounted(t *testing.T) {
 	wantPath(t, find(t, 0, linked, bySearch), at+"/link")
 }
 
-// An unlinked file whose name went before the kernel had another: the search is not
-// recommended.
+// A file that was opened by its handle and unlinked, without a name in the kernel's cache,
+// is reported as unlinked.
 func TestUnlinkedAndOpenByHandle(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -265,9 +265,9 @@ func TestUnlinkedAndOpenByHandle(t *testing.T) {
 	}
 }
 
-// A search is recommended only if there was none.
+// A search is recommended only if none was made.
 func TestSearchIsNotRecommendedAfterOne(t *testing.T) {
-	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noOpening)
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noOpenByHandle)
 	if !child {
 		return
 	}
@@ -276,14 +276,14 @@ func TestSearchIsNotRecommendedAfterOne(t *testing.T) {
 	mount(t, "locate", dir+"/a", "tmpfs", 0, "")
 	p := find(t, 0, w, bySearch)
 	wantNone(t, p, "did not find")
-	wantNotSaid(t, p, "a search")
+	wantNotInReason(t, p, "a search")
 	if lack != asIs {
 		wantNone(t, find(t, 0, w, byHandles), "CAP_DAC_READ_SEARCH", "a search")
 	}
 }
 
-// Where an overlay's handles tell nothing apart, no search can.
-func TestHopelessOverlay(t *testing.T) {
+// If an overlay's handles are not unique, files are ambiguous and no search is recommended.
+func TestOverlayWithoutUniqueHandles(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -294,17 +294,17 @@ func TestHopelessOverlay(t *testing.T) {
 	w := watch(t, newInotify(t), dir+"/etc/passwd")
 	wantAmbiguous(t, find(t, 0, w, at(dir+"/etc/passwd")))
 	needHandles(t)
-	for _, o := range []locate.Options{byHandles, hint(dir)} {
+	for _, o := range []locate.Options{byHandles, searchIn(dir)} {
 		p := find(t, 0, w, o)
 		wantAmbiguous(t, p)
-		wantNotSaid(t, p, "a search")
+		wantNotInReason(t, p, "a search")
 		if strings.Count(p.Err.Error(), locate.ErrAmbiguous.Error()) != 1 {
-			t.Errorf("error %q, want that once", p.Err)
+			t.Errorf("error %q, want %q in it once", p.Err, locate.ErrAmbiguous)
 		}
 	}
 }
 
-// Every mount that may show the inode is named.
+// The reason names every hidden mount that may show the inode.
 func TestSeveralHiddenMounts(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -318,11 +318,11 @@ func TestSeveralHiddenMounts(t *testing.T) {
 	}
 	p := find(t, 0, w, byHandles)
 	wantNone(t, p, fmt.Sprintf("device %v is mounted on %q, hidden by other mounts", w.Device, []string{dir, at}))
-	wantNotSaid(t, p, "search")
+	wantNotInReason(t, p, "search")
 }
 
-// A mount is hidden after the list of mounts was read.
-func TestMountIsHiddenMeanwhile(t *testing.T) {
+// A mount that is hidden after the list of mounts was read is reported.
+func TestMountHiddenDuringLookup(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -335,20 +335,20 @@ func TestMountIsHiddenMeanwhile(t *testing.T) {
 		dir:   fmt.Sprintf("the mount of device %v on %q is hidden by the tmpfs mounted on %q", w.Device, dir, dir),
 		outer: fmt.Sprintf("no path leads to the mount of device %v on %q", w.Device, dir),
 	} {
-		asked := false
+		called := false
 		o := locate.Options{Level: locate.Handles, Resolve: func(inotify.Watch) (string, error) {
-			asked = true
+			called = true
 			return "", unix.Mount("locate", point, "tmpfs", 0, "")
 		}}
-		if wantNone(t, find(t, 0, w, o), say); !asked {
+		if wantNone(t, find(t, 0, w, o), say); !called {
 			t.Error("nothing was mounted")
 		}
 		try(t, unix.Unmount(point, 0))
 	}
 }
 
-// A bind mount of a file keeps the inode that an editor replaces: the mount point
-// leads to it.
+// If an editor replaces a file, a bind mount of it still leads to the old inode: the path
+// is the mount point.
 func TestBindMountedFileIsReplaced(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noFID, noNames, onlyOpen)
 	if !child {
@@ -393,7 +393,7 @@ func unlinked(t testing.TB, n *inotify.Inotify, path string) inotify.Watch {
 	return w
 }
 
-// The same for a directory that was removed.
+// The same for a bind-mounted directory that was removed.
 func TestBindMountedDirectoryIsRemoved(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, asIs, noHandles, noFID, noNames, onlyOpen); !child {
 		return
@@ -416,7 +416,7 @@ func TestBindMountedDirectoryIsRemoved(t *testing.T) {
 	}
 }
 
-// A container's process: another mount namespace and root directory.
+// The same in a container: another mount namespace and root directory.
 func TestBindMountedFileIsReplacedInContainer(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -435,13 +435,13 @@ func TestBindMountedFileIsReplacedInContainer(t *testing.T) {
 	for _, outside := range []inotify.Watch{watch(t, newInotify(t), dir), removedLink(t, dir)} {
 		p := find(t, pid, outside, byHandles)
 		wantNone(t, p, "that the process can see")
-		wantNotSaid(t, p, "outside")
+		wantNotInReason(t, p, "outside")
 	}
 	wantPath(t, find(t, pid, w, bySearch), "/etc/conf")
 }
 
-// removedLink returns a watch on a file of which the kernel's cache has a removed name,
-// and that has another one.
+// removedLink returns a watch on a file with a removed name, which the kernel's cache has,
+// and another name.
 func removedLink(t testing.TB, dir string) inotify.Watch {
 	t.Helper()
 	f, err := os.Create(dir + "/linked")
@@ -453,9 +453,9 @@ func removedLink(t testing.TB, dir string) inotify.Watch {
 	return w
 }
 
-// The process's root directory is a part of a filesystem: whatever is outside of that
-// reads back as "/".
-func TestOutsideOfAPartThatIsTheRoot(t *testing.T) {
+// If the process's root directory is a bind mount of a part of a filesystem, inodes outside
+// of that part, whose path reads as "/", are not found there.
+func TestOutsideOfBindMountedRoot(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -482,12 +482,12 @@ func TestOutsideOfAPartThatIsTheRoot(t *testing.T) {
 			t.Log(name, i)
 			p := find(t, pid, w, byHandles)
 			wantNone(t, p, "that the process can see")
-			wantNotSaid(t, p, "outside", "another inode")
+			wantNotInReason(t, p, "outside", "another inode")
 		}
 	}
 }
 
-// Of equal reasons, the first mount's is given.
+// Of equally good reasons, that of the first mount is reported.
 func TestFirstOfEqualReasons(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -502,7 +502,7 @@ func TestFirstOfEqualReasons(t *testing.T) {
 	wantNone(t, find(t, 0, w, byHandles), fmt.Sprintf("%q is hidden by the tmpfs mounted on %q", dir+"/d/sub", dir+"/d"))
 }
 
-// A watch without a handle is not compared with lines that have one.
+// A watch without a handle is not compared with those that have one.
 func TestMountPointWithoutHandle(t *testing.T) {
 	if !inNamespace(t) {
 		return

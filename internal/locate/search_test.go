@@ -23,9 +23,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// nowhere makes of a watch one that no file has, but that is looked for on the
-// same device.
-func nowhere(w inotify.Watch) inotify.Watch {
+// unfindable changes a watch to one of an inode that does not exist on the same device.
+func unfindable(w inotify.Watch) inotify.Watch {
 	w.Inode ^= 1 << 40
 	if w.Handle.Bytes != "" {
 		w.Handle.Bytes = string([]byte{w.Handle.Bytes[0] ^ 0xff}) + w.Handle.Bytes[1:]
@@ -33,7 +32,7 @@ func nowhere(w inotify.Watch) inotify.Watch {
 	return w
 }
 
-func hint(dirs ...string) locate.Options {
+func searchIn(dirs ...string) locate.Options {
 	return locate.Options{Level: locate.Search, SearchDirs: dirs}
 }
 
@@ -49,7 +48,7 @@ func tree(t testing.TB, dir string, count int) (files []string) {
 	return files
 }
 
-// Each tree is walked once for all watches together.
+// A tree is walked once for all watches.
 func TestSearchWalksOnce(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
 	if !child {
@@ -63,7 +62,7 @@ func TestSearchWalksOnce(t *testing.T) {
 	for _, f := range files {
 		ws = append(ws, watch(t, n, f))
 	}
-	ws = append(ws, nowhere(ws[0])) // so that it does not end early
+	ws = append(ws, unfindable(ws[0])) // so that the search does not end early
 	res := paths(t, 0, ws, locate.Options{Level: locate.Search})
 	for i, f := range files {
 		wantPath(t, res.Places[i], f)
@@ -74,20 +73,20 @@ func TestSearchWalksOnce(t *testing.T) {
 	}
 }
 
-// A tree that is a hint or was mounted elsewhere, too, is not walked again.
+// A tree that was walked as a search directory is not walked again.
 func TestSearchWalksNoTreeTwice(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
 	dir := tmpfs(t)
 	tree(t, dir, 5)
-	w := nowhere(watch(t, newInotify(t), dir))
-	once := paths(t, 0, []inotify.Watch{w}, hint()).Entries
-	if got := paths(t, 0, []inotify.Watch{w}, hint(dir)).Entries; got > once+2 {
-		t.Errorf("%d entries with a hint at the mount, %d without", got, once)
+	w := unfindable(watch(t, newInotify(t), dir))
+	once := paths(t, 0, []inotify.Watch{w}, searchIn()).Entries
+	if got := paths(t, 0, []inotify.Watch{w}, searchIn(dir)).Entries; got > once+2 {
+		t.Errorf("%d entries with the mount as a search directory, %d without", got, once)
 	}
-	if got := paths(t, 0, []inotify.Watch{w}, hint(dir+"/d1", dir+"/d2")).Entries; got > once+4 {
-		t.Errorf("%d entries with two hints below the mount, %d without", got, once)
+	if got := paths(t, 0, []inotify.Watch{w}, searchIn(dir+"/d1", dir+"/d2")).Entries; got > once+4 {
+		t.Errorf("%d entries with two search directories below the mount, %d without", got, once)
 	}
 }
 
@@ -99,7 +98,7 @@ func TestSearchCrossesNoMountPoint(t *testing.T) {
 	dir := tmpfs(t)
 	below := mkdir(t, dir+"/below")
 	n := newInotify(t)
-	w := nowhere(watch(t, n, dir))
+	w := unfindable(watch(t, n, dir))
 	mount(t, "locate", below, "tmpfs", 0, "")
 	tree(t, below, 5)
 	for name, found := range map[string]string{"nothing": "", "the mount's root": below} {
@@ -128,7 +127,7 @@ func TestSearchStopsWhenAllAreFound(t *testing.T) {
 	dir := tmpfs(t)
 	w := watch(t, newInotify(t), touch(t, mkdir(t, dir+"/first")+"/f"))
 	tree(t, mkdir(t, dir+"/second"), 30)
-	res := paths(t, 0, []inotify.Watch{w}, hint(dir+"/first", dir+"/second"))
+	res := paths(t, 0, []inotify.Watch{w}, searchIn(dir+"/first", dir+"/second"))
 	wantPath(t, res.Places[0], dir+"/first/f")
 	if res.Entries != 2 || len(res.Searched) != 1 {
 		t.Errorf("%s: %d entries, searched %q", lack, res.Entries, res.Searched)
@@ -138,9 +137,9 @@ func TestSearchStopsWhenAllAreFound(t *testing.T) {
 func TestMaxEntries(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, 10)
-	w := nowhere(watch(t, newInotify(t), dir))
+	w := unfindable(watch(t, newInotify(t), dir))
 	for _, bound := range []int{1, 2, 50} {
-		o := hint(dir, dir+"/d1")
+		o := searchIn(dir, dir+"/d1")
 		o.MaxEntries = bound
 		res := paths(t, 0, []inotify.Watch{w}, o)
 		wantNone(t, res.Places[0], "did not find")
@@ -153,8 +152,8 @@ func TestMaxEntries(t *testing.T) {
 	}
 }
 
-// Nothing is looked at beyond the bound.
-func TestMaxEntriesIsKept(t *testing.T) {
+// No entry beyond MaxEntries is compared.
+func TestMaxEntriesBoundsComparisons(t *testing.T) {
 	lack, child := inChildren(t, sameNamespace, noHandles, noNames)
 	if !child {
 		return
@@ -164,7 +163,7 @@ func TestMaxEntriesIsKept(t *testing.T) {
 	for i := range 50 {
 		ws = append(ws, watch(t, n, touch(t, fmt.Sprint(dir, "/f", i))))
 	}
-	o := hint(dir)
+	o := searchIn(dir)
 	o.MaxEntries = 10
 	found := 0
 	for _, p := range paths(t, 0, ws, o).Places {
@@ -172,28 +171,28 @@ func TestMaxEntriesIsKept(t *testing.T) {
 			found++
 		}
 	}
-	if found != 9 { // and the directory itself
+	if found != 9 { // the directory itself is an entry
 		t.Errorf("%s: %d found, want 9", lack, found)
 	}
 }
 
-// What lies behind other mounts is said to be left out.
-func TestHiddenIsTold(t *testing.T) {
-	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames, noneOfTwo)
+// Directories that other mounts hide are reported as skipped.
+func TestHiddenDirectoriesAreReported(t *testing.T) {
+	lack, child := inChildren(t, ownNamespace, asIs, noHandles, noNames, noOpenat2OrNames)
 	if !child {
 		return
 	}
 	layers := tmpfs(t)
 	for _, dir := range []string{tmpfs(t), overlay(t, mkdir(t, layers+"/upper"), mkdir(t, layers+"/lower"), "")} {
 		n := newInotify(t)
-		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), nowhere(watch(t, n, dir))
+		f, w := watch(t, n, touch(t, mkdir(t, dir+"/a")+"/f")), unfindable(watch(t, n, dir))
 		below := mkdir(t, dir+"/below")
 		mount(t, "locate", below, "tmpfs", 0, "")
 		want := locate.Skipped{Path: dir, Reason: fmt.Sprintf("directories hidden by other mounts: %q", []string{below})}
-		if res := paths(t, 0, []inotify.Watch{f, w}, hint(dir)); !slices.Contains(res.Skipped, want) {
+		if res := paths(t, 0, []inotify.Watch{f, w}, searchIn(dir)); !slices.Contains(res.Skipped, want) {
 			t.Errorf("%s: skipped %+v, want %+v", lack, res.Skipped, want)
 		}
-		for _, s := range paths(t, 0, []inotify.Watch{f}, hint(dir)).Skipped {
+		for _, s := range paths(t, 0, []inotify.Watch{f}, searchIn(dir)).Skipped {
 			t.Errorf("%s: skipped %+v, though all was found", lack, s)
 		}
 	}
@@ -202,10 +201,10 @@ func TestHiddenIsTold(t *testing.T) {
 func TestProgress(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, 10)
-	w := nowhere(watch(t, newInotify(t), dir))
+	w := unfindable(watch(t, newInotify(t), dir))
 	var calls []int
-	o := hint(dir)
-	for range 400 { // hints that are walked are not walked again, so that this is the mount
+	o := searchIn(dir)
+	for range 400 { // walked once; the search then continues on the mount
 		o.SearchDirs = append(o.SearchDirs, dir+"/d1")
 	}
 	o.MaxEntries = 200_000
@@ -224,14 +223,14 @@ func TestProgress(t *testing.T) {
 	t.Logf("%d calls in %d entries", len(calls), res.Entries)
 }
 
-// A search that takes longer tells how far it is.
+// A search that is slower than a tenth of a second calls Progress.
 func TestProgressOfALongSearch(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 600 {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
-	w := nowhere(watch(t, newInotify(t), dir))
-	o := hint(dir)
+	w := unfindable(watch(t, newInotify(t), dir))
+	o := searchIn(dir)
 	o.MaxEntries = 600
 	var calls []int
 	o.Progress = func(entries int) { calls = append(calls, entries) }
@@ -247,7 +246,7 @@ func TestProgressOfALongSearch(t *testing.T) {
 	}
 }
 
-// Trees deeper than descriptors and PATH_MAX allow are walked.
+// Trees that are deeper than the limit of descriptors and PATH_MAX are walked.
 func TestDeepTree(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
 	if !child {
@@ -263,7 +262,7 @@ func TestDeepTree(t *testing.T) {
 	path := dir
 	var deep inotify.Watch
 	for i := range depth {
-		for _, sub := range []string{"a" + name, "b" + name} { // whichever is read first
+		for _, sub := range []string{"a" + name, "b" + name} { // in whatever order they are read
 			try(t, unix.Mkdirat(at, sub, 0o755))
 		}
 		next := []string{"a", "b"}[i%2]
@@ -297,7 +296,7 @@ func TestDeepTree(t *testing.T) {
 	if lack == noHandles {
 		try(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	}
-	res := paths(t, 0, append(ws, deep), hint(dir))
+	res := paths(t, 0, append(ws, deep), searchIn(dir))
 	for i, p := range want {
 		if len(p) < unix.PathMax {
 			wantPath(t, res.Places[i], p)
@@ -327,7 +326,7 @@ func TestUnreadableDirectories(t *testing.T) {
 		try(t, os.Chmod(closed, 0o300))
 		t.Cleanup(func() { os.Chmod(closed, 0o700) })
 	}
-	o := hint(dir)
+	o := searchIn(dir)
 	o.MaxEntries = 100
 	res := paths(t, 0, []inotify.Watch{w, other}, o)
 	wantNone(t, res.Places[0], "did not find")
@@ -338,8 +337,8 @@ func TestUnreadableDirectories(t *testing.T) {
 	}
 }
 
-// What could not be compared is told of the tree in which it is, and of no other.
-func TestWhatCannotBeCompared(t *testing.T) {
+// An entry that cannot be compared is reported for its tree only.
+func TestIncomparableEntryIsReported(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noRights); !child {
 		return
 	}
@@ -347,29 +346,29 @@ func TestWhatCannotBeCompared(t *testing.T) {
 	closed := mkdir(t, dir+"/in/closed")
 	mkdir(t, dir+"/beside")
 	w := watch(t, newInotify(t), touch(t, closed+"/f"))
-	try(t, os.Chmod(closed, 0o400)) // its names can be read, and nothing be looked up
+	try(t, os.Chmod(closed, 0o400)) // its names can be read, but not looked up
 	t.Cleanup(func() { os.Chmod(closed, 0o700) })
-	o := hint(dir+"/in", dir+"/beside")
+	o := searchIn(dir+"/in", dir+"/beside")
 	o.MaxEntries = 5
 	res := paths(t, 0, []inotify.Watch{w}, o)
 	wantNone(t, res.Places[0], "did not find")
-	var told []string
+	var reasons []string
 	for _, s := range res.Skipped {
 		if strings.Contains(s.Reason, "1 entries could not be compared") && strings.Contains(s.Reason, closed+"/f") {
-			told = append(told, s.Path)
+			reasons = append(reasons, s.Path)
 		}
 	}
-	if !slices.Equal(told, []string{dir + "/in"}) {
-		t.Errorf("skipped %+v; want it told of %q only", res.Skipped, dir+"/in")
+	if !slices.Equal(reasons, []string{dir + "/in"}) {
+		t.Errorf("skipped %+v; want it for %q only", res.Skipped, dir+"/in")
 	}
 }
 
-// It is not told if nothing is left to be found.
-func TestWhatNeedNotBeCompared(t *testing.T) {
+// It is not reported if all watches were found.
+func TestIncomparableEntryIsNotReportedIfAllIsFound(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noRights); !child {
 		return
 	}
-	dir := tmpfs(t) // which gives its names in the order of their making, or its reverse
+	dir := tmpfs(t) // whose names are listed in the order in which they were made, or the reverse
 	var links []string
 	for _, sub := range []string{"/closed before", "/open", "/closed behind"} {
 		links = append(links, mkdir(t, dir+sub)+"/f")
@@ -383,15 +382,15 @@ func TestWhatNeedNotBeCompared(t *testing.T) {
 		try(t, os.Chmod(closed, 0o400))
 		t.Cleanup(func() { os.Chmod(closed, 0o700) })
 	}
-	res := paths(t, 0, []inotify.Watch{w}, hint(dir))
+	res := paths(t, 0, []inotify.Watch{w}, searchIn(dir))
 	wantPath(t, res.Places[0], links[1])
 	if len(res.Skipped) != 0 {
 		t.Errorf("skipped %+v, though all was found", res.Skipped)
 	}
 }
 
-// Only the owner may ask that a directory's access time be left alone.
-func TestSomebodyElsesDirectories(t *testing.T) {
+// Directories of another user are searched, though only the owner may use O_NOATIME.
+func TestDirectoryOfAnotherUser(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, noRights); !child {
 		return
 	}
@@ -399,14 +398,13 @@ func TestSomebodyElsesDirectories(t *testing.T) {
 	theirs := mkdir(t, dir+"/theirs")
 	w := watch(t, newInotify(t), touch(t, theirs+"/f"))
 	if err := errors.Join(os.Chmod(theirs, 0o777), os.Chown(theirs, 65534, 65534)); err != nil {
-		t.Skip("this needs to give a directory to somebody else: ", err)
+		t.Skip("this needs to give a directory to another user: ", err)
 	}
-	wantPath(t, find(t, 0, w, hint(dir)), theirs+"/f")
+	wantPath(t, find(t, 0, w, searchIn(dir)), theirs+"/f")
 }
 
-// longTree makes a tree with a chain of directories, each of which has one before
-// and one behind the next in whatever order they are read, and many files in the
-// last, which it returns.
+// longTree makes a chain of directories, each with two others beside the next, and
+// with many files in the last, which it returns.
 func longTree(t testing.TB, dir string) string {
 	t.Helper()
 	for range 80 { // more than are open at a time
@@ -421,8 +419,7 @@ func longTree(t testing.TB, dir string) string {
 	return dir
 }
 
-// whileRead returns a context that calls f once when it is asked for its error while
-// a directory is being read.
+// whileRead returns a context whose Err calls f once, while a directory is being read.
 func whileRead(t testing.TB, dir string, f func()) context.Context {
 	t.Helper()
 	n, done := newInotify(t), false
@@ -436,25 +433,25 @@ func whileRead(t testing.TB, dir string, f func()) context.Context {
 	}}
 }
 
-// What a search is in goes away, or another takes its place: what it had not yet seen
-// of it is said to be left out, and what was put there is not searched.
-func TestSearchedTreeGoesAway(t *testing.T) {
+// If the tree that is searched is moved or replaced, the directories not yet read are
+// reported as skipped, and the replacement is not searched.
+func TestSearchedTreeIsMoved(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	for name, replaced := range map[string]bool{"gone": false, "replaced": true} {
+	for name, replaced := range map[string]bool{"moved": false, "replaced": true} {
 		dir, other := tmpfs(t), tmpfs(t)
 		last := longTree(t, dir)
 		n := newInotify(t)
-		there := watch(t, n, touch(t, other+"/f"))
-		w := nowhere(watch(t, n, dir))
+		present := watch(t, n, touch(t, other+"/f"))
+		w := unfindable(watch(t, n, dir))
 		ctx := whileRead(t, last, func() {
 			try(t, os.Rename(dir+"/2", dir+"/away"))
 			if replaced {
 				mkdir(t, dir+"/2/2")
 			}
 		})
-		res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w, there}, hint(dir))
+		res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w, present}, searchIn(dir))
 		try(t, err)
 		wantPath(t, res.Places[1], other+"/f")
 		want := unix.ENOENT
@@ -468,8 +465,8 @@ func TestSearchedTreeGoesAway(t *testing.T) {
 	}
 }
 
-// A directory that is removed while it is read has no more entries, which is nothing
-// to tell.
+// A directory that is removed while it is read has no more entries, and is not reported as
+// skipped.
 func TestSearchedDirectoryIsRemoved(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -479,27 +476,27 @@ func TestSearchedDirectoryIsRemoved(t *testing.T) {
 	for i := range 5000 { // more than one read returns
 		touch(t, fmt.Sprint(sub, "/f", i))
 	}
-	w := nowhere(watch(t, newInotify(t), dir))
+	w := unfindable(watch(t, newInotify(t), dir))
 	ctx := whileRead(t, sub, func() { try(t, os.RemoveAll(sub)) })
-	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, searchIn(dir))
 	try(t, err)
 	wantNone(t, res.Places[0], "did not find")
 	if _, err := os.Stat(sub); err == nil || res.Entries >= 5000 || len(res.Skipped) != 0 {
-		t.Errorf("%d entries, skipped %+v; it is there: %v", res.Entries, res.Skipped, err == nil)
+		t.Errorf("%d entries, skipped %+v; the directory exists: %v", res.Entries, res.Skipped, err == nil)
 	}
 }
 
-// The bound is looked at before a tree, and the context in its root.
+// MaxEntries is checked before each tree, and the context in its root.
 func TestSearchEndsBetweenTrees(t *testing.T) {
 	dir := t.TempDir()
 	for _, sub := range []string{"/a", "/b"} {
 		mkdir(t, dir+sub)
-		for i := range 255 - 1 { // and the directory itself
+		for i := range 255 - 1 { // the directory itself is an entry
 			touch(t, fmt.Sprint(dir, sub, "/f", i))
 		}
 	}
-	w := nowhere(watch(t, newInotify(t), dir))
-	o := hint(dir+"/a", dir+"/b")
+	w := unfindable(watch(t, newInotify(t), dir))
+	o := searchIn(dir+"/a", dir+"/b")
 	o.MaxEntries = 255
 	res := paths(t, 0, []inotify.Watch{w}, o)
 	if want := (locate.Skipped{Path: dir + "/b", Reason: "the limit of 255 entries was reached"}); res.Entries != 255 ||
@@ -510,11 +507,11 @@ func TestSearchEndsBetweenTrees(t *testing.T) {
 	o.MaxEntries = 0
 	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir+"/a", cancel)}, proc(t, 0), []inotify.Watch{w}, o)
 	if !errors.Is(err, context.Canceled) || res.Entries != 256 || len(res.Searched) != 1 {
-		t.Errorf("error %v, %d entries, searched %q; want the context's at the second root", err, res.Entries, res.Searched)
+		t.Errorf("error %v, %d entries, searched %q; want the context's error at the second root", err, res.Entries, res.Searched)
 	}
 }
 
-// A link that takes the place of a directory while its parent is read is not followed.
+// A symbolic link that replaces a directory while its parent is read is not followed.
 func TestSearchFollowsNoNewLink(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noHandles); !child {
 		return
@@ -522,7 +519,7 @@ func TestSearchFollowsNoNewLink(t *testing.T) {
 	dir := tmpfs(t)
 	in, other := mkdir(t, dir+"/in"), mkdir(t, dir+"/other")
 	mkdir(t, in+"/sub")
-	const files = 300 // more than go by between two looks at the context
+	const files = 300 // more than between two checks of the context
 	for i := range files {
 		touch(t, fmt.Sprint(in, "/f", i))
 	}
@@ -532,34 +529,34 @@ func TestSearchFollowsNoNewLink(t *testing.T) {
 		linked = true
 		try(t, errors.Join(os.Remove(in+"/sub"), os.Symlink("../other", in+"/sub")))
 	})
-	o := hint(in)
-	o.MaxEntries = 1 + files + 1 + 1 // one more than there are
+	o := searchIn(in)
+	o.MaxEntries = 1 + files + 1 + 1 // one more than exist
 	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, o)
 	try(t, err)
 	if wantNone(t, res.Places[0]); !linked || len(res.Searched) == 0 || res.Searched[0] != in {
-		t.Errorf("searched %q; a link was made: %v", res.Searched, linked)
+		t.Errorf("searched %q; the link was made: %v", res.Searched, linked)
 	}
 }
 
-// The context's end in the only directory of the only tree is the search's.
+// The context ends a search in the only directory of the only tree.
 func TestContextEndsInTheLastDirectory(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
 	dir := tmpfs(t)
-	for i := range 300 { // more than go by between two looks at the context
+	for i := range 300 { // more than between two checks of the context
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	w := nowhere(watch(t, newInotify(t), dir))
+	w := unfindable(watch(t, newInotify(t), dir))
 	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir, cancel)}, proc(t, 0), []inotify.Watch{w}, bySearch)
 	if !errors.Is(err, context.Canceled) || res.Entries != 256 {
-		t.Errorf("error %v, %d entries; want the context's at 256", err, res.Entries)
+		t.Errorf("error %v, %d entries; want the context's error at 256", err, res.Entries)
 	}
 }
 
-// Who has found everything does not mind that the context has ended meanwhile.
+// If everything was found when the context ends, there is no error.
 func TestContextEndsWhenAllIsFound(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noNames); !child {
 		return
@@ -568,18 +565,18 @@ func TestContextEndsWhenAllIsFound(t *testing.T) {
 	for i := range 300 {
 		touch(t, fmt.Sprint(dir, "/f", i))
 	}
-	path := dir + "/" + inOrder(t, dir)[0] // it is compared when the directory was read
+	path := dir + "/" + inOrder(t, dir)[0] // compared after the directory was read
 	w := watch(t, newInotify(t), path)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir, cancel)}, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	res, err := locate.Paths(endingContext{ctx, whileRead(t, dir, cancel)}, proc(t, 0), []inotify.Watch{w}, searchIn(dir))
 	if err != nil || ctx.Err() == nil {
-		t.Fatalf("error %v, of the context %v; want none and one", err, ctx.Err())
+		t.Fatalf("error %v, the context's %v; want only the latter", err, ctx.Err())
 	}
 	wantPath(t, res.Places[0], path)
 }
 
-// An endingContext asks another for its error first.
+// An endingContext calls Err of another context first.
 type endingContext struct {
 	context.Context
 	first context.Context
@@ -590,7 +587,7 @@ func (c endingContext) Err() error {
 	return c.Context.Err()
 }
 
-// What has several names is found under the first, and the others are passed over.
+// A file with several names is found under the first, and the others are skipped.
 func TestSearchOfHardLinks(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, noHandles, noNames)
 	if !child {
@@ -603,7 +600,7 @@ func TestSearchOfHardLinks(t *testing.T) {
 	}
 	n := newInotify(t)
 	w := watch(t, n, file)
-	res := paths(t, 0, []inotify.Watch{w, w, nowhere(w)}, hint(dir))
+	res := paths(t, 0, []inotify.Watch{w, w, unfindable(w)}, searchIn(dir))
 	if p := res.Places[0]; filepath.Dir(p.Path) != dir || res.Places[1] != p {
 		t.Errorf("%s: %+v and %+v", lack, p, res.Places[1])
 	}
@@ -613,38 +610,38 @@ func TestSearchOfHardLinks(t *testing.T) {
 	}
 }
 
-// A hint may have slashes too many.
-func TestHintsWithSlashes(t *testing.T) {
+// A search directory may have redundant slashes.
+func TestSearchDirsWithSlashes(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, noHandles, noNames); !child {
 		return
 	}
 	dir := t.TempDir()
 	w := watch(t, newInotify(t), touch(t, dir+"/f"))
 	for _, h := range []string{dir + "/", dir + "//", "/" + dir, "///" + dir + "///"} {
-		res := paths(t, 0, []inotify.Watch{w}, hint(h))
+		res := paths(t, 0, []inotify.Watch{w}, searchIn(h))
 		if wantPath(t, res.Places[0], dir+"/f"); len(res.Searched) != 1 || res.Searched[0] != dir {
-			t.Errorf("with hint %q: searched %q", h, res.Searched)
+			t.Errorf("search directory %q: searched %q", h, res.Searched)
 		}
 	}
 }
 
-// The trees of several filesystems are walked, each once.
+// The trees of several filesystems are each walked once.
 func TestSearchOfTwoFilesystems(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noHandles); !child {
 		return
 	}
 	one, two := tmpfs(t), tmpfs(t)
 	n := newInotify(t)
-	ws := []inotify.Watch{nowhere(watch(t, n, one)), nowhere(watch(t, n, two)), watch(t, n, touch(t, two+"/f")), watch(t, n, touch(t, one+"/f"))}
+	ws := []inotify.Watch{unfindable(watch(t, n, one)), unfindable(watch(t, n, two)), watch(t, n, touch(t, two+"/f")), watch(t, n, touch(t, one+"/f"))}
 	res := paths(t, 0, ws, bySearch)
 	if res.Entries != 4 || len(res.Searched) != 2 || res.Searched[0] != one || res.Searched[1] != two {
 		t.Errorf("%d entries in %q; want 4 in %q", res.Entries, res.Searched, []string{one, two})
 	}
 	wantPath(t, res.Places[2], two+"/f")
 	wantPath(t, res.Places[3], one+"/f")
-	// Another mount of a tree that was walked is left for when something is still missing.
+	// Another mount of a tree is searched only if a watch was not found.
 	ws = append(ws, watch(t, n, touch(t, mkdir(t, two+"/sub")+"/f")))
-	res = paths(t, 0, append(ws, nowhere(ws[4])), bySearch)
+	res = paths(t, 0, append(ws, unfindable(ws[4])), bySearch)
 	wantPath(t, res.Places[4], two+"/sub/f")
 	at := t.TempDir()
 	bind(t, one, at)
@@ -659,18 +656,18 @@ func TestSearchOfTwoFilesystems(t *testing.T) {
 	wantPath(t, res.Places[0], at+"/f")
 }
 
-func TestUselessHints(t *testing.T) {
+func TestInvalidSearchDirs(t *testing.T) {
 	dir := t.TempDir()
 	file := touch(t, dir+"/f")
 	try(t, os.Symlink(dir, dir+"/link"))
 	w := watch(t, newInotify(t), file)
-	hints := []string{"", "relative", dir + "/missing", file + "/below", dir + "/link", file, "/\x00", dir + "/" + strings.Repeat("x/", 3000)}
-	o := hint(hints...)
+	searchDirs := []string{"", "relative", dir + "/missing", file + "/below", dir + "/link", file, "/\x00", dir + "/" + strings.Repeat("x/", 3000)}
+	o := searchIn(searchDirs...)
 	o.MaxEntries = 100
-	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
-	for i, h := range hints {
+	res := paths(t, 0, []inotify.Watch{unfindable(w)}, o)
+	for i, h := range searchDirs {
 		if i >= len(res.Skipped) || filepath.Clean(res.Skipped[i].Path) != filepath.Clean(h) || res.Skipped[i].Reason == "" {
-			t.Fatalf("skipped %+v; want %q first", res.Skipped, hints)
+			t.Fatalf("skipped %+v; want %q first", res.Skipped, searchDirs)
 		}
 	}
 }
@@ -682,7 +679,7 @@ func TestSearchFollowsNoLink(t *testing.T) {
 	try(t, os.Symlink(other, dir+"/link"))
 	resolve := func(inotify.Watch) (string, error) { return "", nil }
 	o := locate.Options{Level: locate.Search, SearchDirs: []string{dir}, MaxEntries: 5, Resolve: resolve}
-	res := paths(t, 0, []inotify.Watch{nowhere(w)}, o)
+	res := paths(t, 0, []inotify.Watch{unfindable(w)}, o)
 	for _, s := range res.Searched {
 		if strings.Contains(s, "link") {
 			t.Errorf("searched %q", s)
@@ -703,8 +700,8 @@ func TestRemoteFilesystems(t *testing.T) {
 	defer unix.Close(pipe[0])
 	defer unix.Close(pipe[1])
 	mount(t, "locate", dir, "autofs", 0, fmt.Sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", pipe[1], unix.Getpgrp()))
-	w := nowhere(watch(t, newInotify(t), t.TempDir()))
-	o := hint(dir)
+	w := unfindable(watch(t, newInotify(t), t.TempDir()))
+	o := searchIn(dir)
 	o.MaxEntries = 10
 	res := paths(t, 0, []inotify.Watch{w}, o)
 	if len(res.Skipped) == 0 || res.Skipped[0].Path != dir || !strings.Contains(res.Skipped[0].Reason, "autofs") {
@@ -717,8 +714,7 @@ func TestRemoteFilesystems(t *testing.T) {
 	}
 }
 
-// Others rename and remove what is searched: no path is wrong, and the search
-// ends.
+// While directories are renamed, no path is wrong, and the search ends.
 func TestSearchOfAMovingTree(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -728,7 +724,7 @@ func TestSearchOfAMovingTree(t *testing.T) {
 	n := newInotify(t)
 	var ws []inotify.Watch
 	for _, f := range files {
-		ws = append(ws, nowhere(watch(t, n, f)))
+		ws = append(ws, unfindable(watch(t, n, f)))
 	}
 	still := touch(t, mkdir(t, dir+"/still")+"/f")
 	ws = append(ws, watch(t, n, still))
@@ -762,18 +758,18 @@ func TestSearchOfAMovingTree(t *testing.T) {
 	<-ended
 }
 
-func TestProcessThatIsGone(t *testing.T) {
+func TestExitedProcess(t *testing.T) {
 	if text, err := os.ReadFile("/proc/self/fdinfo/0"); err == nil && !bytes.Contains(text, []byte("mnt_id:")) {
 		t.Skip("this needs mnt_id in fdinfo")
 	}
-	gone := proc(t, hold(t, nil, ":"))
+	living := proc(t, hold(t, nil, ":"))
 	w := inotify.Watch{WD: 1, Inode: 2}
-	if _, err := locate.Paths(context.Background(), gone, []inotify.Watch{w}, byHandles); err != nil {
-		t.Fatalf("while it lives: %v", err)
+	if _, err := locate.Paths(context.Background(), living, []inotify.Watch{w}, byHandles); err != nil {
+		t.Fatalf("while the process lives: %v", err)
 	}
-	t.Run("gone", func(t *testing.T) {
+	t.Run("exited", func(t *testing.T) {
 		var dead *os.File
-		t.Run("it lives", func(t *testing.T) {
+		t.Run("lives", func(t *testing.T) {
 			pid := hold(t, nil, ":")
 			var err error
 			dead, err = os.Open(fmt.Sprint("/proc/", pid))

@@ -23,7 +23,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// workingDirectory is the working directory of the process's first thread.
+// workingDirectory returns the working directory of the process's first thread.
 func workingDirectory(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Readlink("/proc/self/cwd")
@@ -36,12 +36,12 @@ func TestWithoutUnshare(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	try(t, os.Chdir(dir)) // of this process, which is the test's own
+	try(t, os.Chdir(dir)) // this process runs only this test
 	n := newInotify(t)
 	given := watch(t, n, touch(t, dir+"/given"))
 	ws := []inotify.Watch{given}
 	for i := range 600 { // enough for two threads
-		ws = append(ws, nowhere(given))
+		ws = append(ws, unfindable(given))
 		ws[i+1].Inode += uint64(i)
 	}
 	left := watch(t, n, touch(t, dir+"/left"))
@@ -69,13 +69,13 @@ func TestWithoutUnshare(t *testing.T) {
 		t.Errorf("the working directory is %q, want %q", now, dir)
 	}
 	if now, err := syscall.Getwd(); now != dir {
-		t.Errorf("the thread's working directory is %q, %v; want %q", now, err, dir)
+		t.Errorf("this thread's working directory is %q, %v; want %q", now, err, dir)
 	}
 	o = locate.Options{Level: locate.Search, SearchDirs: []string{dir}}
 	wantPath(t, find(t, 0, left, o), dir+"/left")
 }
 
-// Without a handle to decode there is no need for a thread.
+// If there is no handle to decode, no thread is started.
 func TestNothingToDecode(t *testing.T) {
 	if _, child := inChildren(t, sameNamespace, noThread); !child {
 		return
@@ -88,7 +88,7 @@ func TestNothingToDecode(t *testing.T) {
 	wantNone(t, find(t, 0, w, byHandles), "no file handle")
 }
 
-// A mount may get the first descriptor number.
+// Descriptor 0 is usable for a mount, and closed.
 func TestDescriptorZero(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -108,7 +108,7 @@ func TestDescriptorZero(t *testing.T) {
 	wantPath(t, p, path)
 }
 
-// What was opened is closed, also if it has the first number.
+// Descriptor 0 is closed if it was opened for a directory.
 func TestDescriptorZeroIsClosed(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noHandles); !child {
 		return
@@ -128,24 +128,24 @@ func TestDescriptorZeroIsClosed(t *testing.T) {
 		}
 	}
 
-	ctx := whileRead(t, dir, func() { try(t, unix.Close(0)) }) // for the next directory
-	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, hint(dir))
+	ctx := whileRead(t, dir, func() { try(t, unix.Close(0)) }) // the next directory gets it
+	res, err := locate.Paths(ctx, proc(t, 0), []inotify.Watch{w}, searchIn(dir))
 	try(t, err)
 	wantPath(t, res.Places[0], path)
 	isFree()
 
 	self := proc(t, 0)
-	try(t, unix.Close(0)) // for the root directory
+	try(t, unix.Close(0)) // the root directory gets it
 	_, err = locate.Paths(context.Background(), self, []inotify.Watch{w}, byHandles)
 	try(t, err)
 	isFree()
 }
 
-// mainThreadRoot names the root directory for onMainThread in the environment.
+// mainThreadRoot is the environment variable with the root directory of onMainThread.
 const mainThreadRoot = "LOCATE_TEST_ROOT"
 
-// The goroutine that decodes may be on the process's first thread, whose working
-// directory and root are those that /proc shows.
+// Decoding handles does not change the working directory or root of the process's first
+// thread, which /proc shows.
 func TestMainThread(t *testing.T) {
 	needNamespaces(t)
 	root := t.TempDir()
@@ -165,7 +165,7 @@ func TestMainThread(t *testing.T) {
 	}
 }
 
-// onMainThread is the program that the test runs: in main, as far as it can.
+// onMainThread is the program that TestMainThread runs on the main goroutine.
 func onMainThread(root string) int {
 	n, err := inotify.New()
 	if err != nil {
@@ -197,7 +197,7 @@ func onMainThread(root string) int {
 		return 1
 	}
 	if hits == 1 {
-		return fail(errors.New("the first thread ran main no more"))
+		return fail(errors.New("the first thread ran main only once"))
 	}
 	n.Close()
 

@@ -27,16 +27,15 @@ import (
 	"github.com/seed10546c08/inotify/internal/locate"
 )
 
-// A daemon answers for a FUSE filesystem, in which each name is a directory and none is
-// listed, until it stops. Who then looks something up there waits until it is closed.
-// The directories' size is one for which 31 bits are too few, as some filesystems give
-// a directory that of all that is in it.
+// A daemon serves a FUSE filesystem in which each name is a directory and none is listed.
+// After stop, lookups there wait until close. The size of the directories does not fit in 31
+// bits, as on some filesystems a directory has the size of all that is in it.
 type daemon struct {
 	dev  *os.File
 	done sync.WaitGroup
 }
 
-// fuse mounts a filesystem whose daemon runs.
+// fuse mounts a FUSE filesystem and starts its daemon.
 func fuse(t testing.TB, dir string) *daemon {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -48,7 +47,7 @@ func fuse(t testing.TB, dir string) *daemon {
 		t.Skip("this needs to mount FUSE: ", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	d := &daemon{dev: os.NewFile(uintptr(fd), "/dev/fuse")} // it can be polled only now
+	d := &daemon{dev: os.NewFile(uintptr(fd), "/dev/fuse")} // it can be polled only after the mount
 	t.Cleanup(d.close)
 	late := time.AfterFunc(20*time.Second, d.close)
 	t.Cleanup(func() { late.Stop() })
@@ -56,7 +55,7 @@ func fuse(t testing.TB, dir string) *daemon {
 	return d
 }
 
-// close has all who wait fail.
+// close makes all waiting lookups fail.
 func (d *daemon) close() {
 	d.stop()
 	d.dev.Close()
@@ -67,7 +66,7 @@ func (d *daemon) stop() {
 	d.done.Wait()
 }
 
-// The requests that it knows, of include/uapi/linux/fuse.h.
+// The requests that it handles, from include/uapi/linux/fuse.h.
 const (
 	fuseLookup      = 1
 	fuseForget      = 2
@@ -80,19 +79,19 @@ const (
 )
 
 func (d *daemon) serve() {
-	// The kernel's order of bytes, which under qemu-user need not be ours.
+	// The kernel's byte order, which under qemu-user may differ from the test's.
 	var order binary.ByteOrder = binary.LittleEndian
 	request := make([]byte, 1<<20)
 	ids := make(map[string]uint64)
 	for {
 		n, err := d.dev.Read(request)
 		if errors.Is(err, unix.ENOENT) {
-			continue // who asked gave up
+			continue // the request was interrupted
 		}
 		if err != nil {
 			return
 		}
-		if order.Uint32(request[4:]) == bits.ReverseBytes32(fuseInit) { // it comes first
+		if order.Uint32(request[4:]) == bits.ReverseBytes32(fuseInit) { // the first request
 			order = binary.BigEndian
 		}
 		var answer []byte
@@ -113,7 +112,7 @@ func (d *daemon) serve() {
 			order.PutUint32(answer, 7)
 			order.PutUint32(answer[4:], 31)
 			order.PutUint32(answer[20:], 4096) // the largest write
-		case fuseLookup: // what is answered is not valid for any time
+		case fuseLookup: // the answer is valid for 0 seconds
 			name := string(request[40 : n-1])
 			if ids[name] == 0 {
 				ids[name] = uint64(len(ids)) + 2
@@ -121,10 +120,10 @@ func (d *daemon) serve() {
 			answer = make([]byte, 40)
 			order.PutUint64(answer, ids[name])
 			answer = append(answer, attributes(ids[name])...)
-		case fuseAccess: // everybody may
+		case fuseAccess: // allowed
 		case fuseOpendir:
 			answer = make([]byte, 16)
-		case fuseReaddir: // that was all
+		case fuseReaddir: // no entries
 		case fuseGetattr:
 			answer = append(make([]byte, 16), attributes(order.Uint64(request[16:]))...)
 		default:
@@ -138,13 +137,13 @@ func (d *daemon) serve() {
 	}
 }
 
-// places is Paths, which must not wait for the stopped daemon.
+// places calls Paths, which must not wait for the stopped daemon.
 func (d *daemon) places(t *testing.T, process *os.File, ws []inotify.Watch, o locate.Options) []locate.Place {
 	t.Helper()
 	late := time.AfterFunc(10*time.Second, d.close)
 	res, err := locate.Paths(context.Background(), process, ws, o)
 	if !late.Stop() {
-		t.Fatal("it waited for the daemon")
+		t.Fatal("Paths waited for the daemon")
 	}
 	try(t, err)
 	return res.Places
@@ -175,7 +174,7 @@ func TestWatchOnStoppedFUSE(t *testing.T) {
 	}
 }
 
-// A directory's size does not keep a process of 32 bits from searching it.
+// A 32-bit process can search a directory whose size does not fit in 31 bits.
 func TestSearchOfLargeDirectory(t *testing.T) {
 	lack, child := inChildren(t, ownNamespace, asIs, noOpenat2)
 	if !child {
@@ -183,10 +182,10 @@ func TestSearchOfLargeDirectory(t *testing.T) {
 	}
 	dir := t.TempDir()
 	fuse(t, dir)
-	w := nowhere(watch(t, newInotify(t), mkdir(t, t.TempDir()+"/d")))
+	w := unfindable(watch(t, newInotify(t), mkdir(t, t.TempDir()+"/d")))
 	res := paths(t, 0, []inotify.Watch{w}, locate.Options{Level: locate.Search, SearchDirs: []string{dir}, AllFilesystems: true, MaxEntries: 9})
 	if !slices.Contains(res.Searched, dir) {
-		t.Errorf("%s: searched %q, want %q among it", lack, res.Searched, dir)
+		t.Errorf("%s: searched %q, want %q among them", lack, res.Searched, dir)
 	}
 	for _, s := range res.Skipped {
 		if s.Path == dir {
@@ -202,15 +201,15 @@ func TestMountBehindStoppedFUSE(t *testing.T) {
 	dir, at := t.TempDir(), t.TempDir()
 	d := fuse(t, dir)
 	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
-	t.Cleanup(d.close) // before that is unmounted
+	t.Cleanup(d.close) // before it is unmounted
 	n := newInotify(t)
 	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/d/f")), watch(t, n, dir+"/d")}
 	needHandles(t)
 	ps := d.places(t, proc(t, 0), ws, everywhere)
 	wantPath(t, ps[0], dir+"/d/f")
 	wantPath(t, ps[1], dir+"/d")
-	// A hint is looked up on whatever filesystem it leads to.
-	ps = d.places(t, proc(t, 0), []inotify.Watch{nowhere(ws[0])}, hint(dir+"/d"))
+	// A search directory is looked up even if it is on a FUSE filesystem.
+	ps = d.places(t, proc(t, 0), []inotify.Watch{unfindable(ws[0])}, searchIn(dir+"/d"))
 	wantNone(t, ps[0], "in 1 trees, 2 entries")
 	bound := t.Run("also mounted elsewhere", func(t *testing.T) {
 		bind(t, dir+"/d", at)
@@ -239,9 +238,9 @@ func TestPathHiddenByStoppedFUSE(t *testing.T) {
 		return
 	}
 	dir := tmpfs(t)
-	sub, gone := mkdir(t, dir+"/sub"), mkdir(t, dir+"/gone")
+	sub, sibling := mkdir(t, dir+"/sub"), mkdir(t, dir+"/sibling")
 	n := newInotify(t)
-	ws := []inotify.Watch{watch(t, n, touch(t, sub+"/f")), watch(t, n, sub), watch(t, n, touch(t, gone+"/f"))}
+	ws := []inotify.Watch{watch(t, n, touch(t, sub+"/f")), watch(t, n, sub), watch(t, n, touch(t, sibling+"/f"))}
 	beside := watch(t, n, touch(t, dir+"/subway"))
 	needHandles(t)
 	d := fuse(t, sub)
@@ -249,10 +248,10 @@ func TestPathHiddenByStoppedFUSE(t *testing.T) {
 	ps := d.places(t, proc(t, 0), append(ws, beside), byHandles)
 	wantNone(t, ps[0], sub+"/f", "fuse.locate", "all filesystems")
 	wantNone(t, ps[1], "fuse.locate", "all filesystems")
-	wantPath(t, ps[2], gone+"/f")
+	wantPath(t, ps[2], sibling+"/f")
 	wantPath(t, ps[3], dir+"/subway")
 
-	// What is mounted on its root hides it: nothing is looked up on it.
+	// A mount on its root hides it: nothing is looked up on it.
 	mount(t, "locate", sub, "tmpfs", 0, "")
 	above := watch(t, n, touch(t, sub+"/above"))
 	ps = d.places(t, proc(t, 0), append(ws, above), byHandles)
@@ -260,8 +259,8 @@ func TestPathHiddenByStoppedFUSE(t *testing.T) {
 	wantPath(t, ps[3], sub+"/above")
 }
 
-// What is mounted beside it, and above its mount point, hides it.
-func TestStoppedFUSEHidden(t *testing.T) {
+// A stopped FUSE filesystem that a mount above its mount point hides does not matter.
+func TestHiddenStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
@@ -274,12 +273,13 @@ func TestStoppedFUSEHidden(t *testing.T) {
 	wantPath(t, d.places(t, proc(t, 0), []inotify.Watch{w}, byHandles)[0], dir+"/sub/deep/f")
 }
 
-// A removed name's path without what the kernel puts behind it leads elsewhere.
+// The path of a removed name, without the kernel's suffix " (deleted)", may lead to a stopped
+// FUSE filesystem: it is not looked up.
 func TestRemovedNameAtStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	dir := ext4(t) // tmpfs has the name that is left
+	dir := ext4(t) // on tmpfs the other name would be found
 	name := mkdir(t, dir+"/d") + "/f"
 	try(t, os.Link(touch(t, dir+"/other"), name))
 	w := watch(t, newInotify(t), name)
@@ -291,7 +291,7 @@ func TestRemovedNameAtStoppedFUSE(t *testing.T) {
 	wantNone(t, ps[0], name, "fuse.locate", "all filesystems")
 }
 
-// Files of an overlay are looked at to learn how it numbers its inodes.
+// The lookup of an overlay's sample files does not wait for a FUSE filesystem mounted in it.
 func TestStoppedFUSEInAnOverlay(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -308,7 +308,8 @@ func TestStoppedFUSEInAnOverlay(t *testing.T) {
 	}
 }
 
-// Mounted while Paths runs, it is not looked into when all is compared again.
+// A FUSE filesystem that is mounted during the lookup is not looked into when the paths are
+// compared again.
 func TestFUSEMountedMeanwhile(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -317,9 +318,9 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 	dir, n := tmpfs(t), newInotify(t)
 	ws := []inotify.Watch{watch(t, n, touch(t, mkdir(t, dir+"/sub")+"/f")), watch(t, n, touch(t, mkdir(t, dir+"/covered")+"/f"))}
 	var d *daemon
-	asked := 0
+	calls := 0
 	ctx := hookContext{context.Background(), func() {
-		if asked++; asked == 4 { // after the loop of the only thread
+		if calls++; calls == 4 { // after the loop of the only thread
 			mount(t, "locate", dir+"/covered", "tmpfs", 0, "")
 			d = fuse(t, dir+"/sub")
 			d.stop()
@@ -330,16 +331,16 @@ func TestFUSEMountedMeanwhile(t *testing.T) {
 	res, err := locate.Paths(ctx, proc(t, 0), ws, byHandles)
 	try(t, err)
 	if d == nil {
-		t.Fatalf("nothing was mounted: asked %d times", asked)
+		t.Fatalf("nothing was mounted: %d calls", calls)
 	}
 	if time.Since(start) > 9*time.Second {
-		t.Fatal("it waited for the daemon")
+		t.Fatal("Paths waited for the daemon")
 	}
 	wantNone(t, res.Places[0], "changed meanwhile", "all filesystems")
 	wantNone(t, res.Places[1], "changed meanwhile", dir+"/covered/f")
 }
 
-// The root directory of the process is on a filesystem that waits.
+// If the root directory of the process is on a stopped FUSE filesystem, nothing is looked up.
 func TestRootOnStoppedFUSE(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -348,7 +349,7 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	dir := t.TempDir()
 	d := fuse(t, dir)
 	mount(t, "locate", dir+"/d", "tmpfs", 0, "")
-	t.Cleanup(d.close) // before that is unmounted
+	t.Cleanup(d.close) // before it is unmounted
 	n := newInotify(t)
 	ws := []inotify.Watch{watch(t, n, touch(t, dir+"/d/f")), watch(t, n, dir)}
 	tid, failed, end := 0, error(nil), make(chan struct{})
@@ -386,13 +387,13 @@ func TestRootOnStoppedFUSE(t *testing.T) {
 	for _, p := range d.places(t, task, ws, byHandles) {
 		wantNone(t, p, "fuse.locate", "all filesystems")
 	}
-	mount(t, "locate", dir, "tmpfs", 0, "") // which a lookup from the root directory does not cross
+	mount(t, "locate", dir, "tmpfs", 0, "") // a lookup from the root directory does not enter it
 	for _, p := range d.places(t, task, ws, byHandles) {
 		wantNone(t, p, "fuse.locate", "all filesystems")
 	}
 }
 
-// A process whose execve waits for a FUSE server keeps nobody waiting who asks for its paths.
+// Paths does not wait for a process whose execve waits for a FUSE server.
 func TestProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	hung, release := kerneltest.StartHung(t)
@@ -410,16 +411,16 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if !late.Stop() {
-		t.Error("it waited for the process")
+		t.Error("Paths waited for the process")
 	}
 }
 
-// An autofs whose daemon does not answer.
+// Nothing is looked up on an autofs whose daemon does not answer.
 func TestWatchOnAutofs(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	dir := mkdir(t, tmpfs(t)+"/d") // of which there is no other mount
+	dir := mkdir(t, tmpfs(t)+"/d") // the only mount of its filesystem
 	var pipe [2]int
 	try(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
 	defer unix.Close(pipe[0])

@@ -56,13 +56,13 @@ func TestMountLines(t *testing.T) {
 		"no optional field":   {replace(" master:1", ""), plain},
 		"many optional":       {replace("master:1", "shared:1 master:2 propagate_from:3 unbindable new-one"), plain},
 		"escapes in the root": {replace("/mnt1", `/a\040b\011c\012d\134040`), change(func(m *mountinfo.Mount) { m.Root = "/a b\tc\nd\\040" })},
-		"and the mount point": {replace("/mnt2", `/\040`), change(func(m *mountinfo.Mount) { m.Point = "/ " })},
-		"and the source":      {replace("/dev/root", `\043x`), change(func(m *mountinfo.Mount) { m.Source = "#x" })},
+		"in the mount point":  {replace("/mnt2", `/\040`), change(func(m *mountinfo.Mount) { m.Point = "/ " })},
+		"in the source":       {replace("/dev/root", `\043x`), change(func(m *mountinfo.Mount) { m.Source = "#x" })},
 		"no escape":           {replace("/mnt2", `/\9\77\8888\`), change(func(m *mountinfo.Mount) { m.Point = `/\9\77\8888\` })},
 		"no octal digits":     {replace("/mnt2", `/\080\0/0\008\00/\07`), change(func(m *mountinfo.Mount) { m.Point = `/\080\0/0\008\00/\07` })},
 		"all octal digits":    {replace("/mnt2", `/\067\000\377`), change(func(m *mountinfo.Mount) { m.Point = "/7\x00\xff" })},
-		"no byte":             {replace("/mnt2", `/\777`), change(func(m *mountinfo.Mount) { m.Point = `/\777` })},
-		"one more":            {replace("/mnt2", `/\400`), change(func(m *mountinfo.Mount) { m.Point = `/\400` })},
+		"above one byte":      {replace("/mnt2", `/\777`), change(func(m *mountinfo.Mount) { m.Point = `/\777` })},
+		"just above one byte": {replace("/mnt2", `/\400`), change(func(m *mountinfo.Mount) { m.Point = `/\400` })},
 		"other bytes":         {replace("/mnt2", "/\xff\x01"), change(func(m *mountinfo.Mount) { m.Point = "/\xff\x01" })},
 		"empty source":        {replace("/dev/root", ""), change(func(m *mountinfo.Mount) { m.Source = "" })},
 		"options with spaces": {replace("errors=continue", "lowerdir=a b"), change(func(m *mountinfo.Mount) { m.Super = "rw,lowerdir=a b" })},
@@ -86,39 +86,39 @@ func TestMountLines(t *testing.T) {
 func TestMalformedMountLines(t *testing.T) {
 	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
 	for name, text := range map[string]string{
-		"empty":                "",
-		"no separator":         replace(" - ", " "),
-		"too short before it":  "36 35 98:1 /mnt1 /mnt2 - ext3 /dev/root rw",
-		"too short behind it":  replace("/dev/root rw,errors=continue", "/dev/root"),
-		"id is no number":      replace("36", "x"),
-		"id is too large":      replace("36", "2147483648"),
-		"id is negative":       replace("36", "-1"),
-		"parent is no number":  replace("35", ""),
-		"device has no minor":  replace("98:1", "98"),
-		"device is no number":  replace("98:1", "x:1"),
-		"minor is too large":   replace("98:1", "98:1048576"),
-		"major is too large":   replace("98:1", "4096:1"),
-		"minor is more than 1": replace("98:1", "98:1:2"),
-		"id is long":           replace("36", strings.Repeat("x", 100)),
+		"empty":               "",
+		"no separator":        replace(" - ", " "),
+		"few fields before":   "36 35 98:1 /mnt1 /mnt2 - ext3 /dev/root rw",
+		"few fields after":    replace("/dev/root rw,errors=continue", "/dev/root"),
+		"id is no number":     replace("36", "x"),
+		"id is too large":     replace("36", "2147483648"),
+		"id is negative":      replace("36", "-1"),
+		"parent is no number": replace("35", ""),
+		"device has no minor": replace("98:1", "98"),
+		"device is no number": replace("98:1", "x:1"),
+		"minor is too large":  replace("98:1", "98:1048576"),
+		"major is too large":  replace("98:1", "4096:1"),
+		"two minors":          replace("98:1", "98:1:2"),
+		"id is long":          replace("36", strings.Repeat("x", 100)),
 	} {
 		ms, err := mounts(strings.NewReader(mountLine + "\n" + text + "\n" + mountLine + "\n"))
 		if err == nil || len(ms) != 1 {
-			t.Errorf("%s: %d mounts, error %v; want the one before and an error", name, len(ms), err)
+			t.Errorf("%s: %d mounts, error %v; want 1 mount and an error", name, len(ms), err)
 		} else if !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) {
 			t.Errorf("%s: error %q does not name the line", name, err)
 		}
 	}
 }
 
-// A line that is cut off is malformed, too, be it one byte.
-func TestCutMountLine(t *testing.T) {
+// A truncated last line is an error, even if it has only one byte.
+func TestTruncatedMountLine(t *testing.T) {
 	if ms, err := mounts(strings.NewReader(mountLine + "\n3")); err == nil || len(ms) != 1 {
-		t.Errorf("%d mounts, error %v; want the one before and an error", len(ms), err)
+		t.Errorf("%d mounts, error %v; want 1 mount and an error", len(ms), err)
 	}
 }
 
-// Lines as long as they may be, and whatever is in them.
-func TestMountsTakeLittleMemory(t *testing.T) {
+// Very long or malformed lines need little memory.
+func TestParseMemoryIsBounded(t *testing.T) {
 	const size = 1_000_000
 	for name, text := range map[string]string{
 		"spaces":      strings.Repeat(" ", size),
@@ -136,18 +136,18 @@ func TestMountsTakeLittleMemory(t *testing.T) {
 func TestMountReaderErrors(t *testing.T) {
 	boom := errors.New("boom")
 	if ms, err := mounts(io.MultiReader(strings.NewReader(mountLine+"\n"), iotest.ErrReader(boom))); !errors.Is(err, boom) || len(ms) != 1 || !strings.Contains(err.Error(), "line 2") {
-		t.Errorf("%d mounts, error %v; want the one before and the reader's error in line 2", len(ms), err)
+		t.Errorf("%d mounts, error %v; want 1 mount and the reader's error in line 2", len(ms), err)
 	}
 	long := strings.Replace(mountLine, "errors", strings.Repeat("x", 2<<20), 1)
 	if ms, err := mounts(strings.NewReader(long)); err == nil || len(ms) != 0 {
-		t.Errorf("a line of 2 MiB is read: %v", err)
+		t.Errorf("a line of 2 MiB was accepted: %v", err)
 	}
 	if ms, err := mounts(iotest.OneByteReader(strings.NewReader(mountLine))); err != nil || len(ms) != 1 {
 		t.Errorf("byte by byte: %v, %v", ms, err)
 	}
 }
 
-func TestOwnMountinfo(t *testing.T) {
+func TestMountinfoOfThisProcess(t *testing.T) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		t.Skip("this needs Linux: ", err)
@@ -164,7 +164,7 @@ func TestOwnMountinfo(t *testing.T) {
 	}
 }
 
-func realMountinfos(t testing.TB) []string {
+func mountinfoFiles(t testing.TB) []string {
 	t.Helper()
 	names, err := filepath.Glob("testdata/*-mountinfo.txt")
 	if err != nil || len(names) == 0 {
@@ -173,10 +173,9 @@ func realMountinfos(t testing.TB) []string {
 	return names
 }
 
-// What kernels have really written: each has these mounts, but for the overlay with
-// nfs_export, which gVisor has not.
-func TestRealMountinfos(t *testing.T) {
-	for _, name := range realMountinfos(t) {
+// Texts that kernels have written are parsed. Each has these mounts.
+func TestMountinfosOfKernels(t *testing.T) {
+	for _, name := range mountinfoFiles(t) {
 		f, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)
@@ -205,19 +204,19 @@ func TestRealMountinfos(t *testing.T) {
 	}
 }
 
-// FuzzMountinfo wants what is read to be read again after it was written as the
-// kernel would.
+// FuzzMountinfo: what was parsed is parsed to the same again after it was written as the
+// kernel writes it.
 func FuzzMountinfo(f *testing.F) {
 	f.Add([]byte(mountLine + "\n"))
 	f.Add([]byte(`1 2 3:4 /\040\134 /\011\012 rw - x  rw` + "\n" + mountLine))
-	for _, name := range append(realMountinfos(f), "/proc/self/mountinfo") {
+	for _, name := range append(mountinfoFiles(f), "/proc/self/mountinfo") {
 		if text, err := os.ReadFile(name); err == nil {
 			f.Add(text)
 		}
 	}
 	special := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 	escape := func(field string) string {
-		if field == "-" { // the kernel has no such root or mount point, and so need not escape it
+		if field == "-" { // no root or mount point is "-", so the kernel need not escape it
 			return `\055`
 		}
 		return special.Replace(field)
@@ -232,7 +231,7 @@ func FuzzMountinfo(f *testing.F) {
 		}
 		got, err := mounts(strings.NewReader(again.String()))
 		if err != nil || !reflect.DeepEqual(got, ms) {
-			t.Errorf("%q\nread again: %+v, %v\nwant %+v", again.String(), got, err, ms)
+			t.Errorf("%q\nparsed again: %+v, %v\nwant %+v", again.String(), got, err, ms)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/record"
 )
 
-// A kernel is a pipe: what is written there is queued.
+// A kernel is a pipe, in place of an instance's queue.
 type kernel struct {
 	t           *testing.T
 	read, write int
@@ -51,7 +51,7 @@ func (k kernel) end(q *record.Queue) uint64 {
 	return end
 }
 
-// events reads all, as "wd:name", with "!" for an IN_IGNORED.
+// events reads all events, as "wd:name", with "!" for an IN_IGNORED.
 func (k kernel) events(q *record.Queue) (all []string) {
 	k.t.Helper()
 	for {
@@ -76,9 +76,9 @@ func (k kernel) want(q *record.Queue, want string) {
 	}
 }
 
-// Of three lives of a wd only the internal one's records are dropped, wherever they are
-// when that is known.
-func TestFilterKeepsOtherLives(t *testing.T) {
+// If three watches in turn have one wd and the second is internal, only its records are
+// dropped, whether they are still in the kernel's queue or buffered.
+func TestFilterDropsOnlyInternalRecords(t *testing.T) {
 	for _, buffered := range []bool{false, true} {
 		k, q := newKernel(t), new(record.Queue)
 		k.queue(5, create, "former")
@@ -87,7 +87,7 @@ func TestFilterKeepsOtherLives(t *testing.T) {
 		from := k.end(q)
 		k.queue(5, create, "internal")
 		k.queue(6, create, "other")
-		k.queue(6, create, "") // stays; a pipe, unlike the kernel, would give half a record
+		k.queue(6, create, "") // stays in the pipe, which unlike the kernel would return half a record
 		if buffered {
 			if err := q.Drain(k.read); err != nil {
 				t.Fatal(err)
@@ -106,7 +106,8 @@ func TestFilterKeepsOtherLives(t *testing.T) {
 	}
 }
 
-// A scratch watch has one record. Whatever else has its wd is another life's.
+// With Only, one record with that mask is dropped. Other records of the wd belong to other
+// watches.
 func TestFilterOnly(t *testing.T) {
 	k, q := newKernel(t), new(record.Queue)
 	q.Filter(record.Span{WD: 7, Until: record.Open, Only: ignored})
@@ -115,12 +116,12 @@ func TestFilterOnly(t *testing.T) {
 	k.queue(7, ignored, "")
 	k.want(q, "7:another 7:!")
 	if q.Internal() != 0 {
-		t.Errorf("%d bytes are awaited", q.Internal())
+		t.Errorf("%d bytes of internal records are still expected", q.Internal())
 	}
 }
 
-// Discard drops the internal records if there is nothing else, and otherwise leaves them
-// to the reader, who is being woken for the rest.
+// Discard drops the internal records if there are no others, and otherwise leaves them to the
+// reader, which is woken for the others.
 func TestDiscard(t *testing.T) {
 	for _, others := range []bool{false, true} {
 		k, q := newKernel(t), new(record.Queue)
@@ -136,14 +137,14 @@ func TestDiscard(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := k.end(q) - q.Pos(); got != left {
-			t.Errorf("%d bytes are left, want %d", got, left)
+			t.Errorf("%d bytes are queued, want %d", got, left)
 		}
 		k.want(q, want)
 	}
 }
 
-// Drain leaves the last record, by which the descriptor stays readable.
-func TestDrainLeavesOne(t *testing.T) {
+// Drain leaves the last record, so that the descriptor stays readable.
+func TestDrainLeavesLastRecord(t *testing.T) {
 	k, q := newKernel(t), new(record.Queue)
 	for i := range int32(3000) {
 		k.queue(1+i, create, "")
@@ -152,12 +153,12 @@ func TestDrainLeavesOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left := k.end(q) - q.Pos(); left != 16 || q.Buffered() != 2999*16 {
-		t.Errorf("%d bytes are left and %d buffered, want 16 and the others", left, q.Buffered())
+		t.Errorf("%d bytes are queued and %d buffered, want 16 and %d", left, q.Buffered(), 2999*16)
 	}
 }
 
-// Unlock wakes all that wait when the buffer got records, and nobody for internal ones.
-func TestUnlockWakes(t *testing.T) {
+// Unlock wakes all waiting readers if records were buffered, and none for internal records.
+func TestUnlockWakesReaders(t *testing.T) {
 	for _, internal := range []bool{false, true} {
 		k, q := newKernel(t), new(record.Queue)
 		woken := 0
@@ -179,14 +180,14 @@ func TestUnlockWakes(t *testing.T) {
 			q.Lock()
 		}
 		q.Unlock()
-		told := false
+		notified := false
 		select {
 		case <-changed:
-			told = true
+			notified = true
 		default:
 		}
-		if told == internal || (woken == 1) == internal || woken > 1 {
-			t.Errorf("internal %t: the reader was woken %d times, and the others: %t", internal, woken, told)
+		if notified == internal || (woken == 1) == internal || woken > 1 {
+			t.Errorf("internal %t: the reader was woken %d times, and the others %t", internal, woken, notified)
 		}
 	}
 }

@@ -23,7 +23,7 @@ const (
 	ignored  = 0x8000
 )
 
-// rawRecords returns the records in testdata, in the processor's order of bytes.
+// rawRecords returns the records in testdata, in native byte order.
 func rawRecords(t testing.TB) [][]byte {
 	t.Helper()
 	names, err := filepath.Glob("testdata/*.hex")
@@ -43,13 +43,13 @@ func rawRecords(t testing.TB) [][]byte {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		all = append(all, inOwnOrder(raw))
+		all = append(all, toNativeEndian(raw))
 	}
 	return all
 }
 
-// inOwnOrder turns the numbers of records that a little-endian kernel wrote.
-func inOwnOrder(raw []byte) []byte {
+// toNativeEndian converts records that a little-endian kernel wrote.
+func toNativeEndian(raw []byte) []byte {
 	for at := 0; at < len(raw); {
 		head := raw[at : at+16]
 		at += 16 + int(binary.LittleEndian.Uint32(head[12:]))
@@ -60,7 +60,7 @@ func inOwnOrder(raw []byte) []byte {
 	return raw
 }
 
-// What a kernel really wrote is decoded to the last byte.
+// Records that kernels have written are decoded to the last byte.
 func TestDecodeRealRecords(t *testing.T) {
 	for _, raw := range rawRecords(t) {
 		for off := 0; off < len(raw); {
@@ -79,7 +79,7 @@ func TestDecodeRealRecords(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, decoding stays within them.
+// FuzzDecode: for any bytes, Decode stays within them.
 func FuzzDecode(f *testing.F) {
 	for _, raw := range rawRecords(f) {
 		f.Add(raw)
@@ -99,8 +99,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// decodeOne decodes the record at the front of raw and returns its size, or 0 if
-// it is none.
+// decodeOne decodes the first record of raw and returns its size, or 0 after an error.
 func decodeOne(t *testing.T, raw []byte) int {
 	ev, size, err := record.Decode(raw)
 	if err != nil {
@@ -134,7 +133,7 @@ func TestDecodeIsBoundsChecked(t *testing.T) {
 	}
 	clear(raw[16:])
 	if ev, size, err := record.Decode(raw); err != nil || size != 32 || len(ev.Name) > 0 {
-		t.Errorf("a name of NULs only is decoded as %q, of %d bytes, %v", ev.Name, size, err)
+		t.Errorf("a name of only NULs is decoded as %q, of %d bytes, %v", ev.Name, size, err)
 	}
 	for i := 12; i < 16; i++ {
 		raw[i] = 0xff // a length of 4 GiB, whatever the byte order

@@ -20,11 +20,11 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// faultCalls are the system calls that Fill makes. In a real run close fails never, or has
-// closed all the same: it is not failed here, where it would not.
+// faultCalls are the system calls that Fill makes, without close: a close that fails has
+// closed the descriptor nevertheless, and a faked failure would not.
 var faultCalls = []struct {
 	nr   uintptr
-	name string // by which errors name it
+	name string // in errors
 }{
 	{unix.SYS_FSOPEN, ""}, {unix.SYS_FSCONFIG, ""}, {unix.SYS_FSMOUNT, "fsmount"}, // these are not always needed
 	{unix.SYS_MKDIRAT, "mkdir"}, {unix.SYS_MKNODAT, "mknodat"}, {unix.SYS_OPENAT, "open"},
@@ -35,17 +35,18 @@ var faultCalls = []struct {
 	{unix.SYS_CAPGET, "capget"}, {unix.SYS_CAPSET, "capset"},
 }
 
-// uninterrupted are those that no signal interrupts.
+// uninterrupted are the calls that no signal interrupts.
 var uninterrupted = []uintptr{unix.SYS_IOCTL, unix.SYS_FCNTL, unix.SYS_INOTIFY_RM_WATCH, unix.SYS_CAPGET, unix.SYS_CAPSET}
 
-// Whatever fails, either all events are in the queue, or none and no watch.
+// TestFaults: whichever call fails, either all events are in the queue, or no event and no
+// watch is.
 func TestFaults(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	events := slices.Insert(parse(t, every...), 20, overflow)
 	events = append(events, parse(t, "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR", "12 ATTRIB", "3 ATTRIB")...)
-	refill(t, n, events, requeue.Options{}) // has done the rehearsal
+	refill(t, n, events, requeue.Options{}) // makes the rehearsal, which is done once
 	scratches := []string{"", t.TempDir()}
 	if !kerneltest.LongTests() {
 		scratches = scratches[:1]
@@ -78,7 +79,7 @@ type faults struct {
 	opts   requeue.Options
 }
 
-// try has one call fail, and looks what has become of everything.
+// try makes one call fail, and checks the instance, descriptors and files afterwards.
 func (f faults) try(nr uintptr, name string, place int, errno unix.Errno) (calls int, err error) {
 	n := f.n
 	before := kerneltest.OpenDescriptors()
@@ -88,7 +89,7 @@ func (f faults) try(nr uintptr, name string, place int, errno unix.Errno) (calls
 	})
 	switch {
 	case err == nil:
-		same(f.t, kerneltest.Pending(f.t, n), applied(f.events, r))
+		wantSame(f.t, kerneltest.Pending(f.t, n), applied(f.events, r))
 		wantWatches(f.t, n)
 	case !errors.Is(err, errno) || !strings.Contains(err.Error(), name):
 		f.t.Errorf("error %v", err)

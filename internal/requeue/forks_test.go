@@ -48,7 +48,7 @@ func TestForks(t *testing.T) {
 			defer startForks(t)()
 			for range tt.rounds {
 				got, r := refill(t, n, events, requeue.Options{})
-				same(t, got, events)
+				wantSame(t, got, events)
 				if wantChanges(t, r); t.Failed() {
 					return
 				}

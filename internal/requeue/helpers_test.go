@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(childVariable); how != "" {
-		os.Exit(playChild(how))
+		os.Exit(runChild(how))
 	}
 	os.Exit(kerneltest.Main(m, false))
 }
@@ -38,7 +38,7 @@ func fill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue
 	return r
 }
 
-// refill fills an instance and returns what is read there.
+// refill fills an instance and returns the events that are read from it.
 func refill(t *testing.T, n *inotify.Inotify, events []inotify.Event, opts requeue.Options) ([]inotify.Event, requeue.Result) {
 	t.Helper()
 	r := fill(t, n, events, opts)
@@ -58,27 +58,27 @@ func wantWatches(t *testing.T, n *inotify.Inotify) {
 	}
 }
 
-// same compares events, in which cookies count by which are equal.
-func same(t *testing.T, got, want []inotify.Event) {
+// wantSame compares events. Cookies may differ if the same ones are equal.
+func wantSame(t *testing.T, got, want []inotify.Event) {
 	t.Helper()
-	g, w := renumbered(got), renumbered(want)
+	g, w := normalizeCookies(got), normalizeCookies(want)
 	if slices.Equal(g, w) {
 		return
 	}
 	for i := range max(len(g), len(w)) {
 		if i >= len(g) || i >= len(w) || g[i] != w[i] {
-			t.Errorf("%d events, want %d; from the %dth on:\n got %v\nwant %v", len(g), len(w), i, some(g, i), some(w, i))
+			t.Errorf("%d events, want %d; from index %d:\n got %v\nwant %v", len(g), len(w), i, excerpt(g, i), excerpt(w, i))
 			return
 		}
 	}
 }
 
-func some(events []inotify.Event, from int) []inotify.Event {
+func excerpt(events []inotify.Event, from int) []inotify.Event {
 	return events[min(from, len(events)):min(from+8, len(events))]
 }
 
-// renumbered has cookies that count from 1.
-func renumbered(events []inotify.Event) []inotify.Event {
+// normalizeCookies replaces the cookies by 1, 2 and so on, in the order of the events.
+func normalizeCookies(events []inotify.Event) []inotify.Event {
 	cookies := map[uint32]uint32{0: 0}
 	events = slices.Clone(events)
 	for i := range events {
@@ -92,8 +92,8 @@ func renumbered(events []inotify.Event) []inotify.Event {
 	return events
 }
 
-// parse reads events: "3 MOVED_FROM|ISDIR 7 name" is wd, mask, cookie and name, of which
-// the last two may be missing; OVERFLOW is one.
+// parse parses events: "3 MOVED_FROM|ISDIR 7 name" is wd, mask, cookie and name, of which
+// the last two may be missing; "OVERFLOW" is an overflow.
 func parse(t *testing.T, lines ...string) (events []inotify.Event) {
 	t.Helper()
 	for _, line := range lines {
@@ -119,7 +119,7 @@ func maskOf(t *testing.T, text string) (mask inotify.Mask) {
 	for _, word := range strings.Split(text, "|") {
 		bit, ok := masks["IN_"+word]
 		if !ok {
-			t.Fatalf("there is no IN_%s", word)
+			t.Fatalf("unknown bit IN_%s", word)
 		}
 		mask |= bit
 	}
@@ -150,7 +150,7 @@ func wantEmpty(t *testing.T, n *inotify.Inotify) {
 	}
 }
 
-// reasons name them as in the source.
+// reasons are the names of the constants.
 var reasons = map[requeue.Reason]string{
 	requeue.Impossible: "Impossible", requeue.NoPrivilege: "NoPrivilege", requeue.QueueFull: "QueueFull",
 	requeue.OverflowAdded: "OverflowAdded", requeue.OverflowFirst: "OverflowFirst", requeue.OverflowTwice: "OverflowTwice",
@@ -165,11 +165,11 @@ func wantChanges(t *testing.T, r requeue.Result, want ...string) {
 		got = append(got, fmt.Sprint(c.Index, " ", reasons[c.Reason]))
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("changes %q, want %q; they say %v", got, want, r.Changes)
+		t.Errorf("changes %q, want %q: %v", got, want, r.Changes)
 	}
 }
 
-// applied returns what events become by the changes, but for those that are split.
+// applied returns the events with the changes applied, except Split.
 func applied(events []inotify.Event, r requeue.Result) (out []inotify.Event) {
 	at := map[int]requeue.Reason{}
 	var first, last []inotify.Event
@@ -196,7 +196,7 @@ func applied(events []inotify.Event, r requeue.Result) (out []inotify.Event) {
 	return slices.Concat(first, out, last)
 }
 
-// partner returns where the event is that an advanced one belongs to.
+// partner returns the index of the event that an advanced one belongs to.
 func partner(events []inotify.Event, e inotify.Event) int {
 	for i, p := range slices.Backward(events) {
 		if e.Mask.Has(inotify.MovedTo) && p.Mask.Has(inotify.MovedFrom) && p.Cookie == e.Cookie ||
@@ -207,7 +207,7 @@ func partner(events []inotify.Event, e inotify.Event) int {
 	return len(events) - 1
 }
 
-// readRecords reads all that a descriptor has.
+// readRecords reads all events of a descriptor.
 func readRecords(t *testing.T, fd int) (events []inotify.Event) {
 	t.Helper()
 	buf := make([]byte, 1<<16)

@@ -21,8 +21,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// What real operations of several threads queue is read, the second half put into another
-// instance, and read there.
+// Events that real operations of several threads queued are the same when their second half
+// is put into the queue of another instance.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -42,7 +42,7 @@ func TestHistories(t *testing.T) {
 		}
 		pending := events[len(events)/2:]
 		got, r := refill(t, n, pending, requeue.Options{})
-		same(t, got, applied(pending, r))
+		wantSame(t, got, applied(pending, r))
 		for _, c := range r.Changes {
 			if c.Reason != requeue.Advanced && c.Reason != requeue.Unpaired && c.Reason != requeue.OverflowFirst && c.Reason != requeue.Merged {
 				t.Errorf("change: %v", c)
@@ -54,7 +54,7 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// A history is a tree on which threads do things at random.
+// A history is a tree on which threads make random operations.
 type history struct {
 	t    *testing.T
 	n    *inotify.Inotify
@@ -85,7 +85,7 @@ func (h *history) path(names ...string) string {
 func (h *history) watch(names ...string) {
 	wd, err := h.n.AddWatch(h.path(names...), inotify.AllEvents)
 	if err != nil {
-		return // it is gone
+		return // the file was removed
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func (h *history) run(threads, operations int) {
 	wg.Wait()
 }
 
-// operate does one thing, which may fail, as another thread was faster.
+// operate makes one operation, which may fail because of another thread.
 func (h *history) operate(r *rand.Rand) {
 	d := fmt.Sprint("d", r.IntN(4))
 	name := fmt.Sprint("f", r.IntN(6))
@@ -146,7 +146,7 @@ func (h *history) operate(r *rand.Rand) {
 	}
 }
 
-// Any events in any order, as a hostile snapshot may have them.
+// Any events in any order, as a hostile snapshot may have them, are queued as the changes say.
 func TestRandomLists(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -159,7 +159,7 @@ func TestRandomLists(t *testing.T) {
 		seed := rand.Uint64()
 		events := randomEvents(parse(t, every...), rand.New(rand.NewPCG(seed, 0)))
 		got, r := refill(t, n, events, requeue.Options{})
-		if same(t, got, applied(events, r)); t.Failed() {
+		if wantSame(t, got, applied(events, r)); t.Failed() {
 			t.Fatalf("seed %d; changes %v", seed, r.Changes)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// many returns so many events that differ, with and without names.
+// many returns count different events, with and without names.
 func many(count int) []inotify.Event {
 	events := make([]inotify.Event, count)
 	for i := range events {
@@ -33,7 +33,7 @@ func many(count int) []inotify.Event {
 	return events
 }
 
-// plain returns so many events that take little time to make.
+// plain returns count events that are made quickly.
 func plain(count int) []inotify.Event {
 	events := make([]inotify.Event, count)
 	for i := range events {
@@ -42,14 +42,14 @@ func plain(count int) []inotify.Event {
 	return events
 }
 
-// A queue as long as the kernel's, and as long as possible, with an overflow anywhere.
+// Queues of all lengths up to the kernel's limit, with an overflow anywhere, are filled.
 func TestQueueLengths(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	limit := maxQueued(t)
 	lengths := []struct {
-		events, overflow int // the overflow's place, or -1
+		events, overflow int // overflow is its index, or -1
 		changes          []string
 	}{
 		{0, 0, nil},
@@ -74,14 +74,14 @@ func TestQueueLengths(t *testing.T) {
 			events = slices.Insert(events, l.overflow, overflow)
 		}
 		got, r := refill(t, n, events, requeue.Options{})
-		same(t, got, applied(events, r))
+		wantSame(t, got, applied(events, r))
 		if wantChanges(t, r, l.changes...); t.Failed() {
-			t.Fatalf("%d events, the overflow behind %d", l.events, l.overflow)
+			t.Fatalf("%d events, the overflow at index %d", l.events, l.overflow)
 		}
 	}
 }
 
-// Events that come from a longer queue are cut off, as the kernel would have.
+// Events of a longer queue are cut off with an overflow, as the kernel does.
 func TestQueueTooShort(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -90,7 +90,7 @@ func TestQueueTooShort(t *testing.T) {
 	events := plain(limit + 2)
 	got, r := refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, fmt.Sprint(limit, " QueueFull"), fmt.Sprint(limit+1, " QueueFull"), "-1 OverflowAdded")
-	same(t, got, append(events[:limit:limit], overflow))
+	wantSame(t, got, append(events[:limit:limit], overflow))
 
 	if !kerneltest.LongTests() {
 		return
@@ -98,7 +98,7 @@ func TestQueueTooShort(t *testing.T) {
 	events = slices.Insert(plain(limit), 0, overflow)
 	got, r = refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, fmt.Sprint(limit, " QueueFull"))
-	same(t, got, events[:limit])
+	wantSame(t, got, events[:limit])
 }
 
 func TestOverflowOption(t *testing.T) {
@@ -111,12 +111,12 @@ func TestOverflowOption(t *testing.T) {
 		{[]string{"OVERFLOW", "3 ATTRIB"}, []string{"OVERFLOW", "3 ATTRIB"}},
 	} {
 		got, r := refill(t, n, parse(t, tt.events...), requeue.Options{Overflow: true})
-		same(t, got, parse(t, tt.want...))
+		wantSame(t, got, parse(t, tt.want...))
 		wantChanges(t, r)
 	}
 }
 
-// What is changed, and that this is said.
+// Each change of the events is made as documented and reported.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -125,29 +125,29 @@ func TestChanges(t *testing.T) {
 	for _, tt := range []struct {
 		events, want, changes []string
 	}{
-		// A rename whose halves are apart.
+		// Renames whose halves are not adjacent.
 		{[]string{"3 MOVED_FROM 5 a", "4 CREATE 0 x", "4 MOVED_TO 5 b"}, []string{"3 MOVED_FROM 5 a", "4 MOVED_TO 5 b", "4 CREATE 0 x"}, []string{"2 Advanced"}},
 		{[]string{"3 MOVED_FROM 5 a", "3 MOVED_FROM 6 c", "4 MOVED_TO 5 b", "4 MOVED_TO 6 d"}, []string{"3 MOVED_FROM 5 a", "4 MOVED_TO 5 b", "3 MOVED_FROM 6 c", "4 MOVED_TO 6 d"}, []string{"2 Advanced", "3 Advanced"}},
 		{[]string{"3 MOVED_FROM 5 a", "OVERFLOW", "4 MOVED_TO 5 b"}, []string{"3 MOVED_FROM 5 a", "OVERFLOW", "4 MOVED_TO 6 b"}, []string{"2 Unpaired"}},
-		// What is no rename.
+		// Pairs that are not renames.
 		{[]string{"3 MOVED_FROM 5 a", "3 MOVED_TO 5 a"}, []string{"3 MOVED_FROM 5 a", "3 MOVED_TO 6 a"}, []string{"1 Unpaired"}},
 		{[]string{"4 MOVED_TO 5 b", "3 MOVED_FROM 5 a"}, []string{"4 MOVED_TO 5 b", "3 MOVED_FROM 6 a"}, nil},
 		{[]string{"3 MOVED_FROM|ISDIR 5 a", "3 MOVED_TO 5 b"}, []string{"3 MOVED_FROM|ISDIR 5 a", "3 MOVED_TO 6 b"}, nil},
-		// Ends before an overflow.
+		// Destroyed watches before an overflow.
 		{[]string{"7 DELETE_SELF", "3 CREATE 0 x", "7 IGNORED", "3 CREATE 0 y", "OVERFLOW", "3 CREATE 0 z"}, []string{"7 DELETE_SELF", "7 IGNORED", "3 CREATE 0 x", "3 CREATE 0 y", "OVERFLOW", "3 CREATE 0 z"}, []string{"2 Advanced"}},
 		{[]string{"7 DELETE_SELF", "3 CREATE 0 x", "OVERFLOW", "3 CREATE 0 z", "7 IGNORED"}, []string{"7 DELETE_SELF", "7 IGNORED", "3 CREATE 0 x", "OVERFLOW", "3 CREATE 0 z"}, []string{"4 Advanced"}},
 		{[]string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW", "3 CREATE 0 z", "7 IGNORED"}, []string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW", "3 CREATE 0 z", "7 IGNORED"}, nil},
 		{[]string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW"}, []string{"3 CREATE 0 x", "7 DELETE_SELF", "OVERFLOW"}, nil},
 		{[]string{"7 DELETE_SELF", "3 CREATE 0 x", "OVERFLOW"}, []string{"OVERFLOW", "7 DELETE_SELF", "3 CREATE 0 x"}, []string{"2 OverflowFirst"}},
 		{[]string{"7 ATTRIB", "7 CREATE 0 x", "OVERFLOW"}, []string{"OVERFLOW", "7 ATTRIB", "7 CREATE 0 x"}, []string{"2 OverflowFirst"}},
-		// The highest wds, which junk records have otherwise.
+		// The highest wds, which junk records usually have.
 		{[]string{"2147483647 OPEN", "2147483646 OPEN", "OVERFLOW"}, []string{"2147483647 OPEN", "2147483646 OPEN", "OVERFLOW"}, nil},
-		// What a queue cannot have.
+		// Lists that a queue cannot have.
 		{[]string{"3 ATTRIB", "OVERFLOW", "3 OPEN", "OVERFLOW", "3 ACCESS"}, []string{"3 ATTRIB", "OVERFLOW", "3 OPEN", "3 ACCESS"}, []string{"3 OverflowTwice"}},
 		{[]string{"3 ATTRIB", "3 ATTRIB", "3 ATTRIB 0 x", "3 ATTRIB"}, []string{"3 ATTRIB", "3 ATTRIB 0 x", "3 ATTRIB"}, []string{"1 Merged"}},
 		{[]string{"3 MOVED_FROM 1 a", "3 MOVED_FROM 2 a", "4 MOVED_TO 2 b"}, []string{"3 MOVED_FROM 2 a", "4 MOVED_TO 2 b"}, []string{"0 Merged"}},
 		{[]string{"3 ATTRIB", "OVERFLOW", "3 ATTRIB"}, []string{"3 ATTRIB", "OVERFLOW", "3 ATTRIB"}, nil},
-		// What nobody makes here.
+		// Events that no operation makes.
 		{[]string{"3 ACCESS|MODIFY", "3 ACCESS|MODIFY|ATTRIB 0 x", "3 MODIFY|ATTRIB|ISDIR"}, []string{"3 ACCESS", "3 MODIFY", "3 ACCESS 0 x", "3 MODIFY 0 x", "3 ATTRIB 0 x", "3 MODIFY|ISDIR", "3 ATTRIB|ISDIR"}, []string{"0 Split", "1 Split", "2 Split"}},
 		{[]string{
 			"3 ATTRIB 0 " + long, "3 ATTRIB 0 a/b", "3 ATTRIB 0 .", "3 ATTRIB 0 ..", "0 ATTRIB", "-5 ATTRIB",
@@ -165,7 +165,7 @@ func TestChanges(t *testing.T) {
 		}
 		events := parse(t, tt.events...)
 		got, r := refill(t, n, events, requeue.Options{})
-		same(t, got, parse(t, tt.want...))
+		wantSame(t, got, parse(t, tt.want...))
 		wantChanges(t, r, tt.changes...)
 		for _, c := range r.Changes {
 			if c.Index >= 0 && c.Event != events[c.Index] {
@@ -173,12 +173,12 @@ func TestChanges(t *testing.T) {
 			}
 		}
 		if t.Failed() {
-			t.Fatalf("of %q", tt.events)
+			t.Fatalf("events %q", tt.events)
 		}
 	}
 }
 
-// A name with a NUL byte is no line of TestChanges.
+// A name with a NUL byte is impossible. (The lines of TestChanges cannot have one.)
 func TestNameWithNUL(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
@@ -186,8 +186,8 @@ func TestNameWithNUL(t *testing.T) {
 	wantChanges(t, r, "0 Impossible", "-1 OverflowAdded")
 }
 
-// An instance may have been made under another limit than the kernel has now.
-func TestOtherLimit(t *testing.T) {
+// The length of a queue is that of max_queued_events when the instance was made, not now.
+func TestInstanceWithOtherLimit(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	kerneltest.SetKernel(t, "max_queued_events", 100)
 	short := kerneltest.NewInotify(t)
@@ -199,7 +199,7 @@ func TestOtherLimit(t *testing.T) {
 	for _, n := range []*inotify.Inotify{short, long} {
 		r := fill(t, n, events, requeue.Options{})
 		wantChanges(t, r)
-		same(t, kerneltest.Pending(t, n), events)
+		wantSame(t, kerneltest.Pending(t, n), events)
 	}
 	_, err := requeue.Fill(context.Background(), long, events, requeue.Options{MaxQueue: 500})
 	if err == nil || !strings.Contains(err.Error(), "longer than 500 records") {
@@ -208,23 +208,23 @@ func TestOtherLimit(t *testing.T) {
 	wantEmpty(t, long)
 	all := many(150)
 	r := fill(t, shorter, all, requeue.Options{})
-	same(t, kerneltest.Pending(t, shorter), append(all[:100:100], overflow))
+	wantSame(t, kerneltest.Pending(t, shorter), append(all[:100:100], overflow))
 	if len(r.Changes) != 51 {
 		t.Errorf("%d changes", len(r.Changes))
 	}
 }
 
-// The shortest and very long queues.
-func TestLimits(t *testing.T) {
+// The shortest queues and a very long one are filled; Progress is called for the latter.
+func TestQueueLimits(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	for _, limit := range []int{1, 2, 3, 4, 5} {
 		kerneltest.SetKernel(t, "max_queued_events", limit)
 		events := parse(t, "3 ATTRIB", "3 CREATE 0 x", "3 OPEN 0 y", "3 OPEN 0 z", "4 OPEN", "4 DELETE_SELF")
 		for k := range events {
 			got, r := refill(t, kerneltest.NewInotify(t), events[:k], requeue.Options{})
-			same(t, got, applied(events[:k], r))
+			wantSame(t, got, applied(events[:k], r))
 			got, r = refill(t, kerneltest.NewInotify(t), slices.Insert(slices.Clone(events[:k]), k/2, overflow), requeue.Options{})
-			same(t, got, applied(slices.Insert(slices.Clone(events[:k]), k/2, overflow), r))
+			wantSame(t, got, applied(slices.Insert(slices.Clone(events[:k]), k/2, overflow), r))
 		}
 	}
 	kerneltest.SetKernel(t, "max_queued_events", 1<<18)
@@ -237,21 +237,21 @@ func TestLimits(t *testing.T) {
 	}
 	events := many(20000)
 	got, r := refill(t, kerneltest.NewInotify(t), events, requeue.Options{Progress: progress})
-	same(t, got, events)
+	wantSame(t, got, events)
 	wantChanges(t, r)
 	if calls < 2 {
 		t.Errorf("%d calls of Progress", calls)
 	}
 }
 
-// With few watches the segments are shorter.
+// Fill needs two watches. With few watches it uses shorter segments.
 func TestFewWatches(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
-	// The next three events are about three wds, or two at once.
+	// The events need three wds, or two at once.
 	n := kerneltest.NewInotify(t)
 	events := parse(t, every...)
 	for i := range 40 {
@@ -261,10 +261,10 @@ func TestFewWatches(t *testing.T) {
 	for _, limit := range []int{5, 3, 2} {
 		kerneltest.OwnLimit(t, "max_inotify_watches", limit)
 		got, r := refill(t, n, events, requeue.Options{})
-		same(t, got, events)
+		wantSame(t, got, events)
 		wantChanges(t, r)
 		got, r = refill(t, n, before, requeue.Options{})
-		same(t, got, applied(before, r))
+		wantSame(t, got, applied(before, r))
 		if limit < 5 {
 			wantChanges(t, r, "3 OverflowFirst")
 		}
@@ -275,13 +275,13 @@ func TestFewWatches(t *testing.T) {
 	wantEmpty(t, n)
 }
 
-// The context ends it at any time.
+// The context can end Fill at any time. Then no events and no watches are left.
 func TestContext(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	events := many(maxQueued(t) / 32)
-	refill(t, n, events[:1], requeue.Options{}) // has done the rehearsal
+	refill(t, n, events[:1], requeue.Options{}) // makes the rehearsal
 	start := time.Now()
 	refill(t, n, events, requeue.Options{})
 	all := time.Since(start)
@@ -290,7 +290,7 @@ func TestContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), all*time.Duration(i)/4)
 		_, err := requeue.Fill(ctx, n, events, requeue.Options{})
 		if cancel(); err == nil {
-			same(t, kerneltest.Pending(t, n), events)
+			wantSame(t, kerneltest.Pending(t, n), events)
 			continue
 		}
 		if stopped++; !errors.Is(err, context.DeadlineExceeded) {
@@ -299,6 +299,6 @@ func TestContext(t *testing.T) {
 		wantEmpty(t, n)
 	}
 	if stopped == 0 {
-		t.Error("it never ended before")
+		t.Error("no Fill was ended by its context")
 	}
 }

@@ -28,19 +28,20 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// childVariable has this program be another process: a reader of the instance that is its
-// first extra file, in one of these ways, or one that fills queues until it is killed.
+// childVariable makes this program a child process: a reader of the instance that is its first
+// extra file, of one of these kinds, or one that fills queues until it is killed.
 const childVariable = "INOTIFY_TEST_REQUEUE_CHILD"
 
 const (
-	blocking = "blocking" // reads when asked to
+	blocking = "blocking" // reads on request
 	inRead   = "in read"  // waits in read(2)
-	edge     = "edge"     // waits for an edge, after one was used up
-	async    = "async"    // gets signals
+	edge     = "edge"     // waits for an edge with epoll, after one was consumed
+	async    = "async"    // gets SIGIO
 	filling  = "filling"
 )
 
-// TestReaders fills the queue of a process that is stopped.
+// TestReaders: Fill on the instance of a stopped process: however the process reads, it gets
+// the events once and no signal.
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -51,15 +52,15 @@ func TestReaders(t *testing.T) {
 			r.stop()
 			flags := must(unix.FcntlInt(uintptr(r.fd), unix.F_GETFL, 0))
 			setFlags(t, n, flags&^unix.O_ASYNC|unix.O_NONBLOCK)
-			pending := someEvents(t, n) // come while it is stopped
-			same(t, kerneltest.Pending(t, n), pending)
+			pending := someEvents(t, n) // queued while it is stopped
+			wantSame(t, kerneltest.Pending(t, n), pending)
 			pending = append(pending, parse(t, every...)...)
 			fill(t, n, pending, requeue.Options{})
 			setFlags(t, n, flags)
 			if err := r.cmd.Process.Signal(unix.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			same(t, r.read(len(pending)), pending)
+			wantSame(t, r.read(len(pending)), pending)
 			if signals := r.line(); signals != "0 signals" {
 				t.Error(signals)
 			}
@@ -67,7 +68,7 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-// someEvents queues some, and leaves no watch.
+// someEvents queues events, and leaves no watch.
 func someEvents(t *testing.T, n *inotify.Inotify) []inotify.Event {
 	t.Helper()
 	dir := t.TempDir()
@@ -107,7 +108,7 @@ func startReader(t *testing.T, n *inotify.Inotify, how string) *reader {
 		cmd.Wait()
 	})
 	if line := r.line(); line != "ready" {
-		t.Fatalf("the reader says %q", line)
+		t.Fatalf("the reader printed %q", line)
 	}
 	if how == inRead {
 		r.awaitRead()
@@ -131,7 +132,7 @@ func (r *reader) line() string {
 	return strings.TrimSpace(line)
 }
 
-// stop stops the process and waits until it is.
+// stop stops the process and waits until it is stopped.
 func (r *reader) stop() {
 	r.t.Helper()
 	var info unix.Siginfo
@@ -157,7 +158,7 @@ func (r *reader) awaitRead() {
 	r.t.Skip("this needs to see in /proc/PID/task/TID/syscall that a thread reads")
 }
 
-// read has the process read so many events, and returns them.
+// read makes the process read count events, and returns them.
 func (r *reader) read(count int) []inotify.Event {
 	r.t.Helper()
 	fmt.Fprintln(r.in, count)
@@ -166,20 +167,20 @@ func (r *reader) read(count int) []inotify.Event {
 		line := r.line()
 		b, err := hex.DecodeString(line)
 		if err != nil {
-			r.t.Fatalf("the reader says %q", line)
+			r.t.Fatalf("the reader printed %q", line)
 		}
 		events = append(events, decode(b)...)
 	}
 	return events
 }
 
-// playChild is the other process.
-func playChild(how string) int {
+// runChild is the program of the child process.
+func runChild(how string) int {
 	var err error
 	if how == filling {
-		err = fillForEver()
+		err = fillUntilKilled()
 	} else {
-		err = playReader(how)
+		err = runReader(how)
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -188,7 +189,7 @@ func playChild(how string) int {
 	return 0
 }
 
-func playReader(how string) error {
+func runReader(how string) error {
 	const fd = 3
 	var signals atomic.Int32
 	ready := func() error { return nil }
@@ -196,7 +197,7 @@ func playReader(how string) error {
 	switch how {
 	case edge:
 		flags = unix.O_NONBLOCK
-		poll, err := usedUpEdge(fd)
+		poll, err := consumedEdge(fd)
 		if err != nil {
 			return err
 		}
@@ -227,7 +228,7 @@ func playReader(how string) error {
 	if _, err := fmt.Scan(&count); err != nil {
 		return err
 	}
-	if how == inRead { // the first read has them all
+	if how == inRead { // the first read returned all events
 		count = 0
 	}
 	if err := errors.Join(ready(), printRecords(fd, count)); err != nil {
@@ -239,7 +240,7 @@ func playReader(how string) error {
 	return nil
 }
 
-// printRecords reads at least so many records.
+// printRecords reads and prints at least count records.
 func printRecords(fd, count int) error {
 	buf := make([]byte, 1<<16)
 	for count > 0 {
@@ -256,8 +257,8 @@ func printRecords(fd, count int) error {
 	return nil
 }
 
-// usedUpEdge returns an epoll descriptor that has reported events, which were then read.
-func usedUpEdge(fd int) (int, error) {
+// consumedEdge returns an epoll descriptor that has reported an edge, whose events were read.
+func consumedEdge(fd int) (int, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return -1, err
@@ -295,7 +296,7 @@ func await(poll int) error {
 	}
 }
 
-func fillForEver() error {
+func fillUntilKilled() error {
 	fmt.Println("ready")
 	events := many(300)
 	for {
@@ -310,8 +311,8 @@ func fillForEver() error {
 	}
 }
 
-// Where the scratch files are mounted nowhere, nothing is left of a process that is killed.
-func TestKill(t *testing.T) {
+// If the scratch files are in a detached mount, nothing is left of a process that is killed.
+func TestKilledFillLeavesNothing(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	needMounts(t)
 	dir := t.TempDir()
@@ -329,7 +330,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := must(bufio.NewReader(out).ReadString('\n'))
-		time.Sleep(time.Duration(10+i*37%100) * time.Millisecond) // anywhere in a fill
+		time.Sleep(time.Duration(10+i*37%100) * time.Millisecond) // at any point of a Fill
 		cmd.Process.Kill()
 		if cmd.Wait(); line != "ready\n" {
 			t.Fatal(line)

@@ -23,7 +23,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// every is a record of each kind that takes no privilege.
+// every has a record of each kind that needs no privilege.
 var every = []string{
 	"3 ACCESS 0 f", "3 MODIFY 0 f", "3 ATTRIB 0 f", "3 MODIFY|ATTRIB 0 f",
 	"3 OPEN 0 f", "3 CLOSE_WRITE 0 f", "3 CLOSE_NOWRITE 0 f",
@@ -36,7 +36,7 @@ var every = []string{
 	"3 MOVED_FROM 7 a", "4 MOVED_TO 7 b", "4 MOVED_FROM 8 b", "3 MOVED_TO 8 c",
 	"3 MOVED_FROM 9 x", "4 MOVED_TO 9 y", "4 MOVED_FROM 10 y", "3 MOVED_TO 10 x",
 	"3 MOVED_FROM 11 a", "4 MOVED_TO 12 b", "3 MOVED_FROM|ISDIR 13 a", "4 MOVED_TO|ISDIR 14 b",
-	// Watches that end, and later lives of their wds, of another type.
+	// Destroyed watches, and later watches with their wds, of another type.
 	"4 MOVE_SELF", "7 MOVE_SELF", "7 DELETE_SELF", "7 IGNORED", "4 DELETE_SELF", "4 IGNORED",
 	"4 ACCESS", "4 IGNORED", "4 OPEN|ISDIR", "9 IGNORED", "9 IGNORED",
 	"5 DELETE_SELF", "3 CREATE 0 between", "5 IGNORED", "6 DELETE_SELF", "6 ATTRIB", "6 IGNORED", "8 DELETE_SELF",
@@ -51,7 +51,7 @@ func TestEveryKind(t *testing.T) {
 	events := parse(t, every...)
 	for _, scratch := range []string{"", t.TempDir()} {
 		got, r := refill(t, n, events, requeue.Options{Scratch: scratch, Rehearse: true})
-		same(t, got, events)
+		wantSame(t, got, events)
 		wantChanges(t, r)
 		if left, _ := os.ReadDir(scratch); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
@@ -59,7 +59,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// Each on the kinds of filesystems that a scratch directory is on.
+// All kinds of events can be made on the filesystems that a scratch directory is usually on.
 func TestFilesystems(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
@@ -70,7 +70,7 @@ func TestFilesystems(t *testing.T) {
 			dir := t.TempDir()
 			mountKind(t, kind, dir)
 			got, r := refill(t, n, events, requeue.Options{Scratch: dir})
-			same(t, got, events)
+			wantSame(t, got, events)
 			wantChanges(t, r)
 			for _, e := range must(os.ReadDir(dir)) {
 				if strings.HasPrefix(e.Name(), "inotify-requeue-") {
@@ -104,8 +104,8 @@ func mountKind(t *testing.T, kind, dir string) {
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-// Files that are mounted nowhere are not seen, not even where they would be otherwise.
-func TestNobodySees(t *testing.T) {
+// Scratch files in a detached mount cause no events on TMPDIR.
+func TestScratchFilesCauseNoEvents(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	needMounts(t)
 	dir := t.TempDir()
@@ -116,7 +116,7 @@ func TestNobodySees(t *testing.T) {
 	kerneltest.WantEvents(t, kerneltest.Pending(t, watcher))
 	fill(t, kerneltest.NewInotify(t), parse(t, every...), requeue.Options{Scratch: dir})
 	if len(kerneltest.Pending(t, watcher)) == 0 {
-		t.Error("the watcher sees nothing")
+		t.Error("scratch files in the watched directory cause no events")
 	}
 }
 
@@ -129,8 +129,8 @@ func needMounts(t *testing.T) {
 	unix.Close(fd)
 }
 
-// As an ordinary user, with a scratch directory in TMPDIR.
-func TestOrdinaryUser(t *testing.T) {
+// Without privileges, the scratch directory is in TMPDIR, and only IN_UNMOUNT is left out.
+func TestUnprivileged(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	if os.Geteuid() == 0 {
 		dir := must(os.MkdirTemp("", "nobody"))
@@ -139,7 +139,7 @@ func TestOrdinaryUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("TMPDIR", dir)
-		t.Setenv("INOTIFY_TEST_SELF", copyOfSelf(t, dir))
+		t.Setenv("INOTIFY_TEST_SELF", copyExecutable(t, dir))
 		if !kerneltest.Again(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}) {
 			return
 		}
@@ -148,13 +148,13 @@ func TestOrdinaryUser(t *testing.T) {
 	events := append(parse(t, every...), parse(t, "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR")...)
 	got, r := refill(t, n, events, requeue.Options{})
 	wantChanges(t, r, "65 NoPrivilege", "67 NoPrivilege", "-1 OverflowAdded", "-1 OverflowFirst")
-	same(t, got, applied(events, r))
+	wantSame(t, got, applied(events, r))
 	if left := must(os.ReadDir(os.TempDir())); len(left) > 1 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func copyOfSelf(t *testing.T, dir string) string {
+func copyExecutable(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "self")
 	if err := os.WriteFile(path, must(os.ReadFile("/proc/self/exe")), 0o755); err != nil {
@@ -186,7 +186,7 @@ func wantUnmounts(t *testing.T) {
 		"10 ATTRIB", "10 UNMOUNT", "10 IGNORED", "11 UNMOUNT|ISDIR", "11 IGNORED",
 		"12 UNMOUNT", "3 CREATE 0 between", "12 IGNORED", "13 UNMOUNT|ISDIR", "3 CREATE 0 x", "10 UNMOUNT", "10 IGNORED")...)
 	got, r := refill(t, n, events, requeue.Options{})
-	same(t, got, events)
+	wantSame(t, got, events)
 	wantChanges(t, r)
 }
 
@@ -213,11 +213,11 @@ func TestNames(t *testing.T) {
 			inotify.Event{WD: 4, Mask: inotify.MovedTo, Name: string(name[:1]) + "-", Cookie: uint32(length)})
 	}
 	got, r := refill(t, n, events, requeue.Options{})
-	same(t, got, events)
+	wantSame(t, got, events)
 	wantChanges(t, r)
 }
 
-// Watches are dropped and made anew when there are many.
+// Events of more wds than Fill uses watches at once are made.
 func TestManyWDs(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -231,11 +231,11 @@ func TestManyWDs(t *testing.T) {
 		}
 	}
 	got, r := refill(t, n, events, requeue.Options{})
-	same(t, got, events)
+	wantSame(t, got, events)
 	wantChanges(t, r)
 }
 
-// What comes after Fill is as on an instance that was never filled.
+// After Fill, wds and events of the instance are as on a new one.
 func TestInstanceIsUsable(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -253,8 +253,8 @@ func TestInstanceIsUsable(t *testing.T) {
 	kerneltest.WantEvents(t, kerneltest.Pending(t, n), append(pending, inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"})...)
 }
 
-// Through a duplicate, also one that package os cannot wait for.
-func TestDuplicate(t *testing.T) {
+// The events can be read from a duplicate. A blocking descriptor is refused.
+func TestFillThroughDuplicate(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	kerneltest.NeedDuplicates(t)
@@ -266,20 +266,20 @@ func TestDuplicate(t *testing.T) {
 	events := parse(t, every...)
 	_, err := requeue.Fill(context.Background(), n, events, requeue.Options{})
 	if err == nil || !strings.Contains(err.Error(), "blocking mode") {
-		t.Errorf("of a blocking descriptor: %v", err)
+		t.Errorf("error %v of a blocking descriptor", err)
 	}
 	if err := unix.SetNonblock(theirs, true); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, n, events, requeue.Options{})
-	same(t, readRecords(t, theirs), events)
+	wantSame(t, readRecords(t, theirs), events)
 }
 
-func TestNothing(t *testing.T) {
+func TestNoEvents(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	got, r := refill(t, n, nil, requeue.Options{})
-	same(t, got, nil)
+	wantSame(t, got, nil)
 	wantChanges(t, r)
 }
 
@@ -292,8 +292,8 @@ func TestWithoutIoctl(t *testing.T) {
 	wantEmpty(t, n)
 }
 
-// What Fill asks for is looked at before anything is done.
-func TestConditions(t *testing.T) {
+// Fill checks its requirements before it changes anything.
+func TestFillRefuses(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	events := parse(t, "3 ATTRIB")
 	wantError := func(n *inotify.Inotify, opts requeue.Options, words string) {
@@ -319,7 +319,7 @@ func TestConditions(t *testing.T) {
 	n.Close()
 	_, err := requeue.Fill(context.Background(), n, events, requeue.Options{})
 	if err == nil {
-		t.Error("of a closed instance: no error")
+		t.Error("no error of a closed instance")
 	}
 }
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What the peers share. A peer takes its time itself
-// prints it in nanoseconds, and exits with 0 only if what it measured
-// also came out right: 3 if a limit was reached, 1 for everything else.
+// What the peers share. A peer measures its own duration and prints it in
+// nanoseconds. It exits with 0 only if what it measured also had the right
+// result, with 3 if a limit was reached, and with 1 after any other error.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #include <linux/types.h>
 
-// The C library knows neither of the two.
+// The C library defines neither.
 #ifndef INOTIFY_IOC_SETNEXTWD
 #define INOTIFY_IOC_SETNEXTWD _IOW('I', 0, __s32)
 #endif
@@ -99,5 +99,5 @@ static inline void add_as(int fd, const char *path, unsigned mask, int want)
 		fail("inotify_add_watch %s", path);
 	errno = 0;
 	if (wd != want)
-		fail("%s got number %d, not %d", path, wd, want);
+		fail("%s got wd %d, want %d", path, wd, want);
 }

@@ -3,10 +3,10 @@
 //
 // read DIR NAMES EVENTS BATCH
 //
-// Reads EVENTS events of a watch on DIR, about its files name0 and so on, of
-// which there are NAMES: queues BATCH of them, reads them with read(2) and looks
-// at each record, and so on. Only the reading is timed. The sums of what it saw
-// must be what was written, so that no look can be optimised away.
+// Reads EVENTS events of a watch on DIR, about its NAMES files name0, name1 and so
+// on. It queues BATCH events, reads them with read(2), decodes each record, and
+// repeats. Only the reading is timed. The sums of what was read are compared with
+// what was written, so that the compiler cannot drop the decoding.
 
 #include "common.h"
 #include <stdint.h>

@@ -3,9 +3,11 @@
 //
 // restore criu|floor LIST COUNT FIRST STRIDE
 //
-// Adds watches on the first COUNT paths of the file LIST under the numbers
-// FIRST, FIRST+STRIDE and so on: the way that CRIU goes, through an O_PATH
-// descriptor and with the ioctl for each, or the shortest way that there is.
+// Adds watches on the first COUNT paths of the file LIST with the wds FIRST,
+// FIRST+STRIDE and so on. criu does what CRIU does: for each watch an O_PATH
+// descriptor, the ioctl, and an add through /proc/self/fd. floor makes the fewest
+// system calls that can do it: an add for each watch, and the ioctl only where
+// the next wd is not the wanted one.
 
 #include "common.h"
 
@@ -30,7 +32,7 @@ static void criu(int fd, char **paths, int count, int first, int stride)
 	}
 }
 
-static void shortest(int fd, char **paths, int count, int first, int stride)
+static void minimal(int fd, char **paths, int count, int first, int stride)
 {
 	set_next(fd, first);
 	for (int i = 0; i < count; i++) {
@@ -52,7 +54,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "criu") == 0)
 		criu(fd, paths, count, first, stride);
 	else
-		shortest(fd, paths, count, first, stride);
+		minimal(fd, paths, count, first, stride);
 	printf("%lld\n", now() - begin);
 	return 0;
 }

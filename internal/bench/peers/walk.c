@@ -3,9 +3,9 @@
 //
 // walk DIR COUNT
 //
-// Walks the tree DIR once, with lstat on each entry, in which there must be
-// COUNT files. It reads directories with getdents64 and looks up each name in
-// its own, which took as long as nftw.
+// Walks the tree DIR once, with lstat on each entry. DIR must have COUNT files.
+// It reads directories with getdents64 and looks up each name in its own
+// directory, which took as long as nftw.
 
 #include "common.h"
 #include <sys/stat.h>

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// take PID FD DIR LIST COUNT
+// dump PID FD DIR LIST COUNT
 //
 // Finds the paths of the watches that process PID's descriptor FD has: parses
 // its fdinfo with sscanf, opens each file handle on the filesystem of the
-// directory DIR, reads back the path, opens what is there and compares. The
-// watches must be numbers 1 to COUNT, on the first COUNT paths of the file LIST
-// in its order.
+// directory DIR, reads the path from /proc/self/fd, opens that path and compares
+// the inodes. The watches must have the wds 1 to COUNT, on the first COUNT paths
+// of the file LIST in that order.
 
 #include "common.h"
 #include <sys/stat.h>
@@ -74,7 +74,7 @@ static int read_watches(const char *pid, const char *fd, struct watch *ws, int c
 	return n;
 }
 
-static char *read_back(int mount, const struct watch *w)
+static char *read_path(int mount, const struct watch *w)
 {
 	union {
 		struct file_handle h;
@@ -112,7 +112,7 @@ static void compare(const struct watch *w)
 	close(fd);
 	errno = 0;
 	if (s.st_ino != w->inode || major(s.st_dev) != w->sdev >> 20 || minor(s.st_dev) != (w->sdev & 0xfffff))
-		fail("%s is another file than that of watch %d", w->path, w->wd);
+		fail("%s is not the file of watch %d", w->path, w->wd);
 }
 
 static void check(const struct watch *ws, int count, char **paths)
@@ -130,7 +130,7 @@ static void check(const struct watch *ws, int count, char **paths)
 int main(int argc, char **argv)
 {
 	if (argc != 6)
-		fail("usage: take PID FD DIR LIST COUNT");
+		fail("usage: dump PID FD DIR LIST COUNT");
 	int count = number(argv[5]);
 	char **paths = read_paths(argv[4], count);
 	struct watch *ws = calloc(count, sizeof *ws);
@@ -145,7 +145,7 @@ int main(int argc, char **argv)
 	int n = read_watches(argv[1], argv[2], ws, count);
 
 	for (int i = 0; i < n; i++) {
-		ws[i].path = read_back(mount, &ws[i]);
+		ws[i].path = read_path(mount, &ws[i]);
 		compare(&ws[i]);
 	}
 	close(mount);

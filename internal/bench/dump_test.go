@@ -21,8 +21,9 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// TestTake has both sides take an instance, and what they must not succeed in.
-func TestTake(t *testing.T) {
+// TestDump: both sides dump an instance, and fail with arguments that do not
+// match it.
+func TestDump(t *testing.T) {
 	l := testLab(t, 10)
 	if err := tryHandle(l.target()); err != nil {
 		t.Skip("file handles cannot be opened here: ", err)
@@ -45,9 +46,9 @@ func TestTake(t *testing.T) {
 		list    string
 		count   int
 		pid, fd string
-		dir     string // of which filesystem the handles are
-		ours    string // the error that our side must have
-		peers   string
+		dir     string // on the filesystem of the handles
+		ours    string // what our error must say
+		peers   string // what the peer's error must say
 	}{
 		{list: l.list(), count: 10},
 		{list: l.list(), count: 9, ours: "found 10 watches, want 9", peers: "more than 9 watches"},
@@ -68,11 +69,11 @@ func TestTake(t *testing.T) {
 		_, ours := l.measure(t.Context(), job{args: []string{
 			"dump-by-handle", "-list", test.list, "-count", count, "-pid", test.pid, "-fd", test.fd,
 		}})
-		_, peers := l.measure(t.Context(), job{peer: "take", args: []string{test.pid, test.fd, test.dir, test.list, count}})
+		_, peers := l.measure(t.Context(), job{peer: "dump", args: []string{test.pid, test.fd, test.dir, test.list, count}})
 		wantError(t, fmt.Sprintf("ours, %+v", test), ours, test.ours)
 		wantError(t, fmt.Sprintf("the peer's, %+v", test), peers, test.peers)
 	}
-	// By handle the paths are the present ones, which are not those of the list.
+	// The path by handle is the file's present one, which is not in the list.
 	if err := os.Rename(lines[0], lines[0]+".new"); err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +82,11 @@ func TestTake(t *testing.T) {
 	}
 	_, ours := l.measure(t.Context(), job{args: []string{"dump-by-handle", "-list", l.list(), "-count", "10", "-pid", pid, "-fd", fd}})
 	wantError(t, "ours, of a renamed file", ours, "for the watch 10 on")
-	_, peers := l.measure(t.Context(), job{peer: "take", args: []string{pid, fd, l.dir, l.list(), "10"}})
+	_, peers := l.measure(t.Context(), job{peer: "dump", args: []string{pid, fd, l.dir, l.list(), "10"}})
 	wantError(t, "the peer's, of a renamed file", peers, "for watch 10")
 }
 
-// wantError reports err unless it says what it should, or is nil if that is "".
+// wantError checks that err contains the text says, or is nil if that is "".
 func wantError(t *testing.T, what string, err error, says string) {
 	t.Helper()
 	if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
@@ -93,7 +94,7 @@ func wantError(t *testing.T, what string, err error, says string) {
 	}
 }
 
-func TestIsTaken(t *testing.T) {
+func TestIsDumped(t *testing.T) {
 	paths := []string{"/a", "/b"}
 	dumped := func() *checkpoint.Snapshot {
 		s := &checkpoint.Snapshot{Unknown: []checkpoint.Gap{{Field: "next_wd"}}}
@@ -118,17 +119,17 @@ func TestIsTaken(t *testing.T) {
 		s := dumped()
 		change(s)
 		if err := isDumped(s, paths); err == nil {
-			t.Errorf("another %s is not seen", what)
+			t.Errorf("another %s is not detected", what)
 		}
 	}
 }
 
-// TestHolder: a holder holds its instance until it is released, and tells why it
-// has none.
+// TestHolder: a holder keeps its instance open until it is released, and reports
+// why it could not make one.
 func TestHolder(t *testing.T) {
 	l := testLab(t, 10)
 	if err := l.release(); err != nil {
-		t.Errorf("releasing nobody: %v", err)
+		t.Errorf("release without a holder: %v", err)
 	}
 	script(t, l, "limited", "echo 'no space' >&2; exit 3")
 	for _, test := range []struct {
@@ -161,8 +162,8 @@ func TestHolder(t *testing.T) {
 	}
 }
 
-// TestSearch takes an instance that watches files on an overlayfs which only its
-// process has mounted.
+// TestSearch: both sides find the files on an overlayfs that only the process with
+// the instance has mounted.
 func TestSearch(t *testing.T) {
 	const count, watched = 2*perLeaf + 50, 7
 	l := testLab(t, 0)

@@ -58,9 +58,9 @@ func isDumped(s *checkpoint.Snapshot, paths []string) error {
 	return nil
 }
 
-// hold has an instance with a watch on each path, numbered from 1, prints its
-// descriptor and holds it until its standard input ends. It also has the files
-// open: the kernel has no path for one whose name has dropped out of its cache.
+// hold makes an instance with a watch on each path, with wds from 1 on, prints
+// its descriptor and holds it until its standard input is closed. It also keeps
+// the files open: the kernel has no path for a file that is not in its cache.
 func (t task) hold() ([]int64, error) {
 	paths, err := t.paths(t.count)
 	if err != nil {
@@ -81,7 +81,7 @@ func (t task) hold() ([]int64, error) {
 	return nil, err
 }
 
-// tryHandle tells why the handle of a file cannot be opened.
+// tryHandle returns why the handle of a file cannot be opened, or nil.
 func tryHandle(path string) error {
 	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, 0)
 	if err != nil {

@@ -21,15 +21,15 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// A meddler reads a record from the instance when the context is asked for the nth time.
-type meddler struct {
+// An interferingReader reads a record from the instance at the nth call of Err.
+type interferingReader struct {
 	context.Context
 	fd    int
 	calls int
 	at    int
 }
 
-func (m *meddler) Err() error {
+func (m *interferingReader) Err() error {
 	if m.calls++; m.calls == m.at {
 		buf := make([]byte, 32)
 		if n, _ := unix.Read(m.fd, buf[:16]); n <= 0 {
@@ -39,15 +39,15 @@ func (m *meddler) Err() error {
 	return nil
 }
 
-// Where somebody else takes a record, the queue has not the size that it should have. Then
-// nothing is left, rather than something wrong.
-func TestMeddling(t *testing.T) {
+// If another reader removes a record, the queue does not have the expected size. Then Fill
+// fails and leaves no events, rather than wrong ones.
+func TestOtherReader(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
 	n := kerneltest.NewInotify(t)
 	file := must(n.File())
 	defer file.Close()
-	m := meddler{Context: context.Background()}
+	m := interferingReader{Context: context.Background()}
 	if err := must(file.SyscallConn()).Control(func(fd uintptr) { m.fd = int(fd) }); err != nil {
 		t.Fatal(err)
 	}
@@ -57,32 +57,32 @@ func TestMeddling(t *testing.T) {
 	} {
 		m.at, m.calls = -1, 0
 		fillBy(t, n, events, &m)
-		same(t, kerneltest.Pending(t, n), events)
+		wantSame(t, kerneltest.Pending(t, n), events)
 		calls := m.calls
-		for _, before := range []int{12, 6, 4, 0} { // the last calls are for the events, and for the junk that is read
+		for _, before := range []int{12, 6, 4, 0} { // the last calls are for the events, and for reading the junk
 			m.at, m.calls = calls-before, 0
 			if _, err := requeue.Fill(&m, n, events, requeue.Options{}); err == nil {
-				same(t, kerneltest.Pending(t, n), events)
+				wantSame(t, kerneltest.Pending(t, n), events)
 			}
 			wantEmpty(t, n)
 		}
 	}
 }
 
-// A remover removes a watch from the instance when the context is asked for the nth time.
-type remover struct {
-	meddler
+// An interferingRemover removes a watch from the instance at the nth call of Err.
+type interferingRemover struct {
+	interferingReader
 	wd uint32
 }
 
-func (r *remover) Err() error {
+func (r *interferingRemover) Err() error {
 	if r.calls++; r.calls == r.at {
 		unix.InotifyRmWatch(r.fd, r.wd)
 	}
 	return nil
 }
 
-// Where somebody else removes one of the watches for junk, the other is not left.
+// If another process removes one of the watches for junk, Fill removes the other.
 func TestJunkWatchIsRemoved(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -90,15 +90,15 @@ func TestJunkWatchIsRemoved(t *testing.T) {
 	file := must(n.File())
 	defer file.Close()
 	events := parse(t, "3 ATTRIB", "4 ATTRIB")
-	fill(t, n, events, requeue.Options{}) // with the rehearsal
+	fill(t, n, events, requeue.Options{}) // makes the rehearsal
 	kerneltest.Pending(t, n)
 	for _, wd := range []uint32{math.MaxInt32, math.MaxInt32 - 1} {
-		r := remover{meddler{Context: context.Background(), at: 5}, wd}
+		r := interferingRemover{interferingReader{Context: context.Background(), at: 5}, wd}
 		if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := requeue.Fill(&r, n, events, requeue.Options{}); !errors.Is(err, inotify.ErrNoWatch) {
-			t.Errorf("error %v where watch %d was removed", err, wd)
+			t.Errorf("error %v after watch %d was removed", err, wd)
 		}
 		wantWatches(t, n)
 		wantEmpty(t, n)
@@ -107,18 +107,18 @@ func TestJunkWatchIsRemoved(t *testing.T) {
 
 func fillBy(t *testing.T, n *inotify.Inotify, events []inotify.Event, ctx context.Context) {
 	t.Helper()
-	for range 2 { // the first has done the rehearsal
+	for range 2 { // the first makes the rehearsal
 		kerneltest.Pending(t, n)
-		ctx.(*meddler).calls = 0
+		ctx.(*interferingReader).calls = 0
 		if _, err := requeue.Fill(ctx, n, events, requeue.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// A kernel that makes another record of the same size is found out on another instance.
-// It is one here where capset does nothing, so that truncating a set-user-ID file does not
-// change its attributes.
+// A kernel that queues a different record of the same size is detected by the rehearsal on
+// another instance. The test makes capset do nothing, so that truncating a set-user-ID file
+// does not change its attributes.
 func TestRehearsal(t *testing.T) {
 	t.Parallel()
 	kerneltest.NeedIoctl(t)
@@ -148,11 +148,11 @@ func TestRehearsal(t *testing.T) {
 	wantError("rehearsal: record 1 "+different, requeue.Options{Rehearse: true}, "3 ATTRIB", "7 MODIFY|ATTRIB")
 }
 
-// A robber clears O_NONBLOCK and takes all records when the context is asked for the nth
+// A blockingReader clears O_NONBLOCK and takes all records when the context is asked for the nth
 // time, so that a read would sleep.
-type robber struct{ meddler }
+type blockingReader struct{ interferingReader }
 
-func (r *robber) Err() error {
+func (r *blockingReader) Err() error {
 	if r.calls++; r.calls == r.at {
 		buf := make([]byte, 1<<16)
 		for n := 1; n > 0; n, _ = unix.Read(r.fd, buf) {
@@ -170,7 +170,7 @@ func TestReadDoesNotSleep(t *testing.T) {
 	n := kerneltest.NewInotify(t)
 	file := must(n.File())
 	defer file.Close()
-	r := robber{meddler{Context: context.Background(), at: -1}}
+	r := blockingReader{interferingReader{Context: context.Background(), at: -1}}
 	if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
 		t.Fatal(err)
 	}

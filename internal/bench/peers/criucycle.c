@@ -1,17 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The inotify authors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// climbcriu DIR TARGET GOAL REPEAT
+// criucycle DIR TARGET GOAL REPEAT
 //
-// Gives a watch on TARGET the number GOAL on a new instance the way that CRIU
-// goes where the ioctl is missing: a watch through /proc/self/fd, here on the
-// empty directory DIR, is added and removed until the number before it comes.
-// The mask is one that makes the kernel's part cheap. Nobody reads the queue. The
-// instances stay open until the program ends.
+// Restores a watch on TARGET with the wd GOAL on a new instance, REPEAT times,
+// as CRIU does where the ioctl is missing: it adds and removes a watch through
+// /proc/self/fd, here on the empty directory DIR, until GOAL is the next wd. The
+// mask makes the kernel's part cheap. The queue is not read. The instances stay
+// open until the program exits, as closing one slows down what follows.
 
 #include "common.h"
 
-static void climb(int fd, const char *link, int goal)
+static void cycle(int fd, const char *link, int goal)
 {
 	int wd;
 
@@ -35,7 +35,7 @@ static long long restore(const char *dir, const char *target, int goal)
 		fail("%s", dir);
 	snprintf(link, sizeof link, "/proc/self/fd/%d", opened);
 	if (goal > 1)
-		climb(fd, link, goal);
+		cycle(fd, link, goal);
 	close(opened);
 	add_as(fd, target, IN_ATTRIB, goal);
 	return now() - begin;
@@ -44,7 +44,7 @@ static long long restore(const char *dir, const char *target, int goal)
 int main(int argc, char **argv)
 {
 	if (argc != 5)
-		fail("usage: climbcriu DIR TARGET GOAL REPEAT");
+		fail("usage: criucycle DIR TARGET GOAL REPEAT");
 	for (int i = number(argv[4]); i > 0; i--)
 		printf("%lld\n", restore(argv[1], argv[2], number(argv[3])));
 	return 0;
