@@ -214,12 +214,12 @@ func (c *usageByUser) largestLine(uid int, reached error) string {
 	if each == nil {
 		each = []string{"unknown"}
 	}
-	return fmt.Sprintf("most %s of user %d: %s", what, uid, strings.Join(each, ", "))
+	return fmt.Sprintf("most %s of user %s: %s", what, userName(uid), strings.Join(each, ", "))
 }
 
 // inUse returns a number that u has, with what makes it uncertain.
 func (u usage) inUse(n, uid int) string {
-	text := fmt.Sprintf("%d in use by processes of user %d", n, uid)
+	text := fmt.Sprintf("%d in use by processes of user %s", n, userName(uid))
 	if u.unsure {
 		text = "at most " + text + " (some descriptors may be the same instance)"
 	}

@@ -193,14 +193,14 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		args string
 		want []string // nil if it works
 	}{
-		{several.arg(), []string{"has 2 inotify instances", "-fd 3 = 9, -fd 4"}},
+		{several.arg(), []string{"has 2 inotify instances", "-fd 3 (and 1 duplicate of it), -fd 4"}},
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
 		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls'"}},
 		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls'"}},
 		{"2147483647", []string{"process 2147483647", "'inotifyctl ls'"}},
-		{"-drain " + same.arg(), []string{"running", "stop it first"}},
+		{"-drain " + same.arg(), []string{"running", "stop it first; kill -STOP PID stops it"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
 		if tt.want == nil {

@@ -18,13 +18,18 @@ func count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// list returns "3, 5".
+// list returns "3, 5", or "3, 5, 6, 7, 8, 9, 10, 11, … (20 in all)".
 func list(ns []int) string {
-	texts := make([]string, len(ns))
-	for i, n := range ns {
-		texts[i] = strconv.Itoa(n)
+	const most = 8
+	texts := make([]string, 0, most)
+	for _, n := range ns[:min(len(ns), most)] {
+		texts = append(texts, strconv.Itoa(n))
 	}
-	return strings.Join(texts, ", ")
+	text := strings.Join(texts, ", ")
+	if len(ns) > most {
+		text += fmt.Sprintf(", … (%d in all)", len(ns))
+	}
+	return text
 }
 
 // oneLine makes text a single line without anything that a terminal obeys: paths in it

@@ -38,7 +38,7 @@ too: to find these watches, give the directory as well.
 	define: func(flags *flag.FlagSet) action {
 		w := new(who)
 		flags.BoolVar(&w.json, "json", false, "print JSON, one object for each watch")
-		verboseVar(flags, &w.effects.verbose)
+		verboseVar(flags, &w.effects.verbose, "")
 		return w.run
 	},
 }
@@ -123,6 +123,9 @@ func inodesOf(paths []string) ([]inotify.Watch, error) {
 func (w *who) find(ctx context.Context, instances []checkpoint.Instance, inodes []inotify.Watch, stderr io.Writer) (found []watchOn, reasons []string, err error) {
 	byInode := make([][]watchOn, len(inodes))
 	for _, i := range instances {
+		if i.Watches == 0 {
+			continue
+		}
 		s, err := dumpInstance(ctx, i, checkpoint.WithPaths(checkpoint.PathsNone))
 		switch {
 		case ctx.Err() != nil:
