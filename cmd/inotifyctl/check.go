@@ -41,8 +41,8 @@ user.max_inotify in this one.
 	define: func(*flag.FlagSet) action { return check },
 }
 
-// check prints the features and the limits. At a limit it prints them as well, and who
-// uses most.
+// check prints the features, the limits and what is in use, and if a limit is exhausted, the
+// processes that use most of it.
 func check(ctx context.Context, in *invocation) error {
 	if err := checkOperands(in.operands); err != nil {
 		return err

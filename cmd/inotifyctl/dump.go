@@ -44,7 +44,7 @@ standard error names. Only kill -9 loses them.
 		fdVar(flags, &d.fd, "dump the instance that the process has as file descriptor `N`; needed if it has several instances")
 		d.paths.define(flags, "")
 		flags.BoolVar(&d.drain, "drain", false, "also dump the pending events, which leave the queue, and the next wd; the process must be stopped")
-		flags.StringVar(&d.output, "o", "", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
+		flags.StringVar(&d.output, "o", "-", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
 		verboseVar(flags, &d.verbose, "")
 		return d.run
 	},

@@ -329,7 +329,7 @@ func TestDumpToFile(t *testing.T) {
 // The output is opened first: nothing is drained if that fails.
 func TestDumpOpensFirst(t *testing.T) {
 	h := holdPending(t)
-	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
+	for _, name := range []string{"", t.TempDir(), t.TempDir() + "/none/file"} {
 		code, _, stderr := call("dump", "-drain", "-o", name, h.arg())
 		wantFailure(t, code, stderr, name)
 	}

@@ -42,7 +42,7 @@ counted once.
 		{"0", "done; processes that you may not read are only counted"},
 		{"1", "failed, or a process given as PID could not be read"},
 		{"2", "usage error"},
-		{"3", "incomplete: a process did not answer, or could not be read although you may"},
+		{"3", "incomplete: a process did not answer, or could not be read although you have permission"},
 	},
 	define: func(flags *flag.FlagSet) action {
 		l := &ls{uid: noUser}

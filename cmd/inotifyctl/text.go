@@ -32,8 +32,8 @@ func list(ns []int) string {
 	return text
 }
 
-// oneLine makes text a single line without anything that a terminal obeys: paths in it
-// can hold any byte.
+// oneLine returns text as a single line without control characters, which a terminal would
+// interpret: paths in it can have any byte.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	var b strings.Builder
@@ -52,8 +52,8 @@ func oneLine(text string) string {
 	return b.String()
 }
 
-// quote returns s as it is if a terminal shows it so, or else as a Go string. One that
-// begins with a quotation mark is quoted, too, so that the two differ.
+// quote returns s unchanged if all of it is printable, or else as a Go string. A text that
+// begins with a quotation mark is quoted, too, so that the two forms differ.
 func quote(s string) string {
 	if s == "" || s[0] == '"' || !isPrintable(s) {
 		return strconv.Quote(s)

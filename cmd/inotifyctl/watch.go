@@ -95,8 +95,7 @@ func (a *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, 
 	a.wd, a.how = wd, howIoctl
 	return n.RestoreWatch(ctx, wd, a.path, a.mask,
 		inotify.WithMaxSteps(maxSteps),
-		// The call comes from the cycle only, and for the last time when it
-		// is at its end.
+		// Only the cycle reports progress, for the last time at its end.
 		inotify.WithProgress(func(p inotify.Progress) {
 			a.how, a.steps, a.elapsed = howCycle, p.Steps, p.Elapsed
 			b.drawCycle(p)

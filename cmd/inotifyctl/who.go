@@ -33,7 +33,7 @@ too: to find these watches, give the directory as well.
 		{"0", "done, also if no process watches PATH"},
 		{"1", "failed: standard error says why"},
 		{"2", "usage error"},
-		{"3", "incomplete: a process did not answer, or could not be read although you may"},
+		{"3", "incomplete: a process did not answer, or could not be read although you have permission"},
 	},
 	define: func(flags *flag.FlagSet) action {
 		w := new(who)
