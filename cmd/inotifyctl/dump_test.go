@@ -197,9 +197,9 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
-		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls'"}},
-		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls'"}},
-		{"2147483647", []string{"process 2147483647", "'inotifyctl ls'"}},
+		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls -i'"}},
+		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls -i'"}},
+		{"2147483647", []string{"process 2147483647", "'inotifyctl ls -i'"}},
 		{"-drain " + same.arg(), []string{"running", "stop it first; kill -STOP PID stops it"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)

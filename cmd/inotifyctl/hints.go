@@ -155,7 +155,7 @@ func withDumpHint(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, permissionHint())
 	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify):
-		return withHint(err, "'inotifyctl ls' lists processes and their inotify descriptors")
+		return withHint(err, "'inotifyctl ls -i' lists processes and their inotify descriptors")
 	}
 	return withHint(err, "")
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// A usageByUser is the instances of all processes, and what their users have in use.
+// A usageByUser has the instances of all processes, and what each user has in use.
 type usageByUser struct {
 	instances  []checkpoint.Instance
 	owners     []int // the user of each instance
@@ -109,8 +109,8 @@ func (u usage) knownWatches() int {
 	return u.watches
 }
 
-// failures returns why processes could not be read, except those that the caller may not
-// read, which is normal without root.
+// failures returns why processes could not be read, except for lack of permission, which is
+// normal without root.
 func (c *usageByUser) failures() (reasons []string) {
 	for _, f := range c.unreadable {
 		if !errors.Is(f, fs.ErrPermission) {
@@ -120,7 +120,7 @@ func (c *usageByUser) failures() (reasons []string) {
 	return reasons
 }
 
-// reason returns why a process could not be read, of its first descriptor.
+// reason returns the first reason why a process, or a descriptor of it, could not be read.
 func reason(e *checkpoint.ProcessError) string {
 	first, _, _ := strings.Cut(e.Error(), "\n")
 	return first
@@ -174,7 +174,8 @@ func totals(instances []checkpoint.Instance) (list []*total) {
 // A share is how much of a limit a process has in use.
 type share struct{ pid, count int }
 
-// largest returns up to five processes of a user that have most, in descending order.
+// largest returns the processes of a user that have most in use, five at most, in descending
+// order.
 func (c *usageByUser) largest(uid int, count func(checkpoint.Instance) int) []share {
 	var shares []share
 	for k, i := range c.instances {
