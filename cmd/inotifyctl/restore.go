@@ -168,7 +168,9 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 		return nil, nil, withRestoreHint(err)
 	}
 	b.clear()
-	note(stderr, "not restored", summary(restored.NotRestored)...)
+	missing, unverified := splitGaps(restored.NotRestored)
+	note(stderr, "not restored", summary(missing)...)
+	note(stderr, "not verified", summary(unverified)...)
 	for _, wd := range restored.Destroyed {
 		note(stderr, "not restored", fmt.Sprintf("watch %d: the watched file was removed during the restore", wd))
 	}
