@@ -521,7 +521,7 @@ func TestRestoreWhereNothingIsListed(t *testing.T) {
 		{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}},
 	}})
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
-	wantFailure(t, code, stderr, "cannot be ") // proved equal, or what to prove
+	wantFailure(t, code, stderr, "cannot be ")
 	wantText(t, stdout, "")
 }
 
