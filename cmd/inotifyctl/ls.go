@@ -71,8 +71,8 @@ counted once.
 
 // An ls is the command ls.
 type ls struct {
-	each    bool // instance has a line
-	watches bool
+	each    bool // print a line for each instance
+	watches bool // print them as well
 	json    bool
 	paths   pathFlags
 	effects sideEffects
@@ -121,11 +121,11 @@ func (l *ls) run(ctx context.Context, in *invocation) error {
 			}
 		}
 	}
-	print := l.printTable
+	show := l.printTable
 	if l.json {
-		print = l.printObjects
+		show = l.printObjects
 	}
-	if err := print(in.stdout, c); err != nil {
+	if err := show(in.stdout, c); err != nil {
 		return err
 	}
 	if reasons := c.failures(); failed == nil && len(reasons) > 0 && len(l.pids) == 0 {

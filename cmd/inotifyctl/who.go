@@ -71,11 +71,11 @@ func (w *who) run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	print := printWatchesOn
+	show := printWatchesOn
 	if w.json {
-		print = writeWatchesOn
+		show = writeWatchesOn
 	}
-	if err := print(in, found, hiddenLines(c)); err != nil {
+	if err := show(in, found, hiddenLines(c)); err != nil {
 		return err
 	}
 	if reasons = append(c.failures(), reasons...); len(reasons) > 0 {
