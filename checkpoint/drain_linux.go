@@ -114,7 +114,7 @@ func (d *dumper) listUnread(pids []int, errs []error) {
 		d.s.addGap(FieldStopped, 0, fmt.Errorf("processes %v do not answer", silent))
 	}
 	if len(unread) > 0 {
-		d.s.addGap(FieldStopped, 0, fmt.Errorf("%d processes could not be read, or not completely; the first: %w", len(unread), unread[0]))
+		d.s.addGap(FieldStopped, 0, fmt.Errorf("not all processes could be read: %d of them, the first: %w", len(unread), unread[0]))
 	}
 }
 

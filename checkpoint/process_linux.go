@@ -43,7 +43,7 @@ func openTask(pid, flags int) (*process, error) {
 	case err == nil:
 		p.pidfd = pidfd
 	case errors.Is(err, unix.ESRCH):
-		return nil, fmt.Errorf("no such process: %w", err)
+		return nil, err
 	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) && (flags == 0 || !errors.Is(err, unix.EINVAL)):
 		return nil, os.NewSyscallError("pidfd_open", err)
 	default:
@@ -189,6 +189,9 @@ func (p *process) isInotify(fd int) (bool, error) {
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf[:])
+	if err == unix.ENAMETOOLONG { // a file whose path is longer than a page
+		return false, nil
+	}
 	if err != nil {
 		return false, &fs.PathError{Op: "readlink", Path: p.path(name), Err: err}
 	}

@@ -41,8 +41,8 @@ user.max_inotify in this one.
 	define: func(*flag.FlagSet) action { return check },
 }
 
-// check prints the features and the limits. At a limit it prints them as well, and who
-// uses most.
+// check prints the features, the limits and what is in use, and if a limit is exhausted, the
+// processes that use most of it.
 func check(ctx context.Context, in *invocation) error {
 	if err := checkOperands(in.operands); err != nil {
 		return err
@@ -214,12 +214,12 @@ func (c *usageByUser) largestLine(uid int, reached error) string {
 	if each == nil {
 		each = []string{"unknown"}
 	}
-	return fmt.Sprintf("most %s of user %d: %s", what, uid, strings.Join(each, ", "))
+	return fmt.Sprintf("most %s of user %s: %s", what, userName(uid), strings.Join(each, ", "))
 }
 
 // inUse returns a number that u has, with what makes it uncertain.
 func (u usage) inUse(n, uid int) string {
-	text := fmt.Sprintf("%d in use by processes of user %d", n, uid)
+	text := fmt.Sprintf("%d in use by processes of user %s", n, userName(uid))
 	if u.unsure {
 		text = "at most " + text + " (some descriptors may be the same instance)"
 	}

@@ -194,8 +194,12 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 	}
 	defer r.Close()
 	d.say("restored", "%d watches, %d events in the queue, in %v", len(s.Watches), r.Queued, time.Since(start).Round(10*time.Microsecond))
-	for _, line := range slices.Concat(summary(r.NotRestored), changes(r.Changed)) {
+	missing, unverified := splitGaps(r.NotRestored)
+	for _, line := range slices.Concat(summary(missing), changes(r.Changed)) {
 		d.say("", "not restored: %s", line)
+	}
+	for _, line := range summary(unverified) {
+		d.say("", "not verified: %s", line)
 	}
 	if err := d.touch("after"); err != nil {
 		return err

@@ -42,10 +42,10 @@ standard error names. Only kill -9 loses them.
 	define: func(flags *flag.FlagSet) action {
 		d := new(dump)
 		fdVar(flags, &d.fd, "dump the instance that the process has as file descriptor `N`; needed if it has several instances")
-		d.paths.define(flags)
+		d.paths.define(flags, "")
 		flags.BoolVar(&d.drain, "drain", false, "also dump the pending events, which leave the queue, and the next wd; the process must be stopped")
-		flags.StringVar(&d.output, "o", "", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
-		verboseVar(flags, &d.verbose)
+		flags.StringVar(&d.output, "o", "-", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
+		verboseVar(flags, &d.verbose, "")
 		return d.run
 	},
 }
@@ -128,8 +128,8 @@ func onlyInstance(ctx context.Context, pid int) (fd int, err error) {
 	var each []string
 	for _, i := range instances {
 		text := fmt.Sprint("-fd ", i.Descriptors[0].FD)
-		for _, d := range i.Descriptors[1:] {
-			text += fmt.Sprint(" = ", d.FD)
+		if others := len(i.Descriptors) - 1; others > 0 {
+			text += fmt.Sprintf(" (and %s of it)", count(others, "duplicate", "duplicates"))
 		}
 		each = append(each, text)
 	}

@@ -193,14 +193,14 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		args string
 		want []string // in the error, nil for none
 	}{
-		{several.arg(), []string{"has 2 inotify instances", "-fd 3 = 9, -fd 4"}},
+		{several.arg(), []string{"has 2 inotify instances", "-fd 3 (and 1 duplicate of it), -fd 4"}},
 		{"-fd 4 " + several.arg(), nil},
 		{same.arg(), nil},
 		{none.arg(), []string{"has no inotify instance"}},
-		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls'"}},
-		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls'"}},
-		{"2147483647", []string{"process 2147483647", "'inotifyctl ls'"}},
-		{"-drain " + same.arg(), []string{"running", "stop it first"}},
+		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls -i'"}},
+		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls -i'"}},
+		{"2147483647", []string{"process 2147483647", "'inotifyctl ls -i'"}},
+		{"-drain " + same.arg(), []string{"running", "stop it first; kill -STOP PID stops it"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
 		if tt.want == nil {
@@ -329,7 +329,7 @@ func TestDumpToFile(t *testing.T) {
 // If the output cannot be opened, nothing is drained.
 func TestDumpOpensOutputFirst(t *testing.T) {
 	h := holdPending(t)
-	for _, name := range []string{t.TempDir(), t.TempDir() + "/none/file"} {
+	for _, name := range []string{"", t.TempDir(), t.TempDir() + "/none/file"} {
 		code, _, stderr := call("dump", "-drain", "-o", name, h.arg())
 		wantFailure(t, code, stderr, name)
 	}

@@ -64,14 +64,15 @@ func checkWritable(fd int) error {
 // execWithFD executes the command in place of this process, with f as its descriptor
 // fd. It returns only if it fails.
 //
-// fd may be a descriptor that the Go runtime uses on other threads (its epoll,
-// say). So it is replaced in a descriptor table of this thread's own, which execve
-// makes that of the process: no other thread ever sees it. Of the rest, syscall.Exec sees
-// that the command gets the soft limit of open files that this process got, and
-// execve that it gets default signal handlers. Of signals that were ignored, HUP, INT,
-// TSTP, TTIN, TTOU and CONT still are: for the others the Go runtime installed handlers
-// when it started, and whether they were ignored before is unknown (Go 1.26). The signal
-// mask is as it was, except for signals that end a Go program, which the runtime unblocked.
+// The Go runtime may use the descriptor fd on other threads, for its epoll for example. So fd
+// is replaced in a descriptor table that only this thread has; execve makes it the table of the
+// process.
+//
+// The command gets the soft limit of open files that this process was started with (by
+// syscall.Exec) and default signal handlers (by execve). The signals HUP, INT, TSTP, TTIN, TTOU
+// and CONT stay ignored if they were. Whether others were ignored is unknown: the Go runtime
+// installs handlers for them when it starts (Go 1.26). The signal mask is unchanged, except
+// that the runtime unblocked the signals that end a Go program.
 func execWithFD(f *os.File, fd int, path string, argv []string) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

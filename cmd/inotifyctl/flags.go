@@ -36,6 +36,18 @@ func parseWD(s string) (inotify.WD, error) {
 	return inotify.WD(v), nil
 }
 
+// parseMask parses names of events that are joined by "," or "|", or numbers.
+func parseMask(s string) (mask inotify.Mask, err error) {
+	for _, name := range strings.Split(strings.ReplaceAll(s, ",", "|"), "|") {
+		bits, err := inotify.ParseMask(name)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a name such as IN_CREATE", name)
+		}
+		mask |= bits
+	}
+	return mask, nil
+}
+
 // fdVar defines -fd, which is -1 if it is not given.
 func fdVar(flags *flag.FlagSet, fd *int, usage string) {
 	*fd = -1
@@ -61,14 +73,27 @@ func numberVar(flags *flag.FlagSet, n *int64, name string, least int64, usage st
 	})
 }
 
-// maxStepsVar defines -max-steps.
-func maxStepsVar(flags *flag.FlagSet, n *int64) {
+// maxStepsVar defines -max-steps. when says when it has an effect.
+func maxStepsVar(flags *flag.FlagSet, n *int64, when string) {
 	*n = inotify.DefaultMaxSteps
-	numberVar(flags, n, "max-steps", 0, fmt.Sprintf("where the kernel lacks INOTIFY_IOC_SETNEXTWD: "+
+	numberVar(flags, n, "max-steps", 0, fmt.Sprintf(when+"where the kernel lacks INOTIFY_IOC_SETNEXTWD: "+
 		"run at most `N` steps of the add/remove cycle (default %d)", inotify.DefaultMaxSteps))
 }
 
-// verboseVar defines -v.
-func verboseVar(flags *flag.FlagSet, v *bool) {
-	flags.BoolVar(v, "v", false, "print side effects: what other processes may have noticed")
+// checkNeeded returns an error if one of the flags with these names was given without the one
+// that it has an effect with.
+func checkNeeded(flags *flag.FlagSet, needed string, names ...string) error {
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for _, name := range names {
+		if given[name] && !given[needed] {
+			return usageErrorf("-%s needs -%s", name, needed)
+		}
+	}
+	return nil
+}
+
+// verboseVar defines -v. when says when it has an effect.
+func verboseVar(flags *flag.FlagSet, v *bool, when string) {
+	flags.BoolVar(v, "v", false, when+"print side effects: what other processes may have noticed")
 }

@@ -34,6 +34,19 @@ func undumpedBytes(s *checkpoint.Snapshot) int {
 	return s.PendingBytes
 }
 
+// splitGaps splits the gaps of a restore into what is not as it was at the dump, and what was
+// restored but could not be compared with the dump.
+func splitGaps(gaps []checkpoint.Gap) (missing, unverified []checkpoint.Gap) {
+	for _, g := range gaps {
+		if g.Field == checkpoint.FieldInode || g.Field == checkpoint.FieldHandle {
+			unverified = append(unverified, g)
+		} else {
+			missing = append(missing, g)
+		}
+	}
+	return missing, unverified
+}
+
 // summary joins gaps that have the same reason: "next_wd, path of 3 watches (1, 2, 3):
 // the reason".
 func summary(gaps []checkpoint.Gap) (lines []string) {

@@ -7,21 +7,28 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // helpWidth is how many columns the help takes.
 const helpWidth = 80
 
+// helpNames are the words that ask for help in the place of a command.
+var helpNames = []string{"help", "-h", "-help", "--help"}
+
 // help prints the list of commands, or the help of the one that args name.
 func help(args []string, stdout io.Writer) error {
 	text := overview()
-	if len(args) > 0 && args[0] != "help" {
+	if len(args) > 0 && !slices.Contains(helpNames, args[0]) {
 		c := lookup(args[0])
 		if c == nil {
 			return usageErrorf("help: unknown command %q", args[0])
 		}
 		text = c.help()
+	}
+	if len(args) > 1 {
+		return usageErrorf("help: unexpected operand %q", args[1])
 	}
 	_, err := io.WriteString(stdout, text)
 	return err

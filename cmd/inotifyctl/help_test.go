@@ -12,7 +12,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"help", "-h", "-help", "--help", "help help"} {
+	for _, args := range []string{"help", "-h", "-help", "--help", "help help", "help -h"} {
 		code, stdout, stderr := call(strings.Fields(args)...)
 		wantSuccess(t, code, stderr)
 		wantText(t, stdout, overview())

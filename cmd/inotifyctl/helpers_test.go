@@ -212,6 +212,11 @@ func wantFailure(t *testing.T, code int, stderr string, want ...string) {
 			t.Errorf("standard error %q, want %q in it", stderr, w)
 		}
 	}
+	for _, name := range []string{": checkpoint: ", ": inotify: "} { // of a package
+		if strings.Contains(stderr, name) {
+			t.Errorf("standard error %q, want it without %q", stderr, name)
+		}
+	}
 }
 
 func wantText(t *testing.T, got, want string) {

@@ -42,12 +42,19 @@ func withHint(err error, hint string) error {
 	return &hintedError{err, hint}
 }
 
-// textWithHint returns the error's text and the hint.
+// textWithHint returns the error's text, without the name of a package in front, and the
+// hint.
 func textWithHint(err error) string {
+	text := withoutPackage(err)
 	if hint := hintFor(err); hint != "" {
-		return err.Error() + "; " + hint
+		return text + "; " + hint
 	}
-	return err.Error()
+	return text
+}
+
+// withoutPackage returns the error's text without the name of a package in front.
+func withoutPackage(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "checkpoint: "), "inotify: ")
 }
 
 // hintFor returns the hint of an error, or "" where its text says enough.
@@ -116,11 +123,20 @@ func hintForCall(err error) string {
 	return ""
 }
 
+// permissionHint is the hint for a process that may not be read. What forbids it to root, such
+// as a security module or a user namespace, cannot be told apart.
+func permissionHint() string {
+	if os.Geteuid() == 0 {
+		return ""
+	}
+	return "run it as the user of that process, or as root"
+}
+
 // withListHint adds a hint to the error of a process that ls was asked for.
 func withListHint(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return withHint(err, "run it as the user of that process, or as root")
+		return withHint(err, permissionHint())
 	case isNoProcess(err), errors.Is(err, fs.ErrNotExist):
 		return withHint(err, "give the PID of a running process")
 	}
@@ -132,12 +148,14 @@ func withDumpHint(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "interrupted")
+	case errors.Is(err, checkpoint.ErrNotStopped):
+		return withHint(err, "kill -STOP PID stops it")
 	case errors.Is(err, errors.ErrUnsupported):
 		return withHint(err, "this needs a Linux kernel that lists watches in /proc/PID/fdinfo")
 	case errors.Is(err, fs.ErrPermission):
-		return withHint(err, "run it as the user of that process, or as root")
+		return withHint(err, permissionHint())
 	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify):
-		return withHint(err, "'inotifyctl ls' lists processes and their inotify descriptors")
+		return withHint(err, "'inotifyctl ls -i' lists processes and their inotify descriptors")
 	}
 	return withHint(err, "")
 }
@@ -164,8 +182,11 @@ func withRestoreHint(err error) error {
 
 // withOutputHint adds a hint to the error of an output that cannot be opened.
 func withOutputHint(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, "make sure that you may write there")
+	case errors.Is(err, fs.ErrNotExist):
+		return withHint(err, "give a file in a directory that exists")
 	}
 	return err
 }

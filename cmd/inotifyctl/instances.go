@@ -28,8 +28,7 @@ func dumpInstance(ctx context.Context, i checkpoint.Instance, opts ...checkpoint
 	return s, err
 }
 
-// A holding is the descriptors by which a process, or one of its threads, has an
-// instance.
+// A holding has the descriptors of an instance that a process, or one of its threads, has.
 type holding struct {
 	pid, tid int
 	fds      []int
@@ -90,14 +89,19 @@ func (e *sideEffects) print(stderr io.Writer, s *checkpoint.Snapshot) {
 	}
 }
 
-// hiddenLines says which processes a list lacks because the caller may not see them.
+// hiddenLines returns lines that say which processes are missing from a list.
 func hiddenLines(c *usageByUser) (lines []string) {
 	if n := len(c.unreadable); n > 0 {
-		hint := ""
-		if os.Geteuid() != 0 {
-			hint = " (run it as root)"
+		line := count(n, "process", "processes") + " could not be read and may have more"
+		switch first := oneLine(reason(c.unreadable[0])); {
+		case os.Geteuid() != 0:
+			line += " (run it as root)"
+		case n == 1:
+			line += " (" + first + ")"
+		default:
+			line += " (the first: " + first + ")"
 		}
-		lines = append(lines, count(n, "process", "processes")+" could not be read and may have more"+hint)
+		lines = append(lines, line)
 	}
 	// Process 1 always runs.
 	if _, err := os.Lstat("/proc/1"); errors.Is(err, fs.ErrNotExist) {

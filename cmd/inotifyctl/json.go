@@ -48,8 +48,8 @@ func snapshotText(s *checkpoint.Snapshot) ([]byte, error) {
 	return escape(b.Bytes()), err
 }
 
-// escape escapes characters of JSON that a terminal obeys: the encoder leaves control
-// characters beyond ASCII as they are.
+// escape escapes what is not printable in JSON, so that no terminal interprets it: the encoder
+// leaves control characters beyond ASCII as they are.
 func escape(text []byte) []byte {
 	var b []byte // a copy, once there is a difference
 	for i := 0; i < len(text); {

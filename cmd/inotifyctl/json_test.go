@@ -26,6 +26,7 @@ func TestJSONMembers(t *testing.T) {
 	h.stop()
 	for _, args := range [][]string{
 		{"ls", "-json", "-w", "-paths", "none", h.arg()},
+		{"ls", "-json"},
 		{"who", "-json", ws[0].Path},
 		{"watch", "-json", "-n", "0", ws[0].Path},
 		{"dump", "-drain", "-paths", "none", h.arg()},

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -21,48 +22,76 @@ var lsCommand = &subcommand{
 	operands: "[PID...]",
 	summary:  "list processes that use inotify, and what they watch",
 	about: `
-List which processes use inotify, how many watches they have, and with -w what they
-watch. Without PID, all processes that you may read are listed: run it as root for
-those of other users.
+List which processes use inotify, the one with most watches first. Only processes that
+you may read are listed: run it as root for those of other users.
 
-There is a line for each inotify instance of a process. FD are its file descriptors, and
-SHARED WITH the other processes that have the same instance, for example after fork(2).
-The last lines show how much of the limits each user has in use.
+There is a line for each process: its effective user, how many inotify instances and
+watches it has, the id of its container ("-" if it is in none that can be recognized),
+and the name of its command. An instance that several processes share is counted for
+each of them.
 
-With -json, there is an object for each instance, and then one for each user.
+With PID, -i or -w, there is a line for each instance of a process instead: FD are its
+file descriptors, and SHARED WITH the other processes that have the same instance, for
+example after fork(2).
+
+The last lines show how much of the limits each user has in use. There, each instance is
+counted once.
 `,
-	example: "inotifyctl ls -w 4711",
+	example: "inotifyctl ls -min 1000\ninotifyctl ls -w 4711",
 	exit: [][2]string{
 		{"0", "done; processes that you may not read are only counted"},
 		{"1", "failed, or a process given as PID could not be read"},
 		{"2", "usage error"},
-		{"3", "incomplete: a process did not answer, or could not be read although you may"},
+		{"3", "incomplete: a process did not answer, or could not be read although you have permission"},
 	},
 	define: func(flags *flag.FlagSet) action {
-		l := new(ls)
+		l := &ls{uid: noUser}
+		flags.BoolVar(&l.each, "i", false, "print a line for each instance of a process")
 		flags.BoolVar(&l.watches, "w", false, "list the watches of each instance: watch descriptor, mask, path")
+		flags.Func("user", "list only processes of `USER`, a name or a uid", func(s string) (err error) {
+			l.uid, err = parseUser(s)
+			return err
+		})
+		flags.StringVar(&l.command, "command", "", "list only processes whose command name contains `TEXT`")
+		numberVar(flags, &l.min, "min", 0, "list only processes that have `N` watches or more, or an unknown number")
 		flags.BoolVar(&l.json, "json", false, "print JSON, one object a line")
-		l.paths.define(flags)
-		verboseVar(flags, &l.effects.verbose)
-		return l.run
+		l.paths.define(flags, "with -w: ")
+		verboseVar(flags, &l.effects.verbose, "with -w: ")
+		return func(ctx context.Context, in *invocation) error {
+			if err := l.paths.check(); err != nil {
+				return err
+			}
+			if err := checkNeeded(flags, "w", "paths", "all-filesystems", "v"); err != nil {
+				return err
+			}
+			return l.run(ctx, in)
+		}
 	},
 }
 
 // An ls is the command ls.
 type ls struct {
-	watches bool
+	each    bool // print a line for each instance
+	watches bool // print them as well
 	json    bool
 	paths   pathFlags
 	effects sideEffects
+
+	// Which processes are listed.
 	pids    []int // none is all
+	uid     int   // noUser is all
+	command string
+	min     int64 // watches
 
 	stderr    io.Writer
-	instances []listedInstance
+	processes []*total
+	instances []listedInstance // of the processes
 }
 
 // A listedInstance is an instance with its watches.
 type listedInstance struct {
 	checkpoint.Instance
+	owner   int // the user that it is counted for
 	watches []checkpoint.Watch
 	gaps    []checkpoint.Gap // what is unknown of the watches
 }
@@ -75,28 +104,28 @@ func (l *ls) run(ctx context.Context, in *invocation) error {
 		}
 		l.pids = append(l.pids, pid)
 	}
-	if err := l.paths.check(); err != nil {
-		return err
-	}
 	l.stderr = in.stderr
 	c, err := countUsage(ctx, "/proc")
 	if err != nil {
 		return err
 	}
-	chosen, failed := l.choose(ctx, c)
+	failed := l.failed(ctx, c)
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	for _, i := range chosen {
-		if err := l.list(ctx, i); err != nil {
-			return err
+	l.choose(c)
+	if l.watches {
+		for i := range l.instances {
+			if err := l.dump(ctx, &l.instances[i]); err != nil {
+				return err
+			}
 		}
 	}
-	print := l.printTable
+	show := l.printTable
 	if l.json {
-		print = l.printObjects
+		show = l.printObjects
 	}
-	if err := print(in.stdout, c); err != nil {
+	if err := show(in.stdout, c); err != nil {
 		return err
 	}
 	if reasons := c.failures(); failed == nil && len(reasons) > 0 && len(l.pids) == 0 {
@@ -105,56 +134,93 @@ func (l *ls) run(ctx context.Context, in *invocation) error {
 	return withListHint(failed)
 }
 
-// choose returns the instances to list: all, or those of the processes that were given.
-// The error is of those of these that could not be read.
-func (l *ls) choose(ctx context.Context, c *usageByUser) ([]checkpoint.Instance, error) {
-	if len(l.pids) == 0 {
-		return c.instances, nil
-	}
-	var chosen []checkpoint.Instance
-	for _, i := range c.instances {
-		if slices.ContainsFunc(i.Descriptors, func(d checkpoint.Descriptor) bool { return slices.Contains(l.pids, d.PID) }) {
-			chosen = append(chosen, i)
+// failed returns why processes that were given as PID could not be read.
+func (l *ls) failed(ctx context.Context, c *usageByUser) error {
+	var errs []error
+	var missing []int
+	for _, pid := range l.pids {
+		k := slices.IndexFunc(c.unreadable, func(e *checkpoint.ProcessError) bool { return e.PID == pid })
+		switch {
+		case k >= 0:
+			errs = append(errs, c.unreadable[k])
+		case !slices.ContainsFunc(c.instances, func(i checkpoint.Instance) bool { return has(i, pid) }):
+			missing = append(missing, pid)
 		}
 	}
-	_, err := checkpoint.Instances(ctx, l.pids...)
-	return chosen, err
+	if missing != nil { // without an instance, or not running
+		_, err := checkpoint.Instances(ctx, missing...)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
-// list adds an instance.
-func (l *ls) list(ctx context.Context, i checkpoint.Instance) error {
-	one := listedInstance{Instance: i}
-	if l.watches {
-		b := newBar(l.stderr)
-		s, err := dumpInstance(ctx, i, l.paths.options(b)...)
-		b.clear()
-		switch {
-		case ctx.Err() != nil:
-			return errInterrupted
-		case err != nil:
-			one.gaps = append(one.gaps, checkpoint.Gap{Field: checkpoint.FieldWatches, Reason: err.Error()})
-		default:
-			one.watches = s.Watches
-			one.gaps = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field != checkpoint.FieldPath })
-			l.effects.print(l.stderr, s)
+// has reports whether a process has the instance.
+func has(i checkpoint.Instance, pid int) bool {
+	return slices.ContainsFunc(i.Descriptors, func(d checkpoint.Descriptor) bool { return d.PID == pid })
+}
+
+// choose sets the processes to list, and the instances that they have, in the order of the
+// processes.
+func (l *ls) choose(c *usageByUser) {
+	l.processes = slices.DeleteFunc(totals(c.instances), func(p *total) bool { return !l.wants(p) })
+	ranks := make(map[int]int)
+	for rank, p := range l.processes {
+		ranks[p.pid] = rank
+	}
+	rankOf := func(i listedInstance) int {
+		rank := len(l.processes)
+		for _, d := range i.Descriptors {
+			if r, ok := ranks[d.PID]; ok {
+				rank = min(rank, r)
+			}
+		}
+		return rank
+	}
+	for k, i := range c.instances {
+		if one := (listedInstance{Instance: i, owner: c.owners[k]}); rankOf(one) < len(l.processes) {
+			l.instances = append(l.instances, one)
 		}
 	}
-	l.instances = append(l.instances, one)
+	slices.SortStableFunc(l.instances, func(a, b listedInstance) int { return rankOf(a) - rankOf(b) })
+}
+
+// wants reports whether a process is to be listed.
+func (l *ls) wants(p *total) bool {
+	return (len(l.pids) == 0 || slices.Contains(l.pids, p.pid)) &&
+		(l.uid == noUser || l.uid == p.uid) &&
+		strings.Contains(p.command, l.command) &&
+		(p.uncounted || int64(p.watches) >= l.min)
+}
+
+// dump reads the watches of an instance.
+func (l *ls) dump(ctx context.Context, i *listedInstance) error {
+	if i.Watches == 0 {
+		return nil
+	}
+	b := newBar(l.stderr)
+	s, err := dumpInstance(ctx, i.Instance, l.paths.options(b)...)
+	b.clear()
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
+		i.gaps = append(i.gaps, checkpoint.Gap{Field: checkpoint.FieldWatches, Reason: err.Error()})
+	default:
+		i.watches = s.Watches
+		i.gaps = slices.DeleteFunc(s.Unknown, func(g checkpoint.Gap) bool { return g.Field != checkpoint.FieldPath })
+		l.effects.print(l.stderr, s)
+	}
 	return nil
 }
 
-// printTable prints a line for each process that has an instance, and with -w
-// below them one for each watch.
+// byInstance reports whether each instance of a process has a line.
+func (l *ls) byInstance() bool { return l.each || l.watches || len(l.pids) > 0 }
+
+// printTable prints the processes or the instances, and what users have in use.
 func (l *ls) printTable(w io.Writer, c *usageByUser) error {
-	t := &table{columns: []column{
-		{name: "PID", right: true}, {name: "COMMAND", flex: true}, {name: "FD", flex: true},
-		{name: "WATCHES", right: true}, {name: "SHARED WITH", flex: true},
-	}}
-	for _, i := range l.instances {
-		l.addRows(t, i)
-		if len(i.watches) > 0 {
-			t.under(watchTable(i))
-		}
+	t := l.processTable()
+	if l.byInstance() {
+		t = l.instanceTable()
 	}
 	text := "no inotify instance was found\n"
 	if len(t.rows) > 0 {
@@ -164,15 +230,52 @@ func (l *ls) printTable(w io.Writer, c *usageByUser) error {
 	return err
 }
 
-func (l *ls) addRows(t *table, i listedInstance) {
-	watches := "?"
-	if i.Watches >= 0 {
-		watches = strconv.Itoa(i.Watches)
+// processTable has a line for each process. The command is last because only that can
+// contain blanks.
+func (l *ls) processTable() *table {
+	t := &table{columns: []column{
+		{name: "PID", right: true}, {name: "USER"}, {name: "INSTANCES", right: true},
+		{name: "WATCHES", right: true}, {name: "CONTAINER"}, {name: "COMMAND", flex: true},
+	}}
+	for _, p := range l.processes {
+		t.add(strconv.Itoa(p.pid), userName(p.uid), strconv.Itoa(p.instances), countOrUnknown(p.knownWatches()),
+			shortContainer(containerOf("/proc", p.pid)), quote(p.command))
 	}
-	hs := holdings(i.Instance)
-	for _, h := range hs {
-		t.add(strconv.Itoa(h.pid), quote(commandOf("/proc", h.pid)), h.descriptors(), watches, i.sharedWith(hs, h.pid))
+	return t
+}
+
+// instanceTable has a line for each process that has an instance, and with -w one for each
+// watch below them.
+func (l *ls) instanceTable() *table {
+	t := &table{columns: []column{
+		{name: "PID", right: true}, {name: "COMMAND", flex: true}, {name: "FD", flex: true},
+		{name: "WATCHES", right: true}, {name: "SHARED WITH", flex: true},
+	}}
+	commands := make(map[int]string)
+	for _, p := range l.processes {
+		commands[p.pid] = p.command
 	}
+	for _, i := range l.instances {
+		hs := holdings(i.Instance)
+		for _, h := range hs {
+			if _, known := commands[h.pid]; !known {
+				commands[h.pid] = commandOf("/proc", h.pid)
+			}
+			t.add(strconv.Itoa(h.pid), quote(commands[h.pid]), h.descriptors(), countOrUnknown(i.Watches), i.sharedWith(hs, h.pid))
+		}
+		if len(i.watches) > 0 {
+			t.under(watchTable(i))
+		}
+	}
+	return t
+}
+
+// countOrUnknown returns "?" for -1.
+func countOrUnknown(n int) string {
+	if n < 0 {
+		return "?"
+	}
+	return strconv.Itoa(n)
 }
 
 // sharedWith returns which other processes have the instance.
@@ -219,18 +322,18 @@ func maskText(m inotify.Mask) string {
 // lines returns the lines below the table.
 func (l *ls) lines(c *usageByUser) (lines []string) {
 	maxInstances, maxWatches := limitOf("/proc", "fs/inotify/max_user_instances"), limitOf("/proc", "fs/inotify/max_user_watches")
-	for _, uid := range l.users() {
-		u, who := c.of(uid), "user "+strconv.Itoa(uid)
+	for _, uid := range l.owners() {
+		u, who := c.of(uid), "user "+userName(uid)
 		if uid == noUser {
 			who = "unknown users"
 		}
 		lines = append(lines, fmt.Sprintf("%s: %s, %s\n", who,
-			ofLimit(u.instances, maxInstances, "instances"), ofLimit(u.watches, maxWatches, "watches")))
+			ofLimit(u.instances, maxInstances, "instance", "instances"), ofLimit(u.knownWatches(), maxWatches, "watch", "watches")))
 	}
 	var gaps []checkpoint.Gap
 	for _, i := range l.instances {
 		if i.Ungrouped != nil {
-			gaps = append(gaps, checkpoint.Gap{Field: "shared with", Reason: i.Ungrouped.Error()})
+			gaps = append(gaps, checkpoint.Gap{Field: "which descriptors are the same instance", Reason: i.Ungrouped.Error()})
 		}
 		gaps = append(gaps, i.gaps...)
 	}
@@ -243,18 +346,27 @@ func (l *ls) lines(c *usageByUser) (lines []string) {
 	return lines
 }
 
-// users returns the users that the instances are charged to.
-func (l *ls) users() (uids []int) {
+// owners returns the users that the instances are counted for.
+func (l *ls) owners() (uids []int) {
 	for _, i := range l.instances {
-		if uid, _ := userOf("/proc", i.Descriptors[0].PID); !slices.Contains(uids, uid) {
-			uids = append(uids, uid)
-		}
+		uids = append(uids, i.owner)
 	}
 	slices.Sort(uids)
-	return uids
+	return slices.Compact(uids)
 }
 
-// The lines of -json: an object for each instance, and then one for each user.
+// The lines of -json: an object for each process or instance, and then one for each user.
+
+type totalObject struct {
+	PID           int     `json:"pid"`
+	UID           *int    `json:"uid"` // null if unknown
+	User          string  `json:"user,omitempty"`
+	Command       string  `json:"command"`
+	CommandBytes  []byte  `json:"command_bytes,omitempty"`
+	Container     *string `json:"container"` // null if unknown, "" if there is none
+	InstanceCount int     `json:"instance_count"`
+	WatchCount    *int    `json:"watch_count"` // null if unknown
+}
 
 type instanceObject struct {
 	Processes  []processObject    `json:"processes"`
@@ -271,26 +383,35 @@ type gapObject struct {
 }
 
 type userObject struct {
-	UID           *int `json:"uid"` // null if unknown
-	InstanceCount int  `json:"instance_count"`
-	MaxInstances  *int `json:"max_instances"` // null if unknown
-	WatchCount    int  `json:"watch_count"`
-	MaxWatches    *int `json:"max_watches"`
+	UID           *int   `json:"uid"` // null if unknown
+	User          string `json:"user,omitempty"`
+	InstanceCount int    `json:"instance_count"`
+	MaxInstances  *int   `json:"max_instances"` // null if unknown
+	WatchCount    *int   `json:"watch_count"`   // null if unknown
+	MaxWatches    *int   `json:"max_watches"`
 }
 
 func (l *ls) printObjects(w io.Writer, c *usageByUser) error {
-	for _, i := range l.instances {
-		if err := writeObject(w, l.object(i)); err != nil {
-			return err
+	var objects []any
+	if l.byInstance() {
+		for _, i := range l.instances {
+			objects = append(objects, l.object(i))
+		}
+	} else {
+		for _, p := range l.processes {
+			objects = append(objects, p.object())
 		}
 	}
-	for _, uid := range l.users() {
+	for _, uid := range l.owners() {
 		u := c.of(uid)
-		if err := writeObject(w, userObject{
-			UID: known(uid), InstanceCount: u.instances, WatchCount: u.watches,
+		objects = append(objects, userObject{
+			UID: known(uid), User: nameInJSON(uid), InstanceCount: u.instances, WatchCount: known(u.knownWatches()),
 			MaxInstances: known(limitOf("/proc", "fs/inotify/max_user_instances")),
 			MaxWatches:   known(limitOf("/proc", "fs/inotify/max_user_watches")),
-		}); err != nil {
+		})
+	}
+	for _, o := range objects {
+		if err := writeObject(w, o); err != nil {
 			return err
 		}
 	}
@@ -298,6 +419,25 @@ func (l *ls) printObjects(w io.Writer, c *usageByUser) error {
 		fmt.Fprintf(l.stderr, "inotifyctl: %s\n", line)
 	}
 	return nil
+}
+
+func (p *total) object() totalObject {
+	o := totalObject{
+		PID: p.pid, UID: known(p.uid), User: nameInJSON(p.uid), Command: p.command, CommandBytes: invalidUTF8(p.command),
+		InstanceCount: p.instances, WatchCount: known(p.knownWatches()),
+	}
+	if container := containerOf("/proc", p.pid); container != "?" {
+		o.Container = &container
+	}
+	return o
+}
+
+// nameInJSON returns the name of a user, or "" if it has none.
+func nameInJSON(uid int) string {
+	if name := userName(uid); name != "?" && name != strconv.Itoa(uid) {
+		return name
+	}
+	return ""
 }
 
 func (l *ls) object(i listedInstance) instanceObject {

@@ -64,7 +64,7 @@ func TestLs(t *testing.T) {
 	wantLine(t, stdout, "%d one 3, 9 2 %d", one.pid, two.pid)
 	wantLine(t, stdout, "%d two 3 2 %d", two.pid, one.pid)
 	wantLine(t, stdout, "%d alone 3 0 -", alone.pid)
-	users := regexp.MustCompile(fmt.Sprintf(`(?m)^user %d: \d+ (of \d+ instances|instances \(limit unknown\)), \d+ (of \d+ watches|watches \(limit unknown\))$`, os.Geteuid()))
+	users := regexp.MustCompile(fmt.Sprintf(`(?m)^user %s: \d+ (of \d+ instances?|instances? \(limit unknown\)), \d+ (of \d+ watch(es)?|watch(es)? \(limit unknown\))$`, regexp.QuoteMeta(userName(os.Geteuid()))))
 	if !users.MatchString(stdout) {
 		t.Errorf("no line %q in\n%s", users, stdout)
 	}
@@ -84,7 +84,149 @@ func TestLsOfAll(t *testing.T) {
 	h := holdAlone(t, f, "comm=the holder")
 	code, stdout, stderr := call("ls")
 	wantListed(t, code, stderr)
+	wantText(t, lines(stdout)[0], "PID USER INSTANCES WATCHES CONTAINER COMMAND")
+	wantLine(t, stdout, "%d %s 1 1 %s the holder", h.pid, userName(os.Geteuid()), shortContainer(containerOf("/proc", h.pid)))
+	code, stdout, stderr = call("ls", "-i")
+	wantListed(t, code, stderr)
 	wantLine(t, stdout, "%d the holder 3 1 -", h.pid)
+}
+
+// Sums are by process, the largest first, and the instances of a process are in the same order.
+func TestLsSums(t *testing.T) {
+	needsList(t)
+	needsKcmp(t)
+	few, many, shared := instance(t, watchesOn(t, 1)...), instance(t, watchesOn(t, 1, 2, 3)...), instance(t, watchesOn(t, 1, 2)...)
+	small := holdAlone(t, instance(t, watchesOn(t, 1)...), "comm=small")
+	one := hold(t, []*os.File{few, shared}, "dup=3:9", "comm=one \x1b[2J")
+	two := hold(t, []*os.File{few, many, shared}, "comm=two \xff")
+	for _, f := range []*os.File{few, many, shared} {
+		f.Close()
+	}
+	user := userName(os.Geteuid())
+	sums := []string{
+		fmt.Sprintf(`%d %s 3 6 %s "two \xff"`, two.pid, user, shortContainer(containerOf("/proc", two.pid))),
+		fmt.Sprintf(`%d %s 2 3 %s "one \x1b[2J"`, one.pid, user, shortContainer(containerOf("/proc", one.pid))),
+	}
+	each := []string{ // the instances of the largest process come first
+		fmt.Sprintf(`%d "one \x1b[2J" 3, 9 1 %d`, one.pid, two.pid), fmt.Sprintf(`%d "two \xff" 3 1 %d`, two.pid, one.pid),
+		fmt.Sprintf(`%d "one \x1b[2J" 4 2 %d`, one.pid, two.pid), fmt.Sprintf(`%d "two \xff" 5 2 %d`, two.pid, one.pid),
+		fmt.Sprintf(`%d "two \xff" 4 3 -`, two.pid),
+	}
+	slices.Sort(each)
+	isOurs := func(line string) bool {
+		return strings.HasPrefix(line, one.arg()+" ") || strings.HasPrefix(line, two.arg()+" ")
+	}
+	for _, tt := range []struct {
+		args string
+		want []string
+	}{
+		{"", sums},
+		{"-command two", sums[:1]},
+		{"-min 6", sums[:1]},
+		{"-min 7", nil},
+		{"-user " + strconv.Itoa(os.Geteuid()), sums},
+		{"-user 4294967", nil},
+		{"-i", each},
+	} {
+		code, stdout, stderr := call(strings.Fields("ls " + tt.args)...)
+		wantListed(t, code, stderr)
+		var got []string
+		for _, line := range lines(stdout) {
+			if isOurs(line) {
+				got = append(got, line)
+			}
+		}
+		if tt.args == "-i" {
+			slices.Sort(got)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("ls %s printed %q, want %q", tt.args, got, tt.want)
+		}
+	}
+	// Of the instances, those of the process with most watches come first.
+	_, stdout, _ := call("ls", small.arg(), two.arg())
+	wantLine(t, stdout, "%d small 3 1 -", small.pid)
+	if at := strings.Index(stdout, "small"); at < strings.LastIndex(stdout, "two") {
+		t.Errorf("process %d is not behind process %d in\n%s", small.pid, two.pid, stdout)
+	}
+	code, stdout, stderr := call("ls", "-json", "-command", "two \xff")
+	if code != 0 && code != 3 {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	var object totalObject
+	if err := json.NewDecoder(strings.NewReader(stdout)).Decode(&object); err != nil || object.Container == nil || object.UID == nil || object.WatchCount == nil {
+		t.Fatalf("%q: %v", stdout, err)
+	}
+	if object.PID != two.pid || string(object.CommandBytes) != "two \xff" || *object.UID != os.Geteuid() || object.InstanceCount != 3 || *object.WatchCount != 6 {
+		t.Errorf("got %s", stdout)
+	}
+}
+
+func TestLsDescriptors(t *testing.T) {
+	wantText(t, list([]int{3, 4, 5, 6, 7, 8, 9, 10}), "3, 4, 5, 6, 7, 8, 9, 10")
+	wantText(t, list([]int{3, 4, 5, 6, 7, 8, 9, 10, 11}), "3, 4, 5, 6, 7, 8, 9, 10, … (9 in all)")
+}
+
+func TestOfLimit(t *testing.T) {
+	for _, tt := range []struct {
+		n, limit int
+		want     string
+	}{
+		{1, 128, "1 of 128 watches"}, {0, 1, "0 of 1 watch"}, {1, -1, "1 watch (limit unknown)"},
+		{-1, 5, "unknown number of watches"}, {-1, -1, "unknown number of watches"},
+	} {
+		wantText(t, ofLimit(tt.n, tt.limit, "watch", "watches"), tt.want)
+	}
+}
+
+// As root, the reason is shown; otherwise, what to do.
+func TestHiddenLines(t *testing.T) {
+	failed := func(n int) *usageByUser {
+		c := new(usageByUser)
+		for pid := range n {
+			c.unreadable = append(c.unreadable, &checkpoint.ProcessError{PID: pid + 7, Err: errors.New("\x1b no\nsecond")})
+		}
+		return c
+	}
+	one, two := `1 process could not be read and may have more (process 7: \x1b no)`, `2 processes could not be read and may have more (the first: process 7: \x1b no)`
+	if os.Geteuid() != 0 {
+		one, two = "1 process could not be read and may have more (run it as root)", "2 processes could not be read and may have more (run it as root)"
+	}
+	wantText(t, hiddenLines(failed(1))[0], one)
+	wantText(t, hiddenLines(failed(2))[0], two)
+}
+
+// A descriptor whose path is longer than a page is not an inotify descriptor.
+func TestLsOfLongPath(t *testing.T) {
+	h := hold(t, []*os.File{instance(t), longPath(t)}, "comm=holder")
+	code, stdout, stderr := call("ls", h.arg())
+	wantSuccess(t, code, stderr)
+	if !regexp.MustCompile(`(?m)^ *` + h.arg() + ` +holder +3 +`).MatchString(stdout) {
+		t.Errorf("ls printed %q", stdout)
+	}
+}
+
+// longPath returns a directory whose path has more than a page.
+func longPath(t *testing.T) *os.File {
+	t.Helper()
+	name := strings.Repeat("d", 250)
+	dir, err := os.Open(t.TempDir())
+	for range os.Getpagesize()/len(name) + 1 {
+		if err == nil {
+			err = unix.Mkdirat(int(dir.Fd()), name, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, oerr := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		dir.Close()
+		dir, err = os.NewFile(uintptr(fd), name), oerr
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	return dir
 }
 
 func TestLsJSON(t *testing.T) {
@@ -307,7 +449,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		code int
 		line string // on standard output
 	}{
-		{"ls", 3, fmt.Sprintf("%d holder 3 0 -", h.pid)},
+		{"ls -i", 3, fmt.Sprintf("%d holder 3 0 -", h.pid)},
 		{"ls " + hung.arg(), 1, "no inotify instance was found"},
 		{"ls " + hung.arg() + " " + h.arg(), 1, fmt.Sprintf("%d holder 3 0 -", h.pid)},
 		{"check", 3, ""},

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // The exit codes. That of restore is the one of the command that it executes.
@@ -54,10 +55,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return usageErrorf("no command given")
 	}
 	name, args := args[0], args[1:]
-	switch name {
-	case "help", "-h", "-help", "--help":
+	switch {
+	case slices.Contains(helpNames, name):
 		return help(args, stdout)
-	case "-version", "--version":
+	case name == "-version", name == "--version":
 		name = "version"
 	}
 	c := lookup(name)

@@ -29,6 +29,7 @@ func TestUsageErrors(t *testing.T) {
 		{"wacth /", `unknown command "wacth"`},
 		{"-json", `unknown command "-json"`},
 		{"help nothing", `help: unknown command "nothing"`},
+		{"help ls dump", `help: unexpected operand "dump"`},
 		{"watch", "watch: PATH is missing"},
 		{"watch -json", "watch: PATH is missing"},
 		{"watch -frobnicate /", "watch: unknown flag -frobnicate"},
@@ -42,9 +43,11 @@ func TestUsageErrors(t *testing.T) {
 		{"watch -wd 0x80000000 /", "1 to 2147483647"},
 		{"watch -wd 010x /", "1 to 2147483647"},
 		{"watch -wd 1_000 /", "1 to 2147483647"},
-		{"watch -mask CREATE /", "IN_CREATE"},
+		{"watch -max-steps 5 /", "watch: -max-steps needs -wd"},
+		{"watch -mask CREATE /", `watch: -mask: invalid value "CREATE" ("CREATE" is not a name such as IN_CREATE)`},
+		{"watch -mask= /", "-mask"},
 		{"watch -mask IN_CREATE,, /", "-mask"},
-		{"watch -mask IN_CREATE,IN_NOTHING /", "IN_NOTHING"},
+		{"watch -mask IN_CREATE,IN_NOTHING /", `("IN_NOTHING" is not a name such as IN_CREATE)`},
 		{"watch -n many /", `watch: -n: invalid value "many" (want a number, 0 or more)`},
 		{"watch -n -1 /", `watch: -n: invalid value "-1"`},
 		{"watch -max-steps -1 /", `watch: -max-steps: invalid value "-1"`},
@@ -57,6 +60,13 @@ func TestUsageErrors(t *testing.T) {
 		{"ls -paths all", `ls: -paths: invalid value "all" (want none, handles or search)`},
 		{"ls -max-entries 0", "want a number, 1 or more"},
 		{"ls -hint /", "ls: -hint needs -paths search"},
+		{"ls -paths none", "ls: -paths needs -w"},
+		{"ls -all-filesystems 1", "ls: -all-filesystems needs -w"},
+		{"ls -v", "ls: -v needs -w"},
+		{"ls -user no:one", `ls: -user: invalid value "no:one" (want the name of a user in /etc/passwd, or a uid)`},
+		{"ls -user -1", `ls: -user: invalid value "-1"`},
+		{"ls -min -1", `ls: -min: invalid value "-1" (want a number, 0 or more)`},
+		{"ls -command", "ls: -command: value is missing"},
 		{"dump", "dump: PID is missing"},
 		{"dump 1 2", `dump: unexpected operand "2"`},
 		{"dump -fd -1 1", "want the number of a file descriptor"},
@@ -211,6 +221,17 @@ func TestHints(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			wantText(t, textWithHint(tt.err), tt.err.Error()+tt.want)
 		})
+	}
+}
+
+// Root is not told to run the command as root.
+func TestHintOfPermission(t *testing.T) {
+	for _, hinted := range []error{withDumpHint(syscall.EPERM), withListHint(syscall.EPERM)} {
+		want := syscall.EPERM.Error() + "; run it as the user of that process, or as root"
+		if os.Geteuid() == 0 {
+			want = syscall.EPERM.Error()
+		}
+		wantText(t, textWithHint(hinted), want)
 	}
 }
 

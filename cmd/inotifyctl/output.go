@@ -13,20 +13,23 @@ import (
 	"path/filepath"
 )
 
-// An output is written once. A regular file has the whole text at the end, or is as it
-// was.
+// An output is where a command writes its result, with one write. A regular file is replaced
+// when the whole text is in the new one; until then it stays as it was.
 type output struct {
 	w       io.Writer
 	file    *os.File // to be closed
 	replace string   // the path that file replaces at the end; "" if file is written itself
 }
 
-// openOutput opens the output with a name: standard output if it is "" or "-", a file that
+// openOutput opens the output with a name: standard output if it is "-", a file that
 // replaces the regular file of that name when it is complete, or an existing device or
 // pipe.
 func openOutput(ctx context.Context, name string, stdout io.Writer) (*output, error) {
-	if name == "" || name == "-" {
+	switch name {
+	case "-":
 		return &output{w: stdout}, checkStdout(stdout)
+	case "":
+		return nil, errors.New("open the output: the name of the file is empty")
 	}
 	if fd := standardDescriptor(name); fd >= 0 {
 		if err := checkWritable(fd); err != nil {

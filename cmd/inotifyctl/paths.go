@@ -26,9 +26,10 @@ var pathLevels = map[string]checkpoint.Paths{
 	"search":  checkpoint.PathsBySearch,
 }
 
-func (p *pathFlags) define(flags *flag.FlagSet) {
+// define defines the flags. when says when they have an effect: it is "" or like "with -w: ".
+func (p *pathFlags) define(flags *flag.FlagSet, when string) {
 	p.level = checkpoint.PathsByHandle
-	flags.Func("paths", "how to find the paths of watches: `METHOD` is none; handles, to open the file handles that the kernel lists "+
+	flags.Func("paths", when+"how to find the paths of watches: `METHOD` is none; handles, to open the file handles that the kernel lists "+
 		"(default, needs root); or search, to read directories as well (their watchers get events)", func(s string) error {
 		level, ok := pathLevels[s]
 		if !ok {
@@ -41,7 +42,7 @@ func (p *pathFlags) define(flags *flag.FlagSet) {
 		p.hints = append(p.hints, s)
 		return nil
 	})
-	flags.BoolVar(&p.allFilesystems, "all-filesystems", false, "find paths on FUSE, autofs and network filesystems, too, which may hang")
+	flags.BoolVar(&p.allFilesystems, "all-filesystems", false, when+"find paths on FUSE, autofs and network filesystems, too, which may hang")
 	numberVar(flags, &p.maxEntries, "max-entries", 1, "with -paths search: stop after `N` directory entries")
 }
 

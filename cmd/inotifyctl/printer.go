@@ -101,7 +101,8 @@ type watchObject struct {
 	Seconds float64          `json:"seconds"`
 }
 
-// join does not clean the path: behind a symbolic link it would be another one.
+// join joins a directory and a name. It does not clean the path: LINK/.. may lead to another
+// directory than the one without both.
 func join(path, name string) string {
 	if name == "" || strings.HasSuffix(path, "/") {
 		return path + name

@@ -28,7 +28,7 @@ func (b *bar) drawCycle(p inotify.Progress) { b.draw(barText(p)) }
 
 // drawSearch shows the progress of a search, which has no known end.
 func (b *bar) drawSearch(entries int) {
-	b.draw(fmt.Sprintf("searching: %d directory entries read", entries))
+	b.draw(fmt.Sprintf("searching: %s read", count(entries, "directory entry", "directory entries")))
 }
 
 // drawQueue shows the progress of putting pending events into a queue.

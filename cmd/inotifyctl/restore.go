@@ -54,7 +54,7 @@ so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them, not to the queue; \"-\" is standard output")
 		flags.BoolVar(&r.drop, "drop-pending", false, "drop the pending events; print how many there were")
 		flags.BoolVar(&r.missing, "missing", false, "leave out watches whose path is missing or unknown; print which")
-		maxStepsVar(flags, &r.maxSteps)
+		maxStepsVar(flags, &r.maxSteps, "")
 		return r.run
 	},
 }
@@ -170,7 +170,9 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 		return nil, nil, withRestoreHint(err)
 	}
 	b.clear()
-	note(stderr, "not restored", summary(restored.NotRestored)...)
+	missing, unverified := splitGaps(restored.NotRestored)
+	note(stderr, "not restored", summary(missing)...)
+	note(stderr, "not verified", summary(unverified)...)
 	for _, wd := range restored.Destroyed {
 		note(stderr, "not restored", fmt.Sprintf("watch %d: the watched file was removed during the restore", wd))
 	}

@@ -315,7 +315,7 @@ func TestRestoreOfAnotherBoot(t *testing.T) {
 	if code != 0 || stdout != "executed\n" {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
-	wantLine(t, stderr, "inotifyctl: not restored: inode: whether the same files are watched was not compared: the snapshot is from another boot or machine")
+	wantLine(t, stderr, "inotifyctl: not verified: inode: whether the same files are watched was not compared: the snapshot is from another boot or machine")
 }
 
 // If events were pending and the snapshot does not have them, an overflow is queued, or

@@ -39,8 +39,8 @@ func surviveSignals(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
-// ignoreSIGPIPE has a write to standard output or standard error fail if it is a pipe
-// without readers, instead of ending this process, until stop is called.
+// ignoreSIGPIPE keeps SIGPIPE from ending this process until stop is called: a write to
+// standard output or standard error fails if that is a pipe without readers.
 func ignoreSIGPIPE() (stop func()) {
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, unix.SIGPIPE)

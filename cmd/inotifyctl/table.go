@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// A table is rows of cells that are printable. A row can have a table below it.
+// A table has rows of cells, whose text must be printable. A row can have a table below it.
 type table struct {
 	indent  int
 	columns []column
@@ -33,8 +33,8 @@ func (t *table) under(below *table) {
 	t.below[len(t.rows)-1] = below
 }
 
-// text returns the names, if the columns have any, and the rows, a line each, to
-// fit into width columns of a terminal; 0 shortens nothing.
+// text returns a line with the names of the columns, if they have any, and one for each row.
+// Cells are shortened so that lines fit into width columns of a terminal; 0 is no limit.
 func (t *table) text(width int) string {
 	var b strings.Builder
 	widths := t.widths()
@@ -71,8 +71,8 @@ func (t *table) widths() []int {
 	return widths
 }
 
-// fit makes the widest of the flexible columns narrower until all fit, or none
-// can be.
+// fit makes the widest flexible column narrower, again and again, until all columns fit or
+// none can be made narrower.
 func (t *table) fit(widths []int, width int) {
 	const least = 8
 	total := t.indent + gap*(len(widths)-1)
@@ -141,8 +141,8 @@ func cells(s string) int {
 	return n
 }
 
-// cellsOf counts two for what may be wide: from Hangul on, and not the
-// punctuation that terminals show in one.
+// cellsOf returns 2 for a character that may be wide, which are those from Hangul on, except
+// for punctuation that terminals show in one column.
 func cellsOf(r rune) int {
 	if r < 0x1100 || r >= 0x2010 && r <= 0x2027 {
 		return 1

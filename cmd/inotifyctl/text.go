@@ -18,17 +18,22 @@ func count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// list returns "3, 5".
+// list returns "3, 5", or "3, 5, 6, 7, 8, 9, 10, 11, … (20 in all)".
 func list(ns []int) string {
-	texts := make([]string, len(ns))
-	for i, n := range ns {
-		texts[i] = strconv.Itoa(n)
+	const most = 8
+	texts := make([]string, 0, most)
+	for _, n := range ns[:min(len(ns), most)] {
+		texts = append(texts, strconv.Itoa(n))
 	}
-	return strings.Join(texts, ", ")
+	text := strings.Join(texts, ", ")
+	if len(ns) > most {
+		text += fmt.Sprintf(", … (%d in all)", len(ns))
+	}
+	return text
 }
 
-// oneLine makes text a single line without anything that a terminal obeys: paths in it
-// can hold any byte.
+// oneLine returns text as a single line without control characters, which a terminal would
+// interpret: paths in it can have any byte.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	var b strings.Builder
@@ -47,8 +52,8 @@ func oneLine(text string) string {
 	return b.String()
 }
 
-// quote returns s as it is if a terminal shows it so, or else as a Go string. One that
-// begins with a quotation mark is quoted, too, so that the two differ.
+// quote returns s unchanged if all of it is printable, or else as a Go string. A text that
+// begins with a quotation mark is quoted, too, so that the two forms differ.
 func quote(s string) string {
 	if s == "" || s[0] == '"' || !isPrintable(s) {
 		return strconv.Quote(s)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,58 +18,7 @@ import (
 	"github.com/seed10546c08/inotify/checkpoint"
 )
 
-// noUser is the user of a process that has ended, or whose user is unknown.
-const noUser = -1
-
-// userOf returns the effective user of a process under proc: the one that the kernel
-// charges for the instances that the process creates.
-func userOf(proc string, pid int) (int, error) {
-	dir := filepath.Join(proc, strconv.Itoa(pid))
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
-	if err != nil && hasEnded(dir, err) {
-		return noUser, nil
-	}
-	if err != nil {
-		return noUser, err
-	}
-	return effectiveUser(status)
-}
-
-// commandOf returns the name of a process's command, which the process itself
-// can set to any bytes.
-func commandOf(proc string, pid int) string {
-	name, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "comm"))
-	if err != nil {
-		return "?"
-	}
-	return strings.TrimSuffix(string(name), "\n")
-}
-
-// hasEnded reports whether err came because the process has ended. A file that was open
-// then fails with ESRCH, which not every system defines.
-func hasEnded(dir string, err error) bool {
-	if errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	_, err = os.Lstat(dir)
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-// effectiveUser returns the effective user that a process's status shows:
-//
-//	Uid:	1000	1000	1000	1000
-func effectiveUser(status []byte) (int, error) {
-	for _, line := range strings.Split(string(status), "\n") {
-		if value, ok := strings.CutPrefix(line, "Uid:"); ok {
-			if fields := strings.Fields(value); len(fields) > 1 {
-				return strconv.Atoi(fields[1])
-			}
-		}
-	}
-	return noUser, errors.New("no user in /proc/PID/status")
-}
-
-// A usageByUser is the instances of all processes, and what their users have in use.
+// A usageByUser has the instances of all processes, and what each user has in use.
 type usageByUser struct {
 	instances  []checkpoint.Instance
 	owners     []int // the user of each instance
@@ -81,7 +31,8 @@ type usageByUser struct {
 // was: here it is charged to the user of the first process that has it.
 type usage struct {
 	instances  int
-	watches    int  // 0 where the kernel lists none
+	watches    int
+	uncounted  bool // the watches of some instances are not counted
 	unsure     bool // some instances may be counted more than once
 	unreadable int  // processes of the user that could not be read, or not in full
 }
@@ -114,6 +65,7 @@ func newUsageByUser(list []checkpoint.Instance, failed []*checkpoint.ProcessErro
 		u := c.user(uid)
 		u.instances++
 		u.watches += max(i.Watches, 0)
+		u.uncounted = u.uncounted || i.Watches < 0
 		u.unsure = u.unsure || i.Ungrouped != nil
 	}
 	for _, f := range failed {
@@ -148,22 +100,82 @@ func (c *usageByUser) of(uid int) usage {
 	return u
 }
 
-// failures returns why processes could not be read, except those that the caller may not
-// read, which is normal without root.
+// knownWatches returns how many watches the user has at least, or -1 where the kernel lists
+// none.
+func (u usage) knownWatches() int {
+	if u.watches == 0 && u.uncounted {
+		return -1
+	}
+	return u.watches
+}
+
+// failures returns why processes could not be read, except for lack of permission, which is
+// normal without root.
 func (c *usageByUser) failures() (reasons []string) {
 	for _, f := range c.unreadable {
 		if !errors.Is(f, fs.ErrPermission) {
-			first, _, _ := strings.Cut(f.Error(), "\n") // there is one for each descriptor
-			reasons = append(reasons, first)
+			reasons = append(reasons, reason(f))
 		}
 	}
 	return reasons
 }
 
+// reason returns the first reason why a process, or a descriptor of it, could not be read.
+func reason(e *checkpoint.ProcessError) string {
+	first, _, _ := strings.Cut(e.Error(), "\n")
+	return first
+}
+
+// A total is what a process has in use. An instance that several processes share is counted
+// for each.
+type total struct {
+	pid, uid  int
+	command   string
+	instances int
+	watches   int
+	uncounted bool // the watches of some instances are not counted
+}
+
+// knownWatches returns how many watches the process has, or -1 if that is unknown.
+func (p *total) knownWatches() int {
+	if p.uncounted {
+		return -1
+	}
+	return p.watches
+}
+
+// totals returns what each process has in use, the one with most watches first.
+func totals(instances []checkpoint.Instance) (list []*total) {
+	byPID := make(map[int]*total)
+	for _, i := range instances {
+		last := 0
+		for _, d := range i.Descriptors { // in the order of their processes
+			if d.PID == last {
+				continue
+			}
+			last = d.PID
+			p := byPID[d.PID]
+			if p == nil {
+				p = &total{pid: d.PID, command: commandOf("/proc", d.PID)}
+				p.uid, _ = userOf("/proc", d.PID)
+				byPID[d.PID], list = p, append(list, p)
+			}
+			p.instances++
+			p.watches += max(i.Watches, 0)
+			p.uncounted = p.uncounted || i.Watches < 0
+		}
+	}
+	slices.SortFunc(list, func(a, b *total) int {
+		return cmp.Or(b.watches-a.watches, b.instances-a.instances, a.pid-b.pid)
+	})
+	return list
+}
+
 // A share is how much of a limit a process has in use.
 type share struct{ pid, count int }
 
-// largest returns up to five processes of a user that have most, in descending order.
+// largest returns the processes of a user that have most in use, five at most, in descending
+// order.
 func (c *usageByUser) largest(uid int, count func(checkpoint.Instance) int) []share {
 	var shares []share
 	for k, i := range c.instances {
@@ -210,10 +222,14 @@ func limitOf(proc, name string) int {
 	return n
 }
 
-// ofLimit returns "3 of 128 instances", or without the limit if that is unknown.
-func ofLimit(n, limit int, what string) string {
-	if limit < 0 {
-		return fmt.Sprintf("%d %s (limit unknown)", n, what)
+// ofLimit returns "3 of 128 instances", without the limit if that is unknown. n is -1 if it
+// is unknown itself.
+func ofLimit(n, limit int, one, many string) string {
+	switch {
+	case n < 0:
+		return "unknown number of " + many
+	case limit < 0:
+		return count(n, one, many) + " (limit unknown)"
 	}
-	return fmt.Sprintf("%d of %d %s", n, limit, what)
+	return fmt.Sprintf("%d of %s", n, count(limit, one, many))
 }

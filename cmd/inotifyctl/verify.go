@@ -37,7 +37,7 @@ if it was on at the dump.
 	define: func(flags *flag.FlagSet) action {
 		v := new(verify)
 		fdVar(flags, &v.fd, "compare the instance that the process has as file descriptor `N` (default: as in the dump)")
-		verboseVar(flags, &v.verbose)
+		verboseVar(flags, &v.verbose, "")
 		return v.run
 	},
 }
@@ -89,7 +89,7 @@ func readSnapshot(name string) (*checkpoint.Snapshot, error) {
 	defer f.Close()
 	s, err := checkpoint.Read(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", quote(name), err)
+		return nil, fmt.Errorf("read %s: %s", quote(name), withoutPackage(err))
 	}
 	return s, nil
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"flag"
 	"io"
-	"strings"
 
 	"github.com/seed10546c08/inotify"
 )
@@ -38,13 +37,18 @@ came up).
 			return err
 		})
 		flags.Func("mask", "watch for the events in `LIST`: names of inotify(7), joined by \",\" (default IN_ALL_EVENTS)", func(s string) (err error) {
-			w.mask, err = inotify.ParseMask(strings.ReplaceAll(s, ",", "|"))
+			w.mask, err = parseMask(s)
 			return err
 		})
 		numberVar(flags, &w.count, "n", 0, "end after `N` events, or with 0 when the watches are added (default: no limit)")
 		flags.BoolVar(&w.json, "json", false, "print each line as a JSON object")
-		maxStepsVar(flags, &w.maxSteps)
-		return w.run
+		maxStepsVar(flags, &w.maxSteps, "with -wd: ")
+		return func(ctx context.Context, in *invocation) error {
+			if err := checkNeeded(flags, "wd", "max-steps"); err != nil {
+				return err
+			}
+			return w.run(ctx, in)
+		}
 	},
 }
 
@@ -91,8 +95,7 @@ func (a *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, 
 	a.wd, a.how = wd, howIoctl
 	return n.RestoreWatch(ctx, wd, a.path, a.mask,
 		inotify.WithMaxSteps(maxSteps),
-		// The call comes from the cycle only, and for the last time when it
-		// is at its end.
+		// Only the cycle reports progress, for the last time at its end.
 		inotify.WithProgress(func(p inotify.Progress) {
 			a.how, a.steps, a.elapsed = howCycle, p.Steps, p.Elapsed
 			b.drawCycle(p)

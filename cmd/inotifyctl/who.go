@@ -33,12 +33,12 @@ too: to find these watches, give the directory as well.
 		{"0", "done, also if no process watches PATH"},
 		{"1", "failed: standard error says why"},
 		{"2", "usage error"},
-		{"3", "incomplete: a process did not answer, or could not be read although you may"},
+		{"3", "incomplete: a process did not answer, or could not be read although you have permission"},
 	},
 	define: func(flags *flag.FlagSet) action {
 		w := new(who)
 		flags.BoolVar(&w.json, "json", false, "print JSON, one object for each watch")
-		verboseVar(flags, &w.effects.verbose)
+		verboseVar(flags, &w.effects.verbose, "")
 		return w.run
 	},
 }
@@ -71,11 +71,11 @@ func (w *who) run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	print := printWatchesOn
+	show := printWatchesOn
 	if w.json {
-		print = writeWatchesOn
+		show = writeWatchesOn
 	}
-	if err := print(in, found, hiddenLines(c)); err != nil {
+	if err := show(in, found, hiddenLines(c)); err != nil {
 		return err
 	}
 	if reasons = append(c.failures(), reasons...); len(reasons) > 0 {
@@ -123,6 +123,9 @@ func inodesOf(paths []string) ([]inotify.Watch, error) {
 func (w *who) find(ctx context.Context, instances []checkpoint.Instance, inodes []inotify.Watch, stderr io.Writer) (found []watchOn, reasons []string, err error) {
 	byInode := make([][]watchOn, len(inodes))
 	for _, i := range instances {
+		if i.Watches == 0 {
+			continue
+		}
 		s, err := dumpInstance(ctx, i, checkpoint.WithPaths(checkpoint.PathsNone))
 		switch {
 		case ctx.Err() != nil:
