@@ -43,7 +43,7 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 		l.setErrors(p.explain(unix.ENOSYS))
 		return l.res, nil
 	}
-	before := slices.Clone(p.mounts)
+	before := p.mounts
 	err = l.find(ctx)
 	l.recheck(before)
 	l.setErrors(cmp.Or(err, ErrNotRequested))
@@ -59,7 +59,7 @@ type locator struct {
 	reasons []reasons // of each watch
 }
 
-// find goes through the levels until all watches are found.
+// find goes through the levels up to Options.Level.
 func (l *locator) find(ctx context.Context) error {
 	if err := l.askResolver(ctx); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (l *locator) find(ctx context.Context) error {
 	return l.search(ctx)
 }
 
-// recheck compares all paths again if the mounts have changed meanwhile: a path may lead
+// recheck compares all paths again if the mounts are not those of before: a path may lead
 // elsewhere now, and the id of an unmounted mount may be another mount's.
 func (l *locator) recheck(before []Mount) {
 	if err := l.p.readMounts(); err == nil && slices.Equal(before, l.p.mounts) {
@@ -167,7 +167,7 @@ func (l *locator) setErrors(err error) {
 	}
 }
 
-// askResolver calls Options.Resolve.
+// askResolver calls Options.Resolve and compares the paths that it returns.
 func (l *locator) askResolver(ctx context.Context) error {
 	if l.o.Resolve == nil {
 		return nil

@@ -67,11 +67,11 @@ func (p *process) close() {
 }
 
 func (p *process) open(ctx context.Context, proc *os.File) error {
-	o, err := abandon.Call(ctx, 0, func() (procFiles, error) { return openProcFiles(proc) }, procFiles.close)
+	files, err := abandon.Call(ctx, 0, func() (procFiles, error) { return openProcFiles(proc) }, procFiles.close)
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
-	p.root, p.file = o.root, o.mountinfo
+	p.root, p.file = files.root, files.mountinfo
 	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
