@@ -21,16 +21,16 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// Opening a handle gives a descriptor whose path is read by readlink of /proc/self/fd/N. This
-// text may be wrong:
+// Opening a handle gives a descriptor. The kernel's path of its inode is the text that readlink of
+// /proc/self/fd/N returns. It may be wrong:
 //
 //   - It is "/" if no cached name leads from the inode to the root of the filesystem, or if the
-//     inode is outside of what is mounted, with " (deleted)" if its name was removed.
+//     inode is outside of the directory that is mounted.
+//   - It ends in " (deleted)" if the name was removed; but a name may also end so.
 //   - Another mount may hide the inode at this path.
-//   - It ends in " (deleted)" if the name was removed; a name may also end so.
-//   - It may be outside of the process's root directory.
+//   - The path may be outside of the process's root directory.
 //
-// So each text is compared with the watch.
+// So each path is compared with the watch.
 
 // handlesChunk is how many watches a thread decodes at a time.
 const handlesChunk = 64
@@ -38,7 +38,7 @@ const handlesChunk = 64
 // minForTwoThreads is how many watches make a second thread worthwhile.
 const minForTwoThreads = 512
 
-// A mountDir is an open mount of a wanted device, on which handles can be opened.
+// A mountDir is an open mount on a directory, on which handles can be opened.
 type mountDir struct {
 	Mount
 	fd int
@@ -60,47 +60,44 @@ type untriedMount struct {
 
 // A decoder finds the paths of many watches by their handles.
 type decoder struct {
-	p         *process
-	ws        []inotify.Watch
-	places    []Place
-	reasons   []reasons
+	*locator
 	todo      [][]int // watches, those of one device together, in chunks
 	mountDirs map[inotify.Device]mountDirs
-	next      atomic.Int64 // in todo
-	fatal     atomic.Pointer[error]
+	next      atomic.Int64           // index in todo of the next chunk
+	stopped   atomic.Pointer[reason] // if set, the reason of all watches that are not decoded yet
 
 	mu         sync.Mutex
-	decoded    bool
 	unverified []candidate // to be compared in another way
 }
 
-// A candidate is a path that may be a watch's.
-type candidate struct {
-	watch int
-	path  string
-	not   reason // the reason if another inode, or none, is there
+// decode opens the handles of the watches that have no path yet, and so finds paths.
+func (l *locator) decode(ctx context.Context) {
+	d := &decoder{locator: l, mountDirs: make(map[inotify.Device]mountDirs)}
+	d.run(ctx, d.prepare())
+	d.close()
+	for k, why := range l.compareCandidates(d.unverified) {
+		l.reasons[d.unverified[k].watch].handle.add(why)
+	}
 }
 
-// decode finds the paths of the watches todo by their handles. It returns whether a handle was
-// opened, and candidates that it could not compare.
-func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
-	d := &decoder{p: l.p, ws: l.ws, places: l.res.Places, reasons: l.reasons, mountDirs: make(map[inotify.Device]mountDirs)}
-	defer d.close()
-	var ready []int
-	for _, i := range todo {
-		if d.reasons[i].handle = d.prepare(&d.ws[i]); d.reasons[i].handle.rank == noReason {
+// prepare opens the mounts of the watches' devices. It returns the watches that can be decoded.
+func (d *decoder) prepare() (ready []int) {
+	for _, i := range d.wanted() {
+		if d.reasons[i].handle = d.openMountsOf(&d.ws[i]); d.reasons[i].handle.rank == noReason {
 			ready = append(ready, i)
 		}
 	}
-	if len(ready) == 0 {
-		return false, nil
-	}
+	return ready
+}
+
+// run decodes the watches on one or two threads.
+func (d *decoder) run(ctx context.Context, ready []int) {
 	slices.SortStableFunc(ready, func(a, b int) int {
 		x, y := d.ws[a].Device, d.ws[b].Device
 		return cmp.Or(cmp.Compare(x.Major, y.Major), cmp.Compare(x.Minor, y.Minor))
 	})
 	d.todo = slices.Collect(slices.Chunk(ready, handlesChunk))
-	threads := 1
+	threads := min(1, len(ready))
 	if len(ready) >= minForTwoThreads && runtime.GOMAXPROCS(0) > 1 {
 		threads = 2
 	}
@@ -113,19 +110,19 @@ func (l *locator) decode(ctx context.Context, todo []int) (bool, []candidate) {
 		}()
 	}
 	wait.Wait()
-	return d.decoded, d.unverified
 }
 
 func (d *decoder) close() {
 	for _, dirs := range d.mountDirs {
-		for _, b := range dirs.open {
-			sys.Close(b.fd)
+		for _, m := range dirs.open {
+			sys.Close(m.fd)
 		}
 	}
 }
 
-// prepare opens the mounts of a watch's device. It returns a reason if there is no open mount.
-func (d *decoder) prepare(w *inotify.Watch) reason {
+// openMountsOf opens the mounts of a watch's device, if no other watch on it came before. It
+// returns a reason if none could be opened.
+func (d *decoder) openMountsOf(w *inotify.Watch) reason {
 	if w.Handle == (inotify.Handle{}) {
 		return reason{rank: final, err: errors.New("the kernel gave no file handle"), search: "the path"}
 	}
@@ -158,7 +155,7 @@ func (ds *mountDirs) notTried(dev inotify.Device) reason {
 	return reason{rank: notTried, err: fmt.Errorf("device %v is mounted on %q, hidden by other mounts", dev, hidden)}
 }
 
-// addTo adds the reason that an untried mount may show the inode.
+// addTo adds to a watch's reason that an untried mount may show the inode.
 func (ds *mountDirs) addTo(r *reason) {
 	if len(ds.untried) > 0 {
 		r.add(reason{rank: notTried, err: ds.untried[0].why, search: r.search})
@@ -168,27 +165,27 @@ func (ds *mountDirs) addTo(r *reason) {
 // openMounts opens the directories on which a device is mounted, those that show most of the
 // filesystem first. Opening with O_PATH queues no event, and allows fchdir(2). Mounts
 // that may block, or are behind one that may, are not opened. Mounts on files are left to
-// mountPoints.
+// compareMountPoints.
 func (p *process) openMounts(dev inotify.Device) (ds mountDirs) {
 	for _, m := range p.mountsOf(dev) {
 		if blocking := p.blockingMount(m.Point); blocking != nil {
 			ds.untried = append(ds.untried, untriedMount{m, mayBlock(blocking), false})
 			continue
 		}
-		switch fd, isDir, err := p.openMount(m); {
+		fd, onDir, err := p.openMount(m)
+		switch {
 		case err == errHidden:
 			ds.untried = append(ds.untried, untriedMount{m, p.hiddenMount(m), true})
 		case err != nil:
-			why := fmt.Errorf("open %.400q, where device %v is mounted: %w", m.Point, dev, err)
-			ds.untried = append(ds.untried, untriedMount{m, why, false})
-		case isDir:
+			ds.untried = append(ds.untried, untriedMount{m, err, false})
+		case onDir:
 			ds.open = append(ds.open, mountDir{m, fd})
 		default:
 			sys.Close(fd)
 		}
 	}
 	ds.untried = slices.DeleteFunc(ds.untried, func(u untriedMount) bool {
-		return u.Root != "" && slices.ContainsFunc(ds.open, func(b mountDir) bool { return b.Root != "" && within(u.Root, b.Root) })
+		return u.Root != "" && slices.ContainsFunc(ds.open, func(m mountDir) bool { return m.Root != "" && within(u.Root, m.Root) })
 	})
 	slices.SortStableFunc(ds.untried, func(a, b untriedMount) int {
 		return cmp.Compare(a.priority(), b.priority())
@@ -210,44 +207,51 @@ func (u *untriedMount) priority() int {
 
 var errHidden = errors.New("hidden by another mount")
 
-// openMount opens a mount with O_PATH.
-func (p *process) openMount(m Mount) (fd int, isDir bool, err error) {
-	fd, e := p.lookup(sys.CString(m.Point), 0)
-	switch e {
-	case sys.OK:
-	case unix.ENOENT, unix.ENOTDIR:
+// openMount opens a mount with O_PATH. It returns errHidden if the mount point leads to another
+// mount.
+func (p *process) openMount(m Mount) (fd int, onDir bool, err error) {
+	fd, e := p.lookup(sys.CString(m.Point))
+	if e == unix.ENOENT || e == unix.ENOTDIR {
 		return -1, false, errHidden
-	default:
-		return -1, false, p.explain(e)
 	}
-	id, err := mountOf(p.procFD, fd)
-	var st unix.Stat_t
-	switch {
-	case err != nil:
-	case id != m.ID:
-		p.mount(id) // read the list again if it is new
-		err = errHidden
-	default:
-		if e := sys.Fstat(fd, &st); e != sys.OK {
-			err = os.NewSyscallError("fstat", e)
-		}
+	if e != sys.OK {
+		return -1, false, openMountError(m, p.explain(e))
 	}
+	onDir, err = p.checkMount(m, fd)
 	if err != nil {
 		sys.Close(fd)
 		return -1, false, err
 	}
-	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+	return fd, onDir, nil
+}
+
+// checkMount returns errHidden if fd is not on the mount, and reports whether fd is a directory.
+func (p *process) checkMount(m Mount, fd int) (onDir bool, err error) {
+	id, err := mountOf(p.procFD, fd)
+	if err != nil {
+		return false, openMountError(m, err)
+	}
+	if id != m.ID {
+		p.mount(id) // if it is new, this reads the list of mounts again
+		return false, errHidden
+	}
+	var st unix.Stat_t
+	if e := sys.Fstat(fd, &st); e != sys.OK {
+		return false, openMountError(m, os.NewSyscallError("fstat", e))
+	}
+	return isDir(&st), nil
+}
+
+func openMountError(m Mount, err error) error {
+	return fmt.Errorf("open %.400q, where device %v is mounted: %w", m.Point, inotify.Device(m.Device), err)
 }
 
 // hiddenMount returns an error that names the mount that hides m.
 func (p *process) hiddenMount(m Mount) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	way := mountsOnPath(p.mounts, p.rootID, p.rootID, m.Point)
-	if len(way) == 0 || way[len(way)-1].ID == m.ID {
+	hider, ok := p.mountAt(p.rootID, m.Point)
+	if !ok || hider.ID == m.ID {
 		return fmt.Errorf("no path leads to the mount of device %v on %q", inotify.Device(m.Device), m.Point)
 	}
-	hider := way[len(way)-1]
 	return fmt.Errorf("the mount of device %v on %q is hidden by the %s mounted on %q", inotify.Device(m.Device), m.Point, hider.Type, hider.Point)
 }
 
@@ -274,9 +278,9 @@ func depth(path string) int {
 }
 
 // thread decodes on an operating system thread with its own working directory. The thread is
-// never unlocked, so that it ends with the goroutine. The main thread cannot be used: it would
-// not end, and /proc/PID/cwd shows its directory. It is locked while another goroutine
-// decodes, which therefore runs on another thread.
+// never unlocked, so that it ends with the goroutine. The main thread must not be used: it would
+// not end, and /proc/PID/cwd shows its directory. If the goroutine runs on it, it keeps it
+// locked while another goroutine decodes, which so gets another thread.
 func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
@@ -292,59 +296,77 @@ func (d *decoder) thread(ctx context.Context) {
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		d.stop(fmt.Errorf("unshare(CLONE_FS), which opening file handles needs: %w", os.NewSyscallError("unshare", err)))
-		d.run(ctx)
-		return
+	} else {
+		defer unix.Chdir("/") // until the thread ends, its directory would keep a mount busy
 	}
-	d.run(ctx)
-	unix.Chdir("/") // until the thread ends, its directory would keep a mount busy
+	d.decodeTodo(ctx)
 }
 
-// run decodes chunks of todo until none is left.
-func (d *decoder) run(ctx context.Context) {
-	t := &decodeThread{decoder: d, procFD: d.p.procFD, cwd: -1}
+// decodeTodo decodes chunks of todo until none is left.
+func (d *decoder) decodeTodo(ctx context.Context) {
+	t := &decodeThread{decoder: d, cwd: -1}
 	for ctx.Err() == nil {
 		next := int(d.next.Add(1)) - 1
 		if next >= len(d.todo) {
 			break
 		}
 		for _, i := range d.todo[next] {
-			d.places[i].Path, d.reasons[i].handle = t.find(i)
+			d.res.Places[i].Path, d.reasons[i].handle = t.findPath(i)
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.decoded = d.decoded || t.opened
-	d.unverified = append(d.unverified, t.unverified...)
+	d.res.Decoded = d.res.Decoded || t.opened
 }
 
-// stop sets an error for all watches that were not decoded yet.
-func (d *decoder) stop(err error) { d.fatal.CompareAndSwap(nil, &err) }
+func (d *decoder) addUnverified(c candidate) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unverified = append(d.unverified, c)
+}
+
+// stop ends the decoding of all watches. It returns their reason.
+func (d *decoder) stop(err error) reason {
+	why := reason{rank: final, err: err, search: "the path"}
+	d.stopped.CompareAndSwap(nil, &why)
+	return why
+}
 
 // A decodeThread is the state of one thread.
 type decodeThread struct {
 	*decoder
-	procFD     int
-	cwd        int // the descriptor of the working directory, or -1
-	opened     bool
-	unverified []candidate
-	h          sys.RawHandle
-	st         unix.Stat_t
-	text       [unix.PathMax + 1]byte
+	cwd    int  // the descriptor of the working directory, or -1
+	opened bool // a handle was opened
+	h      sys.RawHandle
+	path   [unix.PathMax + 1]byte // for system calls
 }
 
-// find tries the mounts of a watch's device. It returns the path, or the reason.
-func (t *decodeThread) find(i int) (string, reason) {
+// A finding is the result of one mount for one watch: a verified path, or one that is still to be
+// compared, or a reason.
+type finding struct {
+	path     string
+	verified bool   // path leads to the watch's inode
+	why      reason // why there is no path; or, of an unverified one, the reason if it leads elsewhere
+}
+
+// findPath tries the mounts of a watch's device. It returns the path, or the reason.
+func (t *decodeThread) findPath(i int) (string, reason) {
 	var best reason
 	dirs := t.mountDirs[t.ws[i].Device]
 	for k := range dirs.open {
-		if err := t.fatal.Load(); err != nil {
-			return "", reason{rank: final, err: *err, search: "the path"}
+		if why := t.stopped.Load(); why != nil {
+			return "", *why
 		}
-		path, why := t.tryMount(i, &dirs.open[k])
-		if path != "" {
-			return path, reason{}
+		f := t.tryMount(i, &dirs.open[k])
+		switch {
+		case f.verified:
+			return f.path, reason{}
+		case f.path != "":
+			t.addUnverified(candidate{i, f.path, f.why})
+		default:
+			best.add(f.why)
 		}
-		if best.add(why); best.rank >= nameless {
+		if best.rank >= notCached {
 			return "", best
 		}
 	}
@@ -352,193 +374,199 @@ func (t *decodeThread) find(i int) (string, reason) {
 	return "", best
 }
 
-// tryMount opens the handle on a mount.
-func (t *decodeThread) tryMount(i int, b *mountDir) (string, reason) {
-	if t.cwd != b.fd {
-		if err := unix.Fchdir(b.fd); err != nil {
-			return "", reason{rank: failed, err: fmt.Errorf("fchdir %q: %w", b.Point, err), search: "the path"}
+// tryMount opens the handle on a mount and reads the path.
+func (t *decodeThread) tryMount(i int, m *mountDir) finding {
+	if t.cwd != m.fd {
+		if err := unix.Fchdir(m.fd); err != nil {
+			return finding{why: reason{rank: failed, err: fmt.Errorf("fchdir %q: %w", m.Point, err), search: "the path"}}
 		}
-		t.cwd = b.fd
+		t.cwd = m.fd
 	}
 	w := &t.ws[i]
 	t.h.Set(w.Handle.Type, w.Handle.Bytes)
 	fd, e := sys.OpenHandle(&t.h)
 	if e != sys.OK {
-		return "", t.cannotOpen(e, w, b)
+		return finding{why: t.notOpened(e, w, m)}
 	}
 	t.opened = true
-	text, err := t.read(i, fd)
+	in, err := t.read(fd)
+	if mode := uint32(in.st.Mode) & unix.S_IFMT; mode != 0 { // also if only the path is unknown
+		t.res.Places[i].Mode = mode
+	}
 	if err != nil {
-		return "", reason{rank: failed, err: err, search: "the path"}
+		return finding{why: reason{rank: failed, err: err, search: "the path"}}
 	}
-	return t.checkText(i, b, text)
+	in.watch, in.mount = w, m
+	return t.check(&in)
 }
 
-// checkText decides whether the kernel's text for the inode is the path.
-func (t *decodeThread) checkText(i int, b *mountDir, text []byte) (string, reason) {
-	full := string(text)
-	removed := strings.HasSuffix(full, deleted)
-	unconnected := full == "/" && !t.isDir()
-	isRoot := b.Point == "/" && t.p.rootPath == "/" // what is mounted, where the text is "/"
-	switch {
-	case t.st.Nlink == 0 && (removed || unconnected && whyBlocking(&b.Mount) == ""): // FUSE may show 0 always
-		return "", reason{rank: final, err: ErrUnlinked}
-	case unconnected, !isRoot && (full == "/" || full == "/"+deleted):
-		return "", t.noCachedName(i, b)
-	}
-	if !t.p.sameRoot {
-		inside, ok := cutRoot(text, t.p.rootPath)
-		if !ok {
-			return "", reason{rank: outside, err: fmt.Errorf("%q is outside of the process's root directory, %q", full, t.p.rootPath)}
-		}
-		text = inside
-	}
-	return t.comparePath(i, b, text)
-}
-
-func (t *decodeThread) isDir() bool { return t.st.Mode&unix.S_IFMT == unix.S_IFDIR }
-
-// noCachedName returns the reason if no cached name leads from the mount to the inode. Decoding
-// a handle caches the names of a directory, so a directory is then not below the mount.
-func (t *decodeThread) noCachedName(i int, b *mountDir) reason {
-	switch dev := t.ws[i].Device; {
-	case t.isDir():
-		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
-	case b.Root == "/":
-		return reason{rank: nameless, err: errors.New("no cached name leads to the inode"), search: "the path"}
-	default:
-		return reason{rank: notShown, err: fmt.Errorf("no cached name leads to the inode from a mount of device %v that the process can see", dev), search: "the path"}
-	}
+// A decodedInode is a watch's inode, whose handle was opened on a mount.
+type decodedInode struct {
+	watch *inotify.Watch
+	mount *mountDir
+	st    unix.Stat_t
+	text  string // the kernel's path
 }
 
 // read reads the inode's type and path and closes fd at once: an open descriptor delays the
-// IN_DELETE_SELF of an unlinked file. A NUL byte fits after the path.
-func (t *decodeThread) read(i, fd int) ([]byte, error) {
+// IN_DELETE_SELF of an unlinked file.
+func (t *decodeThread) read(fd int) (in decodedInode, err error) {
 	defer sys.Close(fd)
-	if e := sys.Fstat(fd, &t.st); e != sys.OK {
-		return nil, os.NewSyscallError("fstat", e)
+	if e := sys.Fstat(fd, &in.st); e != sys.OK {
+		return decodedInode{}, os.NewSyscallError("fstat", e)
 	}
-	t.places[i].Mode = uint32(t.st.Mode) & unix.S_IFMT
-	text, e := readlinkFD(t.procFD, fd, t.text[:unix.PathMax])
+	text, e := readlinkFD(t.p.procFD, fd, t.path[:unix.PathMax])
 	if e != sys.OK {
-		return nil, os.NewSyscallError("readlink", e)
+		return in, os.NewSyscallError("readlink", e)
 	}
-	return text, nil
+	in.text = string(text)
+	return in, nil
+}
+
+// check finds out whether the kernel's path is right.
+func (t *decodeThread) check(in *decodedInode) finding {
+	if why := t.noPath(in); why.rank != noReason {
+		return finding{why: why}
+	}
+	path, inside := t.p.fromRoot(in.text)
+	if !inside {
+		return finding{why: reason{rank: outsideRoot, err: fmt.Errorf("%q is outside of the process's root directory, %q", in.text, t.p.rootPath)}}
+	}
+	return t.comparePath(in, path)
 }
 
 // deleted is what the kernel appends to a path whose name was removed.
 const deleted = " (deleted)"
 
-// comparePath decides whether the text, a slice of t.text, is the path.
-func (t *decodeThread) comparePath(i int, b *mountDir, text []byte) (string, reason) {
-	full := string(text)
-	if blocking := t.p.blockingMount(full); blocking != nil {
-		return "", behindBlocking(full, blocking)
+// noPath returns a reason if the kernel has no path of the inode.
+func (t *decodeThread) noPath(in *decodedInode) reason {
+	removed := strings.HasSuffix(in.text, deleted)
+	unconnected := in.text == "/" && !isDir(&in.st)
+	isRoot := in.mount.Point == "/" && t.p.rootPath == "/" // then "/" is also the path of the mount's root
+	switch {
+	case in.st.Nlink == 0 && (removed || unconnected && whyBlocking(&in.mount.Mount) == ""): // FUSE may show 0 always
+		return reason{rank: final, err: ErrUnlinked}
+	case unconnected, !isRoot && (in.text == "/" || in.text == "/"+deleted):
+		return in.noCachedName()
 	}
-	switch same, err := t.isSame(i, text); {
-	case same:
-		return full, reason{}
-	case err == errUnverified:
-		t.unverified = append(t.unverified, candidate{i, full, t.otherInode(i, full, b)})
-		return "", reason{}
-	case err != nil && err != unix.ENOENT && err != unix.ENOTDIR:
-		return "", reason{rank: failed, err: fmt.Errorf("looking up %q: %w", full, t.p.explain(err.(sys.Errno)))}
-	}
-	short, removed := strings.CutSuffix(full, deleted)
-	if !removed || short == "/" {
-		return "", t.otherInode(i, full, b)
-	}
-	if blocking := t.p.blockingMount(short); blocking != nil {
-		return "", behindBlocking(short, blocking)
-	}
-	if same, _ := t.isSame(i, text[:len(short)]); same {
-		return short, reason{}
-	}
-	return "", reason{rank: unnamed, err: fmt.Errorf("name %q was removed, hard links left: %d", short, t.st.Nlink), search: "another name"}
+	return reason{}
 }
 
-func behindBlocking(path string, blocking *Mount) reason {
-	return reason{rank: behind, err: fmt.Errorf("the path may be %q, but %w", path, mayBlock(blocking))}
-}
-
-// isSame reports whether the path, a slice of t.text, leads to the watch's inode.
-// The error is errUnverified where there is no handle to compare. On overlayfs, where a
-// handle alone is not enough (see overlay), one that can be opened is: nfs_export
-// implies index.
-//
-// Where the process's root directory is ours, this is one call by path, which
-// is as good as a lookup confined to the root: there is no way out of it.
-func (t *decodeThread) isSame(i int, path []byte) (bool, error) {
-	t.text[len(path)] = 0
-	dir, name, flags := unix.AT_FDCWD, &path[0], t.p.handleFlags()
-	if !t.p.sameRoot {
-		fd, e := t.p.lookup(name, 0)
-		if e != sys.OK {
-			return false, e
-		}
-		defer sys.Close(fd)
-		dir, name, flags = fd, &empty[0], flags|unix.AT_EMPTY_PATH
-	}
-	id, e := sys.NameToHandle(dir, name, flags, &t.h)
-	switch e {
-	case sys.OK:
-	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
-		return false, errUnverified
+// noCachedName returns the reason if no cached name leads from the mount to the inode. Decoding
+// a handle caches the names of a directory, so a directory is then not below the mount.
+func (in *decodedInode) noCachedName() reason {
+	switch dev := in.watch.Device; {
+	case isDir(&in.st):
+		return reason{rank: notShown, err: fmt.Errorf("the inode is on device %v, below no mount that the process can see", dev)}
+	case in.mount.Root == "/":
+		return reason{rank: notCached, err: errors.New("no cached name leads to the inode"), search: "the path"}
 	default:
-		return false, e
+		return reason{rank: notShown, err: fmt.Errorf("no cached name leads to the inode from a mount of device %v that the process can see", dev), search: "the path"}
 	}
-	m, known := t.p.mount(id)
-	if !known {
-		return false, errUnverified
+}
+
+// comparePath compares a path with the watch. If another inode or none is there, and the path ends
+// in " (deleted)", it compares the path without that: a new link may have the name again.
+func (t *decodeThread) comparePath(in *decodedInode, path string) finding {
+	err := t.compare(in.watch, path)
+	if err == nil {
+		return finding{path: path, verified: true}
 	}
-	w := &t.ws[i]
-	return m.Device == w.Device && t.h.Type == w.Handle.Type && string(t.h.Data[:t.h.Size]) == w.Handle.Bytes, nil
+	short, removed := strings.CutSuffix(path, deleted)
+	if err != errOtherInode || !removed || short == "/" {
+		return judge(path, err, t.otherInode(in, path))
+	}
+	return judge(short, t.compare(in.watch, short), reason{
+		rank: nameRemoved, err: fmt.Errorf("name %q was removed, hard links left: %d", short, in.st.Nlink), search: "another name",
+	})
+}
+
+// judge returns the finding for a path, from the result of compare. other is the reason if another
+// inode, or none, is there.
+func judge(path string, err error, other reason) finding {
+	switch {
+	case err == nil:
+		return finding{path: path, verified: true}
+	case err == errUnverified:
+		return finding{path: path, why: other}
+	case err == errOtherInode:
+		return finding{why: other}
+	case errors.Is(err, errMayBlock):
+		return finding{why: reason{rank: behindBlocking, err: fmt.Errorf("the path may be %q, but %w", path, err)}}
+	}
+	return finding{why: reason{rank: failed, err: fmt.Errorf("looking up %q: %w", path, err)}}
 }
 
 // errUnverified is the error for a path that must be compared in another way.
 var errUnverified = errors.New("not compared yet")
 
-// cannotOpen explains why open_by_handle_at failed.
-func (t *decodeThread) cannotOpen(e sys.Errno, w *inotify.Watch, b *mountDir) reason {
+// compare returns nil if the path leads to the watch's inode, errOtherInode if another inode or
+// none is there, and errUnverified if there is no handle to compare. On overlayfs, where a
+// handle alone is not enough (see overlay), one that can be opened is: nfs_export implies
+// index.
+func (t *decodeThread) compare(w *inotify.Watch, path string) error {
+	if blocking := t.p.blockingMount(path); blocking != nil {
+		return mayBlock(blocking)
+	}
+	id, e := t.pathHandle(path)
+	switch e {
+	case sys.OK:
+	case unix.ENOENT, unix.ENOTDIR:
+		return errOtherInode
+	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
+		return errUnverified
+	default:
+		return t.p.explain(e)
+	}
+	m, known := t.p.mount(id)
+	switch {
+	case !known:
+		return errUnverified
+	case m.Device != w.Device || t.h.Type != w.Handle.Type || string(t.h.Data[:t.h.Size]) != w.Handle.Bytes:
+		return errOtherInode
+	}
+	return nil
+}
+
+// pathHandle reads the handle at a path into t.h, and returns the id of its mount. Where the
+// process's root directory is ours, this is one call by path, which is as good as a lookup
+// confined to the root: there is no way out of it.
+func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
+	t.path[copy(t.path[:], path)] = 0
+	name, flags := &t.path[0], t.p.handleFlags()
+	if t.p.sameRoot {
+		return sys.NameToHandle(unix.AT_FDCWD, name, flags, &t.h)
+	}
+	fd, e := t.p.lookup(name)
+	if e != sys.OK {
+		return 0, e
+	}
+	defer sys.Close(fd)
+	return sys.NameToHandle(fd, &empty[0], flags|unix.AT_EMPTY_PATH, &t.h)
+}
+
+// notOpened explains why open_by_handle_at failed.
+func (t *decodeThread) notOpened(e sys.Errno, w *inotify.Watch, m *mountDir) reason {
 	err := os.NewSyscallError("open_by_handle_at", e)
 	switch e {
 	case unix.EPERM:
-		err = fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH in the initial user namespace, and a seccomp profile that allows it: %w", err)
-		t.stop(err)
-		return reason{rank: final, err: err, search: "the path"}
+		return t.stop(fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH in the initial user namespace, and a seccomp profile that allows it: %w", err))
 	case unix.ESTALE, unix.EOPNOTSUPP:
-		if b.Type == "overlay" && t.p.overlayOf(b.Mount).hopeless(w) {
+		if m.Type == "overlay" && t.p.overlayOf(m.Mount).alwaysAmbiguous(w) {
 			return reason{rank: ambiguous, err: ErrAmbiguous}
 		}
-		return reason{rank: notDecoded, err: fmt.Errorf("the %s on %q does not open the handle: %w", b.Type, b.Point, err), search: "the path"}
+		return reason{rank: notDecoded, err: fmt.Errorf("the %s on %q does not open the handle: %w", m.Type, m.Point, err), search: "the path"}
 	}
-	return reason{rank: failed, err: fmt.Errorf("the handle on the %s on %q: %w", b.Type, b.Point, err), search: "the path"}
+	return reason{rank: failed, err: fmt.Errorf("the handle on the %s on %q: %w", m.Type, m.Point, err), search: "the path"}
 }
 
 // otherInode returns the reason if another inode, or none, is at the kernel's path.
-func (t *decodeThread) otherInode(i int, path string, b *mountDir) reason {
+func (t *decodeThread) otherInode(in *decodedInode, path string) reason {
 	if path == "/" || path == "/"+deleted {
-		return t.noCachedName(i, b)
+		return in.noCachedName()
 	}
-	p := t.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if way := mountsOnPath(p.mounts, p.rootID, b.ID, path); len(way) > 1 {
-		hider := way[len(way)-1]
+	if hider, ok := t.p.mountAt(in.mount.ID, path); ok && hider.ID != in.mount.ID {
 		return reason{rank: hiddenPath, err: fmt.Errorf("%q is hidden by the %s mounted on %q", path, hider.Type, hider.Point)}
 	}
 	return reason{rank: renamed, err: fmt.Errorf("the kernel has %q for the inode, where there is another inode or none", path), search: "another name"}
-}
-
-// cutRoot removes the path of the root directory from the front of path, in place.
-func cutRoot(path []byte, root string) ([]byte, bool) {
-	switch {
-	case root == "/":
-		return path, true
-	case string(path) == root:
-		return append(path[:0], '/'), true
-	case within(string(path), root):
-		return path[:copy(path, path[len(root):])], true // to the front of the buffer
-	}
-	return nil, false
 }

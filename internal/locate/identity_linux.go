@@ -27,15 +27,22 @@ var (
 	errOtherInode = errors.New("another inode is at the path")
 )
 
-// A resolved path, and the identity of the inode that it leads to.
+// A resolved path is compared with watches. Set path and useFdinfo; process.resolve sets the rest.
 type resolved struct {
-	path       string
-	err        error
+	path      string
+	useFdinfo bool // identify the inode by fdinfo even if it has a handle
+
+	err        error // why the inode could not be identified
 	st         unix.Stat_t
-	id         inotify.Watch
-	fromFdinfo bool // id is from fdinfo, and has the inode number
-	overlay    *overlay
-	mountErr   error // why the mount is unknown
+	id         inotify.Watch // its device, handle and inode number identify the inode
+	fromFdinfo bool          // id is from fdinfo, and has the inode number
+	overlay    *overlay      // nil on other filesystems
+	mountErr   error         // why the mount is unknown
+}
+
+// toCompare returns a path that is to be compared with a watch.
+func toCompare(path string, w *inotify.Watch) resolved {
+	return resolved{path: path, useFdinfo: w.Handle == inotify.Handle{}}
 }
 
 func (r *resolved) mode() uint32 { return uint32(r.st.Mode) & unix.S_IFMT }
@@ -61,19 +68,14 @@ func (r *resolved) compare(w *inotify.Watch) error {
 
 // resolve looks up paths and identifies the inodes there: by handle, or by fdinfo if there is
 // no handle or useFdinfo is set.
-func (p *process) resolve(paths []string, useFdinfo bool) []resolved {
-	rs := make([]resolved, len(paths))
-	for i := range rs {
-		rs[i].path = paths[i]
-	}
+func (p *process) resolve(rs []resolved) {
 	for some := range slices.Chunk(rs, compareBatch) {
-		s := comparer{}
+		var c comparer
 		for i := range some {
-			p.resolveOne(&some[i], &s, useFdinfo)
+			p.resolveOne(&some[i], &c)
 		}
-		s.finish()
+		c.finish()
 	}
-	return rs
 }
 
 // absolute reports whether a path is absolute and has no NUL byte.
@@ -81,12 +83,12 @@ func absolute(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.Contains(path, "\x00")
 }
 
-func (p *process) resolveOne(r *resolved, s *comparer, useFdinfo bool) {
+func (p *process) resolveOne(r *resolved, c *comparer) {
 	if !absolute(r.path) {
 		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
 		return
 	}
-	fd, e := p.lookup(sys.CString(r.path), 0)
+	fd, e := p.lookup(sys.CString(r.path))
 	if e != sys.OK {
 		r.err = fmt.Errorf("looking up %.400q: %w", r.path, p.explain(e))
 		return
@@ -96,11 +98,11 @@ func (p *process) resolveOne(r *resolved, s *comparer, useFdinfo bool) {
 		r.err = fmt.Errorf("fstat of %q: %w", r.path, e)
 		return
 	}
-	if p.readHandle(r, fd) && !useFdinfo {
+	if p.readHandle(r, fd) && !r.useFdinfo {
 		sys.Close(fd)
 		return
 	}
-	s.add(r, fd)
+	c.add(r, fd)
 }
 
 // readHandle reads the mount and, if there is one, the handle. It reports whether both are
@@ -130,45 +132,45 @@ type comparer struct {
 }
 
 // add adds a watch on fd, which finish closes.
-func (s *comparer) add(r *resolved, fd int) {
-	s.open = append(s.open, fd)
-	if s.n == nil {
+func (c *comparer) add(r *resolved, fd int) {
+	c.open = append(c.open, fd)
+	if c.n == nil {
 		n, err := inotify.New()
 		if err != nil {
 			r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 			return
 		}
-		s.n, s.on = n, make(map[inotify.WD][]*resolved)
+		c.n, c.on = n, make(map[inotify.WD][]*resolved)
 	}
-	wd, err := s.n.AddWatch(sys.ProcFD(fd), compareMask)
+	wd, err := c.n.AddWatch(sys.ProcFD(fd), compareMask)
 	if err != nil {
 		r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
 		return
 	}
-	s.on[wd] = append(s.on[wd], r)
+	c.on[wd] = append(c.on[wd], r)
 }
 
-func (s *comparer) finish() {
-	if s.n != nil {
-		s.read()
-		s.n.Close()
+func (c *comparer) finish() {
+	if c.n != nil {
+		c.read()
+		c.n.Close()
 	}
-	for _, fd := range s.open {
+	for _, fd := range c.open {
 		sys.Close(fd)
 	}
 }
 
-func (s *comparer) read() {
-	ws, err := s.n.Watches()
+func (c *comparer) read() {
+	ws, err := c.n.Watches()
 	if err == nil {
 		err = errNoLine
 	}
 	for i := range ws {
-		for _, r := range s.on[ws[i].WD] {
+		for _, r := range c.on[ws[i].WD] {
 			r.id, r.fromFdinfo = ws[i], true
 		}
 	}
-	for _, rs := range s.on {
+	for _, rs := range c.on {
 		for _, r := range rs {
 			if !r.fromFdinfo {
 				r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)

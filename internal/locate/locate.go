@@ -52,7 +52,9 @@ type Options struct {
 	// on those only with AllFilesystems. A walk does not cross mount points.
 	SearchDirs []string
 
-	// MaxEntries limits how many directory entries the search reads; 0 is no limit.
+	// MaxEntries limits how many directory entries the search reads; 0 is no limit. The
+	// search ends at the limit, in the tree that is the last of Result.Skipped; later trees
+	// are not listed there.
 	MaxEntries int
 
 	// AllFilesystems allows filesystems that depend on a program or a network: FUSE,

@@ -8,4 +8,4 @@ import "github.com/seed10546c08/inotify/internal/mountinfo"
 // A Mount is one line of mountinfo.
 type Mount = mountinfo.Mount
 
-func within(path, dir string) bool { return mountinfo.Within(path, dir) }
+func within(path, top string) bool { return mountinfo.Within(path, top) }

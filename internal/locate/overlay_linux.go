@@ -14,12 +14,11 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// On overlayfs two inodes can have equal lines in fdinfo (all seen on Linux
-// 6.18):
+// On overlayfs two inodes can have equal lines in fdinfo (all seen on Linux 6.18):
 //
-//   - Without index, each hard link of a lower layer's file is an inode of its
-//     own, with the number and the handle of the lower file. It keeps them when it is
-//     written to, and so copied up; stat(2) then shows the copy's number.
+//   - Without index, each hard link of a lower layer's file is an inode of its own, with the
+//     inode number and the handle of the lower file. It keeps them when it is written to, and so
+//     copied up; stat(2) then shows the copy's inode number.
 //   - Some overlays do not make handles from those of their layers: one mounted without
 //     CAP_DAC_READ_SEARCH, as in a user namespace; one with layers without handles; on
 //     Linux 6.1 each one without nfs_export. Then the handle is just the inode number. With
@@ -30,12 +29,13 @@ import (
 //
 // So equal lines alone do not identify an inode.
 
-// An overlay is what is known of an overlay mount, to compare its inodes.
+// An overlay has the properties of an overlay mount that say whether equal lines in fdinfo mean
+// the same inode.
 type overlay struct {
-	indexed  bool // hard links are one inode
-	oneLower bool
-	uniform  bool // inode numbers are unique: all layers on one filesystem, or xino
-	sampled  bool // uniform is known
+	indexed      bool // hard links are one inode
+	oneLower     bool // there is one lower layer
+	uniqueInodes bool // inode numbers are unique: all layers on one filesystem, or xino
+	sampled      bool // uniqueInodes is known
 }
 
 // Offsets in a handle that was made from a layer's handle: struct ovl_fb after three bytes.
@@ -52,9 +52,9 @@ const (
 func (o *overlay) compare(w *inotify.Watch, st *unix.Stat_t) error {
 	identified, upper := o.fromLayer(w.Handle)
 	switch {
-	case !identified && !o.uniform:
+	case !identified && !o.uniqueInodes:
 		return ErrAmbiguous
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR || upper || o.indexed:
+	case isDir(st) || upper || o.indexed:
 		return nil
 	case st.Ino != w.Inode || st.Nlink > 1:
 		return ErrAmbiguous
@@ -75,20 +75,20 @@ func (o *overlay) fromLayer(h inotify.Handle) (identified, upper bool) {
 	return o.oneLower || !noUUID, false
 }
 
-// hopeless reports whether compare returns ErrAmbiguous for each file.
-func (o *overlay) hopeless(w *inotify.Watch) bool {
+// alwaysAmbiguous reports whether compare returns ErrAmbiguous for each file.
+func (o *overlay) alwaysAmbiguous(w *inotify.Watch) bool {
 	identified, _ := o.fromLayer(w.Handle)
-	return !identified && o.sampled && !o.uniform
+	return !identified && o.sampled && !o.uniqueInodes
 }
 
-// overlayOf returns what is known of an overlay mount.
+// overlayOf returns the properties of an overlay mount. It looks up files on it.
 func (p *process) overlayOf(m Mount) *overlay {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if o := p.overlays[m.ID]; o != nil {
 		return o
 	}
-	o := &overlay{indexed: hasIndex(m.Super), oneLower: lowers(m.Super) == 1}
+	o := &overlay{indexed: hasIndex(m.Super), oneLower: lowerLayers(m.Super) == 1}
 	if p.overlays == nil {
 		p.overlays = make(map[int32]*overlay)
 	}
@@ -108,7 +108,7 @@ func (p *process) sample(o *overlay, m Mount, name string) {
 	if p.blockingMountLocked(path) != nil {
 		return
 	}
-	fd, e := p.lookup(sys.CString(path), 0)
+	fd, e := p.lookup(sys.CString(path))
 	if e != sys.OK {
 		return
 	}
@@ -122,9 +122,9 @@ func (p *process) sample(o *overlay, m Mount, name string) {
 // observe finds out whether inode numbers are unique, from a file that is not a directory: only
 // then does stat(2) show the overlay's own device. For directories it always does.
 func (o *overlay) observe(dev inotify.Device, st *unix.Stat_t) {
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	if !isDir(st) {
 		o.sampled = true
-		o.uniform = unix.Major(uint64(st.Dev)) == dev.Major && unix.Minor(uint64(st.Dev)) == dev.Minor
+		o.uniqueInodes = unix.Major(uint64(st.Dev)) == dev.Major && unix.Minor(uint64(st.Dev)) == dev.Minor
 	}
 }
 
@@ -143,8 +143,8 @@ func hasIndex(super string) bool {
 	return string(text) == "Y\n"
 }
 
-// lowers counts the lower layers: lowerdir=a:b, or lowerdir+=a for each (Linux 6.5).
-func lowers(super string) int {
+// lowerLayers counts the lower layers: lowerdir=a:b, or lowerdir+=a for each (Linux 6.5).
+func lowerLayers(super string) int {
 	count := 0
 	for _, option := range strings.Split(super, ",") {
 		name, value, _ := strings.Cut(option, "=")

@@ -43,14 +43,10 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 		l.setErrors(p.explain(unix.ENOSYS))
 		return l.res, nil
 	}
-	before := slices.Clone(p.mounts)
+	before := p.mounts
 	err = l.find(ctx)
 	l.recheck(before)
-	if err != nil {
-		l.setErrors(err)
-	} else {
-		l.setErrors(ErrNotRequested)
-	}
+	l.setErrors(cmp.Or(err, ErrNotRequested))
 	return l.res, err
 }
 
@@ -63,16 +59,14 @@ type locator struct {
 	reasons []reasons // of each watch
 }
 
-// find goes through the levels until all watches are found.
+// find goes through the levels up to Options.Level.
 func (l *locator) find(ctx context.Context) error {
 	if err := l.askResolver(ctx); err != nil {
 		return err
 	}
 	if l.o.Level >= Handles {
-		decoded, unverified := l.decode(ctx, l.wanted())
-		l.res.Decoded = decoded
-		l.compareCandidates(unverified, func(i int) *reason { return &l.reasons[i].handle })
-		l.mountPoints()
+		l.decode(ctx)
+		l.compareMountPoints()
 	}
 	if err := ctx.Err(); err != nil || l.o.Level < Search {
 		return err
@@ -80,29 +74,29 @@ func (l *locator) find(ctx context.Context) error {
 	return l.search(ctx)
 }
 
-// recheck compares all paths again if the mounts have changed meanwhile: a path may lead
+// recheck compares all paths again if the mounts are not those of before: a path may lead
 // elsewhere now, and the id of an unmounted mount may be another mount's.
 func (l *locator) recheck(before []Mount) {
 	if err := l.p.readMounts(); err == nil && slices.Equal(before, l.p.mounts) {
 		return
 	}
 	var found []int
-	var paths []string
+	var rs []resolved
 	for i := range l.res.Places {
-		p := l.res.Places[i]
-		if p.Path == "" {
+		path := l.res.Places[i].Path
+		if path == "" {
 			continue
 		}
-		if blocking := l.p.blockingMount(p.Path); blocking != nil && firstBlocking(before, l.p.rootID, p.Path) == nil {
-			l.res.Places[i] = Place{Err: changed(p.Path, mayBlock(blocking))}
+		if blocking := l.p.blockingMount(path); blocking != nil && firstBlocking(before, l.p.rootID, path) == nil {
+			l.res.Places[i] = Place{Err: changed(path, mayBlock(blocking))}
 			continue
 		}
-		found, paths = append(found, i), append(paths, p.Path)
+		found, rs = append(found, i), append(rs, toCompare(path, &l.ws[i]))
 	}
-	rs := l.p.resolve(paths, false)
+	l.p.resolve(rs)
 	for k, i := range found {
 		if err := rs[k].compare(&l.ws[i]); err != nil {
-			l.res.Places[i] = Place{Err: changed(paths[k], err)}
+			l.res.Places[i] = Place{Err: changed(rs[k].path, err)}
 		}
 	}
 }
@@ -111,38 +105,37 @@ func changed(path string, err error) error {
 	return fmt.Errorf("the path was %q, but the mounts changed meanwhile: %w", path, err)
 }
 
-// mountPoints compares the mount points with the watches that are still wanted. There are two
-// cases that handles do not find. On a mount point that is not a directory, no handle can be
-// opened without an event. And the root of a mount may be an inode whose name was removed or
+// compareMountPoints compares the mount points with the watches that have no path yet. There are
+// two cases that handles do not find. On a mount point that is not a directory, no handle can
+// be opened without an event. And the root of a mount may be an inode whose name was removed or
 // given to another inode (in mountinfo, its root then ends in "//deleted"): its only path
 // is the mount point.
-func (l *locator) mountPoints() {
-	wanted := make(map[inotify.Device][]int)
-	lines := false
+func (l *locator) compareMountPoints() {
+	unfound := make(map[inotify.Device][]int)
 	for i := range l.ws {
 		if l.res.Places[i].Path == "" {
-			wanted[l.ws[i].Device] = append(wanted[l.ws[i].Device], i)
-			lines = lines || l.ws[i].Handle == inotify.Handle{}
+			unfound[l.ws[i].Device] = append(unfound[l.ws[i].Device], i)
 		}
 	}
-	for dev, among := range wanted {
-		var points []string
+	for dev, among := range unfound {
+		useFdinfo := slices.ContainsFunc(among, func(i int) bool { return l.ws[i].Handle == inotify.Handle{} })
+		var rs []resolved
 		for _, m := range l.p.mountsOf(dev) {
 			if l.p.blockingMount(m.Point) == nil {
-				points = append(points, m.Point)
+				rs = append(rs, resolved{path: m.Point, useFdinfo: useFdinfo})
 			}
 		}
-		rs := l.p.resolve(points, lines)
+		l.p.resolve(rs)
 		for k := range rs {
 			for _, i := range among {
-				l.mountPoint(i, &rs[k])
+				l.compareMountPoint(i, &rs[k])
 			}
 		}
 	}
 }
 
-// mountPoint compares what is at a mount point with a watch.
-func (l *locator) mountPoint(i int, r *resolved) {
+// compareMountPoint compares what is at a mount point with a watch.
+func (l *locator) compareMountPoint(i int, r *resolved) {
 	why := &l.reasons[i].handle
 	switch err := r.compare(&l.ws[i]); {
 	case err == nil:
@@ -174,7 +167,7 @@ func (l *locator) setErrors(err error) {
 	}
 }
 
-// askResolver calls Options.Resolve.
+// askResolver calls Options.Resolve and compares the paths that it returns.
 func (l *locator) askResolver(ctx context.Context) error {
 	if l.o.Resolve == nil {
 		return nil
@@ -187,38 +180,44 @@ func (l *locator) askResolver(ctx context.Context) error {
 		path, err := l.o.Resolve(l.ws[i])
 		switch {
 		case err != nil:
-			l.reasons[i].resolver.add(reason{rank: failed, err: fmt.Errorf("resolver: %w", err)})
+			l.reasons[i].resolver = reason{rank: failed, err: fmt.Errorf("resolver: %w", err)}
 		case path != "":
 			answers = append(answers, candidate{i, path, reason{rank: failed, err: fmt.Errorf("resolver: %q is another inode", path)}})
 		}
 	}
-	l.compareCandidates(answers, func(i int) *reason { return &l.reasons[i].resolver })
+	for k, why := range l.compareCandidates(answers) {
+		l.reasons[answers[k].watch].resolver = why
+	}
 	return nil
 }
 
-// compareCandidates compares candidates with their watches and accepts the first that matches.
-func (l *locator) compareCandidates(cs []candidate, why func(int) *reason) {
-	for _, lines := range []bool{false, true} {
-		var some []candidate
-		var paths []string
-		for _, c := range cs {
-			if (l.ws[c.watch].Handle == inotify.Handle{}) == lines {
-				some, paths = append(some, c), append(paths, c.path)
-			}
-		}
-		rs := l.p.resolve(paths, lines)
-		for k := range rs {
-			i := some[k].watch
-			switch err := rs[k].compare(&l.ws[i]); {
-			case err == nil:
-				l.accept(i, &rs[k])
-			case err == errOtherInode || isGone(err) && some[k].not.rank < failed:
-				why(i).add(some[k].not)
-			default:
-				why(i).add(notComparable(err))
-			}
+// A candidate is a path that may be a watch's.
+type candidate struct {
+	watch int
+	path  string
+	not   reason // the reason if another inode, or none, is there
+}
+
+// compareCandidates compares candidates with their watches. It accepts those that match, and
+// returns the reasons of the others.
+func (l *locator) compareCandidates(cs []candidate) []reason {
+	rs := make([]resolved, len(cs))
+	for k, c := range cs {
+		rs[k] = toCompare(c.path, &l.ws[c.watch])
+	}
+	l.p.resolve(rs)
+	whys := make([]reason, len(cs))
+	for k, c := range cs {
+		switch err := rs[k].compare(&l.ws[c.watch]); {
+		case err == nil:
+			l.accept(c.watch, &rs[k])
+		case err == errOtherInode || isGone(err) && c.not.rank < failed:
+			whys[k] = c.not
+		default:
+			whys[k] = notComparable(err)
 		}
 	}
+	return whys
 }
 
 // notComparable returns the reason of a path that could not be compared with its watch.

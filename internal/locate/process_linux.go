@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,11 +67,11 @@ func (p *process) close() {
 }
 
 func (p *process) open(ctx context.Context, proc *os.File) error {
-	o, err := abandon.Call(ctx, 0, func() (procFiles, error) { return openProcFiles(proc) }, procFiles.close)
+	files, err := abandon.Call(ctx, 0, func() (procFiles, error) { return openProcFiles(proc) }, procFiles.close)
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
-	p.root, p.file = o.root, o.mountinfo
+	p.root, p.file = files.root, files.mountinfo
 	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
@@ -94,29 +95,29 @@ func (o procFiles) close() {
 
 // openProcFiles opens the files in a process's directory. It may never return: see package
 // abandon. proc is not closed while it runs.
-func openProcFiles(proc *os.File) (o procFiles, err error) {
+func openProcFiles(proc *os.File) (files procFiles, err error) {
 	conn, err := proc.SyscallConn()
 	if err != nil {
-		return o, fmt.Errorf("the process's directory: %w", err)
+		return procFiles{}, fmt.Errorf("the process's directory: %w", err)
 	}
-	cerr := conn.Control(func(dir uintptr) {
-		var e sys.Errno
-		if o.root, e = sys.Openat(int(dir), sys.CString("root"), unix.O_PATH|unix.O_DIRECTORY); e != sys.OK {
-			err = &os.PathError{Op: "open", Path: proc.Name() + "/root", Err: e}
-			return
-		}
-		fd, e := sys.Openat(int(dir), sys.CString("mountinfo"), unix.O_RDONLY)
-		if e != sys.OK {
-			sys.Close(o.root)
-			err = &os.PathError{Op: "open", Path: proc.Name() + "/mountinfo", Err: e}
-			return
-		}
-		o.mountinfo = os.NewFile(uintptr(fd), proc.Name()+"/mountinfo")
-	})
+	cerr := conn.Control(func(fd uintptr) { files, err = openProcFilesAt(int(fd), proc.Name()) })
 	if cerr != nil {
-		err = fmt.Errorf("the process's directory: %w", os.ErrClosed) // the only error of Control
+		return procFiles{}, fmt.Errorf("the process's directory: %w", os.ErrClosed) // the only error of Control
 	}
-	return o, err
+	return files, err
+}
+
+func openProcFilesAt(proc int, name string) (procFiles, error) {
+	root, e := sys.Openat(proc, sys.CString("root"), unix.O_PATH|unix.O_DIRECTORY)
+	if e != sys.OK {
+		return procFiles{}, &os.PathError{Op: "open", Path: name + "/root", Err: e}
+	}
+	fd, e := sys.Openat(proc, sys.CString("mountinfo"), unix.O_RDONLY)
+	if e != sys.OK {
+		sys.Close(root)
+		return procFiles{}, &os.PathError{Op: "open", Path: name + "/mountinfo", Err: e}
+	}
+	return procFiles{root, os.NewFile(uintptr(fd), name+"/mountinfo")}, nil
 }
 
 // readRoot reads the path of the root directory, and whether it is ours: the same directory of
@@ -128,29 +129,30 @@ func (p *process) readRoot() error {
 		return err
 	}
 	defer sys.Close(ours)
-	a, err := sysIdentity(p.root)
+	a, rootID, err := p.locationOf(p.root)
 	if err != nil {
 		return err
 	}
-	b, err := sysIdentity(ours)
+	b, ourID, err := p.locationOf(ours)
 	if err != nil {
 		return err
 	}
-	mount, err := mountOf(p.procFD, p.root)
-	if err != nil {
-		return err
-	}
-	ourMount, err := mountOf(p.procFD, ours)
-	if err != nil {
-		return err
-	}
-	p.sameRoot, p.rootID = mount == ourMount && a == b, mount
 	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
 	if e != sys.OK {
 		return os.NewSyscallError("readlink", e)
 	}
-	p.rootPath = string(text)
+	p.sameRoot, p.rootID, p.rootPath = a == b && rootID == ourID, rootID, string(text)
 	return nil
+}
+
+// locationOf returns which file a descriptor is open on, and the id of its mount.
+func (p *process) locationOf(fd int) (identity, int32, error) {
+	id, err := identityOf(fd)
+	if err != nil {
+		return identity{}, 0, err
+	}
+	mount, err := mountOf(p.procFD, fd)
+	return id, mount, err
 }
 
 // probe finds out which features the kernel has. Only ENOSYS for a call and EINVAL for a flag say
@@ -175,60 +177,54 @@ func (p *process) handleFlags() int {
 	return 0
 }
 
+// readMounts reads the mounts. If it fails, the mounts stay as they were.
 func (p *process) readMounts() error {
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
-	p.mounts, p.byID = nil, make(map[int32]*Mount)
+	var ms []Mount
 	for m, err := range mountinfo.Parse(p.file) {
 		if err != nil {
 			return fmt.Errorf("locate: %w", err)
 		}
-		p.mounts = append(p.mounts, m)
+		ms = append(ms, m)
 	}
-	if err := p.addRootMount(); err != nil {
-		return err
-	}
-	var blocking []*Mount
-	for i := range p.mounts {
-		m := &p.mounts[i]
+	ms = p.addRootMount(ms)
+	p.mounts, p.blocking, p.byID = ms, nil, make(map[int32]*Mount)
+	for i := range ms {
+		m := &ms[i]
 		p.byID[m.ID] = m
 		if !p.allFilesystems && whyBlocking(m) != "" {
-			blocking = append(blocking, m)
+			p.blocking = append(p.blocking, m)
 		}
 	}
-	p.blocking = blocking
 	return nil
 }
 
 // addRootMount adds the mount of the root directory. mountinfo omits it if the root directory is
-// not the root of the mount, as after chroot(2).
-func (p *process) addRootMount() error {
-	id, err := mountOf(p.procFD, p.root)
-	if err != nil {
-		return fmt.Errorf("locate: the process's root directory: %w", err)
+// not the root of the mount, as after chroot(2). If the mount cannot be determined, files on it
+// are compared by temporary watches.
+func (p *process) addRootMount(ms []Mount) []Mount {
+	if slices.ContainsFunc(ms, func(m Mount) bool { return m.ID == p.rootID }) {
+		return ms
 	}
-	for i := range p.mounts {
-		if p.mounts[i].ID == id {
-			return nil
-		}
+	m, known := p.unlistedMount(p.rootID)
+	if !known {
+		return ms
 	}
-	if m := p.unlistedMount(id); m.ID == id { // otherwise files on it are compared by temporary watches
-		m.Point = "/"
-		p.mounts = append(p.mounts, m)
-	}
-	return nil
+	m.Point = "/"
+	return append(ms, m)
 }
 
 // unlistedMount returns a mount that the process's mountinfo omits, from our mountinfo or by a
-// watch on the root directory. It returns the zero Mount if neither has it.
-func (p *process) unlistedMount(id int32) Mount {
+// watch on the root directory.
+func (p *process) unlistedMount(id int32) (m Mount, known bool) {
 	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
 		defer f.Close()
 		for m := range mountinfo.Parse(f) {
 			if m.ID == id {
 				m.Root = "" // unknown for the process
-				return m
+				return m, true
 			}
 		}
 	}
@@ -236,20 +232,20 @@ func (p *process) unlistedMount(id int32) Mount {
 }
 
 // mountByWatch reads the device of the root directory's mount by a temporary watch.
-func (p *process) mountByWatch(id int32) Mount {
+func (p *process) mountByWatch(id int32) (m Mount, known bool) {
 	n, err := inotify.New()
 	if err != nil {
-		return Mount{}
+		return Mount{}, false
 	}
 	defer n.Close()
 	if _, err := n.AddWatch(sys.ProcFD(p.root), compareMask); err != nil {
-		return Mount{}
+		return Mount{}, false
 	}
 	ws, _ := n.Watches()
 	if len(ws) != 1 {
-		return Mount{}
+		return Mount{}, false
 	}
-	return Mount{ID: id, Device: ws[0].Device, Type: filesystemOf(p.root)}
+	return Mount{ID: id, Device: ws[0].Device, Type: filesystemOf(p.root)}, true
 }
 
 // mount returns the mount with an id. If the id is new, it reads mountinfo again.
@@ -296,33 +292,53 @@ func firstBlocking(ms []Mount, root int32, path string) *Mount {
 	return nil
 }
 
-// mountsOnPath returns the mounts that a lookup of a path passes, beginning with from. The last
-// one is the mount that the path is on. root is the mount of the root directory: a lookup
-// begins in it, and not in what is mounted on it.
-func mountsOnPath(ms []Mount, root, from int32, path string) (way []*Mount) {
-	i := slices.IndexFunc(ms, func(m Mount) bool { return m.ID == from })
-	if i < 0 {
-		return nil
+// mountAt returns the mount that a path is on, for a lookup that begins in the mount from. It
+// returns false if there is no mount from.
+func (p *process) mountAt(from int32, path string) (m Mount, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.byID[from]
+	if at == nil {
+		return Mount{}, false
 	}
-	for at := &ms[i]; at != nil && len(way) <= len(ms); at = mountinfo.Next(ms, root, at.ID, path) { // mounts are a tree, unless the text is hostile
-		way = append(way, at)
+	for range p.mounts { // mounts are a tree; but a hostile text may have a cycle
+		next := mountinfo.Next(p.mounts, p.rootID, at.ID, path)
+		if next == nil {
+			break
+		}
+		at = next
 	}
-	return way
+	return *at, true
 }
 
+var errMayBlock = errors.New("may block")
+
+// mayBlock returns the reason for not using a mount. It wraps errMayBlock.
 func mayBlock(m *Mount) error {
-	return fmt.Errorf("the %s on %q may block, and is used only if all filesystems are allowed", m.Type, m.Point)
+	return fmt.Errorf("the %s on %q %w, and is used only if all filesystems are allowed", m.Type, m.Point, errMayBlock)
 }
 
 // lookup opens a path with O_PATH, in the process's root directory. A symbolic link at its end is
 // not followed. With openat2, symbolic links do not lead out of the root directory, and magic
 // links of /proc are refused.
-func (p *process) lookup(path *byte, flags int) (int, sys.Errno) {
-	flags |= unix.O_PATH | unix.O_NOFOLLOW
+func (p *process) lookup(path *byte) (int, sys.Errno) {
+	const flags = unix.O_PATH | unix.O_NOFOLLOW
 	if p.hasOpenat2 {
 		return sys.Openat2(p.root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	}
 	return sys.Openat(unix.AT_FDCWD, path, flags) // in our root directory, which Paths has checked to be the same
+}
+
+// fromRoot turns a path from our root directory into one from the process's. It returns false if the
+// path is outside of that.
+func (p *process) fromRoot(path string) (string, bool) {
+	switch {
+	case p.sameRoot, p.rootPath == "/":
+		return path, true
+	case !within(path, p.rootPath):
+		return "", false
+	}
+	return cmp.Or(path[len(p.rootPath):], "/"), true
 }
 
 // explain adds to an errno of lookup what it means.

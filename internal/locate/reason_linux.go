@@ -8,24 +8,24 @@ import (
 	"fmt"
 )
 
-// A rank orders reasons for an unknown path, of several mounts of a filesystem. A more specific
-// reason has a higher rank.
+// A rank orders the reasons why a path is unknown. Each mount of a filesystem may give another
+// reason; the most specific one, which has the highest rank, is reported.
 type rank int
 
 const (
-	noReason   rank = iota
-	notDecoded      // open_by_handle_at does not find the handle on the mount
-	notShown        // the mount shows another part of the filesystem
-	notTried        // the mount may show the inode, but is hidden, may block, or could not be opened
-	outside         // the inode is outside of the process's root directory
-	renamed         // another inode, or none, is at the kernel's path
-	behind          // the path leads through a filesystem that may block
-	unnamed         // the name was removed, and the inode has others
-	hiddenPath      // another mount hides the path
-	failed          // a system call on the handle or the path failed
-	ambiguous       // ErrAmbiguous
-	nameless        // no cached name leads to the inode, on any mount
-	final           // the same on each mount: ErrUnlinked, or no right to open handles
+	noReason       rank = iota
+	notDecoded          // open_by_handle_at does not find the handle on the mount
+	notShown            // the mount shows another part of the filesystem
+	notTried            // the mount may show the inode, but is hidden, may block, or could not be opened
+	outsideRoot         // the inode is outside of the process's root directory
+	renamed             // another inode, or none, is at the kernel's path
+	behindBlocking      // the path leads through a filesystem that may block
+	nameRemoved         // the name was removed, and the inode has others
+	hiddenPath          // another mount hides the path
+	failed              // a system call on the handle or the path failed
+	ambiguous           // ErrAmbiguous
+	notCached           // no cached name leads to the inode, on any mount
+	final               // the same on each mount: ErrUnlinked, or no right to open handles
 )
 
 // A reason says why a path is unknown. The zero value is no reason.

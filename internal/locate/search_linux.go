@@ -39,31 +39,28 @@ func whyBlocking(m *Mount) string {
 // entries with another number need not be looked up. overlayfs, btrfs and FUSE are not.
 var exactTypes = map[string]bool{"ext2": true, "ext3": true, "ext4": true, "xfs": true, "tmpfs": true, "devtmpfs": true, "ramfs": true, "hostfs": true}
 
+// errMaxEntries ends the search at Options.MaxEntries.
 var errMaxEntries = errors.New("limit of entries reached")
 
 // A searcher walks each directory tree once, for all watches together.
 type searcher struct {
 	*locator
-	wantedHandles   map[string][]int // watches by type and bytes of the handle
-	wantedInodes    map[uint32][]int // watches by the low half of the inode number: enough for a filter
-	remaining       int              // watches without a path
-	walked          []Mount          // searched completely
-	walkedDirs      map[dirID]bool   // roots of completely walked trees
-	tick            time.Time
-	buf             []byte
-	byFdinfo        []string // paths to be compared by fdinfo
-	retry           []string // paths to be compared again when more is known of the overlay
-	uncomparedCount int      // paths that could not be compared
-	firstErr        error    // the first reason
-	h               sys.RawHandle
+	wantedHandles map[string][]int // watches by type and bytes of the handle
+	wantedInodes  map[uint32][]int // watches by the low half of the inode number: enough for a filter
+	remaining     int              // watches without a path
+	walkedDirs    map[dirID]bool   // roots of completely walked trees
+	tick          time.Time        // of the last call of Options.Progress
+	buf           []byte           // for directory entries
+	h             sys.RawHandle
 }
 
-// A dirID identifies a directory.
+// A dirID identifies a directory on a mount.
 type dirID struct {
 	mount    int32
 	dev, ino uint64
 }
 
+// search walks directory trees until all watches are found.
 func (l *locator) search(ctx context.Context) error {
 	todo := l.wanted()
 	if len(todo) == 0 {
@@ -80,7 +77,7 @@ func (l *locator) search(ctx context.Context) error {
 		s.wantedInodes[uint32(w.Inode)] = append(s.wantedInodes[uint32(w.Inode)], i)
 	}
 	err := s.searchTrees(ctx)
-	if errors.Is(err, errMaxEntries) {
+	if err == errMaxEntries {
 		err = nil
 	}
 	for _, i := range todo {
@@ -102,20 +99,21 @@ func (s *searcher) notFoundReason(ended error) reason {
 // searchTrees searches Options.SearchDirs, and then the mounts of the wanted devices: first those
 // that are not part of another one.
 func (s *searcher) searchTrees(ctx context.Context) error {
-	for _, dir := range s.o.SearchDirs {
-		if err := s.searchTree(ctx, dir, 0); err != nil || s.remaining == 0 {
+	for _, path := range s.o.SearchDirs {
+		if err := s.searchDir(ctx, path); err != nil || s.remaining == 0 {
 			return err
 		}
 	}
-	for _, covered := range []bool{false, true} {
+	var searched []Mount
+	for _, part := range []bool{false, true} {
 		for _, m := range s.wantedMounts() {
-			if s.isCovered(m) != covered {
+			if isPart(m, searched) != part {
 				continue
 			}
-			if err := s.searchTree(ctx, m.Point, m.ID); err != nil || s.remaining == 0 {
+			if err := s.searchMount(ctx, m); err != nil || s.remaining == 0 {
 				return err
 			}
-			s.walked = append(s.walked, m)
+			searched = append(searched, m)
 		}
 	}
 	return nil
@@ -134,30 +132,22 @@ func (s *searcher) wantedMounts() []Mount {
 	return ms
 }
 
-// isCovered reports whether the mounted directory was searched as a part of another mount.
-func (s *searcher) isCovered(m Mount) bool {
-	return slices.ContainsFunc(s.walked, func(w Mount) bool {
-		return w.Device == m.Device && w.ID != m.ID && m.Root != "" && w.Root != "" && within(m.Root, w.Root)
+// isPart reports whether the mounted directory is below that of one of the mounts ms.
+func isPart(m Mount, ms []Mount) bool {
+	return slices.ContainsFunc(ms, func(other Mount) bool {
+		return other.Device == m.Device && other.ID != m.ID && m.Root != "" && other.Root != "" && within(m.Root, other.Root)
 	})
 }
 
-func (s *searcher) skip(path, reason string) {
-	s.res.Skipped = append(s.res.Skipped, Skipped{path, reason})
-}
-
-// searchTree walks one directory tree. want is the id of the mount that must be at its root, or
-// 0 for one of Options.SearchDirs.
-func (s *searcher) searchTree(ctx context.Context, path string, want int32) error {
+// searchDir searches one of Options.SearchDirs. It looks it up on any filesystem, but does not
+// walk one that may block.
+func (s *searcher) searchDir(ctx context.Context, path string) error {
 	if !absolute(path) {
 		s.skip(path, "not an absolute path")
 		return nil
 	}
 	path = "/" + strings.Trim(path, "/")
-	if blocking := s.p.blockingMount(path); want != 0 && blocking != nil { // SearchDirs are looked up anywhere
-		s.skip(path, fmt.Sprintf("%q is %s: %s", blocking.Point, blocking.Type, whyBlocking(blocking)))
-		return nil
-	}
-	root, e := s.p.lookup(sys.CString(path), 0)
+	root, e := s.p.lookup(sys.CString(path))
 	if e != sys.OK {
 		s.skip(path, "look up the directory: "+s.p.explain(e).Error())
 		return nil
@@ -165,49 +155,70 @@ func (s *searcher) searchTree(ctx context.Context, path string, want int32) erro
 	defer sys.Close(root)
 	id, err := mountOf(s.p.procFD, root)
 	if err != nil {
-		return err
-	}
-	if want != 0 && id != want {
-		s.skip(path, "hidden by another mount")
+		s.skip(path, "find its mount: "+err.Error())
 		return nil
 	}
-	m, known := s.p.mount(id)
-	if !known {
+	m, listed := s.p.mount(id)
+	if !listed {
 		m = Mount{ID: id, Type: filesystemOf(root)}
 	}
 	if why := whyBlocking(&m); why != "" && !s.o.AllFilesystems {
 		s.skip(path, fmt.Sprintf("%s filesystem: %s", m.Type, why))
 		return nil
 	}
-	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
-		s.skip(path, s.maxEntriesReached())
+	return s.searchTree(ctx, root, &walk{searcher: s, path: path, mount: m, compareHandles: listed})
+}
+
+// searchMount searches a mount, unless it or one on the way to it may block.
+func (s *searcher) searchMount(ctx context.Context, m Mount) error {
+	if blocking := s.p.blockingMount(m.Point); blocking != nil {
+		s.skip(m.Point, fmt.Sprintf("%q is %s: %s", blocking.Point, blocking.Type, whyBlocking(blocking)))
 		return nil
 	}
-	w := &walk{searcher: s, path: path, mount: m, exact: exactTypes[m.Type], compareHandles: known}
-	if m.Type == "overlay" {
-		w.overlay = s.p.overlayOf(m)
+	root, _, err := s.p.openMount(m)
+	if err != nil {
+		s.skip(m.Point, err.Error())
+		return nil
 	}
-	err = w.run(ctx, root)
-	s.compareByFdinfo()
-	s.compareRetries()
+	defer sys.Close(root)
+	return s.searchTree(ctx, root, &walk{searcher: s, path: m.Point, mount: m, compareHandles: true})
+}
+
+// searchTree walks the directory tree at root.
+func (s *searcher) searchTree(ctx context.Context, root int, w *walk) error {
+	if s.limitReached() {
+		s.skip(w.path, s.limitText())
+		return errMaxEntries
+	}
+	w.exact = exactTypes[w.mount.Type]
+	if w.mount.Type == "overlay" {
+		w.overlay = s.p.overlayOf(w.mount)
+	}
+	err := w.run(ctx, root)
+	w.compareByFdinfo()
+	w.compareRetries()
 	w.report()
-	if s.uncomparedCount > 0 && s.remaining > 0 {
-		s.skip(path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", s.uncomparedCount, s.firstErr))
-	}
-	s.uncomparedCount = 0
 	if s.remaining == 0 {
 		return nil
 	}
 	return err
 }
 
-func (s *searcher) maxEntriesReached() string {
+func (s *searcher) skip(path, why string) {
+	s.res.Skipped = append(s.res.Skipped, Skipped{path, why})
+}
+
+func (s *searcher) limitReached() bool {
+	return s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries
+}
+
+func (s *searcher) limitText() string {
 	return fmt.Sprintf("the limit of %d entries was reached", s.o.MaxEntries)
 }
 
 // count counts a directory entry, checks the limit and the context, and reports progress.
 func (s *searcher) count(ctx context.Context) error {
-	if s.o.MaxEntries > 0 && s.res.Entries >= s.o.MaxEntries {
+	if s.limitReached() {
 		return errMaxEntries
 	}
 	s.res.Entries++
@@ -224,60 +235,4 @@ func (s *searcher) count(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// comparePath compares a path with those of the watches that have no path yet.
-func (s *searcher) comparePath(path string, among []int) {
-	unfound := slices.DeleteFunc(slices.Clone(among), func(i int) bool { return s.res.Places[i].Path != "" })
-	if len(unfound) == 0 {
-		return
-	}
-	rs := s.p.resolve([]string{path}, s.ws[unfound[0]].Handle == inotify.Handle{})
-	s.assign(&rs[0], unfound)
-}
-
-// assign sets the path of the watches that are on this inode.
-func (s *searcher) assign(r *resolved, among []int) {
-	for _, i := range among {
-		err := r.compare(&s.ws[i])
-		switch {
-		case s.res.Places[i].Path != "" || err == errOtherInode:
-		case err == nil:
-			s.accept(i, r)
-			s.remaining--
-		case err == ErrAmbiguous && !r.overlay.sampled:
-			s.retry = append(s.retry, r.path)
-			fallthrough
-		default:
-			s.reasons[i].search.add(notComparable(err))
-		}
-	}
-}
-
-// compareRetries compares the paths to be retried, after the whole tree was walked.
-func (s *searcher) compareRetries() {
-	for _, path := range s.retry {
-		s.comparePath(path, s.wanted())
-	}
-	s.retry = nil
-}
-
-// uncompared counts a path that could not be compared.
-func (s *searcher) uncompared(why error) {
-	if s.uncomparedCount++; s.uncomparedCount == 1 {
-		s.firstErr = why
-	}
-}
-
-// compareByFdinfo compares the paths that were collected in byFdinfo.
-func (s *searcher) compareByFdinfo() {
-	rs := s.p.resolve(s.byFdinfo, true)
-	s.byFdinfo = s.byFdinfo[:0]
-	for k := range rs {
-		if rs[k].err != nil {
-			s.uncompared(rs[k].err)
-			continue
-		}
-		s.assign(&rs[k], s.wantedInodes[uint32(rs[k].id.Inode)])
-	}
 }

@@ -17,15 +17,17 @@ import (
 
 var empty = [1]byte{} // the empty path
 
+func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
 // An identity identifies a file.
 type identity struct {
 	major, minor uint32
 	inode        uint64
 }
 
-// sysIdentity is fstat(2) without synchronization: FUSE and network filesystems do not call their
+// identityOf is fstat(2) without synchronization: FUSE and network filesystems do not call their
 // program or server.
-func sysIdentity(fd int) (identity, error) {
+func identityOf(fd int) (identity, error) {
 	for {
 		var st unix.Statx_t
 		err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
@@ -35,11 +37,11 @@ func sysIdentity(fd int) (identity, error) {
 		case unix.EINTR:
 			continue
 		case unix.ENOSYS, unix.EPERM: // before Linux 4.11, or forbidden
-			var st unix.Stat_t
-			if e := sys.Fstat(fd, &st); e != sys.OK {
+			var old unix.Stat_t
+			if e := sys.Fstat(fd, &old); e != sys.OK {
 				return identity{}, os.NewSyscallError("fstat", e)
 			}
-			return identity{unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino}, nil
+			return identity{unix.Major(uint64(old.Dev)), unix.Minor(uint64(old.Dev)), old.Ino}, nil
 		}
 		return identity{}, os.NewSyscallError("statx", err)
 	}
@@ -83,6 +85,15 @@ type dirent struct {
 	inode uint64
 	kind  byte
 	name  []byte
+}
+
+// isDir reports whether the entry of the directory fd is a directory.
+func (d dirent) isDir(fd int) bool {
+	if d.kind != unix.DT_UNKNOWN {
+		return d.kind == unix.DT_DIR
+	}
+	var st unix.Stat_t
+	return sys.StatAt(fd, &d.name[0], &st) == sys.OK && isDir(&st)
 }
 
 // cutDirent returns the first entry in the buffer of getdents64, and the rest of the buffer.

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,71 +25,84 @@ const maxOpenDirs = 64
 type walk struct {
 	*searcher
 	path           string // of the root of the tree
-	mount          Mount
-	exact          bool // directory entries have the inode numbers of fdinfo
-	compareHandles bool // compare entries by handle
+	mount          Mount  // of the root
+	exact          bool   // directory entries have the inode numbers of fdinfo
+	compareHandles bool   // compare entries by handle
 	overlay        *overlay
-	stack          []dir
-	open           int    // how many directories of the stack are open
-	unread         int    // directories that could not be read
-	firstUnread    string // of the first
-	procDirs       int    // directories of processes in /proc, which are not entered
-	hidden         []string
+
+	stack []directory // from the root of the tree to the current directory
+	open  int         // how many directories of the stack are open
+
+	byFdinfo []resolved // paths to be compared by fdinfo
+	retry    []string   // paths to be compared again when more is known of the overlay
+
+	// What is left out of the tree.
+	unread     failures // directories
+	uncompared failures // entries
+	processes  int      // directories of processes in /proc
+	hidden     []string // mount points
 }
 
-// A dir is a directory on the path from the root of the tree to the walk's current directory.
-type dir struct {
-	name     string
-	fd       int // -1 while it is closed
-	dev, ino uint64
-	todo     []string // directories in it that are still to be entered
+// A directory on the path from the root of the tree to the current directory.
+type directory struct {
+	name string
+	fd   int // -1 while it is closed
+	id   dirID
+	todo []string // directories in it that are still to be entered
+}
+
+// failures are counted; the first one is kept.
+type failures struct {
+	count int
+	first error
+}
+
+func (f *failures) add(err error) {
+	if f.count++; f.count == 1 {
+		f.first = err
+	}
 }
 
 // run walks the tree at root, an O_PATH descriptor.
 func (w *walk) run(ctx context.Context, root int) error {
-	defer func() {
-		for i := range w.stack {
-			w.close(i)
-		}
-	}()
+	defer w.closeAll()
 	var st unix.Stat_t
 	if e := sys.Fstat(root, &st); e != sys.OK {
 		w.skip(w.path, "fstat: "+e.Error())
 		return nil
 	}
-	id := dirID{w.mount.ID, uint64(st.Dev), st.Ino}
+	id := w.dirID(&st)
 	if w.walkedDirs[id] {
 		return nil
 	}
-	if err := w.checkRoot(ctx, root); err != nil || w.remaining == 0 {
+	if err := w.compareRoot(ctx, root); err != nil || w.remaining == 0 {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	if !isDir(&st) {
 		w.skip(w.path, "not a directory")
 		return nil
 	}
 	w.res.Searched = append(w.res.Searched, w.path)
-	if err := w.enter(ctx, root, "."); err != nil {
-		return err
+	err := w.enter(ctx, root, ".")
+	for err == nil && len(w.stack) > 0 && w.remaining > 0 {
+		err = w.step(ctx)
 	}
-	for len(w.stack) > 0 && w.remaining > 0 {
-		if err := w.step(ctx); err != nil {
-			return err
-		}
+	if err == nil {
+		w.walkedDirs[id] = true // or all watches were found
 	}
-	w.walkedDirs[id] = true // or all watches were found
-	return nil
+	return err
 }
 
-// checkRoot compares the root of the tree.
-func (w *walk) checkRoot(ctx context.Context, root int) error {
+func (w *walk) dirID(st *unix.Stat_t) dirID { return dirID{w.mount.ID, uint64(st.Dev), st.Ino} }
+
+// compareRoot compares the root of the tree.
+func (w *walk) compareRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if w.compareHandles && w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) == sys.OK {
-		return nil
+	if !w.compareHandles || w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) != sys.OK {
+		w.addByFdinfo("")
 	}
-	w.byFdinfo = append(w.byFdinfo, w.path)
 	return nil
 }
 
@@ -102,72 +117,68 @@ func (w *walk) step(ctx context.Context) error {
 	}
 	name := d.todo[0]
 	d.todo = d.todo[1:]
-	if e := w.reopen(last); e != sys.OK {
-		w.fail("open", w.join(name), e)
+	if err := w.reopen(last); err != nil {
+		w.notRead(name, err)
 		d.todo = nil
 		return nil
 	}
 	return w.enter(ctx, d.fd, name)
 }
 
-// enter opens a directory, pushes it on the stack and reads it.
+// enter opens a directory and reads it, unless it is the root of a tree that was walked before.
 func (w *walk) enter(ctx context.Context, parent int, name string) error {
-	fd, e := openDir(parent, sys.CString(name), w.p.hasOpenat2)
-	switch e {
-	case sys.OK:
-	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
-		return nil // it was removed or replaced
-	case unix.EXDEV:
-		w.hidden = append(w.hidden, w.join(name))
-		return nil
-	default:
-		w.fail("open", w.join(name), e)
-		return nil
-	}
-	var st unix.Stat_t
-	e = sys.Fstat(fd, &st)
-	crosses := e == sys.OK && w.crosses(&st)
+	d, err := w.openDir(parent, name)
 	switch {
-	case e != sys.OK:
-		w.fail("fstat", w.join(name), e)
-	case crosses:
+	case err == nil && !w.walkedDirs[d.id]:
+		return w.push(ctx, d)
+	case err == nil:
+		sys.Close(d.fd)
+	case errors.Is(err, unix.EXDEV):
 		w.hidden = append(w.hidden, w.join(name))
+	case isGone(err), errors.Is(err, unix.ELOOP): // it was removed or replaced
+	default:
+		w.notRead(name, err)
 	}
-	if e != sys.OK || crosses || w.known(&st) {
-		sys.Close(fd)
-		return nil
-	}
-	w.stack = append(w.stack, dir{name: name, fd: fd, dev: uint64(st.Dev), ino: st.Ino})
-	w.open++
-	if err := w.read(ctx, fd); err != nil {
-		return err
-	}
-	last := len(w.stack) - 1
-	if len(w.stack[last].todo) == 0 {
-		w.close(last)
-	}
-	w.closeOne()
 	return nil
 }
 
-// crosses reports whether a directory is on another device than the root of the tree. It is
-// needed only without openat2.
-func (w *walk) crosses(st *unix.Stat_t) bool {
-	return !w.p.hasOpenat2 && len(w.stack) > 0 && uint64(st.Dev) != w.stack[0].dev
-}
-
-// known reports whether the tree at a directory was walked before.
-func (w *walk) known(st *unix.Stat_t) bool {
-	return w.walkedDirs[dirID{w.mount.ID, uint64(st.Dev), st.Ino}]
-}
-
-// openDir opens a directory on the same mount, if permitted without changing its access time.
-func openDir(parent int, name *byte, hasOpenat2 bool) (int, sys.Errno) {
-	fd, e := openDirWith(parent, name, hasOpenat2, unix.O_NOATIME)
-	if e == unix.EPERM { // the owner is another user
-		fd, e = openDirWith(parent, name, hasOpenat2, 0)
+// push makes a directory the current one and reads it. The directory stays open if there are
+// others in it to be entered.
+func (w *walk) push(ctx context.Context, d directory) error {
+	last := len(w.stack)
+	w.stack = append(w.stack, d)
+	w.open++
+	if err := w.read(ctx, d.fd); err != nil {
+		return err
 	}
-	return fd, e
+	if len(w.stack[last].todo) == 0 {
+		w.close(last)
+	}
+	w.limitOpen()
+	return nil
+}
+
+// openDir opens a directory in parent. It fails with EXDEV at a mount point; without openat2
+// only at one of another device.
+func (w *walk) openDir(parent int, name string) (directory, error) {
+	cname := sys.CString(name)
+	fd, e := openDirWith(parent, cname, w.p.hasOpenat2, unix.O_NOATIME)
+	if e == unix.EPERM { // O_NOATIME is only for the owner
+		fd, e = openDirWith(parent, cname, w.p.hasOpenat2, 0)
+	}
+	if e != sys.OK {
+		return directory{}, os.NewSyscallError("open", e)
+	}
+	var st unix.Stat_t
+	e = sys.Fstat(fd, &st)
+	if e == sys.OK && !w.p.hasOpenat2 && len(w.stack) > 0 && uint64(st.Dev) != w.stack[0].id.dev {
+		e = unix.EXDEV
+	}
+	if e != sys.OK {
+		sys.Close(fd)
+		return directory{}, os.NewSyscallError("fstat", e)
+	}
+	return directory{name: name, fd: fd, id: w.dirID(&st)}, nil
 }
 
 func openDirWith(parent int, name *byte, hasOpenat2 bool, flags int) (int, sys.Errno) {
@@ -186,8 +197,14 @@ func (w *walk) close(i int) {
 	}
 }
 
-// closeOne closes the outermost open directory, except the root, if too many are open.
-func (w *walk) closeOne() {
+func (w *walk) closeAll() {
+	for i := range w.stack {
+		w.close(i)
+	}
+}
+
+// limitOpen closes the outermost open directory, except the root, if too many are open.
+func (w *walk) limitOpen() {
 	if w.open <= maxOpenDirs {
 		return
 	}
@@ -198,33 +215,30 @@ func (w *walk) closeOne() {
 	w.close(i)
 }
 
-// reopen opens a closed directory of the stack again, from the nearest open one; the root is
-// always open. It leaves directories on the way open that are needed soon.
-func (w *walk) reopen(at int) sys.Errno {
+// reopen opens a closed directory of the stack again, starting at the nearest open one; the root
+// is always open. It leaves those open on the way that are needed soon.
+func (w *walk) reopen(at int) error {
 	first := at
 	for w.stack[first].fd < 0 {
 		first--
 	}
-	parent := w.stack[first].fd
 	for i := first + 1; i <= at; i++ {
-		d := &w.stack[i]
-		fd, e := openDir(parent, sys.CString(d.name), w.p.hasOpenat2)
-		if e != sys.OK {
-			return e
+		parent, d := &w.stack[i-1], &w.stack[i]
+		again, err := w.openDir(parent.fd, d.name)
+		if err != nil {
+			return err
 		}
-		d.fd = fd
-		w.open++
-		var st unix.Stat_t
-		if e := sys.Fstat(fd, &st); e != sys.OK || uint64(st.Dev) != d.dev || st.Ino != d.ino {
-			w.close(i)
+		if again.id != d.id {
+			sys.Close(again.fd)
 			return unix.ESTALE
 		}
-		if i-1 > first && (len(w.stack[i-1].todo) == 0 || i-1 < at-maxOpenDirs/2) {
+		d.fd = again.fd
+		w.open++
+		if i-1 > first && (len(parent.todo) == 0 || i-1 < at-maxOpenDirs/2) {
 			w.close(i - 1)
 		}
-		parent = fd
 	}
-	return sys.OK
+	return nil
 }
 
 // read reads the entries of the current directory.
@@ -236,7 +250,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 			continue
 		case err != nil:
 			if err != unix.ENOENT { // the directory was removed
-				w.fail("getdents64", w.join(""), err.(sys.Errno))
+				w.notRead("", os.NewSyscallError("getdents64", err))
 			}
 			return nil
 		case n == 0:
@@ -263,79 +277,36 @@ func (w *walk) entry(ctx context.Context, fd int, d dirent) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if w.overlay != nil && !w.overlay.sampled && d.kind != unix.DT_DIR {
-		var st unix.Stat_t
-		if sys.StatAt(fd, &d.name[0], &st) == sys.OK {
-			w.overlay.observe(w.mount.Device, &st)
-		}
-	}
-	crosses := false
-	if !w.exact || w.wantedInodes[uint32(d.inode)] != nil {
-		crosses = w.compareEntry(fd, d)
-	}
+	w.sampleOverlay(fd, d)
+	mayBeWanted := !w.exact || w.wantedInodes[uint32(d.inode)] != nil
 	switch {
-	case crosses:
+	case mayBeWanted && w.compareEntry(fd, d):
 		w.hidden = append(w.hidden, w.join(string(d.name)))
-	case !w.isDir(fd, d):
-	case w.mount.Type == "proc" && len(w.stack) == 1 && w.path == w.mount.Point && w.mount.Root == "/" && len(bytes.Trim(d.name, "0123456789")) == 0:
-		w.procDirs++
+	case !d.isDir(fd):
+	case w.isProcess(d.name):
+		w.processes++
 	default:
-		last := len(w.stack) - 1
-		w.stack[last].todo = append(w.stack[last].todo, string(d.name))
+		last := &w.stack[len(w.stack)-1]
+		last.todo = append(last.todo, string(d.name))
 	}
 	return nil
 }
 
-// compareEntry compares an entry with the watches. It reports whether the entry is a mount point.
-func (w *walk) compareEntry(fd int, d dirent) (crosses bool) {
-	if !w.compareHandles {
-		w.addByFdinfo(string(d.name))
-		return false
-	}
-	name := d.name[:len(d.name)+1] // with the NUL byte
-	switch e := w.compareHandle(fd, name, 0); e {
-	case sys.OK:
-	case unix.EXDEV:
-		return true
-	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
-		w.compareHandles = false
-		w.addByFdinfo(string(d.name))
-	case unix.ENOENT: // it was removed
-	default:
-		w.uncompared(fmt.Errorf("name_to_handle_at of %q: %w", w.join(string(d.name)), e))
-	}
-	return false
-}
-
-// addByFdinfo adds an entry to those that are compared by fdinfo.
-func (w *walk) addByFdinfo(name string) {
-	if w.byFdinfo = append(w.byFdinfo, w.join(name)); len(w.byFdinfo) >= compareBatch {
-		w.compareByFdinfo()
-	}
-}
-
-// compareHandle looks for an entry's handle among the wanted ones, and if it is one compares its
-// path. It returns EXDEV if the entry is a mount point.
-func (w *walk) compareHandle(fd int, name []byte, flags int) sys.Errno {
-	id, e := sys.NameToHandle(fd, &name[0], flags|w.p.handleFlags(), &w.h)
-	if e != sys.OK {
-		return e
-	}
-	if among := w.wantedHandles[string(w.h.Key())]; among != nil {
-		w.comparePath(w.join(string(name[:len(name)-1])), among)
-	}
-	if id != w.mount.ID {
-		return unix.EXDEV
-	}
-	return sys.OK
-}
-
-func (w *walk) isDir(fd int, d dirent) bool {
-	if d.kind != unix.DT_UNKNOWN {
-		return d.kind == unix.DT_DIR
+// sampleOverlay looks at an entry that may show whether inode numbers of the overlay are unique.
+func (w *walk) sampleOverlay(fd int, d dirent) {
+	if w.overlay == nil || w.overlay.sampled || d.kind == unix.DT_DIR {
+		return
 	}
 	var st unix.Stat_t
-	return sys.StatAt(fd, &d.name[0], &st) == sys.OK && st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if sys.StatAt(fd, &d.name[0], &st) == sys.OK {
+		w.overlay.observe(w.mount.Device, &st)
+	}
+}
+
+// isProcess reports whether a directory in the current one is a process's in /proc.
+func (w *walk) isProcess(name []byte) bool {
+	inRoot := len(w.stack) == 1 && w.path == w.mount.Point && w.mount.Root == "/"
+	return w.mount.Type == "proc" && inRoot && len(bytes.Trim(name, "0123456789")) == 0
 }
 
 // join returns the path of a name in the current directory.
@@ -353,24 +324,29 @@ func (w *walk) join(name string) string {
 	return cmp.Or(b.String(), "/")
 }
 
-func (w *walk) fail(call, path string, e sys.Errno) {
-	if w.unread++; w.unread == 1 {
-		w.firstUnread = fmt.Sprintf("%s %q: %v", call, path, e)
-	}
+// notRead counts a directory that could not be read.
+func (w *walk) notRead(name string, err error) {
+	w.unread.add(fmt.Errorf("%q: %w", w.join(name), err))
 }
 
 // report lists what was left out of the tree.
 func (w *walk) report() {
-	if w.unread > 0 {
-		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %s", w.unread, w.firstUnread))
+	if w.unread.count > 0 {
+		w.skip(w.path, fmt.Sprintf("%d directories in it could not be read; the first is %v", w.unread.count, w.unread.first))
 	}
-	if w.procDirs > 0 {
-		w.skip(w.path, fmt.Sprintf("%d directories of processes were not entered", w.procDirs))
+	if w.processes > 0 {
+		w.skip(w.path, fmt.Sprintf("%d directories of processes were not entered", w.processes))
 	}
-	if w.remaining > 0 && len(w.hidden) > 0 {
+	if w.remaining == 0 {
+		return
+	}
+	if len(w.hidden) > 0 {
 		w.skip(w.path, fmt.Sprintf("directories hidden by other mounts: %.400q", w.hidden))
 	}
-	if w.o.MaxEntries > 0 && w.res.Entries >= w.o.MaxEntries && w.remaining > 0 {
-		w.skip(w.path, w.maxEntriesReached()+" in it")
+	if w.limitReached() {
+		w.skip(w.path, w.limitText()+" in it")
+	}
+	if w.uncompared.count > 0 {
+		w.skip(w.path, fmt.Sprintf("%d entries could not be compared; the first: %.400v", w.uncompared.count, w.uncompared.first))
 	}
 }
