@@ -167,7 +167,7 @@ func public(cause, besides error) error {
 			Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
 		}
 	}
-	return sys.Join(cause, besides)
+	return assign.Join(cause, besides)
 }
 
 // explain makes the error of a failed call. It is what the engine calls.
@@ -225,7 +225,10 @@ func initError(err error) error {
 	limit := &LimitError{Err: err}
 	if fd, err := sys.OpenPath("/", false); errors.Is(err, sys.EMFILE) {
 		limit.What = "file descriptors"
-		limit.Limits = []Limit{{Name: "RLIMIT_NOFILE", Value: sys.FileLimit()}}
+		limit.Limits = []Limit{{Name: "RLIMIT_NOFILE", Value: -1}}
+		if n, err := sys.FileLimit(); err == nil {
+			limit.Limits[0].Value = int64(n)
+		}
 	} else {
 		if err == nil {
 			sys.Close(fd)

@@ -201,14 +201,16 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 // been read.
 func (n *Inotify) Buffered() (bytes int, err error) {
 	err = n.in.With(func(fd int, q *record.Queue) error {
-		queued, e := sys.Queued(fd)
-		if e != sys.OK {
-			return e
+		queued, err := sys.Queued(fd)
+		if err == nil {
+			bytes = q.Buffered() + max(0, queued-q.Internal())
 		}
-		bytes = q.Buffered() + max(0, queued-q.Internal())
-		return nil
+		return err
 	})
-	return bytes, sys.CallError(sys.CallQueued, err)
+	if err == os.ErrClosed {
+		err = sys.CallError(sys.CallQueued, err)
+	}
+	return bytes, err
 }
 
 // How a reader waits, and what wakes it

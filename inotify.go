@@ -136,8 +136,7 @@ func newInotify(f *os.File) (*Inotify, error) {
 func checkInotify(fd int) (nonblock bool, err error) {
 	switch _, e := sys.Add(fd, sys.CString(""), uint32(IsDir)); e {
 	case sys.ENOENT:
-		nonblock, err = sys.Nonblock(fd)
-		return nonblock, sys.CallError("fcntl F_GETFL", err)
+		return sys.Nonblock(fd)
 	case sys.EINVAL, sys.EBADF:
 		return false, fmt.Errorf("not an inotify descriptor: %w", e)
 	default:

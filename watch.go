@@ -77,9 +77,6 @@ type Handle struct {
 	Bytes string // the raw bytes; a string so that handles compare with ==
 }
 
-// maxHandle is MAX_HANDLE_SZ, the most bytes that a handle has.
-const maxHandle = 128
-
 // String returns the type and the bytes in hexadecimal, as fdinfo has them:
 // "1:91649800afc3be85", or "none" for the zero Handle.
 func (h Handle) String() string {
@@ -92,8 +89,8 @@ func (h Handle) String() string {
 // MarshalText returns [Handle.String]'s form. It fails if no kernel returns such a handle:
 // if the type is negative, or there are no bytes or more than 128.
 func (h Handle) MarshalText() ([]byte, error) {
-	if h != (Handle{}) && (h.Type < 0 || h.Bytes == "" || len(h.Bytes) > maxHandle) {
-		return nil, fmt.Errorf("inotify: invalid handle of type %d and %d bytes (want a type from 0 and 1 to %d bytes)", h.Type, len(h.Bytes), maxHandle)
+	if h != (Handle{}) && (h.Type < 0 || h.Bytes == "" || len(h.Bytes) > sys.MaxHandle) {
+		return nil, fmt.Errorf("inotify: invalid handle of type %d and %d bytes (want a type from 0 and 1 to %d bytes)", h.Type, len(h.Bytes), sys.MaxHandle)
 	}
 	return []byte(h.String()), nil
 }
@@ -104,7 +101,7 @@ func (h *Handle) UnmarshalText(text []byte) error {
 		*h = Handle{}
 		return nil
 	}
-	if kind, digits, found := bytes.Cut(text, []byte(":")); found && len(kind) <= 8 && 0 < len(digits) && len(digits) <= 2*maxHandle {
+	if kind, digits, found := bytes.Cut(text, []byte(":")); found && len(kind) <= 8 && 0 < len(digits) && len(digits) <= 2*sys.MaxHandle {
 		t, terr := strconv.ParseUint(string(kind), 16, 31)
 		raw, rerr := hex.DecodeString(string(digits))
 		if terr == nil && rerr == nil {
@@ -112,7 +109,7 @@ func (h *Handle) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf(`inotify: invalid handle %.40q (want "none", or the form "1:91649800afc3be85" with up to %d bytes)`, text, maxHandle)
+	return fmt.Errorf(`inotify: invalid handle %.40q (want "none", or the form "1:91649800afc3be85" with up to %d bytes)`, text, sys.MaxHandle)
 }
 
 // AddWatch watches the file that path names and returns its wd: inotify_add_watch(2). If

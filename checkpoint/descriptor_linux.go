@@ -10,8 +10,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Commands of fcntl(2), from include/uapi/asm-generic/fcntl.h. x/sys/unix lacks some of them.
@@ -127,13 +125,4 @@ func setStatus(fd, flag int, on bool) error {
 
 func fcntlError(command string, err error) error {
 	return os.NewSyscallError("fcntl "+command, err)
-}
-
-// queuedBytes returns the size of the events in the kernel's queue.
-func queuedBytes(fd int) (int, error) {
-	n, e := sys.Queued(fd)
-	if e != sys.OK {
-		return 0, sys.CallError(sys.CallQueued, e)
-	}
-	return n, nil
 }

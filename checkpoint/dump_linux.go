@@ -19,6 +19,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/locate"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var (
@@ -308,7 +309,7 @@ func (t *descriptor) readFdinfo(fd int) (err error) {
 // readDuplicate reads the watches and the size of the pending events, which changes nothing.
 func (d *dumper) readDuplicate(dup *os.File) (err error) {
 	fd := int(dup.Fd())
-	if d.s.PendingBytes, err = queuedBytes(fd); err != nil {
+	if d.s.PendingBytes, err = sys.Queued(fd); err != nil {
 		d.s.addGap(FieldPendingBytes, 0, err)
 	}
 	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))

@@ -12,6 +12,7 @@ import (
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/record"
 	"github.com/seed10546c08/inotify/internal/requeue"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // instance makes the instance that r.out is about, with the pending events in its queue or
@@ -141,7 +142,7 @@ func (r *Restored) readAhead() (bytes int, err error) {
 		return 0, err
 	}
 	inKernel := func() (bytes int, err error) {
-		if cerr := conn.Control(func(fd uintptr) { bytes, err = queuedBytes(int(fd)) }); cerr != nil {
+		if cerr := conn.Control(func(fd uintptr) { bytes, err = sys.Queued(int(fd)) }); cerr != nil {
 			err = cerr
 		}
 		return bytes, err

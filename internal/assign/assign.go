@@ -102,7 +102,7 @@ func (a *assignment) restore(ctx context.Context) *Failure {
 		f := &Failure{Watch: failed, Done: a.done}
 		f.Err, f.Besides = split(err)
 		f.Err = a.annotate(f.Err, failed)
-		f.Besides = join(f.Besides, a.rollBack(left, dup, dupErr))
+		f.Besides = Join(f.Besides, a.rollBack(left, dup, dupErr))
 		return f
 	}
 	if a.cycle != nil {
@@ -299,7 +299,7 @@ func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (le
 		left, err := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
 		switch {
 		case a.cycle == nil:
-			err = join(&InUseError{Want: t.wd, Got: got}, err)
+			err = Join(&InUseError{Want: t.wd, Got: got}, err)
 		case err == nil && got > t.wd:
 			err = errPassed
 		}
@@ -309,10 +309,10 @@ func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (le
 	switch {
 	case other != -1: // the watch was removed meanwhile by somebody else, and this is another
 		left, err := a.removeMisplaced(fd, q, a.misplaced(other, false), a.misplaced(got, true))
-		return left, join(fmt.Errorf("setting the mask of watch %d reached watch %d", got, other), err)
+		return left, Join(fmt.Errorf("setting the mask of watch %d reached watch %d", got, other), err)
 	case err != nil:
 		left, besides := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
-		return left, join(err, besides)
+		return left, Join(err, besides)
 	}
 	a.done++
 	a.unpin(fd, q)
@@ -333,7 +333,7 @@ func (a *assignment) check(wd int32, e sys.Errno) error {
 		return nil
 	}
 	if existed, err := a.known().existed(wd, true); existed {
-		return join(watchedAs(wd), err)
+		return Join(watchedAs(wd), err)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (c *cycle) release() {
 // runCycle is run by the cycle, on a kernel that has no ioctl.
 func (a *assignment) runCycle(ctx context.Context, missing error) (left residue, failed int, err error) {
 	if a.in.Unreadable != nil {
-		return nothing, a.done, join(a.in.Unreadable, missing)
+		return nothing, a.done, Join(a.in.Unreadable, missing)
 	}
 	c := newCycle(a.create, missing)
 	defer c.release()
@@ -86,7 +86,7 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 		}
 	}
 	if a.locked && (err == nil || a.done == 0 && left == nothing) { // else rollBack does it
-		err = join(err, a.in.With(discardHere))
+		err = Join(err, a.in.With(discardHere))
 	}
 	return left, failed, err
 }
@@ -95,8 +95,8 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 // are used.
 func (a *assignment) markAll() error {
 	return a.in.With(func(fd int, q *record.Queue) (err error) {
-		if q.Buffered() > record.MaxBuffered {
-			return record.ErrFull
+		if err := q.CheckFull(); err != nil {
+			return err
 		}
 		a.cycle.from, err = q.End(fd)
 		a.marks = append(a.marks, mark{a.done, a.cycle.from})
@@ -133,7 +133,7 @@ func (a *assignment) begin() (left residue, failed int, err error) {
 	passed := err == errPassed
 	if left != nothing && (err == nil || passed) {
 		if besides := discard(a.in, left); besides != nil {
-			return nothing, 0, join(err, besides)
+			return nothing, 0, Join(err, besides)
 		}
 		left = nothing
 	}
@@ -209,8 +209,8 @@ func (c *cycle) makeRoom(fd int, q *record.Queue) (steps int, err error) {
 		return 0, err
 	}
 	q.CloseSpans(end) // the scratch watches have been removed
-	if err = q.DrainTo(fd, end); err == nil && q.Buffered() > record.MaxBuffered {
-		err = record.ErrFull
+	if err = q.DrainTo(fd, end); err == nil {
+		err = q.CheckFull()
 	}
 	return c.room, err
 }
@@ -267,8 +267,8 @@ func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
 	if h := c.helper; h != nil {
 		made += h.made()
 		s.given = append(s.given, h.given...)
-		full = join(full, h.full)
-		failed = join(failed, h.leaked.error())
+		full = Join(full, h.full)
+		failed = Join(failed, h.leaked.error())
 		h.given, h.burned = h.given[:0], 0
 	}
 	last = j.last

@@ -79,7 +79,7 @@ func ScratchDirs(count int) (dirs []string, inodes []sys.Inode, mounts []byte) {
 		if len(dirs) == count {
 			break
 		}
-		if i, err := sys.PathInode(dir, true); err == nil && i.Dir && !slices.Contains(inodes, i) {
+		if i, err := sys.PathInode(dir, true); err == nil && i.Type == sys.Directory && !slices.Contains(inodes, i) {
 			dirs, inodes = append(dirs, dir), append(inodes, i)
 		}
 	}
@@ -121,7 +121,7 @@ func (c *cycle) lastResort() (err error) {
 		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.scratch.unusable))
 	}
 	if c.memfd, err = sys.Memfd(); err != nil {
-		return fmt.Errorf("no inode for scratch watches: %w", sys.CallError("memfd_create", err))
+		return fmt.Errorf("no inode for scratch watches: %w", err)
 	}
 	c.mask &^= sys.DontFollow // its path is a symbolic link
 	c.scratch.paths = append(c.scratch.paths, sys.CString(sys.ProcFD(c.memfd)))

@@ -104,8 +104,8 @@ func (j *joined) Error() string { return j.err.Error() + "\n" + j.besides.Error(
 
 func (j *joined) Unwrap() []error { return []error{j.err, j.besides} }
 
-// join adds what went wrong besides to an error. Either may be nil.
-func join(err, besides error) error {
+// Join adds what went wrong besides to an error. Either may be nil.
+func Join(err, besides error) error {
 	switch j, ok := err.(*joined); {
 	case besides == nil || errors.Is(err, besides):
 		return err
@@ -117,7 +117,7 @@ func join(err, besides error) error {
 	return &joined{err, besides}
 }
 
-// split is the reverse of join.
+// split is the reverse of Join.
 func split(err error) (cause, besides error) {
 	if j, ok := err.(*joined); ok {
 		return j.err, j.besides

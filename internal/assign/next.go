@@ -35,14 +35,14 @@ func Next(in *instance.Instance) (int32, error) {
 		if e := sys.SetNext(fd, 0); e != sys.EINVAL {
 			return in.Explain(sys.CallSetNext, e, 0)
 		}
-		if q.Buffered() > record.MaxBuffered {
-			return record.ErrFull
+		if err := q.CheckFull(); err != nil {
+			return err
 		}
 		from, err := q.End(fd)
 		if err == nil {
 			wd, err = c.probe(job{known: a.known(), q: q, fd: fd, mask: c.mask, from: from})
 		}
-		return join(err, q.Discard(fd))
+		return Join(err, q.Discard(fd))
 	})
 	return wd, err
 }
@@ -73,9 +73,9 @@ func (c *cycle) probe(j job) (int32, error) {
 	j.q.Filter(given...)
 	var leaked leaked
 	err := removeSome(j.in, j.fd, j.q, given, &leaked)
-	err = join(err, leaked.error())
+	err = Join(err, leaked.error())
 	if e := sys.SetNext(j.fd, given[0].WD); e != sys.OK {
-		err = join(err, fmt.Errorf("the next wd has moved on by one: %w", j.in.Explain(sys.CallSetNext, e, 0)))
+		err = Join(err, fmt.Errorf("the next wd has moved on by one: %w", j.in.Explain(sys.CallSetNext, e, 0)))
 	}
 	return given[0].WD, err
 }
@@ -127,7 +127,7 @@ func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *F
 	}
 	memfd, err := sys.Memfd()
 	if err != nil {
-		return &Failure{Err: sys.CallError("memfd_create", err)}
+		return &Failure{Err: err}
 	}
 	defer sys.Close(memfd)
 	defer a.target.release()
@@ -142,13 +142,13 @@ func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *F
 	left, _, err := a.runCycle(ctx, missing)
 	if err != nil {
 		cause, besides := split(err)
-		return &Failure{Err: cause, Besides: join(besides, a.rollBack(left, -1, nil))}
+		return &Failure{Err: cause, Besides: Join(besides, a.rollBack(left, -1, nil))}
 	}
 	err = a.in.With(func(fd int, q *record.Queue) (err error) {
 		left, err = a.removeMisplaced(fd, q, a.misplaced(a.ws[0].WD, true))
 		return err
 	})
-	if err = join(err, discard(a.in, left)); err != nil {
+	if err = Join(err, discard(a.in, left)); err != nil {
 		cause, besides := split(err)
 		return &Failure{Err: cause, Besides: besides}
 	}

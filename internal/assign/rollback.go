@@ -25,8 +25,8 @@ type mark struct {
 // mark notes where the former lives of the wds to be given next end, if they can have had
 // one: a wd above all that were given here had none.
 func (a *assignment) mark(fd int, q *record.Queue) error {
-	if q.Buffered() > record.MaxBuffered {
-		return record.ErrFull
+	if err := q.CheckFull(); err != nil {
+		return err
 	}
 	if !a.in.Shared.Load() && a.ws[a.done].WD > a.in.Highest() {
 		return nil
@@ -78,8 +78,8 @@ func (a *assignment) removeMisplaced(fd int, q *record.Queue, spans ...record.Sp
 	spans, err = claim(a.in, fd, q, spans)
 	if len(spans) > 0 {
 		var leaked leaked
-		err = join(err, removeSome(a.in, fd, q, spans, &leaked))
-		err = join(err, leaked.error())
+		err = Join(err, removeSome(a.in, fd, q, spans, &leaked))
+		err = Join(err, leaked.error())
 	}
 	return left, err
 }
@@ -118,7 +118,7 @@ func claim(in *instance.Instance, fd int, q *record.Queue, spans []record.Span) 
 	if len(ended) > 0 { // just now, perhaps
 		var more error
 		raw, more = q.Load(fd, raw)
-		err = join(err, more)
+		err = Join(err, more)
 		ends = q.Ignored(raw)
 	}
 	for _, i := range removed {
@@ -133,13 +133,13 @@ func claim(in *instance.Instance, fd int, q *record.Queue, spans []record.Span) 
 			}
 		}
 	}
-	err = join(err, q.FilterBuffered(spans...))
+	err = Join(err, q.FilterBuffered(spans...))
 	for i, s := range spans {
 		if _, found := slices.BinarySearch(removed, i); !found {
 			rest = append(rest, s)
 		}
 	}
-	return rest, join(join(err, q.Accept(raw)), leaked.error())
+	return rest, Join(Join(err, q.Accept(raw)), leaked.error())
 }
 
 // rollBack removes all that was added and drops its records, and those that misplaced
@@ -153,9 +153,9 @@ func (a *assignment) rollBack(left residue, dup int, dupErr error) error {
 	switch {
 	case len(rest) == 0: // all were removed
 	case dup >= 0:
-		err = join(err, removeThrough(dup, rest))
+		err = Join(err, removeThrough(dup, rest))
 	case dupErr != nil:
-		err = join(err, &LeakedError{len(rest), rest[0].WD, dupErr})
+		err = Join(err, &LeakedError{len(rest), rest[0].WD, dupErr})
 	}
 	if errors.Is(err, os.ErrClosed) {
 		return err
@@ -163,7 +163,7 @@ func (a *assignment) rollBack(left residue, dup int, dupErr error) error {
 	if a.done > 0 {
 		left = reporting
 	}
-	return join(err, discard(a.in, left))
+	return Join(err, discard(a.in, left))
 }
 
 // removeAdded removes the watches that were added. It goes on whatever fails, unless the
@@ -187,14 +187,14 @@ func (a *assignment) removeAdded() (rest []record.Span, err error) {
 			return removeSome(a.in, fd, q, some, &leaked)
 		})
 		if errors.Is(failed, os.ErrClosed) {
-			return rest, join(join(err, leaked.error()), failed)
+			return rest, Join(Join(err, leaked.error()), failed)
 		}
 		if err == nil { // of the others each says the same
 			err = failed
 		}
 		rest = rest[len(some):]
 	}
-	return nil, join(err, leaked.error())
+	return nil, Join(err, leaked.error())
 }
 
 // queueRoom returns how many internal records a restore may have in the kernel's
@@ -252,7 +252,7 @@ func discard(in *instance.Instance, left residue) error {
 			err = fmt.Errorf("an event of a rolled-back watch may be read: %w", err)
 		}
 	}
-	return join(err, in.With(discardHere))
+	return Join(err, in.With(discardHere))
 }
 
 func discardHere(fd int, q *record.Queue) error { return q.Discard(fd) }

@@ -29,10 +29,6 @@ type target struct {
 	blank  uint32 // what a pinned target's first call passes
 }
 
-// leakedBits are bits that old kernels show in fdinfo's masks but refuse in an
-// add: FS_EVENT_ON_CHILD, and IN_UNMOUNT, which is always on.
-const leakedBits = 0x08000000 | sys.Unmount
-
 // set makes t the watch w, which was checked, and not pinned. The descriptor of the one
 // before is closed.
 func (t *target) set(w *Watch) {
@@ -41,18 +37,18 @@ func (t *target) set(w *Watch) {
 	if t.path == nil {
 		t.path = t.room[:]
 	}
-	t.path = append(append(slices.Grow(t.path[:0], len(w.Path)+1), w.Path...), 0)
-	t.mask = w.Mask&^leakedBits | sys.MaskCreate // which also lets the mask be empty otherwise
+	t.path = sys.AppendCString(slices.Grow(t.path[:0], len(w.Path)+1), w.Path)
+	t.mask = w.Mask&^sys.LeakedBits | sys.MaskCreate // which also lets the mask be empty otherwise
 }
 
 // pin makes t a pinned target.
 func (t *target) pin(path string, create bool) error {
 	fd, err := sys.OpenPath(path, t.mask&sys.DontFollow != 0)
 	if err != nil {
-		return sys.CallError("open O_PATH", err)
+		return err
 	}
 	t.pinned, t.fd = true, fd
-	t.path = append(append(t.path[:0], sys.ProcFD(fd)...), 0)
+	t.path = sys.AppendCString(t.path[:0], sys.ProcFD(fd))
 	t.blank = blankMask(create) | t.mask&sys.OnlyDir
 	t.mask &^= sys.DontFollow | sys.MaskCreate // IN_DONT_FOLLOW would watch the link in /proc
 	return nil

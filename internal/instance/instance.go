@@ -120,7 +120,7 @@ func (in *Instance) Explain(call string, err error, mask uint32) error {
 // is an errno, or os.ErrClosed. It waits for the restore under way. path has no NUL inside.
 func (in *Instance) Add(path string, mask uint32) (int32, error) {
 	c := addCalls.Get().(*addCall)
-	c.path = append(append(c.path[:0], path...), 0)
+	c.path = sys.AppendCString(c.path[:0], path)
 	c.mask, c.e = mask, sys.EINTR
 	in.wds.RLock()
 	defer in.wds.RUnlock()
@@ -188,13 +188,10 @@ func (in *Instance) KnowsNext() bool { return !in.Shared.Load() && !in.burned.Lo
 // Dup returns a duplicate of the descriptor, and notes that the instance is shared.
 func (in *Instance) Dup() (fd int, err error) {
 	in.Shared.Store(true)
-	if cerr := in.Control(func(old int) { fd, err = sys.Dup(old) }); cerr != nil {
-		err = cerr
+	if cerr := in.Control(func(old int) { fd, err = sys.Dup(old, 0) }); cerr != nil {
+		return -1, sys.CallError(sys.CallDup, cerr)
 	}
-	if err != nil {
-		return -1, sys.CallError("fcntl F_DUPFD_CLOEXEC", err)
-	}
-	return fd, nil
+	return fd, err
 }
 
 // Quiesce waits until no event is on its way of a watch that has been removed.

@@ -155,14 +155,11 @@ func (q *Queue) Discard(fd int) error {
 	if err := q.closeSpansNow(fd); err != nil || q.Buffered() > 0 || q.awaited == 0 {
 		return err
 	}
-	queued, e := sys.Queued(fd)
-	if e != sys.OK {
-		return sys.CallError(sys.CallQueued, e)
+	queued, err := sys.Queued(fd)
+	if err != nil || queued != q.Internal() || queued > readSize {
+		return err
 	}
-	if queued != q.Internal() || queued > readSize {
-		return nil
-	}
-	_, err := q.read(fd, queued)
+	_, err = q.read(fd, queued)
 	return err
 }
 

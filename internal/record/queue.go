@@ -96,14 +96,22 @@ func (q *Queue) WakeWaiting() {
 // Buffered returns how many bytes of records are held for readers.
 func (q *Queue) Buffered() int { return q.w - q.r }
 
+// CheckFull returns ErrFull if more than MaxBuffered bytes are buffered.
+func (q *Queue) CheckFull() error {
+	if q.Buffered() > MaxBuffered {
+		return ErrFull
+	}
+	return nil
+}
+
 // Pos returns how many bytes were read from the kernel so far.
 func (q *Queue) Pos() uint64 { return q.pos }
 
 // End returns the position behind all that the kernel's queue now holds.
 func (q *Queue) End(fd int) (uint64, error) {
-	queued, e := sys.Queued(fd)
-	if e != sys.OK {
-		return 0, sys.CallError(sys.CallQueued, e)
+	queued, err := sys.Queued(fd)
+	if err != nil {
+		return 0, err
 	}
 	return q.pos + uint64(queued), nil
 }
@@ -152,9 +160,9 @@ func (q *Queue) read(fd int, size int) (int, error) {
 // Load reads what the kernel's queue holds when it is called, and appends it to raw.
 // The caller hands all of raw to Accept before anything else is read.
 func (q *Queue) Load(fd int, raw []byte) ([]byte, error) {
-	queued, e := sys.Queued(fd)
-	if e != sys.OK {
-		return raw, sys.CallError(sys.CallQueued, e)
+	queued, err := sys.Queued(fd)
+	if err != nil {
+		return raw, err
 	}
 	end := len(raw) + queued
 	raw = slices.Grow(raw, queued)

@@ -101,7 +101,7 @@ func (in instance) lists(wd inotify.WD) (bool, error) {
 // signal for each junk record.
 func (in instance) checkFlags() error {
 	var flags int
-	err := in.call("fcntl F_GETFL", func(fd int) (err error) {
+	err := sys.Control(in.n, func(fd int) (err error) {
 		flags, err = sys.Status(fd)
 		return err
 	})
@@ -170,10 +170,9 @@ func (in instance) remove(wd inotify.WD) error { return in.n.RemoveWatch(wd) }
 // queued returns how many bytes the kernel's queue has. The kernel adds up all records for
 // that, which takes 0.4 ms if the queue is full.
 func (in instance) queued() (bytes int, err error) {
-	err = in.call(sys.CallQueued, func(fd int) error {
-		var e sys.Errno
-		bytes, e = sys.Queued(fd)
-		return errorOf(e)
+	err = sys.Control(in.n, func(fd int) (err error) {
+		bytes, err = sys.Queued(fd)
+		return err
 	})
 	return bytes, err
 }
@@ -269,13 +268,7 @@ func (w *waker) stop() {
 }
 
 func (in instance) setNonblock() error {
-	return in.call("fcntl F_SETFL", func(fd int) error {
-		flags, err := sys.Status(fd)
-		if err != nil {
-			return err
-		}
-		return sys.SetStatus(fd, flags|unix.O_NONBLOCK)
-	})
+	return sys.Control(in.n, func(fd int) error { return sys.SetStatusFlag(fd, unix.O_NONBLOCK, true) })
 }
 
 // empty reads all that is in the queue.

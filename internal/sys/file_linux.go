@@ -25,42 +25,56 @@ func Read(fd int, p []byte) (int, Errno) {
 	}
 }
 
-// Nonblock reports whether a descriptor's description is in non-blocking mode.
-func Nonblock(fd int) (bool, error) {
-	flags, err := Status(fd)
-	return flags&unix.O_NONBLOCK != 0, err
-}
+// OPath opens nothing: the descriptor stands for what the path names, and no watch
+// reports it.
+const OPath = unix.O_PATH
 
-// Dup returns a duplicate with close-on-exec set.
-func Dup(fd int) (int, error) {
-	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-}
-
-// OpenPath returns a descriptor that stands for what path names and opens nothing, so
-// that no watch reports it.
-func OpenPath(path string, nofollow bool) (int, error) {
-	flags := unix.O_PATH | unix.O_CLOEXEC
+// OpenPath opens a path with OPath.
+func OpenPath(path string, nofollow bool) (fd int, err error) {
+	flags := OPath | unix.O_CLOEXEC
 	if nofollow {
 		flags |= unix.O_NOFOLLOW
 	}
-	for {
-		fd, err := unix.Open(path, flags, 0)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
+	err = Retry(func() (err error) {
+		fd, err = unix.Open(path, flags, 0)
+		return err
+	})
+	return fd, CallError("open O_PATH", err)
 }
 
-// FDInode returns which inode fd stands for, by stat(2).
+// FDInode returns which inode fd stands for.
 func FDInode(fd int) (Inode, error) {
 	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
-	return inodeOf(&st), err
+	if e := Fstat(fd, &st); e != OK {
+		return Inode{}, CallError("fstat", e)
+	}
+	return inodeOf(&st), nil
+}
+
+// LinkInode returns which inode a path leads to, if that is a symbolic link the link's.
+func LinkInode(path string) (Inode, error) {
+	var st unix.Stat_t
+	err := Retry(func() error { return unix.Lstat(path, &st) })
+	return inodeOf(&st), CallError("lstat", err)
 }
 
 func inodeOf(st *unix.Stat_t) Inode {
 	dev := uint64(st.Dev)
-	return Inode{unix.Major(dev), unix.Minor(dev), st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
+	return Inode{unix.Major(dev), unix.Minor(dev), st.Ino, st.Mode & unix.S_IFMT}
+}
+
+// LinkType returns the Type of LinkInode. It allocates nothing, and on a network or FUSE
+// filesystem it asks for no attributes. It fails with ENOSYS before Linux 4.11.
+func LinkType(path *byte) (uint32, Errno) {
+	for {
+		var st unix.Statx_t
+		cwd := unix.AT_FDCWD
+		_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(cwd), uintptr(unsafe.Pointer(path)),
+			unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, uintptr(unsafe.Pointer(&st)), 0)
+		if e != EINTR {
+			return uint32(st.Mode) & unix.S_IFMT, e
+		}
+	}
 }
 
 // PathInode returns which inode a path leads to. On a network or FUSE filesystem it asks
@@ -70,32 +84,19 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 	if nofollow {
 		flags = unix.AT_SYMLINK_NOFOLLOW
 	}
-	for {
-		var st unix.Statx_t
-		err := unix.Statx(unix.AT_FDCWD, path, flags|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
-		switch err {
-		case nil:
-			return Inode{st.Dev_major, st.Dev_minor, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
-		case unix.EINTR:
-		case unix.ENOSYS, unix.EPERM, unix.EINVAL: // before Linux 4.11; a seccomp profile; gVisor
-			return pathInodeByStat(path, flags)
-		default:
-			return Inode{}, CallError("statx", err)
-		}
-	}
-}
-
-func pathInodeByStat(path string, flags int) (Inode, error) {
-	for {
+	var st unix.Statx_t
+	err := Retry(func() error {
+		return unix.Statx(unix.AT_FDCWD, path, flags|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
+	})
+	switch err {
+	case nil:
+		return Inode{st.Dev_major, st.Dev_minor, st.Ino, uint32(st.Mode) & unix.S_IFMT}, nil
+	case ENOSYS, EPERM, EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 		var st unix.Stat_t
-		err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags)
-		if err == nil {
-			return inodeOf(&st), nil
-		}
-		if err != unix.EINTR {
-			return Inode{}, CallError("stat", err)
-		}
+		err := Retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
+		return inodeOf(&st), CallError("stat", err)
 	}
+	return Inode{}, CallError("statx", err)
 }
 
 // Close closes a descriptor.
@@ -103,16 +104,8 @@ func Close(fd int) { unix.Close(fd) }
 
 // Memfd returns a descriptor of an inode that nobody else has.
 func Memfd() (int, error) {
-	return unix.MemfdCreate("inotify-scratch", unix.MFD_CLOEXEC)
-}
-
-// FileLimit returns the soft RLIMIT_NOFILE, or -1.
-func FileLimit() int64 {
-	var r unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
-		return -1
-	}
-	return int64(r.Cur)
+	fd, err := unix.MemfdCreate("inotify-scratch", unix.MFD_CLOEXEC)
+	return fd, CallError("memfd_create", err)
 }
 
 // Mountinfo returns the mounts as the calling thread sees them, at one moment. Reading

@@ -13,9 +13,6 @@ import (
 // where it cannot be opened (Linux 6.5; EINVAL before).
 const HandleFID = 0x200
 
-// MaxHandle is the most bytes that a handle has: MAX_HANDLE_SZ.
-const MaxHandle = 128
-
 // A RawHandle is the kernel's struct file_handle, with room for the largest handle.
 type RawHandle struct {
 	Size uint32
@@ -44,6 +41,17 @@ func NameToHandle(dir int, name *byte, flags int, h *RawHandle) (mount int32, e 
 			return mount, e
 		}
 	}
+}
+
+// PathHandle is NameToHandle for a path that is not on a mount of the caller's choice. follow
+// says to follow a symbolic link at its end.
+func PathHandle(path string, follow bool, h *RawHandle) Errno {
+	flags := 0
+	if follow {
+		flags = unix.AT_SYMLINK_FOLLOW
+	}
+	_, e := NameToHandle(unix.AT_FDCWD, CString(path), flags, h)
+	return e
 }
 
 // OpenHandle opens a handle on the filesystem of the working directory. A mount descriptor is
@@ -90,28 +98,18 @@ func Openat2(dir int, name *byte, flags int, resolve uint64) (int, Errno) {
 
 // Fstat is fstat(2).
 func Fstat(fd int, st *unix.Stat_t) Errno {
-	for {
-		err := unix.Fstat(fd, st)
-		if err == nil {
-			return OK
-		}
-		if e := err.(Errno); e != unix.EINTR {
-			return e
-		}
-	}
+	return errno(Retry(func() error { return unix.Fstat(fd, st) }))
 }
 
 // StatAt is fstatat(2) of a file itself, also if it is a symbolic link.
 func StatAt(dir int, name *byte, st *unix.Stat_t) Errno {
-	for {
-		err := unix.Fstatat(dir, unix.BytePtrToString(name), st, unix.AT_SYMLINK_NOFOLLOW)
-		if err == nil {
-			return OK
-		}
-		if e := err.(Errno); e != unix.EINTR {
-			return e
-		}
-	}
+	path := unix.BytePtrToString(name)
+	return errno(Retry(func() error { return unix.Fstatat(dir, path, st, unix.AT_SYMLINK_NOFOLLOW) }))
+}
+
+func errno(err error) Errno {
+	e, _ := err.(Errno)
+	return e
 }
 
 // Readlink returns how many bytes of buf it filled.

@@ -27,9 +27,10 @@ const (
 	ENOSYS       = unix.ENOSYS
 	ENOTTY       = unix.ENOTTY
 	EPERM        = unix.EPERM
+	ESRCH        = unix.ESRCH
 )
 
-// Init makes an instance.
+// Init makes an instance. The error is the errno.
 func Init() (int, error) {
 	return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 }
@@ -76,10 +77,12 @@ func RemoveScratch(fd int, wd int32) Errno {
 
 // Queued returns how many bytes the kernel's queue holds. It neither sleeps nor waits
 // for a lock that is held for long, so the scheduler is not told.
-func Queued(fd int) (int, Errno) {
+func Queued(fd int) (int, error) {
 	var n int32
-	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n)))
-	return int(n), e
+	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != OK {
+		return 0, CallError(CallQueued, e)
+	}
+	return int(n), nil
 }
 
 // SetNext sets the next wd. It neither sleeps nor waits, so the scheduler is not told.

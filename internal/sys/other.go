@@ -24,6 +24,7 @@ const (
 	ENOSYS
 	ENOTTY
 	EPERM
+	ESRCH
 )
 
 func (e Errno) Error() string { return "not Linux" }
@@ -44,13 +45,13 @@ func RemoveScratch(int, int32) Errno { return ENOSYS }
 
 func Read(int, []byte) (int, Errno) { return 0, ENOSYS }
 
-func Queued(int) (int, Errno) { return 0, ENOSYS }
+func Queued(int) (int, error) { return 0, errors.ErrUnsupported }
 
 func SetNext(int, int32) Errno { return ENOSYS }
 
 func Nonblock(int) (bool, error) { return false, errors.ErrUnsupported }
 
-func Dup(int) (int, error) { return -1, errors.ErrUnsupported }
+func Dup(int, int) (int, error) { return -1, errors.ErrUnsupported }
 
 func OpenPath(string, bool) (int, error) { return -1, errors.ErrUnsupported }
 
@@ -62,6 +63,10 @@ func Close(int) {}
 
 func Memfd() (int, error) { return -1, errors.ErrUnsupported }
 
-func FileLimit() int64 { return -1 }
+func FileLimit() (uint64, error) { return 0, errors.ErrUnsupported }
+
+func KernelRelease() string { return "" }
+
+func Columns(int) int { return -1 }
 
 func Mountinfo() ([]byte, error) { return nil, errors.ErrUnsupported }

@@ -3,16 +3,16 @@
 
 // Package sys has the module's system calls, one function each.
 //
-// They take a descriptor that the caller keeps open and return the errno bare; a
-// call that a signal interrupted is made again, as package os does. On systems other
-// than Linux each fails, so that the packages above build there.
+// They take a descriptor that the caller keeps open. A result of type Errno is bare, and one
+// of type error names the call. A call that a signal interrupted is made again, as package os
+// does. On systems other than Linux each fails, so that the packages above build there.
 package sys
 
 import (
-	"errors"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // What errors call the system calls.
@@ -23,6 +23,7 @@ const (
 	CallSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
 	CallQueued  = "ioctl FIONREAD"
 	CallFDInfo  = "fdinfo"
+	CallDup     = "fcntl F_DUPFD_CLOEXEC"
 )
 
 // The bits of a watch's mask and of a record's that the packages below the root need.
@@ -34,50 +35,80 @@ const (
 	DontFollow   uint32 = 0x02000000
 	MaskCreate   uint32 = 0x10000000
 	MaskAdd      uint32 = 0x20000000
+
+	// LeakedBits are bits that old kernels show in the masks of fdinfo and that
+	// inotify_add_watch refuses: FS_EVENT_ON_CHILD, and IN_UNMOUNT, which is always on.
+	LeakedBits = 0x08000000 | Unmount
 )
 
-// An Inode is what tells one inode from another, and whether it is a directory.
+// MaxHandle is the most bytes that a file handle has: MAX_HANDLE_SZ.
+const MaxHandle = 128
+
+// An Inode is what tells one inode from another, and its type.
 type Inode struct {
 	Major, Minor uint32
 	Number       uint64
-	Dir          bool
+	Type         uint32 // the S_IFMT bits of st_mode
 }
+
+// Directory is the Type of a directory: S_IFDIR.
+const Directory = 0o040000
 
 // CallError adds the name of the call to an error that is not nil.
 func CallError(call string, err error) error { return os.NewSyscallError(call, err) }
 
-// Join adds what went wrong besides to an error. Either may be nil.
-func Join(err, besides error) error {
-	switch {
-	case besides == nil || errors.Is(err, besides):
-		return err
-	case err == nil:
-		return besides
+// Retry calls f again as long as a signal interrupts it.
+func Retry(f func() error) error {
+	for {
+		if err := f(); err != EINTR {
+			return err
+		}
 	}
-	return errors.Join(err, besides)
+}
+
+// Control runs f with the descriptor of c, which stays open meanwhile. The error is f's, or
+// says that there is none.
+func Control(c syscall.Conn, f func(fd int) error) error {
+	conn, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := conn.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // CString returns s with a final NUL for a system call. s has no NUL inside.
-func CString(s string) *byte { return &append([]byte(s), 0)[0] }
+func CString(s string) *byte { return &AppendCString(nil, s)[0] }
+
+// AppendCString appends s and a final NUL to b. s has no NUL inside.
+func AppendCString(b []byte, s string) []byte { return append(append(b, s...), 0) }
 
 // ProcFD returns the path that leads to exactly the inode of an open descriptor.
 func ProcFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// OpenFDInfo opens what the kernel says of a descriptor.
-func OpenFDInfo(fd int) (*os.File, error) {
-	return os.Open("/proc/self/fdinfo/" + strconv.Itoa(fd))
-}
+// FDInfo returns the path of what the kernel says of a descriptor.
+func FDInfo(fd int) string { return "/proc/self/fdinfo/" + strconv.Itoa(fd) }
 
-// Sysctl reads a kernel setting, whose name has only letters, digits, '_' and '.'. It
-// returns -1 if that cannot be read.
+// OpenFDInfo opens what the kernel says of a descriptor.
+func OpenFDInfo(fd int) (*os.File, error) { return os.Open(FDInfo(fd)) }
+
+// Sysctl reads a kernel setting that is a number. It returns -1 if that cannot be read.
 func Sysctl(name string) int64 {
-	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	text, err := SysctlText(name)
 	if err != nil {
 		return -1
 	}
-	v, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return -1
 	}
 	return v
+}
+
+// SysctlText reads a kernel setting, whose name has only letters, digits, '_' and '.'.
+func SysctlText(name string) (string, error) {
+	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	return strings.TrimSpace(string(text)), err
 }
