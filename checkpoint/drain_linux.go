@@ -13,11 +13,11 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // drain dumps the instance with its pending events and next wd. All processes that have
@@ -45,18 +45,18 @@ func (d *dumper) drain(ctx context.Context, t *descriptor) error {
 func (d *dumper) drainDuplicate(dup *os.File) (failed error) {
 	fd := int(dup.Fd())
 	if d.s.Flags&NonBlock == 0 {
-		if err := setStatus(fd, unix.O_NONBLOCK, true); err != nil {
+		if err := sys.SetStatusFlag(fd, syscall.O_NONBLOCK, true); err != nil {
 			return err
 		}
 		defer func() {
-			if err := setStatus(fd, unix.O_NONBLOCK, false); err != nil {
+			if err := sys.SetStatusFlag(fd, syscall.O_NONBLOCK, false); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("the instance is left with O_NONBLOCK: %w", err))
 			}
 		}()
 	}
-	second, err := unix.FcntlInt(dup.Fd(), unix.F_DUPFD_CLOEXEC, 3) // for the Inotify to close
+	second, err := sys.Dup(fd, 3) // for the Inotify to close
 	if err != nil {
-		return fcntlError("F_DUPFD_CLOEXEC", err)
+		return err
 	}
 	f := os.NewFile(uintptr(second), "inotify")
 	n, err := inotify.FromFile(f)

@@ -12,8 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
@@ -312,7 +311,7 @@ func (d *dumper) readDuplicate(dup *os.File) (err error) {
 	if d.s.PendingBytes, err = sys.Queued(fd); err != nil {
 		d.s.addGap(FieldPendingBytes, 0, err)
 	}
-	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	text, err := os.ReadFile(sys.FDInfo(fd))
 	if err != nil {
 		return err
 	}
@@ -337,7 +336,7 @@ func (d *dumper) readDescription(t *descriptor) (err error) {
 	switch {
 	case t.cmpErr != nil && !d.opts.drain: // for drain, the process is known to be stopped
 		d.s.addGap(FieldFlags, 0, fmt.Errorf("FD_CLOEXEC is unknown: the process may have replaced the descriptor: %w", t.cmpErr))
-	case status&unix.O_CLOEXEC != 0:
+	case status&syscall.O_CLOEXEC != 0:
 		d.s.Flags |= CloseOnExec
 	}
 	return nil
@@ -356,7 +355,7 @@ func (d *dumper) readFdinfoOnly(t *descriptor) error {
 		return err
 	}
 	d.s.Flags = statusFlags(status)
-	if status&unix.O_CLOEXEC != 0 {
+	if status&syscall.O_CLOEXEC != 0 {
 		d.s.Flags |= CloseOnExec
 	}
 	return t.checkAlive()
@@ -417,7 +416,7 @@ func (d *dumper) readOwner(p *process, fd int) {
 	if o := &d.s.Owner; o.Kind == OwnerProcess || o.Kind == OwnerThread {
 		o.Self = o.ID == p.tgid() || o.Kind == OwnerThread && p.hasThread(o.ID)
 	}
-	if d.s.Signal, err = signal(fd); err != nil {
+	if d.s.Signal, err = sys.Signal(fd); err != nil {
 		d.s.addGap(FieldSignal, 0, err)
 	}
 }
@@ -430,10 +429,7 @@ func (d *dumper) readBootID() {
 	d.s.BootID = id
 }
 
-func bootID() (string, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return string(bytes.TrimSpace(text)), err
-}
+func bootID() (string, error) { return sys.SysctlText("kernel.random.boot_id") }
 
 var levels = map[Paths]locate.Level{
 	PathsNone:     locate.None,

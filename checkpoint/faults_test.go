@@ -714,7 +714,7 @@ func TestFaults(t *testing.T) {
 	f := kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return faultsCommand(t) }, Ways: faultWays,
 		Named: wantInError, Tolerated: kerneltest.AnyOf(tolerances),
-		Untried: kerneltest.AnyOf(untried), Checked: true, Sparse: true,
+		Untried: kerneltest.AnyOf(untried), Checked: true, Again: true, Sparse: true,
 	}
 	for _, op := range faultOps {
 		f.Ops = append(f.Ops, kerneltest.FaultOp{Name: op.name, Fails: op.fails})

@@ -18,9 +18,8 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed10546c08/inotify/internal/abandon"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 func instances(ctx context.Context, pids []int) ([]Instance, error) {
@@ -72,7 +71,7 @@ func numbers(names []string) []int {
 // hasEnded reports whether err means that a process has ended or has closed the descriptor
 // (EBADF of kcmp(2)).
 func hasEnded(err error) bool {
-	return errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EBADF)
+	return errors.Is(err, sys.ESRCH) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, sys.EBADF)
 }
 
 // A lister lists instances in three steps: the inotify descriptors of each process; which
@@ -194,7 +193,7 @@ func (p *process) tables() ([]int, error) {
 			continue
 		}
 		at, known := slices.BinarySearchFunc(ordered, tid, func(a, b int) int {
-			order, cerr := kcmp(kcmpFiles, a, b, 0, 0)
+			order, cerr := sys.Kcmp(sys.KcmpFiles, a, b, 0, 0)
 			if cerr != nil && !hasEnded(cerr) && err == nil {
 				err = cerr
 			}
@@ -204,7 +203,7 @@ func (p *process) tables() ([]int, error) {
 		case err == nil && !known:
 			ordered = slices.Insert(ordered, at, tid)
 			tables = append(tables, tid)
-		case errors.Is(err, unix.ENOSYS): // assume that all running threads share one table
+		case errors.Is(err, sys.ENOSYS): // assume that all running threads share one table
 			if p.exited(0) {
 				tables = append(tables, tid)
 			}
@@ -493,7 +492,7 @@ func (p *process) countWatches(d Descriptor, buffer *bufio.Reader) (n int, err e
 	}
 	is, err := p.hasInotify(d)
 	if err == nil && !is {
-		err = unix.EBADF // the descriptor was replaced
+		err = sys.EBADF // the descriptor was replaced
 	}
 	return n, err
 }

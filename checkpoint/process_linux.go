@@ -12,8 +12,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A process is an open process, or one of its threads. After it has ended, reading its
@@ -29,7 +30,7 @@ type process struct {
 // openProcess opens a process, which must be closed.
 func openProcess(pid int) (*process, error) { return openTask(pid, 0) }
 
-// openTask opens a process or, with the flag pidfdThread (Linux 6.9), a thread, which must be
+// openTask opens a process or, with the flag sys.PidfdThread, a thread, which must be
 // closed. A thread's directory /proc/TID has its own descriptors and root directory, and lists
 // all threads of the process.
 func openTask(pid, flags int) (*process, error) {
@@ -38,18 +39,19 @@ func openTask(pid, flags int) (*process, error) {
 	}
 	p := &process{pid: pid, pidfd: -1}
 	// The pidfd comes first: as long as its process lives, the pid is not reused.
-	pidfd, err := unix.PidfdOpen(pid, flags)
+	pidfd, e := sys.PidfdOpen(pid, flags)
 	switch {
-	case err == nil:
+	case e == sys.OK:
 		p.pidfd = pidfd
-	case errors.Is(err, unix.ESRCH):
-		return nil, err
-	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) && (flags == 0 || !errors.Is(err, unix.EINVAL)):
-		return nil, os.NewSyscallError("pidfd_open", err)
+	case e == sys.ESRCH:
+		return nil, e
+	case e != sys.ENOSYS && e != sys.EPERM && (flags == 0 || e != sys.EINVAL):
+		return nil, sys.CallError("pidfd_open", e)
 	default:
-		p.pidfdErr = os.NewSyscallError("pidfd_open", err)
+		p.pidfdErr = sys.CallError("pidfd_open", e)
 	}
-	if err = p.checkNamespace(); err == nil {
+	err := p.checkNamespace()
+	if err == nil {
 		p.dir, err = openPath("/proc/" + strconv.Itoa(pid))
 	}
 	if err == nil {
@@ -86,7 +88,7 @@ func (p *process) checkNamespace() error {
 	case pids[0] == strconv.Itoa(p.pid):
 		return nil
 	case pids[0] == "-1":
-		return fmt.Errorf("process has ended: %w", unix.ESRCH)
+		return fmt.Errorf("process has ended: %w", sys.ESRCH)
 	case pids[0] == "0":
 		return fmt.Errorf("%w: process %d is not in it", ErrOtherNamespace, p.pid)
 	}
@@ -119,7 +121,7 @@ func procPIDs(name, key string) ([]string, error) {
 }
 
 func openPath(path string) (*os.File, error) {
-	return os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	return os.OpenFile(path, sys.OPath|syscall.O_DIRECTORY, 0)
 }
 
 func (p *process) close() {
@@ -127,18 +129,17 @@ func (p *process) close() {
 		p.dir.Close()
 	}
 	if p.pidfd >= 0 {
-		unix.Close(p.pidfd)
+		sys.Close(p.pidfd)
 	}
 }
 
 // checkAlive returns an error if the process has ended and its pid may have been reused.
 func (p *process) checkAlive() error {
 	if p.pidfd >= 0 {
-		err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0)
-		if errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("process has ended: %w", err)
-		}
-		if err == nil || errors.Is(err, unix.EPERM) {
+		switch e := sys.PidfdSignal(p.pidfd); e {
+		case sys.ESRCH:
+			return fmt.Errorf("process has ended: %w", e)
+		case sys.OK, sys.EPERM:
 			return nil
 		}
 	}
@@ -150,9 +151,9 @@ func (p *process) checkAlive() error {
 
 // open opens a file in the process's directory in /proc.
 func (p *process) open(name string) (*os.File, error) {
-	fd, err := unix.Openat(int(p.dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: p.path(name), Err: err}
+	fd, e := sys.Openat(int(p.dir.Fd()), sys.CString(name), os.O_RDONLY)
+	if e != sys.OK {
+		return nil, &fs.PathError{Op: "open", Path: p.path(name), Err: e}
 	}
 	return os.NewFile(uintptr(fd), p.path(name)), nil
 }
@@ -188,12 +189,12 @@ func (p *process) isInotify(fd int) (bool, error) {
 // "anon_inode:inotify", gVisor has "anon_inode:[inotifyfd:1]".
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
-	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf[:])
-	if err == unix.ENAMETOOLONG { // a file whose path is longer than a page
+	n, e := sys.Readlink(int(p.dir.Fd()), sys.CString(name), buf[:])
+	if e == syscall.ENAMETOOLONG { // a file whose path is longer than a page
 		return false, nil
 	}
-	if err != nil {
-		return false, &fs.PathError{Op: "readlink", Path: p.path(name), Err: err}
+	if e != sys.OK {
+		return false, &fs.PathError{Op: "readlink", Path: p.path(name), Err: e}
 	}
 	link := string(buf[:n])
 	return link == "anon_inode:inotify" || strings.HasPrefix(link, "anon_inode:[inotifyfd"), nil
@@ -206,9 +207,9 @@ func (p *process) duplicate(fd int) (*os.File, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("duplicate the descriptor, which needs a pidfd (Linux 5.6): %w", p.pidfdErr)
 	}
-	dup, err := unix.PidfdGetfd(p.pidfd, fd, 0)
+	dup, err := sys.PidfdGetfd(p.pidfd, fd)
 	if err != nil {
-		return nil, os.NewSyscallError("pidfd_getfd", err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(dup), "inotify"), nil
 }
@@ -219,30 +220,8 @@ func (p *process) hasThread(id int) bool {
 	return err == nil
 }
 
-// KCMP_FILE and KCMP_FILES of include/uapi/linux/kcmp.h compare file descriptions and
-// descriptor tables.
-const (
-	kcmpFile  = 0
-	kcmpFiles = 2
-)
-
 // compareFiles orders two descriptors by their file descriptions: it returns 0 if these are
 // the same, and -1 or 1 otherwise. It may never return: see package abandon.
 func compareFiles(a, b Descriptor) (int, error) {
-	return kcmp(kcmpFile, cmp.Or(a.TID, a.PID), cmp.Or(b.TID, b.PID), a.FD, b.FD)
-}
-
-// kcmp calls kcmp(2), which needs CONFIG_KCMP. It returns 0 if both sides are the same, and -1
-// or 1 otherwise. The order is the same until the next boot.
-func kcmp(kind, tid1, tid2, fd1, fd2 int) (int, error) {
-	order, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(tid1), uintptr(tid2), uintptr(kind), uintptr(fd1), uintptr(fd2), 0)
-	switch {
-	case e != 0:
-		return 0, os.NewSyscallError("kcmp", e)
-	case order == 1:
-		return -1, nil
-	case order == 0:
-		return 0, nil
-	}
-	return 1, nil
+	return sys.Kcmp(sys.KcmpFile, cmp.Or(a.TID, a.PID), cmp.Or(b.TID, b.PID), a.FD, b.FD)
 }

@@ -9,8 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/sys"
@@ -59,7 +58,7 @@ func (s *Snapshot) restore(ctx context.Context, o restoreOptions) (*Restored, er
 
 func (r *restorer) close() {
 	for _, fd := range r.files {
-		unix.Close(fd)
+		sys.Close(fd)
 	}
 }
 
@@ -118,7 +117,7 @@ func (r *restorer) addGap(f Field, wd inotify.WD, reason error) {
 
 // isMissing reports whether err says that a target does not exist.
 func isMissing(err error) bool {
-	return errors.Is(err, ErrNoPath) || errors.Is(err, unix.ENOENT) || errors.Is(err, errNoParent)
+	return errors.Is(err, ErrNoPath) || errors.Is(err, sys.ENOENT) || errors.Is(err, errNoParent)
 }
 
 // errNoParent is ENOTDIR for a component of a path, whereas IN_ONLYDIR gives ENOTDIR for the
@@ -160,18 +159,18 @@ func (r *restorer) fileTarget(w *Watch, f *os.File) (string, error) {
 		return "", err
 	}
 	dup := -1
-	if cerr := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+	if cerr := conn.Control(func(fd uintptr) { dup, err = sys.Dup(int(fd), 0) }); cerr != nil {
 		return "", fmt.Errorf("the file supplied is closed: %w", cerr)
 	}
 	if err != nil {
-		return "", fcntlError("F_DUPFD_CLOEXEC", err)
+		return "", err
 	}
 	r.files = append(r.files, dup)
-	var st unix.Stat_t
-	if err := unix.Fstat(dup, &st); err != nil {
-		return "", os.NewSyscallError("fstat", err)
+	inode, err := sys.FDInode(dup)
+	if err != nil {
+		return "", err
 	}
-	return sys.ProcFD(dup), compareType(w, st.Mode)
+	return sys.ProcFD(dup), compareType(w, inode.Type)
 }
 
 // run makes the instance. If files are removed meanwhile and AllowMissing is set, it starts
@@ -222,7 +221,7 @@ func (r *restorer) skipMissing() error {
 // explain replaces ENOTDIR of IN_ONLYDIR by an error that names the type of the file.
 func (r *restorer) explain(err error) error {
 	var failed *inotify.RestoreError
-	if errors.As(err, &failed) && errors.Is(err, unix.ENOTDIR) {
+	if errors.As(err, &failed) && errors.Is(err, syscall.ENOTDIR) {
 		for i := range r.ws {
 			if w := &r.ws[i]; w.WD == failed.Watch.WD && w.Type == TypeDirectory {
 				if terr := checkType(w); terr != nil {
@@ -368,7 +367,7 @@ func (r *restorer) restoreOwner(n *inotify.Inotify) error {
 				return
 			}
 		}
-		err = setStatus(int(fd), unix.O_ASYNC, s.Flags&Async != 0)
+		err = sys.SetStatusFlag(int(fd), syscall.O_ASYNC, s.Flags&Async != 0)
 	}); cerr != nil {
 		return cerr
 	}
@@ -394,15 +393,15 @@ func (r *Restored) release() (*os.File, error) {
 	}
 	// Not f itself: the runtime's poller has it, so it cannot become a blocking file.
 	dup := -1
-	if cerr := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); cerr != nil {
+	if cerr := conn.Control(func(fd uintptr) { dup, err = sys.Dup(int(fd), 3) }); cerr != nil {
 		return nil, cerr
 	}
 	if err != nil {
-		return nil, fcntlError("F_DUPFD_CLOEXEC", err)
+		return nil, err
 	}
 	err = r.Inotify.Close()
 	if errors.Is(err, os.ErrClosed) { // by the caller, just now
-		unix.Close(dup)
+		sys.Close(dup)
 		return nil, err
 	}
 	if ferr := r.restoreFlags(dup); ferr != nil {
@@ -418,19 +417,16 @@ func (r *Restored) restoreFlags(fd int) error {
 	}
 	if now&Async != 0 { // set it again: a signal carries the descriptor that O_ASYNC was set on
 		for _, on := range []bool{false, true} {
-			if err := setStatus(fd, unix.O_ASYNC, on); err != nil {
+			if err := sys.SetStatusFlag(fd, syscall.O_ASYNC, on); err != nil {
 				return err
 			}
 		}
 	}
-	if err := setStatus(fd, unix.O_NONBLOCK, r.flags&NonBlock != 0); err != nil {
+	if err := sys.SetStatusFlag(fd, syscall.O_NONBLOCK, r.flags&NonBlock != 0); err != nil {
 		return err
 	}
 	if r.flags&CloseOnExec != 0 {
 		return nil
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-		return fcntlError("F_SETFD", err)
-	}
-	return nil
+	return sys.SetCloseOnExec(fd, false)
 }

@@ -10,15 +10,12 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // The threads of a process usually share one descriptor table. If the main thread has exited
 // (state Z) while others run, /proc/PID/fd is empty and pidfd_getfd(2) of the pid fails with
 // ESRCH. The other threads still have their table: /proc/TID/fd.
-
-// pidfdThread is PIDFD_THREAD of include/uapi/linux/pidfd.h.
-const pidfdThread = unix.O_EXCL
 
 // openTable opens process pid, or thread pid, for its descriptor table. If the main thread has
 // exited, it opens one of the other threads, which must share one table. The result must be
@@ -26,7 +23,7 @@ const pidfdThread = unix.O_EXCL
 func openTable(pid int) (*process, error) {
 	p, err := openProcess(pid)
 	if call := (*os.SyscallError)(nil); errors.As(err, &call) { // EINVAL, or ENOENT on newer kernels
-		if thread, terr := openTask(pid, pidfdThread); terr == nil {
+		if thread, terr := openTask(pid, sys.PidfdThread); terr == nil {
 			return thread, nil
 		}
 	}
@@ -52,7 +49,7 @@ func (p *process) liveThread() (*process, error) {
 			continue
 		}
 		if live == nil {
-			thread, err := openTask(tid, pidfdThread)
+			thread, err := openTask(tid, sys.PidfdThread)
 			if hasEnded(err) {
 				continue
 			} else if err != nil {
@@ -61,7 +58,7 @@ func (p *process) liveThread() (*process, error) {
 			live = thread
 			continue
 		}
-		order, err := kcmp(kcmpFiles, live.pid, tid, 0, 0)
+		order, err := sys.Kcmp(sys.KcmpFiles, live.pid, tid, 0, 0)
 		if hasEnded(err) {
 			continue
 		}
@@ -74,11 +71,11 @@ func (p *process) liveThread() (*process, error) {
 		}
 	}
 	if live == nil {
-		return nil, fmt.Errorf("process has ended and is a zombie: %w", unix.ESRCH)
+		return nil, fmt.Errorf("process has ended and is a zombie: %w", sys.ESRCH)
 	}
 	if !p.hasThread(live.pid) {
 		live.close()
-		return nil, fmt.Errorf("thread %d has ended: %w", live.pid, unix.ESRCH)
+		return nil, fmt.Errorf("thread %d has ended: %w", live.pid, sys.ESRCH)
 	}
 	return live, nil
 }
@@ -100,6 +97,4 @@ func (p *process) tgid() int {
 }
 
 // isSelf reports whether p is this process, or one of its threads.
-func (p *process) isSelf() bool {
-	return unix.Tgkill(os.Getpid(), p.pid, 0) == nil
-}
+func (p *process) isSelf() bool { return sys.IsOwnThread(p.pid) }

@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // verify compares the watches that the kernel lists with the snapshot.
@@ -66,11 +65,7 @@ func (r *restorer) listWeakHandles() {
 		if !hasNoGeneration(w.Handle) {
 			continue
 		}
-		follow := 0
-		if target.Mask&inotify.DontFollow == 0 {
-			follow = unix.AT_SYMLINK_FOLLOW
-		}
-		if err := checkWeakHandle(w.Handle, target.Path, follow); err != nil {
+		if err := checkWeakHandle(w.Handle, target); err != nil {
 			r.addGap(FieldHandle, w.WD, err)
 		}
 	}
@@ -85,18 +80,19 @@ var (
 // file. On ext4, inodes of generation 0 are legal (mke2fs -d makes them). A filesystem that
 // opens its own handles keeps generations; procfs, sysfs and an overlayfs without nfs_export
 // do not. name_to_handle_at without AT_HANDLE_FID tells which it is (Linux 6.1, 6.18).
-func checkWeakHandle(h inotify.Handle, path string, follow int) error {
+func checkWeakHandle(h inotify.Handle, target *inotify.Watch) error {
 	if h == (inotify.Handle{}) {
 		return errNoHandle
 	}
-	_, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, follow)
-	switch err {
-	case nil, unix.EOVERFLOW:
+	var raw sys.RawHandle
+	switch e := sys.PathHandle(target.Path, !target.Mask.Has(inotify.DontFollow), &raw); e {
+	case sys.OK, syscall.EOVERFLOW:
 		return nil
-	case unix.EOPNOTSUPP:
+	case syscall.EOPNOTSUPP:
 		return errWeakHandle
+	default:
+		return fmt.Errorf("weak identity: the handle may be just an inode number: name_to_handle_at %q: %w", target.Path, e)
 	}
-	return fmt.Errorf("weak identity: the handle may be just an inode number: name_to_handle_at %q: %w", path, err)
 }
 
 // hasNoGeneration reports whether a handle has no generation, or generation 0. procfs and
@@ -169,29 +165,28 @@ func (r *restorer) verifyTypes(n *inotify.Inotify, have []inotify.Watch) error {
 // file: the path may have been swapped. On most filesystems stat(2) has the device and
 // inode that fdinfo has.
 func (r *restorer) verifyType(n *inotify.Inotify, w *Watch, have *inotify.Watch) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(w.Path, &st); err != nil {
-		return os.NewSyscallError("lstat", err)
+	inode, err := sys.LinkInode(w.Path)
+	if err != nil {
+		return err
 	}
-	dev := inotify.Device{Major: unix.Major(uint64(st.Dev)), Minor: unix.Minor(uint64(st.Dev))}
-	if dev == have.Device && st.Ino == have.Inode {
-		return compareType(w, st.Mode)
+	if (inotify.Device{Major: inode.Major, Minor: inode.Minor}) == have.Device && inode.Number == have.Inode {
+		return compareType(w, inode.Type)
 	}
 	return r.verifyTypeByWatch(n, w)
 }
 
 // verifyTypeByWatch identifies the watched file by adding a watch on it again.
 func (r *restorer) verifyTypeByWatch(n *inotify.Inotify, w *Watch) error {
-	f, err := os.OpenFile(w.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(w.Path, sys.OPath|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	inode, err := sys.FDInode(int(f.Fd()))
+	if err != nil {
+		return err
 	}
-	if err := compareType(w, st.Mode); err != nil {
+	if err := compareType(w, inode.Type); err != nil {
 		return err
 	}
 	// If the file is watched, this changes nothing and returns the watch's wd.
@@ -214,33 +209,28 @@ func (r *restorer) verifyTypeByWatch(n *inotify.Inotify, w *Watch) error {
 }
 
 // A typeReader reads the types of many files without allocating for each.
-type typeReader struct {
-	path []byte
-	stat unix.Statx_t
-}
+type typeReader struct{ path []byte }
 
 // check returns an error if w's path names a file of another type.
 func (t *typeReader) check(w *Watch) error {
-	t.path = append(append(t.path[:0], w.Path...), 0)
-	dir := unix.AT_FDCWD
-	_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(&t.path[0])),
-		unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, uintptr(unsafe.Pointer(&t.stat)), 0)
-	if e != 0 {
+	t.path = sys.AppendCString(t.path[:0], w.Path)
+	mode, e := sys.LinkType(&t.path[0])
+	if e != sys.OK {
 		return checkType(w) // before Linux 4.11, and for the error
 	}
-	return compareType(w, uint32(t.stat.Mode))
+	return compareType(w, mode)
 }
 
 // checkType returns an error if w's path names a file of another type.
 func checkType(w *Watch) error {
-	var st unix.Stat_t
-	switch err := unix.Lstat(w.Path, &st); {
-	case errors.Is(err, unix.ENOTDIR):
+	inode, err := sys.LinkInode(w.Path)
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
 		return errNoParent
 	case err != nil:
-		return os.NewSyscallError("lstat", err)
+		return err
 	}
-	return compareType(w, st.Mode)
+	return compareType(w, inode.Type)
 }
 
 func compareType(w *Watch, mode uint32) error {

@@ -62,7 +62,10 @@ func SetCloseOnExec(fd int, on bool) error {
 }
 
 // Signal returns the signal that a descriptor's owner gets, or 0 for SIGIO.
-func Signal(fd int) (int, error) { return fcntl(fd, fGetSig, "fcntl F_GETSIG", 0) }
+func Signal(fd int) (int, error) {
+	signal, err := fcntl(fd, fGetSig, "fcntl F_GETSIG", 0)
+	return max(signal, 0), err
+}
 
 // SetSignal sets Signal.
 func SetSignal(fd, signal int) error {
