@@ -38,18 +38,13 @@ func (d *dumper) dumpSelf(ctx context.Context, n *inotify.Inotify) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	conn, err := n.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if cerr := conn.Control(func(fd uintptr) {
-		d.s.FD = int(fd)
-		if d.s.Flags, err = flags(int(fd)); err == nil {
-			d.readOwner(self, int(fd))
+	err = sys.Control(n, func(fd int) (err error) {
+		d.s.FD = fd
+		if d.s.Flags, err = flags(fd); err == nil {
+			d.readOwner(self, fd)
 		}
-	}); cerr != nil {
-		return cerr
-	}
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -137,23 +137,17 @@ func (r *Restored) takeRead() error {
 // far as no internal records are in the kernel's queue. It is negative if there are more
 // of these, or if events come so fast that it cannot be determined.
 func (r *Restored) readAhead() (bytes int, err error) {
-	conn, err := r.Inotify.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	inKernel := func() (bytes int, err error) {
-		if cerr := conn.Control(func(fd uintptr) { bytes, err = sys.Queued(int(fd)) }); cerr != nil {
-			err = cerr
-		}
-		return bytes, err
-	}
 	before := -1
 	for range 100 {
 		all, err := r.Inotify.Buffered()
 		if err != nil {
 			return 0, err
 		}
-		after, err := inKernel()
+		var after int
+		err = sys.Control(r.Inotify, func(fd int) (err error) {
+			after, err = sys.Queued(fd)
+			return err
+		})
 		if err != nil || after == before {
 			return all - after, err
 		}

@@ -354,24 +354,17 @@ func (r *restorer) restoreOwner(n *inotify.Inotify) error {
 	if r.opts.owner == nil {
 		return nil
 	}
-	conn, err := n.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if cerr := conn.Control(func(fd uintptr) {
-		if err = setSignal(int(fd), s.Signal); err != nil {
-			return
+	return sys.Control(n, func(fd int) error {
+		if err := setSignal(fd, s.Signal); err != nil {
+			return err
 		}
 		if s.Owner.Kind != OwnerNone || !s.Known(FieldOwner) {
-			if err = setOwner(int(fd), *r.opts.owner); err != nil {
-				return
+			if err := setOwner(fd, *r.opts.owner); err != nil {
+				return err
 			}
 		}
-		err = sys.SetStatusFlag(int(fd), syscall.O_ASYNC, s.Flags&Async != 0)
-	}); cerr != nil {
-		return cerr
-	}
-	return err
+		return sys.SetStatusFlag(fd, syscall.O_ASYNC, s.Flags&Async != 0)
+	})
 }
 
 var errNoOwnerGiven = errors.New("not restored: no owner was given")
@@ -387,16 +380,12 @@ func (r *Restored) release() (*os.File, error) {
 		return nil, err
 	}
 	defer f.Close()
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
 	// Not f itself: the runtime's poller has it, so it cannot become a blocking file.
-	dup := -1
-	if cerr := conn.Control(func(fd uintptr) { dup, err = sys.Dup(int(fd), 3) }); cerr != nil {
-		return nil, cerr
-	}
-	if err != nil {
+	var dup int
+	if err := sys.Control(f, func(fd int) (err error) {
+		dup, err = sys.Dup(fd, 3)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	err = r.Inotify.Close()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var checkCommand = &subcommand{
@@ -68,7 +69,7 @@ func check(ctx context.Context, in *invocation) error {
 			features.watchList = nil
 		}
 	}
-	lines := append(features.lines(), limitLines("/proc", uid, c, features.watchList, reached)...)
+	lines := append(features.lines(), limitLines(sys.Sysctl, uid, c, features.watchList, reached)...)
 	if c != nil && reached != nil {
 		lines = append(lines, c.largestLine(uid, reached))
 	}
@@ -168,10 +169,10 @@ func probeWatchList(n *inotify.Inotify) error {
 	return err
 }
 
-// limitLines returns a line for each limit under proc, with how much the user has in use.
-// c is nil if that could not be counted. watchList is nil if the kernel lists watches, so
+// limitLines returns a line for each limit, with how much the user has in use. sysctl reads
+// one, and returns -1 if it is unknown. c is nil if that could not be counted. watchList is nil if the kernel lists watches, so
 // that they can be counted. reached is nil, or says which limit is exhausted.
-func limitLines(proc string, uid int, c *usageByUser, watchList, reached error) []string {
+func limitLines(sysctl func(name string) int64, uid int, c *usageByUser, watchList, reached error) []string {
 	const uncounted = "could not count how many are in use"
 	u, instances, watches := usage{}, uncounted, uncounted
 	if c != nil {
@@ -182,11 +183,11 @@ func limitLines(proc string, uid int, c *usageByUser, watchList, reached error) 
 		watches = uncounted + ": fdinfo does not list watches"
 	}
 	line := func(name, scope, what string, count int, reached bool) string {
-		limit, value := limitOf(proc, strings.ReplaceAll(name, ".", "/")), "unknown"
+		limit, value := sysctl(name), "unknown"
 		if limit >= 0 {
-			value = strconv.Itoa(limit)
+			value = strconv.FormatInt(limit, 10)
 		}
-		if reached && limit >= 0 && count >= limit {
+		if reached && limit >= 0 && int64(count) >= limit {
 			what += "; exhausted"
 		}
 		return name + ": " + value + scope + "; " + what
@@ -200,6 +201,12 @@ func limitLines(proc string, uid int, c *usageByUser, watchList, reached error) 
 		line("user.max_inotify_watches", own, watches, u.watches, isWatchLimit(reached)),
 	}
 }
+
+// isInstanceLimit reports whether an error is that a limit of instances is exhausted.
+func isInstanceLimit(err error) bool { return errors.Is(err, sys.EMFILE) }
+
+// isWatchLimit reports whether an error is that a limit of watches is exhausted.
+func isWatchLimit(err error) bool { return errors.Is(err, sys.ENOSPC) }
 
 // largestLine says which processes of a user use most of the limit that was reached.
 func (c *usageByUser) largestLine(uid int, reached error) string {

@@ -219,10 +219,13 @@ func TestProcessErrors(t *testing.T) {
 }
 
 func TestLimitLines(t *testing.T) {
-	p := newFakeProc(t)
-	p.write("128\n", "sys/fs/inotify/max_user_instances")
-	p.write("8192\n", "sys/fs/inotify/max_user_watches")
-	p.write("18\n", "sys/user/max_inotify_watches")
+	settings := map[string]int64{"fs.inotify.max_user_instances": 128, "fs.inotify.max_user_watches": 8192, "user.max_inotify_watches": 18}
+	sysctl := func(name string) int64 {
+		if value, known := settings[name]; known {
+			return value
+		}
+		return -1
+	}
 	counted := func(u usage) *usageByUser { return &usageByUser{users: map[int]*usage{1000: &u}} }
 	used := " in use by processes of user " + userName(1000)
 	const (
@@ -242,7 +245,7 @@ func TestLimitLines(t *testing.T) {
 		{counted(usage{instances: 3, watches: 18, unsure: true, unreadable: 4}), nil, nil, "at most 3" + used + uncertain, "at most 18" + used + uncertain, ""},
 		{nil, nil, nil, uncounted, uncounted, ""},
 	} {
-		wantText(t, strings.Join(limitLines(p.dir, 1000, tt.c, tt.listed, tt.reached), "\n"),
+		wantText(t, strings.Join(limitLines(sysctl, 1000, tt.c, tt.listed, tt.reached), "\n"),
 			"fs.inotify.max_user_instances: 128; "+tt.instances+"\n"+
 				"fs.inotify.max_user_watches: 8192; "+tt.watches+"\n"+
 				"fs.inotify.max_queued_events: unknown; for each instance\n"+

@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // checkFDFree refuses a file descriptor that the command cannot get: one beyond the
@@ -18,30 +18,23 @@ import (
 // opened itself is close-on-exec, and so is what the Go runtime opened; but where 0 to 2
 // are closed at the start, it opens /dev/null there.
 func checkFDFree(fd int) error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return os.NewSyscallError("getrlimit", err)
-	}
-	if uint64(fd) >= uint64(limit.Cur) {
-		return fmt.Errorf("file descriptor %d of the dump is beyond the hard limit of open files, %d: raise it (ulimit -Hn)", fd, limit.Cur)
-	}
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	if errors.Is(err, unix.EBADF) {
-		return nil
-	}
+	limit, err := sys.FileLimit()
 	if err != nil {
-		return os.NewSyscallError("fcntl F_GETFD", err)
+		return err
 	}
-	if flags&unix.FD_CLOEXEC != 0 || fd <= 2 && isNull(fd) {
+	if uint64(fd) >= limit {
+		return fmt.Errorf("file descriptor %d of the dump is beyond the hard limit of open files, %d: raise it (ulimit -Hn)", fd, limit)
+	}
+	closes, err := sys.CloseOnExec(fd)
+	switch {
+	case errors.Is(err, sys.EBADF):
+		return nil
+	case err != nil:
+		return err
+	case closes || fd <= 2 && sys.IsNull(fd):
 		return nil
 	}
 	return fmt.Errorf("file descriptor %d of the dump is in use here: close it (in a shell: %[1]d<&-)", fd)
-}
-
-func isNull(fd int) bool {
-	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
-	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(1, 3)
 }
 
 // checkWritable refuses a standard descriptor that drops what is written to it. Where
@@ -49,13 +42,13 @@ func isNull(fd int) bool {
 // its place, which looks like one that was inherited so. The usual >/dev/null is open for
 // writing only, and is on purpose.
 func checkWritable(fd int) error {
-	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	switch mode := status & unix.O_ACCMODE; {
+	status, err := sys.Status(fd)
+	switch mode := status & syscall.O_ACCMODE; {
 	case err != nil:
-		return fmt.Errorf("descriptor %d: %w", fd, os.NewSyscallError("fcntl F_GETFL", err))
-	case mode == unix.O_RDONLY:
+		return fmt.Errorf("descriptor %d: %w", fd, err)
+	case mode == os.O_RDONLY:
 		return fmt.Errorf("descriptor %d is not open for writing", fd)
-	case mode == unix.O_RDWR && isNull(fd):
+	case mode == os.O_RDWR && sys.IsNull(fd):
 		return fmt.Errorf("descriptor %d is closed or /dev/null, and the output would be lost", fd)
 	}
 	return nil
@@ -74,21 +67,15 @@ func checkWritable(fd int) error {
 // installs handlers for them when it starts (Go 1.26). The signal mask is unchanged, except
 // that the runtime unblocked the signals that end a Go program.
 func execWithFD(f *os.File, fd int, path string, argv []string) error {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this
-		if cerr := conn.Control(func(from uintptr) {
-			if err = dupTo(int(from), fd); err == nil {
-				err = os.NewSyscallError("execve", syscall.Exec(path, argv, os.Environ()))
+		result <- sys.Control(f, func(from int) error {
+			if err := dupTo(from, fd); err != nil {
+				return err
 			}
-		}); cerr != nil {
-			err = cerr
-		}
-		result <- err
+			return os.NewSyscallError("execve", syscall.Exec(path, argv, os.Environ()))
+		})
 	}()
 	return <-result
 }
@@ -96,29 +83,13 @@ func execWithFD(f *os.File, fd int, path string, argv []string) error {
 // dupTo makes from the descriptor fd of this thread, which execve leaves open.
 func dupTo(from, fd int) error {
 	if from == fd {
-		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
-		return os.NewSyscallError("fcntl F_SETFD", err)
+		return sys.SetCloseOnExec(fd, false)
 	}
-	if err := unshareFiles(); err != nil {
+	if err := sys.UnshareFiles(); err != nil {
 		return err
 	}
-	if err := unix.Dup3(from, fd, 0); err != nil {
-		return os.NewSyscallError("dup3", err)
+	if err := sys.Dup3(from, fd); err != nil {
+		return err
 	}
-	_, err := unix.FcntlInt(uintptr(from), unix.F_SETFD, unix.FD_CLOEXEC)
-	return os.NewSyscallError("fcntl F_SETFD", err)
-}
-
-// unshareFiles gives this thread a descriptor table of its own. Where a seccomp
-// profile forbids unshare, which it does for what unshare can do besides,
-// close_range (Linux 5.9) of no descriptor does the same.
-func unshareFiles() error {
-	err := unix.Unshare(unix.CLONE_FILES)
-	if err == nil {
-		return nil
-	}
-	if unix.CloseRange(^uint(0)>>1, ^uint(0)>>1, unix.CLOSE_RANGE_UNSHARE) == nil {
-		return nil
-	}
-	return os.NewSyscallError("unshare", err)
+	return sys.SetCloseOnExec(from, true)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // An incompleteError says that a command did all it could, and what is missing from
@@ -137,7 +138,7 @@ func withListHint(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, permissionHint())
-	case isNoProcess(err), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, sys.ESRCH), errors.Is(err, fs.ErrNotExist):
 		return withHint(err, "give the PID of a running process")
 	}
 	return withHint(err, "")
@@ -154,7 +155,7 @@ func withDumpHint(err error) error {
 		return withHint(err, "this needs a Linux kernel that lists watches in /proc/PID/fdinfo")
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, permissionHint())
-	case errors.Is(err, fs.ErrNotExist), isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, sys.ESRCH), errors.Is(err, checkpoint.ErrNotInotify):
 		return withHint(err, "'inotifyctl ls -i' lists processes and their inotify descriptors")
 	}
 	return withHint(err, "")

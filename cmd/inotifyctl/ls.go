@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var lsCommand = &subcommand{
@@ -321,7 +322,7 @@ func maskText(m inotify.Mask) string {
 
 // lines returns the lines below the table.
 func (l *ls) lines(c *usageByUser) (lines []string) {
-	maxInstances, maxWatches := limitOf("/proc", "fs/inotify/max_user_instances"), limitOf("/proc", "fs/inotify/max_user_watches")
+	maxInstances, maxWatches := limitOf("instances"), limitOf("watches")
 	for _, uid := range l.owners() {
 		u, who := c.of(uid), "user "+userName(uid)
 		if uid == noUser {
@@ -354,6 +355,9 @@ func (l *ls) owners() (uids []int) {
 	slices.Sort(uids)
 	return slices.Compact(uids)
 }
+
+// limitOf returns how many instances or watches a user may have, or -1 if that is unknown.
+func limitOf(what string) int { return int(sys.Sysctl("fs.inotify.max_user_" + what)) }
 
 // The lines of -json: an object for each process or instance, and then one for each user.
 
@@ -406,8 +410,8 @@ func (l *ls) printObjects(w io.Writer, c *usageByUser) error {
 		u := c.of(uid)
 		objects = append(objects, userObject{
 			UID: known(uid), User: nameInJSON(uid), InstanceCount: u.instances, WatchCount: known(u.knownWatches()),
-			MaxInstances: known(limitOf("/proc", "fs/inotify/max_user_instances")),
-			MaxWatches:   known(limitOf("/proc", "fs/inotify/max_user_watches")),
+			MaxInstances: known(limitOf("instances")),
+			MaxWatches:   known(limitOf("watches")),
 		})
 	}
 	for _, o := range objects {

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // An output is where a command writes its result, with one write. A regular file is replaced
@@ -63,14 +65,7 @@ func checkStdout(stdout io.Writer) error {
 	if !ok {
 		return nil
 	}
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if cerr := conn.Control(func(fd uintptr) { err = checkWritable(int(fd)) }); cerr != nil {
-		return cerr
-	}
-	if err != nil {
+	if err := sys.Control(f, checkWritable); err != nil {
 		return fmt.Errorf("standard output: %w: write to a file", err)
 	}
 	return nil
@@ -79,7 +74,7 @@ func checkStdout(stdout io.Writer) error {
 // standardDescriptor returns which of the descriptors 0 to 2 a path leads to, or -1.
 func standardDescriptor(name string) int {
 	for fd, std := range []string{"/dev/stdin", "/dev/stdout", "/dev/stderr"} {
-		if name == std || name == fmt.Sprint("/dev/fd/", fd) || name == fmt.Sprint("/proc/self/fd/", fd) {
+		if name == std || name == fmt.Sprint("/dev/fd/", fd) || name == sys.ProcFD(fd) {
 			return fd
 		}
 	}

@@ -9,10 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/seed10546c08/inotify/checkpoint"
@@ -206,20 +203,6 @@ func processErrors(err error) (failed []*checkpoint.ProcessError, rest error) {
 		return []*checkpoint.ProcessError{one}, nil
 	}
 	return nil, err
-}
-
-// limitOf returns a setting of inotify under proc/sys, like "fs/inotify/max_user_watches",
-// or -1 if it is unknown.
-func limitOf(proc, name string) int {
-	text, err := os.ReadFile(filepath.Join(proc, "sys", name))
-	if err != nil {
-		return -1
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return -1
-	}
-	return n
 }
 
 // ofLimit returns "3 of 128 instances", without the limit if that is unknown. n is -1 if it

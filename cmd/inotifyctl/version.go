@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var versionCommand = &subcommand{
@@ -30,7 +32,7 @@ func printVersion(_ context.Context, in *invocation) error {
 		return err
 	}
 	_, err := fmt.Fprintf(in.stdout, "inotifyctl %s, %s %s/%s, kernel %s\n", moduleVersion(),
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, cmp.Or(kernelRelease(), "unknown"))
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, cmp.Or(sys.KernelRelease(), "unknown"))
 	return err
 }
 

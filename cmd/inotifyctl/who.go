@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 var whoCommand = &subcommand{
@@ -130,7 +131,7 @@ func (w *who) find(ctx context.Context, instances []checkpoint.Instance, inodes 
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, errInterrupted
-		case isNoProcess(err), errors.Is(err, checkpoint.ErrNotInotify), errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, sys.ESRCH), errors.Is(err, checkpoint.ErrNotInotify), errors.Is(err, fs.ErrNotExist):
 			continue // it has ended, or has closed the descriptor
 		case err != nil:
 			reasons = append(reasons, err.Error())

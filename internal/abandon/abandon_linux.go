@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 const ticks = 4 // per answerTime
@@ -56,7 +56,7 @@ func Call[T any](ctx context.Context, pid int, f func() (T, error), discard func
 	c := &call{done: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread()
-		c.tid.Store(int32(unix.Gettid()))
+		c.tid.Store(sys.ThreadID())
 		value, err = f()
 		runtime.UnlockOSThread()
 		if c.finish(pid) && discard != nil && err == nil {
@@ -108,24 +108,13 @@ func (c *call) wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		if now := c.processorTime(); now != used {
+		if now := sys.ThreadTime(c.tid.Load()); now != used {
 			used, idle = now, 0
 		} else if c.tid.Load() != 0 {
 			idle++
 		}
 	}
 	return ErrNoAnswer
-}
-
-// processorTime returns the processor time of the call's thread in nanoseconds, or 0 if it
-// is unknown.
-func (c *call) processorTime() int64 {
-	const threadClock = 4 | 2 // CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED
-	var ts unix.Timespec
-	if err := unix.ClockGettime(^c.tid.Load()<<3|threadClock, &ts); err != nil {
-		return 0
-	}
-	return ts.Nano()
 }
 
 // finish marks the call as returned, and reports whether it had been abandoned.
