@@ -9,12 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/checkpoint"
@@ -111,62 +109,27 @@ func yesNo(missing error) string {
 	return "unknown: " + oneLine(missing.Error())
 }
 
-// probe tries each feature on a new instance. reached says which limit, if any, did not
-// let it create the instance or a watch.
+// probe probes each feature. reached says which limit, if any, did not let a probe create an
+// instance or a watch.
 func probe() (f features, reached error) {
 	n, err := inotify.New()
 	if err != nil {
 		return features{err, err, err}, err
 	}
-	defer n.Close()
-	f = features{
-		setNextWD:  probeSetNextWD(),
-		maskCreate: probeMaskCreate(n),
-		watchList:  probeWatchList(n),
+	n.Close()
+	f = features{inotify.HaveSetNextWD(), inotify.HaveMaskCreate(), inotify.HaveWatchList()}
+	if errors.Is(f.setNextWD, errors.ErrUnsupported) {
+		f.setNextWD = &inotify.UnsupportedError{
+			Feature: "INOTIFY_IOC_SETNEXTWD",
+			Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE, and no seccomp profile that forbids it; watches are restored by the add/remove cycle instead",
+		}
 	}
-	for _, err := range []error{f.maskCreate, f.watchList} {
+	for _, err := range []error{f.setNextWD, f.maskCreate, f.watchList} {
 		if errors.As(err, new(*inotify.LimitError)) {
 			reached = err
 		}
 	}
 	return f, reached
-}
-
-func probeSetNextWD() error {
-	if err := inotify.HaveSetNextWD(); !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return &inotify.UnsupportedError{
-		Feature: "INOTIFY_IOC_SETNEXTWD",
-		Needs:   "Linux 4.17 with CONFIG_CHECKPOINT_RESTORE, and no seccomp profile that forbids it; watches are restored by the add/remove cycle instead",
-	}
-}
-
-// probeMaskCreate adds a watch twice.
-func probeMaskCreate(n *inotify.Inotify) error {
-	const mask = inotify.MaskCreate | inotify.IsDir
-	_, err := n.AddWatch("/", mask)
-	if err == nil {
-		_, err = n.AddWatch("/", mask)
-	}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case err == nil, errors.Is(err, syscall.EINVAL):
-		return &inotify.UnsupportedError{Feature: "IN_MASK_CREATE", Needs: "Linux 4.18"}
-	}
-	return err
-}
-
-func probeWatchList(n *inotify.Inotify) error {
-	if _, err := n.AddWatch("/", inotify.IsDir|inotify.MaskAdd); err != nil {
-		return err
-	}
-	ws, err := n.Watches()
-	if err == nil && len(ws) != 1 {
-		return fmt.Errorf("fdinfo lists %d of 1 watch", len(ws))
-	}
-	return err
 }
 
 // limitLines returns a line for each limit, with how much the user has in use. sysctl reads

@@ -73,9 +73,9 @@ func TestCheckAtTheLimit(t *testing.T) {
 		uses    string
 		most    string
 		known   string
-		unknown string
+		unknown string // or "": probing IN_MASK_CREATE takes no watch
 	}{
-		{"max_inotify_watches", 2, "2 in use by processes of user " + userName(0), "watches of user " + userName(0) + ": 2", "watches in fdinfo: yes", "IN_MASK_CREATE"},
+		{"max_inotify_watches", 2, "2 in use by processes of user " + userName(0), "watches of user " + userName(0) + ": 2", "watches in fdinfo: yes", ""},
 		{"max_inotify_instances", 1, "1 in use by processes of user " + userName(0), "instances of user " + userName(0) + ": 1", "watches in fdinfo: yes", "INOTIFY_IOC_SETNEXTWD"},
 	} {
 		kerneltest.OwnLimit(t, tt.limit, tt.value)
@@ -86,7 +86,9 @@ func TestCheckAtTheLimit(t *testing.T) {
 		wantLine(t, stdout, "user.%s: %d (of this user namespace); %s; exhausted", tt.limit, tt.value, tt.uses)
 		wantLine(t, stdout, "most %s in process %d (holder)", tt.most, h.pid)
 		wantLine(t, stdout, "%s", tt.known)
-		wantLine(t, stdout, "%s: unknown: a limit is exhausted", tt.unknown)
+		if tt.unknown != "" {
+			wantLine(t, stdout, "%s: unknown: a limit is exhausted", tt.unknown)
+		}
 	}
 }
 
