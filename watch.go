@@ -198,13 +198,7 @@ func (n *Inotify) Watches() ([]Watch, error) {
 	}
 	ws := make([]Watch, len(list))
 	for i, w := range list {
-		ws[i] = Watch{
-			WD:     WD(w.WD),
-			Mask:   Mask(w.Mask),
-			Device: Device{Major: w.Major, Minor: w.Minor},
-			Inode:  w.Inode,
-			Handle: Handle{Type: w.HandleType, Bytes: w.Handle},
-		}
+		ws[i] = Watch{WD: WD(w.WD), Mask: Mask(w.Mask), Device: w.Device, Inode: w.Inode, Handle: w.Handle}
 	}
 	return ws, nil
 }

@@ -4,7 +4,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -184,8 +184,8 @@ func (p *process) state(thread string) (byte, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, state, _ := bytes.Cut(status, []byte("\nState:\t"))
-	if len(state) == 0 {
+	state, _ := fdinfo.Field(status, "State")
+	if state == "" {
 		return 0, fmt.Errorf("%s: no line with the state", p.path("task/"+thread+"/status"))
 	}
 	return state[0], nil

@@ -371,20 +371,14 @@ func (d *dumper) setWatches(text []byte) error {
 
 // parseWatches returns the watches in a text of fdinfo, in ascending order of wd.
 func parseWatches(text []byte) ([]Watch, error) {
-	var ws []Watch
-	for w, err := range fdinfo.Watches(bytes.NewReader(text)) {
-		if err != nil {
-			return nil, err
-		}
-		ws = append(ws, Watch{Watch: inotify.Watch{
-			WD:     inotify.WD(w.WD),
-			Mask:   inotify.Mask(w.Mask),
-			Device: inotify.Device{Major: w.Major, Minor: w.Minor},
-			Inode:  w.Inode,
-			Handle: inotify.Handle{Type: w.HandleType, Bytes: w.Handle},
-		}})
+	list, err := fdinfo.List(bytes.NewReader(text), bytes.Count(text, []byte("\n")))
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(ws, byWD)
+	ws := make([]Watch, len(list))
+	for i, w := range list {
+		ws[i].Watch = inotify.Watch{WD: inotify.WD(w.WD), Mask: inotify.Mask(w.Mask), Device: w.Device, Inode: w.Inode, Handle: w.Handle}
+	}
 	return ws, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -81,7 +82,7 @@ func (p *process) checkNamespace() error {
 	if p.pidfd < 0 {
 		return checkOwnNamespace()
 	}
-	pids, err := procPIDs("fdinfo/"+strconv.Itoa(p.pidfd), "Pid:")
+	pids, err := procPIDs("fdinfo/"+strconv.Itoa(p.pidfd), "Pid")
 	switch {
 	case err != nil || len(pids) == 0:
 		return err
@@ -98,14 +99,14 @@ func (p *process) checkNamespace() error {
 // checkOwnNamespace returns ErrOtherNamespace unless /proc is of this process's pid namespace.
 // NSpid lists the process's pids, from the namespace of /proc down to its own (Linux 4.1).
 func checkOwnNamespace() error {
-	pids, err := procPIDs("status", "NSpid:")
+	pids, err := procPIDs("status", "NSpid")
 	if err == nil && len(pids) > 1 {
 		return fmt.Errorf("%w: this process, %s, is %s there", ErrOtherNamespace, pids[len(pids)-1], pids[0])
 	}
 	return err
 }
 
-// procPIDs returns the pids in the line with a key in a file of /proc/self, or none if there
+// procPIDs returns the pids in the field with a name in a file of /proc/self, or none if there
 // is no such line.
 func procPIDs(name, key string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/" + name)
@@ -115,9 +116,8 @@ func procPIDs(name, key string) ([]string, error) {
 		}
 		return nil, err
 	}
-	_, rest, _ := strings.Cut("\n"+string(text), "\n"+key)
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.Fields(line), nil
+	value, _ := fdinfo.Field(text, key)
+	return strings.Fields(value), nil
 }
 
 func openPath(path string) (*os.File, error) {

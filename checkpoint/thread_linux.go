@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -87,9 +87,8 @@ func (p *process) tgid() int {
 	}
 	text, err := p.read("status")
 	if err == nil {
-		_, rest, _ := strings.Cut(string(text), "\nTgid:")
-		line, _, _ := strings.Cut(rest, "\n")
-		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+		value, _ := fdinfo.Field(text, "Tgid")
+		if pid, err := strconv.Atoi(value); err == nil {
 			return pid
 		}
 	}

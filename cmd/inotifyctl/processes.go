@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 )
 
 // noUser is the user of a process that has ended, or whose user is unknown.
@@ -55,12 +57,9 @@ func hasEnded(dir string, err error) bool {
 //
 //	Uid:	1000	1000	1000	1000
 func effectiveUser(status []byte) (int, error) {
-	for _, line := range strings.Split(string(status), "\n") {
-		if value, ok := strings.CutPrefix(line, "Uid:"); ok {
-			if fields := strings.Fields(value); len(fields) > 1 {
-				return strconv.Atoi(fields[1])
-			}
-		}
+	value, _ := fdinfo.Field(status, "Uid")
+	if fields := strings.Fields(value); len(fields) > 1 {
+		return strconv.Atoi(fields[1])
 	}
 	return noUser, errors.New("no user in /proc/PID/status")
 }

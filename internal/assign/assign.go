@@ -396,7 +396,7 @@ func (a *assignment) annotate(err error, failed int) error {
 		return err
 	}
 	for _, other := range ws {
-		if other.Major == inode.Major && other.Minor == inode.Minor && other.Inode == inode.Number {
+		if other.Device.Major == inode.Major && other.Device.Minor == inode.Minor && other.Inode == inode.Number {
 			return watchedAs(other.WD)
 		}
 	}

@@ -7,23 +7,43 @@ package fdinfo
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A Watch is one "inotify" line.
 type Watch struct {
-	WD           int32
-	Inode        uint64
-	Major, Minor uint32 // of the superblock's device
-	Mask         uint32
-	HandleType   int32
-	Handle       string // the raw bytes; empty if the line has no handle
+	WD     int32
+	Mask   uint32
+	Device struct{ Major, Minor uint32 } // the superblock's
+	Inode  uint64
+	Handle struct { // zero if the line has no handle
+		Type  int32
+		Bytes string // the raw bytes
+	}
+}
+
+// List returns the watches in the text of r in ascending order of wd. size is how many
+// there may be.
+func List(r io.Reader, size int) ([]Watch, error) {
+	ws := make([]Watch, 0, size)
+	for w, err := range Watches(r) {
+		if err != nil {
+			return nil, err
+		}
+		ws = append(ws, w)
+	}
+	slices.SortFunc(ws, func(a, b Watch) int { return cmp.Compare(a.WD, b.WD) })
+	return ws, nil
 }
 
 // Flags returns the flags in text: O_CLOEXEC of the descriptor, and the flags of its file
@@ -31,25 +51,33 @@ type Watch struct {
 //
 //	flags:	02004000
 func Flags(text []byte) (int, error) {
+	value, found := Field(text, "flags")
+	if !found {
+		return 0, errors.New("fdinfo: no line with flags")
+	}
+	flags, err := strconv.ParseUint(value, 8, 31)
+	if err != nil {
+		return 0, fmt.Errorf("fdinfo: line %.400q: not an octal number", "flags:\t"+value)
+	}
+	return int(flags), nil
+}
+
+// Field returns the value of the first line with the name in the text of an fdinfo, or of
+// another file of /proc in that form, such as status.
+func Field(text []byte, name string) (value string, found bool) {
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte("\n"))
-		if value, ok := bytes.CutPrefix(line, []byte("flags:")); ok {
-			flags, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 8, 31)
-			if err != nil {
-				return 0, fmt.Errorf("fdinfo: line %.400q: not an octal number", line)
-			}
-			return int(flags), nil
+		if key, value, found := bytes.Cut(line, []byte(":")); found && string(key) == name {
+			return string(bytes.TrimSpace(value)), true
 		}
 	}
-	return 0, errors.New("fdinfo: no line with flags")
+	return "", false
 }
 
 const (
-	maxHandle = 128      // bytes: MAX_HANDLE_SZ
-	maxLine   = 64 << 10 // far more than the longest line that the kernel writes
-
-	handlesAtOnce = 1 << 10 // bytes, at least maxHandle
+	maxLine       = 64 << 10 // far more than the longest line that the kernel writes
+	handlesAtOnce = 1 << 10  // bytes, at least sys.MaxHandle
 )
 
 // Watches yields the watches in the text of r, in its order. Other lines are skipped. It ends
@@ -92,13 +120,13 @@ func parse(line []byte, handles *handles) (w Watch, err error) {
 	w.WD = int32(f.number("wd:", math.MaxInt32))
 	w.Inode = f.number("ino:", math.MaxUint64)
 	sdev := f.number("sdev:", math.MaxUint32)
-	w.Major, w.Minor = uint32(sdev>>20), uint32(sdev&(1<<20-1))
+	w.Device.Major, w.Device.Minor = uint32(sdev>>20), uint32(sdev&(1<<20-1))
 	w.Mask = uint32(f.number("mask:", math.MaxUint32))
 	f.number("ignored_mask:", math.MaxUint32)
 	if f.err == nil && len(bytes.TrimSpace(line[f.at:])) > 0 {
-		length := f.number("fhandle-bytes:", maxHandle)
-		w.HandleType = int32(f.number("fhandle-type:", math.MaxInt32))
-		w.Handle = f.handle("f_handle:", int(length), handles)
+		length := f.number("fhandle-bytes:", sys.MaxHandle)
+		w.Handle.Type = int32(f.number("fhandle-type:", math.MaxInt32))
+		w.Handle.Bytes = f.handle("f_handle:", int(length), handles)
 	}
 	if f.err == nil && w.WD == 0 {
 		f.err = errors.New("wd is 0")
@@ -169,7 +197,7 @@ func (f *fields) handle(key string, length int, handles *handles) string {
 		f.err = fmt.Errorf("%s has %d digits, want %d bytes", key, len(value), length)
 		return ""
 	}
-	var raw [maxHandle]byte
+	var raw [sys.MaxHandle]byte
 	for i := range length {
 		high, low := digits[value[2*i]], digits[value[2*i+1]]
 		if high|low > 15 {

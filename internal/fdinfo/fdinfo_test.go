@@ -34,13 +34,16 @@ const line = "inotify wd:34d71d6 ino:986491 sdev:fe00003 mask:84000800 ignored_m
 
 func TestLines(t *testing.T) {
 	full := fdinfo.Watch{
-		WD: 0x34d71d6, Inode: 0x986491, Major: 254, Minor: 3, Mask: 0x84000800,
-		HandleType: 1, Handle: "\x91\x64\x98\x00\xaf\xc3\xbe\x85",
+		WD: 0x34d71d6, Inode: 0x986491, Mask: 0x84000800,
 	}
+	full.Device.Major, full.Device.Minor = 254, 3
+	full.Handle.Type, full.Handle.Bytes = 1, "\x91\x64\x98\x00\xaf\xc3\xbe\x85"
 	bare := full
-	bare.HandleType, bare.Handle = 0, ""
+	bare.Handle.Type, bare.Handle.Bytes = 0, ""
 	const bareLine = "inotify wd:34d71d6 ino:986491 sdev:fe00003 mask:84000800 ignored_mask:0"
-	largest := fdinfo.Watch{WD: 0x7fffffff, Inode: 1<<64 - 1, Major: 0xfff, Minor: 0xfffff, Mask: 0xffffffff, HandleType: 0x7fffffff, Handle: strings.Repeat("\xff", 128)}
+	largest := fdinfo.Watch{WD: 0x7fffffff, Inode: 1<<64 - 1, Mask: 0xffffffff}
+	largest.Device.Major, largest.Device.Minor = 0xfff, 0xfffff
+	largest.Handle.Type, largest.Handle.Bytes = 0x7fffffff, strings.Repeat("\xff", 128)
 	for name, test := range map[string]struct {
 		text string
 		want []fdinfo.Watch
@@ -223,7 +226,7 @@ func FuzzWatches(f *testing.F) {
 			t.Errorf("%d watches from %d lines", len(ws), strings.Count(string(text), "inotify "))
 		}
 		for _, w := range ws {
-			if w.WD < 1 || len(w.Handle) > 128 || w.HandleType < 0 || w.Minor >= 1<<20 || w.Major >= 1<<12 {
+			if w.WD < 1 || len(w.Handle.Bytes) > 128 || w.Handle.Type < 0 || w.Device.Minor >= 1<<20 || w.Device.Major >= 1<<12 {
 				t.Errorf("out of range: %+v", w)
 			}
 		}
@@ -272,7 +275,7 @@ func TestManyHandles(t *testing.T) {
 		t.Fatal(len(ws), err)
 	}
 	for i, w := range ws {
-		if want := strings.Repeat(string([]byte{byte(i % 256)}), i%129); w.Handle != want {
+		if want := strings.Repeat(string([]byte{byte(i % 256)}), i%129); w.Handle.Bytes != want {
 			t.Fatalf("watch %d has the handle %x, want %x", w.WD, w.Handle, want)
 		}
 	}

@@ -25,15 +25,7 @@ func list(control func(func(fd int)) error) ([]fdinfo.Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	ws := make([]fdinfo.Watch, 0, lines)
-	for w, err := range fdinfo.Watches(io.MultiReader(text...)) {
-		if err != nil {
-			return nil, err
-		}
-		ws = append(ws, w)
-	}
-	slices.SortFunc(ws, func(a, b fdinfo.Watch) int { return int(a.WD) - int(b.WD) })
-	return ws, nil
+	return fdinfo.List(io.MultiReader(text...), lines)
 }
 
 // read reads what the kernel says of the descriptor, in pieces, and counts
