@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/seed10546c08/inotify"
@@ -42,12 +43,17 @@ var fields = [...]Field{
 	FieldWatch, FieldPath, FieldType, FieldMask, FieldInode, FieldHandle,
 }
 
-// parseField returns the constant, so that s is not kept in memory.
-func parseField(s string) (Field, error) {
-	if i := slices.Index(fields[:], Field(s)); i >= 0 {
-		return fields[i], nil
+func parseField(s string) (Field, error) { return parseConstant(s, "field", slices.Values(fields[:])) }
+
+// parseConstant returns that of the constants which is equal to s, so that s is not kept in
+// memory.
+func parseConstant[T ~string](s, what string, constants iter.Seq[T]) (T, error) {
+	for c := range constants {
+		if string(c) == s {
+			return c, nil
+		}
 	}
-	return "", fmt.Errorf("unknown field %.40q", s)
+	return "", fmt.Errorf("unknown %s %.40q", what, s)
 }
 
 // A Gap is something that could not be determined or restored, or was not asked for.

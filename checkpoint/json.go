@@ -177,8 +177,8 @@ func textOrBytes(s string) (string, []byte) {
 
 func newWatchForm(w *Watch) (watchForm, error) {
 	f := watchForm{WD: w.WD, Mask: w.Mask, Type: w.Type, Inode: w.Inode}
-	if w.Type != TypeUnknown && !w.Type.known() {
-		return f, fmt.Errorf("unknown type %.40q", w.Type)
+	if _, err := parseFileType(string(w.Type)); err != nil {
+		return f, err
 	}
 	f.Path, f.PathBytes = textOrBytes(w.Path)
 	if w.Device != (inotify.Device{}) || w.Inode != 0 {
@@ -366,7 +366,7 @@ func (d *decoder) watch() (w Watch, err error) {
 		case "path_bytes":
 			w.Path, err = d.either(w.Path, d.readBytes)
 		case "type":
-			w.Type, err = d.fileType()
+			w.Type, err = parsed(d, parseFileType)
 		case "device":
 			err = d.unmarshal(&w.Device)
 		case "inode":
@@ -660,20 +660,6 @@ func (d *decoder) unmarshal(to encoding.TextUnmarshaler) error {
 		return err
 	}
 	return to.UnmarshalText([]byte(s))
-}
-
-// fileType reads a file type, and returns the constant.
-func (d *decoder) fileType() (FileType, error) {
-	s, err := d.readText()
-	if err != nil || s == "" {
-		return TypeUnknown, err
-	}
-	for _, t := range fileTypes {
-		if string(t) == s {
-			return t, nil
-		}
-	}
-	return TypeUnknown, fmt.Errorf("unknown type %.40q", s)
 }
 
 // parsed reads a string of some form.

@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -53,41 +54,30 @@ const (
 	SideEffectTreeRead SideEffectKind = "tree_read"
 )
 
-var sideEffects = []struct {
-	kind SideEffectKind
-	text string
-}{
-	{SideEffectDuplicated, "a duplicate of the descriptor was open: a process that closed its own meanwhile still got epoll events for it"},
-	{SideEffectDrained, "the pending events were removed from the instance, which had O_NONBLOCK meanwhile"},
-	{SideEffectProcRead, "/proc was read to find the processes that have the instance: watches on it, also of the instance itself, got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"},
-	{SideEffectProbed, "a watch was added and removed to read the next wd: readers of the instance may have been woken and may have read its IN_IGNORED"},
-	{SideEffectNextWDMoved, "the next wd is greater by one: the watch that was to read it was over the limit of watches"},
-	{SideEffectHandlesOpened, "file handles were opened: watches on directories above those that were not cached may have got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE, and an IN_DELETE_SELF may have been delayed"},
-	{SideEffectTreeRead, "the directories below %s were read: watches on them got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE"},
+var sideEffects = map[SideEffectKind]string{
+	SideEffectDuplicated:    "a duplicate of the descriptor was open: a process that closed its own meanwhile still got epoll events for it",
+	SideEffectDrained:       "the pending events were removed from the instance, which had O_NONBLOCK meanwhile",
+	SideEffectProcRead:      "/proc was read to find the processes that have the instance: watches on it, also of the instance itself, got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE",
+	SideEffectProbed:        "a watch was added and removed to read the next wd: readers of the instance may have been woken and may have read its IN_IGNORED",
+	SideEffectNextWDMoved:   "the next wd is greater by one: the watch that was to read it was over the limit of watches",
+	SideEffectHandlesOpened: "file handles were opened: watches on directories above those that were not cached may have got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE, and an IN_DELETE_SELF may have been delayed",
+	SideEffectTreeRead:      "the directories below %s were read: watches on them got IN_OPEN, IN_ACCESS and IN_CLOSE_NOWRITE",
 }
 
 // String describes the side effect in a sentence.
 func (e SideEffect) String() string {
-	for _, known := range sideEffects {
-		switch {
-		case known.kind != e.Kind:
-		case e.Kind == SideEffectTreeRead:
-			return fmt.Sprintf(known.text, e.Detail)
-		default:
-			return known.text
-		}
+	text, known := sideEffects[e.Kind]
+	switch {
+	case !known:
+		return fmt.Sprintf("%s: %s", string(e.Kind), e.Detail)
+	case e.Kind == SideEffectTreeRead:
+		return fmt.Sprintf(text, e.Detail)
 	}
-	return fmt.Sprintf("%s: %s", string(e.Kind), e.Detail)
+	return text
 }
 
-// parseSideEffectKind returns the constant, so that s is not kept in memory.
 func parseSideEffectKind(s string) (SideEffectKind, error) {
-	for _, known := range sideEffects {
-		if known.kind == SideEffectKind(s) {
-			return known.kind, nil
-		}
-	}
-	return "", fmt.Errorf("unknown kind %.40q", s)
+	return parseConstant(s, "kind", maps.Keys(sideEffects))
 }
 
 func (s *Snapshot) addSideEffect(kind SideEffectKind, detail string) {

@@ -5,6 +5,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/seed10546c08/inotify"
@@ -108,13 +109,11 @@ var fileTypes = map[uint32]FileType{ // by the S_IFMT bits of st_mode
 // typeOf returns the type in st_mode.
 func typeOf(mode uint32) FileType { return fileTypes[mode&0o170000] }
 
-func (t FileType) known() bool {
-	for _, k := range fileTypes {
-		if t == k {
-			return true
-		}
+func parseFileType(s string) (FileType, error) {
+	if s == "" {
+		return TypeUnknown, nil
 	}
-	return false
+	return parseConstant(s, "type", maps.Values(fileTypes))
 }
 
 // Flags are the flags of an inotify descriptor and its file description.

@@ -13,16 +13,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 const (
 	// settableBits are the bits that a watch keeps and inotify_add_watch accepts.
 	settableBits = inotify.AllEvents | inotify.ExclUnlink | inotify.OneShot
-	// fdinfoBits are further bits that old kernels show in fdinfo: IN_UNMOUNT and an internal
-	// one. They have no effect, and inotify_add_watch refuses them.
-	fdinfoBits = inotify.Unmount | 0x08000000
+	fdinfoBits   = settableBits | inotify.Mask(sys.LeakedBits) // that fdinfo can show
 
-	maxHandle = 128  // bytes: MAX_HANDLE_SZ
 	maxName   = 4096 // bytes: PATH_MAX. FUSE, vfat and exfat have names longer than NAME_MAX
 	maxSignal = 128  // _NSIG on MIPS. Elsewhere it is 64, and F_SETSIG refuses more
 )
@@ -163,22 +161,21 @@ func (w *Watch) validate() error {
 	switch {
 	case w.WD < 1:
 		return errors.New("wd is not positive")
-	case w.Mask&^(settableBits|fdinfoBits) != 0:
-		return fmt.Errorf("mask has %v, which no watch keeps", w.Mask&^(settableBits|fdinfoBits))
+	case w.Mask&^fdinfoBits != 0:
+		return fmt.Errorf("mask has %v, which no watch keeps", w.Mask&^fdinfoBits)
 	case w.Path != "" && w.Path[0] != '/':
 		return fmt.Errorf("path %.100q is not absolute", w.Path)
 	case strings.IndexByte(w.Path, 0) >= 0:
 		return fmt.Errorf("path %.100q has a NUL byte", w.Path)
-	case w.Type != TypeUnknown && !w.Type.known():
-		return fmt.Errorf("unknown type %.40q", w.Type)
-	case len(w.Handle.Bytes) > maxHandle:
-		return fmt.Errorf("handle is longer than %d bytes", maxHandle)
+	case len(w.Handle.Bytes) > sys.MaxHandle:
+		return fmt.Errorf("handle is longer than %d bytes", sys.MaxHandle)
 	case w.Handle.Type < 0 || w.Handle.Type != 0 && w.Handle.Bytes == "":
 		return errors.New("invalid handle")
 	case w.Device.Major >= 1<<12 || w.Device.Minor >= 1<<20:
 		return fmt.Errorf("invalid device %v", w.Device)
 	}
-	return nil
+	_, err := parseFileType(string(w.Type))
+	return err
 }
 
 // validateEvent refuses names that are dangerous to join to a path.
