@@ -7,11 +7,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed10546c08/inotify/internal/assign"
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -131,7 +131,7 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 	if len(ws) == 0 {
 		return nil
 	}
-	ws = ascending(ws)
+	ws = bywd.Sorted(ws, func(w Watch) WD { return w.WD })
 	if i, err := checkWatches(ws); err != nil {
 		return &RestoreError{Watch: ws[i], Err: err}
 	}
@@ -220,15 +220,4 @@ func checkWatches(ws []Watch) (int, error) {
 		}
 	}
 	return 0, nil
-}
-
-// ascending returns ws in ascending order of WD: itself, or a sorted copy.
-func ascending(ws []Watch) []Watch {
-	byWD := func(a, b Watch) int { return int(a.WD) - int(b.WD) }
-	if slices.IsSortedFunc(ws, byWD) {
-		return ws
-	}
-	ws = slices.Clone(ws)
-	slices.SortFunc(ws, byWD)
-	return ws
 }

@@ -264,7 +264,7 @@ func decode(r io.Reader) (*Snapshot, error) {
 	if _, err := d.json.Token(); err != io.EOF {
 		return nil, errors.New("text follows the snapshot")
 	}
-	slices.SortFunc(s.Watches, byWD)
+	s.Watches = ascending(s.Watches)
 	if err := s.validateInstance(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -214,7 +215,7 @@ func (r *restorer) skipMissing() error {
 		r.ws = append(r.ws, ws[i])
 		r.targets = append(r.targets, targets[i])
 	}
-	slices.SortFunc(r.skipped, func(a, b Gap) int { return int(a.WD) - int(b.WD) })
+	r.skipped = bywd.Sorted(r.skipped, func(g Gap) inotify.WD { return g.WD })
 	return nil
 }
 

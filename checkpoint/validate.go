@@ -4,7 +4,6 @@
 package checkpoint
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -87,7 +87,7 @@ func (s *Snapshot) orphanedWDs() []inotify.WD {
 		}
 		if ev.Mask.Has(inotify.Ignored) {
 			ended = append(ended, ev.WD)
-		} else if _, ok := slices.BinarySearchFunc(ws, ev.WD, func(w Watch, wd inotify.WD) int { return cmp.Compare(w.WD, wd) }); !ok {
+		} else if _, ok := bywd.Find(ws, ev.WD, wdOf); !ok {
 			unlisted = append(unlisted, ev.WD)
 		}
 	}
@@ -193,14 +193,6 @@ func validateEvent(ev inotify.Event) error {
 	return nil
 }
 
-// ascending returns ws in ascending order of wd: ws itself, or a sorted copy.
-func ascending(ws []Watch) []Watch {
-	if slices.IsSortedFunc(ws, byWD) {
-		return ws
-	}
-	ws = slices.Clone(ws)
-	slices.SortFunc(ws, byWD)
-	return ws
-}
+func ascending(ws []Watch) []Watch { return bywd.Sorted(ws, wdOf) }
 
-func byWD(a, b Watch) int { return cmp.Compare(a.WD, b.WD) }
+func wdOf(w Watch) inotify.WD { return w.WD }

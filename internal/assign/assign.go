@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/instance"
 	"github.com/seed10546c08/inotify/internal/record"
 	"github.com/seed10546c08/inotify/internal/sys"
@@ -351,15 +351,10 @@ func (a *assignment) known() known { return known{a.in, a.used, a.ws[:a.done]} }
 // IN_MASK_CREATE, is that of a watch that was there before. closely says to make certain
 // that it is not a new one on a wd that became free.
 func (k known) existed(wd int32, closely bool) (bool, error) {
-	if _, found := find(k.added, wd); found {
+	if _, found := bywd.Find(k.added, wd, func(w Watch) int32 { return w.WD }); found {
 		return true, nil // the counter is beyond it
 	}
 	return k.in.Existed(k.used, wd, closely)
-}
-
-// find returns the place in ws, which ascend, of the watch wd or of the next.
-func find(ws []Watch, wd int32) (int, bool) {
-	return slices.BinarySearchFunc(ws, wd, func(w Watch, wd int32) int { return int(w.WD) - int(wd) })
 }
 
 // unpin closes the descriptor of a target whose watch has been added. Linux reports

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -91,15 +91,13 @@ func (in *Instance) Used() (UsedWDs, error) {
 	return UsedWDs{Listed: listed, Highest: in.Highest(), known: true, watches: ws}, nil
 }
 
-func (u UsedWDs) find(wd int32) (int, bool) { return find(u.watches, wd) }
-
 func find(ws []fdinfo.Watch, wd int32) (int, bool) {
-	return slices.BinarySearchFunc(ws, wd, func(w fdinfo.Watch, wd int32) int { return int(w.WD) - int(wd) })
+	return bywd.Find(ws, wd, func(w fdinfo.Watch) int32 { return w.WD })
 }
 
 // Has reports whether a watch is known to have the wd.
 func (u UsedWDs) Has(wd int32) bool {
-	_, found := u.find(wd)
+	_, found := find(u.watches, wd)
 	return found
 }
 
@@ -113,15 +111,15 @@ func (u UsedWDs) Between(low, high int32) int64 {
 	if free <= 0 || len(u.watches) == 0 {
 		return max(0, free)
 	}
-	i, _ := u.find(low + 1)
-	j, _ := u.find(high)
+	i, _ := find(u.watches, low+1)
+	j, _ := find(u.watches, high)
 	return free - int64(j-i)
 }
 
 // FreeBelow returns the highest wd below wd that is not known to be used, or 0.
 func (u UsedWDs) FreeBelow(wd int32) int32 {
 	wd--
-	for i, _ := u.find(wd + 1); i > 0 && u.watches[i-1].WD == wd; i-- {
+	for i, _ := find(u.watches, wd+1); i > 0 && u.watches[i-1].WD == wd; i-- {
 		wd--
 	}
 	return wd
@@ -135,7 +133,7 @@ func (in *Instance) Existed(u UsedWDs, wd int32, closely bool) (bool, error) {
 	if !u.Listed {
 		return wd <= u.Highest, nil // gVisor gives no wd twice
 	}
-	i, existed := u.find(wd)
+	i, existed := find(u.watches, wd)
 	if !existed || !closely {
 		return existed, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -96,7 +97,7 @@ func (f *filter) stopAwaiting(s *Span) {
 
 // first returns the place of the first span with the wd or a higher one.
 func (f *filter) first(wd int32) int {
-	i, _ := slices.BinarySearchFunc(f.internal, wd, func(s Span, wd int32) int { return int(s.WD) - int(wd) })
+	i, _ := bywd.Find(f.internal, wd, func(s Span) int32 { return s.WD })
 	return i
 }
 
