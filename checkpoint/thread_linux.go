@@ -22,7 +22,8 @@ import (
 // closed. openTable may never return: see package abandon.
 func openTable(pid int) (*process, error) {
 	p, err := openProcess(pid)
-	if call := (*os.SyscallError)(nil); errors.As(err, &call) { // EINVAL, or ENOENT on newer kernels
+	// The pid may be a thread's: EINVAL, or ENOENT on newer kernels.
+	if errors.Is(err, sys.EINVAL) || errors.Is(err, sys.ENOENT) {
 		if thread, terr := openTask(pid, sys.PidfdThread); terr == nil {
 			return thread, nil
 		}

@@ -159,10 +159,8 @@ func (h *holder) kill() {
 func (h *holder) arg() string { return strconv.Itoa(h.pid) }
 
 // runHolder is the program of the process. Its steps are "move=3:7" and "dup=3:7" for
-// descriptors, "comm=NAME", and "hang=FILE", which opens the file when a byte is read from
-// standard input and then executes the program again, which closes the file.
+// descriptors, and "comm=NAME".
 func runHolder() {
-	file := ""
 	for _, step := range os.Args[1:] {
 		name, value, _ := strings.Cut(step, "=")
 		var err error
@@ -176,8 +174,6 @@ func runHolder() {
 			if name == "move" {
 				unix.Close(from)
 			}
-		case "hang":
-			file = value
 		default:
 			err = errors.New("unknown step")
 		}
@@ -187,11 +183,6 @@ func runHolder() {
 		}
 	}
 	fmt.Println("ready")
-	if file != "" {
-		os.Stdin.Read(make([]byte, 1))
-		unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		unix.Exec("/proc/self/exe", os.Args[:1], os.Environ())
-	}
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }

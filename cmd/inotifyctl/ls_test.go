@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -425,15 +424,11 @@ func TestLsOfProgramInC(t *testing.T) {
 func TestProcessThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	needsList(t)
-	kerneltest.OwnMounts(t)
 	h := holdAlone(t, instance(t), "comm=holder")
-	dir := t.TempDir()
-	hung := holdAlone(t, instance(t), "hang="+filepath.Join(dir, "file"))
-	fuse := kerneltest.MountFUSE(t, dir, func(opcode uint32) bool { return opcode == kerneltest.FUSEFlush })
-	io.WriteString(hung.end, "\n")
-	for !slices.Contains(fuse.Requests(), kerneltest.FUSEFlush) {
-		time.Sleep(time.Millisecond)
-	}
+	f := instance(t)
+	pid, _ := kerneltest.StartHung(t, f)
+	f.Close()
+	hung := strconv.Itoa(pid)
 	snapshot := filepath.Join(t.TempDir(), "snapshot")
 	code, text, errs := call("dump", "-fd", "3", h.arg())
 	if code != 0 {
@@ -442,7 +437,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 	if err := os.WriteFile(snapshot, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	why := fmt.Sprintf("process %d: no answer within 1s", hung.pid)
+	why := fmt.Sprintf("process %d: no answer within 1s", pid)
 	var all sync.WaitGroup
 	for _, tt := range []struct {
 		args string
@@ -450,13 +445,13 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		line string // on standard output
 	}{
 		{"ls -i", 3, fmt.Sprintf("%d holder 3 0 -", h.pid)},
-		{"ls " + hung.arg(), 1, "no inotify instance was found"},
-		{"ls " + hung.arg() + " " + h.arg(), 1, fmt.Sprintf("%d holder 3 0 -", h.pid)},
+		{"ls " + hung, 1, "no inotify instance was found"},
+		{"ls " + hung + " " + h.arg(), 1, fmt.Sprintf("%d holder 3 0 -", h.pid)},
 		{"check", 3, ""},
-		{"dump " + hung.arg(), 1, ""},
-		{"dump -fd 3 " + hung.arg(), 1, ""},
-		{"dump -drain -fd 3 " + hung.arg(), 1, ""},
-		{"verify " + snapshot + " " + hung.arg(), 1, ""},
+		{"dump " + hung, 1, ""},
+		{"dump -fd 3 " + hung, 1, ""},
+		{"dump -drain -fd 3 " + hung, 1, ""},
+		{"verify " + snapshot + " " + hung, 1, ""},
 	} {
 		cmd := command(t, strings.Fields(tt.args)...)
 		all.Add(1)
@@ -474,7 +469,7 @@ func TestProcessThatDoesNotAnswer(t *testing.T) {
 		}()
 	}
 	all.Wait() // so that the processors are free: Ctrl-C must come before a command times out
-	for _, args := range []string{"ls", "check", "dump " + hung.arg(), "dump -fd 3 " + hung.arg(), "verify " + snapshot + " " + hung.arg()} {
+	for _, args := range []string{"ls", "check", "dump " + hung, "dump -fd 3 " + hung, "verify " + snapshot + " " + hung} {
 		cmd := command(t, strings.Fields(args)...)
 		var errs strings.Builder
 		cmd.Stderr = &errs
