@@ -195,7 +195,7 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 }
 
 // Buffered returns how many bytes of event records can be read without waiting: those
-// buffered here, and those in the kernel's queue (ioctl FIONREAD). A record takes 16 bytes
+// buffered in the Inotify, and those in the kernel's queue (ioctl FIONREAD). A record takes 16 bytes
 // and, if it has a name, the name with its final NUL, rounded up to a multiple of 16. After
 // a restore that failed, the result can be too high until the events that are there have
 // been read.

@@ -22,7 +22,7 @@ const (
 	FieldOwner        Field = "owner"
 	FieldSignal       Field = "signal"
 	FieldWatches      Field = "watches" // the list of watches
-	FieldPending      Field = "pending" // with a wd: whether this watch, whose events are pending, was destroyed
+	FieldPending      Field = "pending" // with a wd: whether this watch, which has pending events, had ended
 	FieldPendingBytes Field = "pending_bytes"
 	FieldStopped      Field = "stopped" // whether all processes that have the instance were stopped (WithDrain)
 )
@@ -50,7 +50,7 @@ func parseField(s string) (Field, error) {
 	return "", fmt.Errorf("unknown field %.40q", s)
 }
 
-// A Gap is something that could not be determined or restored, or was not asked for.
+// A Gap is something that could not be determined or restored, or was not requested.
 //
 // Its JSON form has the strings "field" and "reason", and the number "wd".
 type Gap struct {

@@ -86,6 +86,8 @@ func subjects(gaps []checkpoint.Gap) (names []string) {
 	}
 	for _, s := range subjects {
 		switch field := string(s.field); {
+		case s.field == checkpoint.FieldStopped:
+			names = append(names, "whether all processes that have the instance were stopped")
 		case len(s.wds) == 0:
 			names = append(names, field)
 		case s.field == checkpoint.FieldWatch:
