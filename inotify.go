@@ -175,9 +175,9 @@ func (n *Inotify) File() (*os.File, error) {
 // package does not wrap, such as epoll_ctl(2).
 //
 // Its Read waits like the readers of this Inotify. The function passed to it is called when
-// there may be events in the kernel's queue or buffered in the Inotify. There may be none. It may
-// read from the descriptor, which takes these events from other readers. It may call
-// TryReadEvent, but no method that waits.
+// there may be events in the kernel's queue or buffered in the Inotify, though there may be
+// none. The function may read from the descriptor, which takes these events from other
+// readers. It may call TryReadEvent, but no method that waits.
 //
 // Do not add watches through it. To roll back, a restore must know the highest wd that the
 // instance has given. On gVisor every restore must.
