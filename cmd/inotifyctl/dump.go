@@ -28,9 +28,10 @@ in it and on standard error.
 Stop the process first (kill -STOP PID): a dump of a running process may mix states of
 different moments. Write the file to a directory that is not watched.
 
-With -drain, the pending events leave the process's queue, and only the file has them. If
-they cannot be written to the file, or a signal ends dump, they are saved to a file in
-$TMPDIR, which standard error names. Only kill -9 loses them.
+With -drain, the pending events leave the process's queue, and only the file has them: do
+not replace it by another dump. If they cannot be written to the file, or a signal ends
+dump, they are saved to a file in $TMPDIR, which standard error names. Only kill -9 loses
+them.
 `,
 	example: "kill -STOP 4711\ninotifyctl dump -drain -o app.json 4711",
 	exit: [][2]string{
