@@ -92,9 +92,9 @@ func (p Progress) Remaining() time.Duration {
 // descriptor, and so does every restore where IN_MASK_CREATE does not work.
 //
 // If others read the same instance through a duplicate of the descriptor (see
-// [Inotify.File]), the cycle affects both sides: from its start until the events that it
-// buffered here have been read, they can get events of scratch watches, and this Inotify
-// can get events that they would have read.
+// [Inotify.File]), the cycle affects both sides. From its start until the events that it
+// buffered in this Inotify have been read, the others can get events of scratch watches, and
+// this Inotify can get events that the others would have read.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
 	w := Watch{WD: wd, Path: path, Mask: mask}
 	if n.in.Closed.Load() {
