@@ -28,7 +28,7 @@
 //
 // There are two exceptions. An event that another CPU is reporting while the watch is
 // removed can come after Ignored (seen on Linux 6.18). After an overflow Ignored may be
-// missing. Neither does harm unless the program reuses wds soon.
+// missing. Both matter only to a program that sets wds itself and soon reuses one.
 //
 // When the kernel's queue is full (fs.inotify.max_queued_events, 16384 by default), events
 // are lost and one event with [QOverflow] is queued in their place. Scan the watched files

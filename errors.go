@@ -15,8 +15,8 @@ import (
 )
 
 // ErrNoWatch matches the error of [Inotify.RemoveWatch] for a watch descriptor that no
-// watch of the instance has: the watch was removed, or it ended with what it watched. The
-// error matches EINVAL, too, which the kernel returns.
+// watch of the instance has: the watch was removed or has ended. The error also matches
+// EINVAL, which the kernel returns.
 var ErrNoWatch = errors.New("no such watch")
 
 // An UnsupportedError says that something is not supported: the kernel lacks it, a seccomp

@@ -74,7 +74,7 @@ func (n *Inotify) ReadEvents(buf []Event) (int, error) {
 
 // TryReadEvent returns the next event if there is one, and does not wait. It is for a
 // caller with an event loop of its own: when the descriptor becomes readable, call it until
-// ok is false. The descriptor is also readable when a restore has buffered new events here.
+// ok is false. The descriptor is also readable when a restore has buffered new events in the Inotify.
 func (n *Inotify) TryReadEvent() (ev Event, ok bool, err error) {
 	if n.in.Closed.Load() {
 		return Event{}, false, sys.CallError("read", os.ErrClosed)
@@ -195,10 +195,10 @@ func (n *Inotify) SetReadDeadline(t time.Time) error {
 }
 
 // Buffered returns how many bytes of event records can be read without waiting: those
-// buffered here, and those in the kernel's queue (ioctl FIONREAD). A record takes 16 bytes
-// and, if it has a name, the name with its final NUL, rounded up to a multiple of 16. After
-// a restore that failed, the result can be too high until the events that are there have
-// been read.
+// buffered in the Inotify, and those in the kernel's queue (ioctl FIONREAD). A record takes
+// 16 bytes and, if it has a name, the name with its final NUL, rounded up to a multiple of
+// 16. After a restore that failed, the result can be too high until the events that are
+// there have been read.
 func (n *Inotify) Buffered() (bytes int, err error) {
 	err = n.in.With(func(fd int, q *record.Queue) error {
 		queued, err := sys.Queued(fd)

@@ -78,7 +78,7 @@ func (t *tree) gone(path string) error {
 		if !below(p) {
 			continue
 		}
-		if err := t.n.RemoveWatch(wd); err != nil && !errors.Is(err, inotify.ErrNoWatch) { // that one ended by itself
+		if err := t.n.RemoveWatch(wd); err != nil && !errors.Is(err, inotify.ErrNoWatch) { // ErrNoWatch: it ended by itself
 			return err
 		}
 	}
@@ -129,7 +129,7 @@ func (t *tree) watch(ctx context.Context, root string, report func(path string))
 		switch {
 		case ev.Mask.Has(inotify.QOverflow): // events were lost
 			err = t.repair(root, report)
-		case ev.Mask.Has(inotify.Ignored): // only now, because its other events come before
+		case ev.Mask.Has(inotify.Ignored): // not earlier: the other events of the watch come before this one
 			delete(t.paths, ev.WD)
 		case !watched:
 		case ev.Mask.Has(inotify.Create | inotify.MovedTo):

@@ -172,7 +172,7 @@ func ExampleInotify_RestoreWatches() {
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Watch.WD, errors.Is(err, os.ErrNotExist))
 	}
-	// Without the ioctl these wds may be passed now; on a new instance any can be reached.
+	// Without the ioctl, n may have passed these wds now. A new instance can reach any wd.
 	fresh, err := inotify.New()
 	if err != nil {
 		log.Fatal(err)

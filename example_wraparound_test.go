@@ -14,8 +14,8 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// A program tests what it does when the wds begin at 1 again. Without SetNextWD that takes
-// 2,147,483,647 adds.
+// This tests what a program does when the wds begin at 1 again. Without SetNextWD, 2,147,483,647
+// watches would have to be added first.
 func Example_wrapAround() {
 	n, err := inotify.New()
 	if err != nil {
@@ -29,7 +29,7 @@ func Example_wrapAround() {
 	case err != nil:
 		log.Fatal(err)
 	}
-	paths := map[inotify.WD]string{} // the code under test: a slice would need 16 GiB
+	paths := map[inotify.WD]string{} // the code under test: a slice indexed by wd would need 32 GiB
 	for _, path := range []string{"/", "/proc"} {
 		wd, err := n.AddWatch(path, inotify.DeleteSelf)
 		if err != nil {

@@ -61,8 +61,8 @@ func New() (*Inotify, error) {
 // must not use f any more. If f is not an inotify descriptor, FromFile fails and f stays
 // the caller's.
 //
-// FromFile changes nothing about f. If its description is in blocking mode, or was when
-// [os.NewFile] made f, the Inotify cannot read: ReadEvent, ReadEvents, TryReadEvent,
+// FromFile changes nothing about f. If its open file description is in blocking mode, or
+// was when [os.NewFile] made f, the Inotify cannot read: ReadEvent, ReadEvents, TryReadEvent,
 // Events, SetReadDeadline, NextWD and the add/remove cycle return an error for which
 // errors.Is(err, [os.ErrNoDeadline]) is true, and all other methods work. To avoid that,
 // call [syscall.SetNonblock] before os.NewFile, if the other holders of the description
@@ -174,12 +174,12 @@ func (n *Inotify) File() (*os.File, error) {
 // package does not wrap, such as epoll_ctl(2).
 //
 // Its Read waits like the readers of this Inotify. The function passed to it is called when
-// there may be events in the kernel's queue or buffered here, sometimes in vain. It may
-// read from the descriptor, which takes these events from other readers. It may call
-// TryReadEvent, but no method that waits.
+// there may be events in the kernel's queue or buffered in the Inotify, though there may be
+// none. The function may read from the descriptor, which takes these events from other
+// readers. It may call TryReadEvent, but no method that waits.
 //
-// Do not add watches through it. A restore that fails relies on knowing the highest wd that
-// was given, and on gVisor every restore does.
+// Do not add watches through it. To roll back, a restore must know the highest wd that the
+// instance has given. On gVisor every restore must.
 func (n *Inotify) SyscallConn() (syscall.RawConn, error) {
 	if n.in.Closed.Load() {
 		return nil, sys.CallError("SyscallConn", os.ErrClosed)

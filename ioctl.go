@@ -47,10 +47,9 @@ func (n *Inotify) SetNextWD(wd WD) error {
 // moves the counter there.
 //
 // Without the ioctl the error is an [*UnsupportedError], as for [Inotify.SetNextWD], and
-// nothing is changed. A [*LimitError] says that the user may have no more watches; the
-// kernel has then moved its counter on by one, as it does for every add that fails with
-// ENOSPC. Other errors say so if the scratch watch could not be removed or the next wd not
-// set back.
+// nothing is changed. A [*LimitError] says that the user may have no more watches. The
+// kernel has then raised its wd counter by one, as it does for every add that fails with
+// ENOSPC. Other errors say whether a scratch watch is left, or the next wd has changed.
 //
 // NextWD waits for restores and for calls that are adding a watch.
 func (n *Inotify) NextWD() (WD, error) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A Mask is a set of inotify bits. For a watch it has the events to report and how to watch,
-// in an [Event] what happened.
+// A Mask is a set of inotify bits. In a watch they say which events to report and how to
+// watch, in an [Event] what happened.
 //
 // The values are the kernel's user-space interface (include/uapi/linux/inotify.h,
 // GPL-2.0 WITH Linux-syscall-note) and the same on every processor.

@@ -65,7 +65,7 @@ func watchDirectory(ctx context.Context, dir string) error {
 	for ev, err := range n.Events(ctx) {
 		switch {
 		case err != nil:
-			return err // ctx ended, n was closed, or a read failed; the loop ends only here
+			return err // ctx ended, n was closed, or a read failed
 		case ev.Mask.Has(inotify.QOverflow):
 			return errors.New("events were lost: scan the directory again")
 		case ev.Mask.Has(inotify.Ignored):

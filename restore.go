@@ -22,7 +22,7 @@ type RestoreOption func(*restoreOptions)
 type restoreOptions assign.Options
 
 // DefaultMaxSteps is the limit of steps of the add/remove cycle unless [WithMaxSteps] sets
-// another. So many steps take some seconds on ordinary hardware.
+// another. That many steps take some seconds on ordinary hardware.
 const DefaultMaxSteps = 1 << 20
 
 // WithMaxSteps limits the steps of the add/remove cycle. A step moves the next wd up by one
@@ -37,10 +37,11 @@ func WithMaxSteps(steps int64) RestoreOption {
 // the ioctl does not call f.
 //
 // f runs on the restoring goroutine, which holds no lock meanwhile. So f may use the
-// Inotify, but a watch that f adds gets a wd that the cycle has still to pass. f is called
-// about once a second only when the cycle is near a wd to restore, and less often on an
-// instance with very many watches, which are listed again after each call. If f panics,
+// Inotify, but a watch that f adds gets a wd that the cycle has still to pass. If f panics,
 // watches that RestoreWatches has added remain.
+//
+// Near a wd to restore, f is called about once a second only. The watches of the instance
+// are listed again after each call, so with very many watches f is called less often.
 func WithProgress(f func(Progress)) RestoreOption {
 	return func(o *restoreOptions) {
 		o.Progress = func(p assign.Progress) {
@@ -49,7 +50,7 @@ func WithProgress(f func(Progress)) RestoreOption {
 	}
 }
 
-// Progress describes how far the add/remove cycle is.
+// Progress says how far the add/remove cycle has come.
 type Progress struct {
 	WD      WD    // the wd to reach; for RestoreWatches the highest
 	Done    int64 // steps done; one step is one wd
@@ -68,7 +69,7 @@ func (p Progress) Remaining() time.Duration {
 
 // RestoreWatch adds a watch with the given wd, or fails with a [*RestoreError] and adds
 // none. mask is as for [Inotify.AddWatch], but without MaskAdd; a mask that
-// [Inotify.Watches] returned is valid, also 0. It fails with EEXIST if the instance already
+// [Inotify.Watches] returned is valid, even 0. It fails with EEXIST if the instance already
 // watches the inode, and with a [*WDError] if the wd is in use; the watch that exists does
 // not change.
 //
@@ -91,9 +92,9 @@ func (p Progress) Remaining() time.Duration {
 // descriptor, and so does every restore where IN_MASK_CREATE does not work.
 //
 // If others read the same instance through a duplicate of the descriptor (see
-// [Inotify.File]), the cycle affects both sides: from its start until the events that it
-// buffered here have been read, they can get events of scratch watches, and this Inotify
-// can get events that they would have read.
+// [Inotify.File]), the cycle affects both sides. From its start until the events that it
+// buffered in this Inotify have been read, the others can get events of scratch watches, and
+// this Inotify can get events that the others would have read.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
 	w := Watch{WD: wd, Path: path, Mask: mask}
 	if n.in.Closed.Load() {
@@ -112,16 +113,16 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 // RestoreWatches adds each of ws with its wd, or fails and adds none. It uses WD, Path
 // and Mask, as [Inotify.RestoreWatch] does; Path must not be empty. It does not check
 // Device, Inode and Handle. ws may be in any order and is not changed. The error is a
-// [*RestoreError] that names the watch that could not be restored; if the Inotify was
-// closed before, it only matches [os.ErrClosed].
+// [*RestoreError] that names the watch that could not be restored. If the Inotify was
+// closed before the call, no watch is to blame, and the error only matches [os.ErrClosed].
 //
 // Consecutive wds need only one INOTIFY_IOC_SETNEXTWD. The add/remove cycle runs once, from
 // the lowest wd to the highest, and [WithMaxSteps] limits all of its steps.
 //
 // Events of the first watches can be read while the others are still being added. If the
 // restore then fails, events that were not read by then are dropped, and no [Ignored] event
-// reports that a watch was removed. A process that reads the same instance through a
-// duplicate gets that event if this Inotify was closed or cannot read.
+// reports that a watch was removed. Only if this Inotify was closed or cannot read, a
+// process that reads the same instance through a duplicate gets these Ignored events.
 //
 // Everything else is as for RestoreWatch.
 func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...RestoreOption) error {
@@ -149,9 +150,9 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 // [Inotify.SetNextWD] it also works where the kernel lacks the ioctl. There the add/remove
 // cycle moves the next wd up, and fails with a [*CycleError] if wd was passed already.
 //
-// If wd is the next wd already, the cycle takes no step. That is known only if no other
-// holder of the instance can have added watches and no add of this Inotify failed with
-// ENOSPC; otherwise wd counts as passed.
+// If wd is the next wd already, the cycle takes no step. The Inotify knows that only if no
+// other holder of the instance can have added watches, and no add of its own failed with
+// ENOSPC. Otherwise RestoreNextWD fails, as for a wd that was passed.
 //
 // The cycle, ctx and waiting are as for [Inotify.RestoreWatch].
 func (n *Inotify) RestoreNextWD(ctx context.Context, wd WD, opts ...RestoreOption) error {

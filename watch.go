@@ -136,12 +136,12 @@ func (n *Inotify) AddWatch(path string, mask Mask) (WD, error) {
 	return WD(wd), nil
 }
 
-// AddWatchFile is [Inotify.AddWatch] for an open file. It watches exactly the inode that f
-// is open on, even if its name now leads elsewhere, through /proc/self/fd. f may be open
-// with O_PATH, so that opening it queues no event, and also with O_NOFOLLOW, to watch a
-// symbolic link. f may be closed afterwards, but if the file has no name left, its last
-// close ends the watch. [DontFollow] has no effect. Without /proc the error is an
-// [*UnsupportedError].
+// AddWatchFile is [Inotify.AddWatch] for an open file. It adds the watch through
+// /proc/self/fd, so it watches exactly the inode that f is open on, even if the file's name
+// now leads elsewhere. f may be open with O_PATH, so that opening it queues no event, and
+// also with O_NOFOLLOW, to watch a symbolic link. f may be closed afterwards, but if the
+// file has no name left, its last close ends the watch. [DontFollow] has no effect. Without
+// /proc the error is an [*UnsupportedError].
 func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {

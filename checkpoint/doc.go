@@ -12,8 +12,8 @@
 //
 // [Snapshot.Restore] makes a new instance and compares it with the snapshot, as far as
 // /proc/self/fdinfo describes it. The pending events are put back into the kernel's queue,
-// so that the process that gets the descriptor reads them first. Where that cannot be done,
-// [Restored.Events] and [Restored.Release] return them.
+// so that the process that gets the descriptor reads them first. Events that cannot be put
+// there are returned by [Restored.Events] and [Restored.Release].
 //
 // # Security
 //
@@ -30,8 +30,8 @@
 //
 //   - The right to read /proc/PID/fdinfo (PTRACE_MODE_READ: the same user, or
 //     CAP_SYS_PTRACE). Without it, nothing can be dumped.
-//   - pidfd_getfd (Linux 5.6, PTRACE_MODE_ATTACH) for owner, signal and the number of
-//     pending bytes. Without it, these are unknown.
+//   - pidfd_getfd (Linux 5.6, PTRACE_MODE_ATTACH) for owner, signal and the size of the
+//     pending events. Without it, these are unknown.
 //   - CAP_DAC_READ_SEARCH to open file handles. Without it, paths are found only by a
 //     search ([PathsBySearch]).
 package checkpoint

@@ -53,8 +53,8 @@ func WithPaths(p Paths) DumpOption { return func(o *dumpOptions) { o.paths = p }
 // process's root directory and mount namespace.
 func WithSearchDirs(dirs ...string) DumpOption { return func(o *dumpOptions) { o.searchDirs = dirs } }
 
-// WithMaxSearchEntries limits how many directory entries a search reads. The context
-// limits its time.
+// WithMaxSearchEntries limits how many directory entries a search reads. A search that reaches
+// the limit ends there. 0, the default, is no limit. The context limits the time.
 func WithMaxSearchEntries(n int) DumpOption {
 	return func(o *dumpOptions) { o.maxSearchEntries = n }
 }
@@ -81,10 +81,11 @@ func WithProgress(f func(entries int)) DumpOption {
 // instance of another process determines the next wd. The events are read before paths are
 // searched, so that the snapshot has no events caused by the search.
 //
-// Each process that has another process's instance must be stopped, by SIGSTOP, a freezer
-// or ptrace; a running one is an error that matches [ErrNotStopped]. This is checked before
-// and after the dump, for the given process and, by reading /proc, for all others. If some
-// of those cannot be read or do not answer for a second, Unknown lists [FieldStopped].
+// To drain an instance of another process, every process that has the instance must be
+// stopped, by SIGSTOP, a freezer or ptrace. If one runs, the error matches [ErrNotStopped].
+// This is checked before and after the dump, for the given process and, by reading /proc, for
+// all others. If some of those cannot be read or do not answer for a second, Unknown lists
+// [FieldStopped].
 //
 // While events are read, the instance has O_NONBLOCK. If this process is killed meanwhile,
 // the instance keeps it and the events are lost.
@@ -112,8 +113,8 @@ func Dump(ctx context.Context, n *inotify.Inotify, opts ...DumpOption) (*Snapsho
 }
 
 // DumpFD returns a snapshot of the instance that process pid has open as descriptor fd.
-// It adds nothing to the instance and changes no counter, unless [WithDrain] is given;
-// without it the next wd and the pending events are unknown, but not their size in bytes.
+// It adds nothing to the instance and changes no counter, unless [WithDrain] is given.
+// Without WithDrain the next wd and the pending events are unknown, but not PendingBytes.
 // A missing right is not an error: Unknown lists what could not be determined without it.
 //
 // The process should be stopped. If it runs, the snapshot may be inconsistent, but it is

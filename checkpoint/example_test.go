@@ -76,7 +76,7 @@ func Example() {
 
 // Dump all instances of a stopped process.
 func ExampleDumpFD() {
-	const pid = 1 // of the stopped process
+	const pid = 4711 // of the stopped process
 	instances, err := checkpoint.Instances(context.Background(), pid)
 	if err != nil {
 		log.Print(err)
@@ -84,7 +84,7 @@ func ExampleDumpFD() {
 	}
 	for _, i := range instances {
 		s, err := checkpoint.DumpFD(context.Background(), pid, i.Descriptors[0].FD, checkpoint.WithDrain())
-		if s != nil { // also with an error, if events were drained
+		if s != nil { // on an error, too, if events were drained
 			s.WriteTo(os.Stdout)
 		}
 		if err != nil {
@@ -97,8 +97,8 @@ func ExampleDumpFD() {
 func ExampleSnapshot_Restore() {
 	var s *checkpoint.Snapshot            // from checkpoint.Read
 	var held map[inotify.WD]*os.File      // files without a name
-	var give func(*os.File, int) error    // gives the process the descriptor
-	var queue func([]inotify.Event) error // passes events that the kernel's queue cannot have
+	var give func(*os.File, int) error    // passes the file to the program, as the descriptor given
+	var queue func([]inotify.Event) error // passes events to the program, which handles them first
 	r, err := s.Restore(context.Background(),
 		checkpoint.WithFileFor(func(w checkpoint.Watch) (*os.File, error) { return held[w.WD], nil }),
 		checkpoint.WithCycle(inotify.WithMaxSteps(10_000_000)), // for kernels without the ioctl
@@ -135,14 +135,11 @@ func ExampleSnapshot_Compare() {
 
 func dumpToFile(ctx context.Context, pid, fd int, file io.Writer) error {
 	s, err := checkpoint.DumpFD(ctx, pid, fd, checkpoint.WithDrain()) // of a stopped process
-	if s != nil {                                                     // also with an error, if events were drained: they are nowhere else now
+	if s != nil {                                                     // on an error, too, if events were drained: only s has them now
 		_, werr := s.WriteTo(file) // JSON
 		err = errors.Join(err, werr)
 	}
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.Event, error) {
@@ -157,7 +154,7 @@ func restoreFromFile(ctx context.Context, file io.Reader) (*os.File, []inotify.E
 	for _, gap := range r.NotRestored { // nothing is left out silently
 		log.Print("not restored: ", gap)
 	}
-	return r.Release() // the descriptor, and events that could not be put back into its queue
+	return r.Release() // the descriptor, and the events that could not be put into its queue
 }
 
 // An instance of another process is dumped to a file, and restored from it.

@@ -704,6 +704,7 @@ var untried = []kerneltest.Tolerance{
 	over("draining", "read", "anon_inode", []unix.Errno{unix.EAGAIN}, onlyReader),
 	over("Restore without a missing file", "fstatat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere),
 	over("Restore without a missing file", "lstat", "/faults", []unix.Errno{unix.ENOENT, unix.ENOTDIR}, notThere), // of GOARCH=386
+	over("Restore of a missing file", "statx", "/faults", []unix.Errno{unix.ENOENT}, "the add of the watch reports it"),
 	over("DumpFD", "openat", "fdinfo", []unix.Errno{unix.ENOENT}, "the error means that the descriptor was closed, which ErrReplaced reports"),
 	over("Instances", "", "/proc/", []unix.Errno{unix.ENOENT}, "the error means that the process has exited"),
 }

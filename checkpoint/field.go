@@ -23,7 +23,7 @@ const (
 	FieldOwner        Field = "owner"
 	FieldSignal       Field = "signal"
 	FieldWatches      Field = "watches" // the list of watches
-	FieldPending      Field = "pending" // with a wd: whether this watch, whose events are pending, was destroyed
+	FieldPending      Field = "pending" // with a wd: whether this watch, which has pending events, had ended
 	FieldPendingBytes Field = "pending_bytes"
 	FieldStopped      Field = "stopped" // whether all processes that have the instance were stopped (WithDrain)
 )
@@ -56,7 +56,7 @@ func parseConstant[T ~string](s, what string, constants iter.Seq[T]) (T, error) 
 	return "", fmt.Errorf("unknown %s %.40q", what, s)
 }
 
-// A Gap is something that could not be determined or restored, or was not asked for.
+// A Gap is something that could not be determined or restored, or was not requested.
 //
 // Its JSON form has the strings "field" and "reason", and the number "wd".
 type Gap struct {

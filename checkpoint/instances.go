@@ -9,8 +9,8 @@ import "context"
 type Descriptor struct {
 	PID, FD int
 
-	// TID is 0 if the main thread has the descriptor, as usual. Otherwise it is a thread
-	// that has it while the main thread does not: after unshare(CLONE_FILES), or because
+	// TID is 0 if the main thread has the descriptor, the usual case. Otherwise it is a
+	// thread that has it while the main thread does not: after unshare(CLONE_FILES), or because
 	// the main thread has exited. The descriptor is in /proc/PID/task/TID/fd. Pass TID
 	// instead of PID to DumpFD.
 	TID int
@@ -42,9 +42,10 @@ type Instance struct {
 //
 // Reading a process can block for ever, in a wait that no signal ends. A process
 // that does not answer for a second is therefore an error that matches [ErrNoAnswer], and
-// the waiting thread is left behind until the process answers. At most 256 threads are.
+// the waiting thread is left behind until the process answers. At most 256 threads are left
+// behind at a time.
 //
 // Instances reads /proc and the directories of processes in it, which watches on them notice.
-// It does so on separate threads, which do not have namespaces and credentials that only
-// the calling thread has.
+// It does so on other threads: namespaces and credentials that only the calling thread has do
+// not apply there.
 func Instances(ctx context.Context, pids ...int) ([]Instance, error) { return instances(ctx, pids) }

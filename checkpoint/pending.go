@@ -21,17 +21,18 @@ type queueOptions struct {
 
 // WithPendingKept leaves the snapshot's pending events with the caller: [Restored.Pending],
 // [Restored.Events] and [Restored.Release] return them, and the instance begins with an
-// empty queue. Where events were pending and were not drained, nothing is added.
+// empty queue. If events were pending and were not drained, no overflow event is added.
 func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.kept = true } }
 
-// WithOverflow adds an overflow record after the pending events, unless one is among
+// WithOverflow adds an overflow event after the pending events, unless one is among
 // them, so that the program rescans what it watches. Without the option this is done
 // only if events were pending and were not drained.
 func WithOverflow() RestoreOption { return func(o *restoreOptions) { o.queue.overflow = true } }
 
-// WithScratch sets the directory for the scratch files by which events are put into the
-// queue. They are in a subdirectory that is named with the process's pid and removed at the
-// end. The directory must be on a local filesystem that allows any bytes in names.
+// WithScratch sets the directory for scratch files. Restore puts an event into the queue by
+// an operation on such a file. The files are in a subdirectory whose name has the pid of
+// this process, and which is removed at the end. The directory must be on a local filesystem
+// that allows any bytes in names.
 //
 // Without the option, they are in a tmpfs that is mounted nowhere: no other process can
 // watch it, and nothing is left of it if the process is killed. Where that is not allowed (it
@@ -43,21 +44,21 @@ func WithScratch(dir string) RestoreOption {
 }
 
 // DefaultMaxQueue is the longest queue into which a restore puts events, unless
-// [WithMaxQueue] says otherwise. It takes about a second and 100 MB of kernel memory.
+// [WithMaxQueue] says otherwise. To fill it takes about a second and 100 MB of kernel memory.
 const DefaultMaxQueue = requeue.DefaultMaxQueue
 
-// WithMaxQueue sets how long a queue may be, in events, for pending events to be put into
-// it. To do so the queue is filled for a moment, however few they are, so
-// fs.inotify.max_queued_events determines the time: 20 ms for the default of 16,384.
-// Where that setting is higher than max, the events stay with the caller.
+// WithMaxQueue sets the longest queue, in events, into which pending events are put. To put
+// even one event there, Restore fills the whole queue for a moment. So the time depends on
+// fs.inotify.max_queued_events: 20 ms at the default of 16,384. If that setting is higher
+// than max, the pending events are left with the caller.
 func WithMaxQueue(max int) RestoreOption {
 	return func(o *restoreOptions) { o.queue.maxQueue = max }
 }
 
 // WithQueueProgress calls f about ten times a second while pending events are put into the
-// queue, and once when that is done: of total records, done were made or read. total is an
-// estimate that can grow. The records include those that fill the queue for a moment
-// (WithMaxQueue), so there are many more than there are events.
+// queue, and once at the end. Of total records, done have been queued or read by then. total
+// is an estimate that can grow. There are many more records than pending events, as they
+// include those that fill the queue for a moment ([WithMaxQueue]).
 func WithQueueProgress(f func(done, total int)) RestoreOption {
 	return func(o *restoreOptions) { o.queue.progress = f }
 }
@@ -81,33 +82,33 @@ func (c Change) String() string {
 type ChangeReason int
 
 const (
-	// ChangeImpossible: no operation makes such an event here. It was left out.
+	// ChangeImpossible: no operation generates such an event here. It was left out.
 	ChangeImpossible = ChangeReason(requeue.Impossible)
 
-	// ChangeNoPrivilege: IN_UNMOUNT needs the privilege to mount. It was left out.
+	// ChangeNoPrivilege: generating IN_UNMOUNT needs the privilege to mount. It was left out.
 	ChangeNoPrivilege = ChangeReason(requeue.NoPrivilege)
 
-	// ChangeQueueFull: the queue is too short for all events. It was left out.
+	// ChangeQueueFull: the queue is too short for all events. This one was left out.
 	ChangeQueueFull = ChangeReason(requeue.QueueFull)
 
-	// ChangeOverflowAdded: an overflow record was added, as events were left out, or as
-	// there are exactly as many events as the queue holds.
+	// ChangeOverflowAdded: an overflow event was added, because events were left out, or
+	// because there are exactly as many events as the queue holds.
 	ChangeOverflowAdded = ChangeReason(requeue.OverflowAdded)
 
-	// ChangeOverflowFirst: the overflow record was put before all events, as something
-	// before it cannot be made there.
+	// ChangeOverflowFirst: the overflow event was put before all others, because an event
+	// before it cannot be generated there.
 	ChangeOverflowFirst = ChangeReason(requeue.OverflowFirst)
 
-	// ChangeOverflowTwice: a second overflow record was left out, as a queue has one.
+	// ChangeOverflowTwice: a second overflow event was left out. A queue has one at most.
 	ChangeOverflowTwice = ChangeReason(requeue.OverflowTwice)
 
 	// ChangeAdvanced: an IN_MOVED_TO was put right after its IN_MOVED_FROM, or an
-	// IN_IGNORED after the IN_DELETE_SELF or IN_UNMOUNT of its watch. Events of other
-	// processors had come between the two.
+	// IN_IGNORED after the IN_DELETE_SELF or IN_UNMOUNT of its watch. Events from other
+	// CPUs had come between the two.
 	ChangeAdvanced = ChangeReason(requeue.Advanced)
 
-	// ChangeUnpaired: an IN_MOVED_TO has another cookie than its IN_MOVED_FROM, as the
-	// overflow record is between the two, or as both have the same name.
+	// ChangeUnpaired: an IN_MOVED_TO has another cookie than its IN_MOVED_FROM, because the
+	// overflow event is between the two, or because both have the same name.
 	ChangeUnpaired = ChangeReason(requeue.Unpaired)
 
 	// ChangeSplit: each bit of the event became an event of its own.
@@ -117,7 +118,7 @@ const (
 	ChangeMerged = ChangeReason(requeue.Merged)
 )
 
-// Lost reports whether the event was left out, for which the queue has an overflow record.
+// Lost reports whether the event was left out. The queue then has an overflow event.
 func (r ChangeReason) Lost() bool { return requeue.Reason(r).Lost() }
 
 // String returns the reason as part of a sentence.

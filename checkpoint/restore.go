@@ -68,8 +68,9 @@ func WithVerify(level VerifyLevel) RestoreOption {
 }
 
 // WithOwner makes the given process, thread or process group the owner, and restores Signal
-// and the Async flag: what the snapshot's owner was, in another pid namespace or after
-// a reboot. If the snapshot certainly has no owner, none is set.
+// and the Async flag. Name the process that corresponds to the snapshot's owner: in another
+// pid namespace or after a reboot it has another id. If the snapshot is known to have no
+// owner, none is set.
 //
 // The kernel then checks whether the restoring process may signal the owner. Without this
 // option, owner, signal and Async are not restored: the owner's id may be another process's
@@ -86,16 +87,17 @@ func WithCycle(opts ...inotify.RestoreOption) RestoreOption {
 
 // A Restored is a restored instance.
 type Restored struct {
-	// Inotify is the instance. Its own methods return the events of its queue, and not those
-	// of Pending: use Events for both. NextWD leaves a record in a queue that has events,
-	// which only this Inotify filters out: use SetNextWD only before a Release.
+	// Inotify is the instance. Its methods return the events of its queue, but not those of
+	// Pending: Restored.Events returns both. Do not call its NextWD before Release: if the
+	// queue has events, NextWD leaves an internal record behind them, which only this
+	// Inotify filters out. SetNextWD leaves none.
 	Inotify *inotify.Inotify
 
-	// Queued is how many events were put into the instance's queue, the overflow record
+	// Queued is how many events were put into the instance's queue, the overflow event
 	// included. They are read first.
 	Queued int
 
-	// Changed lists how they differ from those of the snapshot.
+	// Changed lists how the queued events differ from those of the snapshot.
 	Changed []Change
 
 	// NotRestored lists what could not be restored or was not requested. FieldInode is
@@ -200,12 +202,13 @@ func (r *Restored) popPending() (ev inotify.Event, ok bool) {
 func (r *Restored) Close() error { return r.Inotify.Close() }
 
 // Release returns the instance as a file, with O_NONBLOCK and FD_CLOEXEC as in the
-// snapshot, and the events to be handled before any that the file will return. r and its
-// Inotify are closed. Events in the instance's queue stay there. The events returned are those
-// that were left with the caller ([WithPendingKept], or as NotRestored says), and those that
-// the Inotify has read and not delivered. If nothing was read and NotRestored does not list
-// [FieldPending], there are none, except where the kernel lacks INOTIFY_IOC_SETNEXTWD or a
-// watch reported something during the restore.
+// snapshot, and the events to be handled before any that the file will return. It closes r
+// and its Inotify. Events in the instance's queue stay there.
+//
+// The events returned are those that were left with the caller ([WithPendingKept], or as
+// NotRestored says under [FieldPending]), and those that the Inotify has read and not delivered.
+// Usually there are none. There can be some if r or its Inotify was read, if the kernel lacks
+// INOTIFY_IOC_SETNEXTWD, or if a watch reported an event during the restore.
 //
 // If others use Events meanwhile, each event goes to either side, and their loops end with
 // [os.ErrClosed].
@@ -241,12 +244,13 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 // Pending events are put into the queue of the instance before the watches are added, so
 // they are read first. They have the wds, masks and names that they
 // had, in their order. Cookies are new, and still pair the halves of a rename. Changed lists what
-// differs. If events were pending and s does not have them, one overflow record is put there, so
-// that the program rescans. This needs INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
-// ([WithScratch]), two watches and, once per process, another instance. If it fails, the events
-// are left with the caller, and NotRestored lists [FieldPending] with the reason. The next
-// wd of an instance whose queue has events is set and not read back, as that would leave a
-// record there.
+// differs. If events were pending and s does not have them, one overflow event is put there, so
+// that the program rescans.
+//
+// To put events into the queue, Restore needs INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
+// ([WithScratch]), two watches and, once per process, another instance. If that fails, the events
+// are left with the caller, and NotRestored lists [FieldPending] with the reason. If the queue
+// has events, the next wd is set but not verified, as reading it would leave a record there.
 //
 // A watch is restored on what its path names now, in the root directory and mount namespace
 // of this process. A symbolic link at the end is not followed. A file of another type than

@@ -40,8 +40,8 @@ const (
 	// the watch's IN_IGNORED.
 	SideEffectProbed SideEffectKind = "probed"
 
-	// SideEffectNextWDMoved: the next wd is greater by one, because the watch that was
-	// to read it was over the limit of watches.
+	// SideEffectNextWDMoved: the next wd is greater by one. It was to be read by adding a
+	// watch, which failed because the limit of watches was reached.
 	SideEffectNextWDMoved SideEffectKind = "next_wd_moved"
 
 	// SideEffectHandlesOpened: file handles were opened with O_PATH. Watches on directories

@@ -14,11 +14,11 @@ import (
 // A Snapshot is the state of an inotify instance. A field with its zero value was zero, or
 // could not be determined: Unknown lists those.
 //
-// Its JSON form is an object with "version", 2, and a member for each field, named as
-// below. Members are omitted if zero, except version, fd, flags, watches, a watch's wd and
-// mask, an owner's kind and id, a gap's field and reason, and a side effect's kind. Reading
-// requires these, and refuses unknown members, null, and members that are given twice. The
-// same state always has the same bytes.
+// Its JSON form is an object with "version", 2, and a member for each field, whose name is
+// given at the field. Members are omitted if zero, except version, fd, flags, watches, a
+// watch's wd and mask, an owner's kind and id, a gap's field and reason, and a side effect's
+// kind. Reading requires these, and refuses unknown members, null, and members that are
+// given twice. The same state always has the same bytes.
 type Snapshot struct {
 	// BootID identifies the running kernel: /proc/sys/kernel/random/boot_id.
 	// Devices, inodes and handles mean the same only under the same kernel.

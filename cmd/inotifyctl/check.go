@@ -23,9 +23,9 @@ var checkCommand = &subcommand{
 	name:    "check",
 	summary: "show what the kernel supports, and how much of the limits is in use",
 	about: `
-Show which inotify features this kernel has, and how much of the inotify limits your
-processes have in use. If a limit is exhausted, the processes that use most of it are
-shown as well.
+Show which inotify features this kernel has, and how much of the inotify limits the
+processes of your user have in use. If a limit is exhausted, the processes that use most
+of it are shown as well.
 
 Limits are for each user: those of fs.inotify in the initial user namespace, those of
 user.max_inotify in this one.
@@ -35,7 +35,7 @@ user.max_inotify in this one.
 		{"0", "done"},
 		{"1", "failed: standard error says why"},
 		{"2", "usage error"},
-		{"3", "a limit is exhausted, or not all processes could be counted"},
+		{"3", "a limit is exhausted, or a process did not answer or could not be read although you have permission"},
 	},
 	define: func(*flag.FlagSet) action { return check },
 }

@@ -28,9 +28,10 @@ in it and on standard error.
 Stop the process first (kill -STOP PID): a dump of a running process may mix states of
 different moments. Write the file to a directory that is not watched.
 
-With -drain, the process does not get the drained events any more. If they cannot be
-written to the file, or a signal ends dump, they are saved to a file in $TMPDIR, which
-standard error names. Only kill -9 loses them.
+With -drain, the pending events leave the process's queue, and only the file has them: do
+not replace it by another dump. If they cannot be written to the file, or a signal ends
+dump, they are saved to a file in $TMPDIR, which standard error names. Only kill -9 loses
+them.
 `,
 	example: "kill -STOP 4711\ninotifyctl dump -drain -o app.json 4711",
 	exit: [][2]string{
@@ -43,8 +44,8 @@ standard error names. Only kill -9 loses them.
 		d := new(dump)
 		fdVar(flags, &d.fd, "dump the instance that the process has as file descriptor `N`; needed if it has several instances")
 		d.paths.define(flags, "")
-		flags.BoolVar(&d.drain, "drain", false, "also dump the pending events, which leave the queue, and the next wd; the process must be stopped")
-		flags.StringVar(&d.output, "o", "-", "write to `FILE`, replaced when the dump is complete and readable only for you; \"-\" is standard output (default)")
+		flags.BoolVar(&d.drain, "drain", false, "also dump the pending events, which leave the queue, and the next wd; all processes that have the instance must be stopped")
+		flags.StringVar(&d.output, "o", "-", "write to `FILE`, which is replaced when the dump is complete, and which only you can read; \"-\" is standard output (default)")
 		verboseVar(flags, &d.verbose, "")
 		return d.run
 	},

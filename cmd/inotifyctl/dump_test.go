@@ -200,7 +200,7 @@ func TestDumpChoosesDescriptor(t *testing.T) {
 		{"-fd 0 " + none.arg(), []string{"not an inotify descriptor", "'inotifyctl ls -i'"}},
 		{"-fd 99 " + none.arg(), []string{"descriptor 99", "'inotifyctl ls -i'"}},
 		{"2147483647", []string{"process 2147483647", "'inotifyctl ls -i'"}},
-		{"-drain " + same.arg(), []string{"running", "stop it first; kill -STOP PID stops it"}},
+		{"-drain " + same.arg(), []string{"running", "stop it first; use kill -STOP PID"}},
 	} {
 		code, stdout, stderr := call(append([]string{"dump"}, strings.Fields(tt.args)...)...)
 		if tt.want == nil {

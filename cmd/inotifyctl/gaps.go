@@ -13,17 +13,22 @@ import (
 )
 
 // checkRestorable returns an incompleteError if restore would refuse the dump as it is.
-// It has the reason and what to do, with advice for paths that are unknown.
+// It has the reason and what to do, with advice for paths that are unknown. Another dump lacks
+// the events that this one has drained.
 func checkRestorable(s *checkpoint.Snapshot, advice string) error {
 	gaps := s.Unrestorable()
 	if len(gaps) == 0 {
 		return nil
 	}
+	drained := ""
+	if n := len(s.Pending); n > 0 && advice != "" {
+		drained = fmt.Sprintf("; only this dump has its %s: write another dump to another file", count(n, "drained event", "drained events"))
+	}
 	if advice != "" {
 		advice += ", or "
 	}
-	return &incompleteError{[]string{fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing",
-		strings.Join(subjects(gaps), ", "), advice)}}
+	return &incompleteError{[]string{fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing%s",
+		strings.Join(subjects(gaps), ", "), advice, drained)}}
 }
 
 // undumpedBytes returns how many bytes of events were pending and are not in the dump.
@@ -86,6 +91,8 @@ func subjects(gaps []checkpoint.Gap) (names []string) {
 	}
 	for _, s := range subjects {
 		switch field := string(s.field); {
+		case s.field == checkpoint.FieldStopped:
+			names = append(names, "whether all processes that have the instance were stopped")
 		case len(s.wds) == 0:
 			names = append(names, field)
 		case s.field == checkpoint.FieldWatch:

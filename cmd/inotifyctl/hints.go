@@ -150,7 +150,7 @@ func withDumpHint(err error) error {
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "interrupted")
 	case errors.Is(err, checkpoint.ErrNotStopped):
-		return withHint(err, "kill -STOP PID stops it")
+		return withHint(err, "use kill -STOP PID")
 	case errors.Is(err, errors.ErrUnsupported):
 		return withHint(err, "this needs a Linux kernel that lists watches in /proc/PID/fdinfo")
 	case errors.Is(err, fs.ErrPermission):

@@ -34,13 +34,13 @@ is not executed.
 The file descriptor must be free: to restore 0, 1 or 2, close it in the shell (0<&-).
 
 The pending events of the dump are put into the queue of the instance: COMMAND reads
-them first. What cannot be put there as it was is printed. If the dump lacks pending
-events, an overflow event is put there, so that COMMAND rescans. This needs Linux 4.17
-and the ioctl INOTIFY_IOC_SETNEXTWD: without it, -pending or -drop-pending must say what
-to do with pending events.
+them first. What differs from the dump is printed. If the dump lacks pending events, an
+overflow event is put there, so that COMMAND rescans. This needs Linux 4.17 and the
+ioctl INOTIFY_IOC_SETNEXTWD: without it, -pending or -drop-pending must say what to do
+with pending events.
 
 COMMAND ignores the signals HUP, INT, TSTP, TTIN and TTOU if inotifyctl was started
-so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
+with them ignored. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 `,
 	example: "inotifyctl restore app.json -- /usr/bin/app -v",
 	exit: [][2]string{
@@ -51,7 +51,7 @@ so. To ignore others, execute sh -c 'trap "" QUIT; exec COMMAND'.
 	executes: true,
 	define: func(flags *flag.FlagSet) action {
 		r := new(restore)
-		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them, not to the queue; \"-\" is standard output")
+		flags.StringVar(&r.pending, "pending", "", "write the pending events to `FILE` as watch -json prints them, instead of into the queue; \"-\" is standard output")
 		flags.BoolVar(&r.drop, "drop-pending", false, "drop the pending events; print how many there were")
 		flags.BoolVar(&r.missing, "missing", false, "leave out watches whose path is missing or unknown; print which")
 		maxStepsVar(flags, &r.maxSteps, "")

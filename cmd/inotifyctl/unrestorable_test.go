@@ -63,6 +63,20 @@ func TestDumpWithoutPendingEvents(t *testing.T) {
 	}
 }
 
+// A second dump would not have the events that the first one drained.
+func TestDrainedDumpThatRestoreRefuses(t *testing.T) {
+	h := holdPending(t)
+	file := filepath.Join(t.TempDir(), "snapshot")
+	const want = "; only this dump has its 3 drained events: write another dump to another file\n"
+	code, _, stderr := call("dump", "-drain", "-paths", "none", "-o", file, h.arg())
+	if code != 3 || !strings.HasSuffix(stderr, want) {
+		t.Errorf("dump: exit code %d, %s", code, stderr)
+	}
+	if code, _, stderr = call("verify", file, h.arg()); code != 3 || !strings.HasSuffix(stderr, want) {
+		t.Errorf("verify: exit code %d, %s", code, stderr)
+	}
+}
+
 // The advice depends on the user and on the flags of the dump.
 func TestPathAdvice(t *testing.T) {
 	root := os.Geteuid() == 0

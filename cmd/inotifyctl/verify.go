@@ -22,10 +22,10 @@ var verifyCommand = &subcommand{
 Verify that an inotify instance of process PID is equal to the dump in FILE ("-":
 standard input). Each difference is printed on a line.
 
-Watch descriptors and masks are compared, inodes if the dump is from this boot, and the
-next wd, flags, owner and signal if both sides are known. Paths and pending events are
-not compared. In a process that restore started, FD_CLOEXEC is off: this is a difference
-if it was on at the dump.
+Watch descriptors and masks are compared. Inodes are compared if the dump is from this
+boot. The next wd, flags, owner and signal are compared if both the dump and the instance
+show them. Paths and pending events are not compared. In a process that restore started,
+FD_CLOEXEC is off: this is a difference if it was on at the dump.
 `,
 	example: "inotifyctl verify app.json 4711",
 	exit: [][2]string{

@@ -19,10 +19,9 @@ var watchCommand = &subcommand{
 Watch each PATH and print its events, one a line, until interrupted or until no watch
 is left. Directories below PATH are not watched.
 
-Each watch is printed first, with its watch descriptor (wd) and where that came from:
-"added" (the kernel chose it), "ioctl" (-wd, set with INOTIFY_IOC_SETNEXTWD) or
-"cycle" (-wd, where the kernel lacks that: watches were added and removed until the wd
-came up).
+Each watch is printed first, with its watch descriptor (wd) and how it got that: "added"
+(the kernel chose the wd), "ioctl" (-wd set it with INOTIFY_IOC_SETNEXTWD) or "cycle"
+(the kernel lacks that ioctl, and -wd added and removed watches until the wd came up).
 `,
 	example: "inotifyctl watch -mask IN_CREATE,IN_DELETE /tmp",
 	exit: [][2]string{
@@ -40,7 +39,7 @@ came up).
 			w.mask, err = parseMask(s)
 			return err
 		})
-		numberVar(flags, &w.count, "n", 0, "end after `N` events, or with 0 when the watches are added (default: no limit)")
+		numberVar(flags, &w.count, "n", 0, "end after `N` events; 0 ends as soon as the watches are added (default: no limit)")
 		flags.BoolVar(&w.json, "json", false, "print each line as a JSON object")
 		maxStepsVar(flags, &w.maxSteps, "with -wd: ")
 		return func(ctx context.Context, in *invocation) error {

@@ -25,9 +25,9 @@ var whoCommand = &subcommand{
 	about: `
 List which processes watch each PATH. Run it as root for the processes of other users.
 
-Watches are found by inode: also those that were added under another path of the same
-file. No directory is searched. A watch on the directory of PATH reports events of PATH,
-too: to find these watches, give the directory as well.
+Watches are found by inode, so those that were added under another path of the same file
+are listed as well. No directory is searched. A watch on the directory of PATH reports
+events of PATH, too: to find these watches, give the directory as well.
 `,
 	example: "inotifyctl who /etc/passwd /etc",
 	exit: [][2]string{

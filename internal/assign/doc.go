@@ -29,36 +29,37 @@
 // descriptor's number away under it. Between two slices the readers, the context and
 // Close have their turn.
 //
-// By the ioctl, a slice sets the next wd where that is not the one that comes anyway, and
-// adds the watch with IN_MASK_CREATE, so that an inode that is watched already is refused
-// and its watch stays as it is. If the kernel says that it has no such ioctl, nothing has
-// been done yet, and the restore goes by the cycle: its first step is to add the lowest
-// watch itself, whose wd shows where the counter stands. Then it adds and removes scratch
-// watches, on directories that the instance does not watch and in groups, until the next
-// wd is a target's, and adds that. A helper thread takes its share of the steps.
+// By the ioctl, a slice sets the next wd, unless it is the right one already, and adds the
+// watch with IN_MASK_CREATE. So the kernel refuses an inode that is watched already, and
+// does not change its watch. If the kernel says that it has no such ioctl, nothing has been
+// done yet, and the restore uses the cycle. The first step adds the lowest watch itself,
+// whose wd shows the kernel's wd counter. Then the cycle adds and removes groups of scratch
+// watches, on directories that the instance does not watch, until the next wd is a target's,
+// and adds that target. A helper thread does a part of the steps.
 //
-// What is added only to be removed leaves records in the kernel's queue, at least an
-// IN_IGNORED each, which no reader may see. A wd is no help in telling them from
-// others', as it may have had a life before and will have one after. So the queue counts
-// the bytes that it reads: before a slice adds, it notes where the kernel's queue ends
-// (FIONREAD), and an internal watch has its records between that position and the one
-// that is noted when its removal is complete. Whoever reads, a reader or the next slice,
-// drops what lies there and keeps the rest in order. Before it removes watches, and when
-// each slice of a cycle begins, the restore empties the kernel's queue, so that this does
-// not overflow by what the restore itself does; what is others' is buffered for the
-// readers, up to 16 MiB.
+// A watch that is added only to be removed is internal. It leaves internal records in the
+// kernel's queue, at least an IN_IGNORED, which no reader may see. Their wd does not tell
+// them from other records: another watch can have had that wd before, or get it later. So
+// the queue counts the bytes that it reads. Before a slice adds a watch, it notes where the
+// kernel's queue ends (FIONREAD), and again when the watch has been removed. The internal
+// records are between these two positions. Whoever reads, a reader or the next slice, drops
+// the records of that wd there and keeps all others in order. Before a restore removes
+// watches, and when each slice of a cycle begins, it empties the kernel's queue, so that its
+// own records do not overflow it. The records of other watches are buffered for the readers,
+// up to 16 MiB.
 //
-// If a watch gets another wd, or anything fails, the restore is rolled back: what was
-// added is removed in slices. A watch's last record can come later than its IN_IGNORED, so
-// the rollback waits until the kernel has none on its way any more: the kernel itself waits
-// for that when it closes an instance (some 10 ms), so one is made and closed.
+// If a watch gets another wd, or anything fails, the restore is rolled back: the watches
+// that were added are removed in slices. A watch's last record can come later than its
+// IN_IGNORED, so the rollback waits for records that the kernel is still queuing. The kernel
+// itself waits for these when it closes an instance (some 10 ms), so the rollback makes an
+// instance and closes it.
 //
 // Where the kernel ignores IN_MASK_CREATE (before 4.18, gVisor), a target is pinned: an
-// O_PATH descriptor holds its inode, a first add with a mask that changes nothing returns
-// a wd by which it is known whether the inode is watched already, and a second one sets the
-// mask. Which wds are used is read from /proc/self/fdinfo or, where nothing is listed
-// there, follows from the wds that were given.
+// O_PATH descriptor holds its inode. A first add has a mask that changes nothing, and the wd
+// that it returns shows whether the inode is watched already. A second add sets the mask.
+// The used wds are read from /proc/self/fdinfo. Where nothing is listed there, they follow
+// from the wds that the kernel has given.
 //
-// Nothing outlives a call: no goroutine, no table of watches, no buffer larger than what
-// readers have still to get.
+// Nothing outlives a call: no goroutine, no table of watches, and no buffer except the
+// events that readers have still to get.
 package assign
