@@ -91,7 +91,7 @@ func (d *dumper) openSharers(ctx context.Context, t *descriptor) ([]*process, er
 	}
 	for _, p := range sharers {
 		if err := p.checkStopped(); err != nil {
-			return sharers, fmt.Errorf("another process has the instance and may read its events: %w", err)
+			return sharers, fmt.Errorf("process %d has the instance, too, and may read its events: %w", p.pid, err)
 		}
 	}
 	d.listUnread(pids, errs)
@@ -173,7 +173,7 @@ func (p *process) checkStopped() error {
 		if p.isFrozen(thread) {
 			continue
 		}
-		return fmt.Errorf("process %d: thread %s is in state %c: %w", p.pid, thread, state, ErrNotStopped)
+		return fmt.Errorf("thread %s is in state %c: %w", thread, state, ErrNotStopped)
 	}
 	return p.checkAlive()
 }

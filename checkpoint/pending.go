@@ -142,7 +142,7 @@ func (r *Restored) lost(events int) error {
 	if lost == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d events were left out, for which the queue has an overflow record: Changed lists them", lost, events)
+	return fmt.Errorf("%d of %d events were left out, for which the queue has an overflow event: Changed lists them", lost, events)
 }
 
 // undrained reports whether events were pending at the dump that the snapshot lacks.

@@ -190,7 +190,7 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 	start := time.Now()
 	r, err := s.Restore(ctx)
 	if err != nil {
-		return withRestoreHint(err)
+		return withRestoreHint(s, err)
 	}
 	defer r.Close()
 	d.say("restored", "%d watches, %d events in the queue, in %v", len(s.Watches), r.Queued, time.Since(start).Round(10*time.Microsecond))

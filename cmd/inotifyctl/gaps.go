@@ -13,22 +13,28 @@ import (
 )
 
 // checkRestorable returns an incompleteError if restore would refuse the dump as it is.
-// It has the reason and what to do, with advice for paths that are unknown. Another dump lacks
-// the events that this one has drained.
+// It has the reason and what to do, with advice for paths that are unknown.
 func checkRestorable(s *checkpoint.Snapshot, advice string) error {
 	gaps := s.Unrestorable()
 	if len(gaps) == 0 {
 		return nil
 	}
 	drained := ""
-	if n := len(s.Pending); n > 0 && advice != "" {
-		drained = fmt.Sprintf("; only this dump has its %s: write another dump to another file", count(n, "drained event", "drained events"))
-	}
 	if advice != "" {
 		advice += ", or "
+		drained = drainedAdvice(s)
 	}
 	return &incompleteError{[]string{fmt.Sprintf("restore would refuse this dump: unknown %s; %sleave out such watches with restore -missing%s",
 		strings.Join(subjects(gaps), ", "), advice, drained)}}
+}
+
+// drainedAdvice is what to know before another dump is made: it would lack the events that
+// this one has drained.
+func drainedAdvice(s *checkpoint.Snapshot) string {
+	if len(s.Pending) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; only this dump has its %s: write another dump to another file", count(len(s.Pending), "drained event", "drained events"))
 }
 
 // undumpedBytes returns how many bytes of events were pending and are not in the dump.

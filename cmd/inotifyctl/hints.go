@@ -162,7 +162,7 @@ func withDumpHint(err error) error {
 }
 
 // withRestoreHint adds a hint to the error of a dump that cannot be restored.
-func withRestoreHint(err error) error {
+func withRestoreHint(s *checkpoint.Snapshot, err error) error {
 	var target *checkpoint.TargetError
 	var watch *inotify.RestoreError
 	var different *checkpoint.VerifyError
@@ -170,7 +170,7 @@ func withRestoreHint(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, checkpoint.ErrNoPath):
-		return withHint(err, "dump again with -paths search, or leave such watches out with -missing")
+		return withHint(err, "dump again with -paths search, or leave such watches out with -missing"+drainedAdvice(s))
 	case errors.Is(err, fs.ErrNotExist) && (errors.As(err, &target) || errors.As(err, &watch)):
 		return withHint(err, "put back what is missing, or leave such watches out with -missing")
 	case errors.As(err, &target), errors.As(err, &different):

@@ -167,7 +167,7 @@ func (r *restore) restoreInstance(ctx context.Context, s *checkpoint.Snapshot, s
 	}
 	restored, err := s.Restore(ctx, opts...)
 	if err != nil {
-		return nil, nil, withRestoreHint(err)
+		return nil, nil, withRestoreHint(s, err)
 	}
 	b.clear()
 	missing, unverified := splitGaps(restored.NotRestored)

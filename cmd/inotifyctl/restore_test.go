@@ -247,7 +247,7 @@ func TestRestorePutsPendingEventsIntoTheQueue(t *testing.T) {
 	}
 	wantLine(t, stderr, "inotifyctl: changed: 1 pending event: merged with an equal neighbour")
 	wantLine(t, stderr, "inotifyctl: changed: 1 pending event: left out, as such a record cannot be made")
-	wantLine(t, stderr, "inotifyctl: changed: an overflow record was appended")
+	wantLine(t, stderr, "inotifyctl: changed: an overflow event was appended")
 	if !strings.Contains(stderr, "inotifyctl: not restored: pending: 1 of 3 events") {
 		t.Errorf("standard error %q", stderr)
 	}

@@ -75,6 +75,9 @@ func TestDrainedDumpThatRestoreRefuses(t *testing.T) {
 	if code, _, stderr = call("verify", file, h.arg()); code != 3 || !strings.HasSuffix(stderr, want) {
 		t.Errorf("verify: exit code %d, %s", code, stderr)
 	}
+	if code, _, stderr = result(t, command(t, "restore", file, "--", "true")); code != 1 || !strings.HasSuffix(stderr, want) {
+		t.Errorf("restore: exit code %d, %s", code, stderr)
+	}
 }
 
 // The advice depends on the user and on the flags of the dump.

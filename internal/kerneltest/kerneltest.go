@@ -101,7 +101,7 @@ func LongTests() bool { return os.Getenv("INOTIFY_TEST_LONG") != "" }
 func Long(t testing.TB, why string) {
 	t.Helper()
 	if !LongTests() {
-		t.Skip(why, "; set INOTIFY_TEST_LONG=1 to run it")
+		t.Skip(why + "; set INOTIFY_TEST_LONG=1 to run it")
 	}
 }
 

@@ -157,11 +157,11 @@ func (r Reason) String() string {
 	case QueueFull:
 		return "left out, as the queue is too short"
 	case OverflowAdded:
-		return "an overflow record was appended"
+		return "an overflow event was appended"
 	case OverflowFirst:
 		return "put before all events"
 	case OverflowTwice:
-		return "left out, as a queue has one overflow record"
+		return "left out, as a queue has one overflow event"
 	case Advanced:
 		return "put right behind the event that it belongs to"
 	case Unpaired:
