@@ -274,7 +274,7 @@ func (s *Snapshot) Restore(ctx context.Context, opts ...RestoreOption) (*Restore
 
 // Compare returns the differences between s and another snapshot, for example of a live
 // instance. Devices, inodes and handles are compared if both are of the same boot. Fields
-// that one side does not know are not compared, nor are FD, paths and pending events.
+// and handles that one side does not have are not compared, nor are FD, paths and pending events.
 func (s *Snapshot) Compare(live *Snapshot) []Difference {
 	var have []inotify.Watch
 	for _, w := range ascending(live.Watches) {
@@ -344,7 +344,9 @@ func compareWatch(want *Watch, have *inotify.Watch, identity bool) (diffs []Diff
 	if w, h := want.Mask&settableBits, have.Mask&settableBits; w != h {
 		diffs = append(diffs, Difference{WD: want.WD, Field: FieldMask, Want: w.String(), Have: h.String()})
 	}
-	same := want.Device == have.Device && want.Inode == have.Inode && want.Handle == have.Handle
+	none := inotify.Handle{} // unknown: see listWeakHandles
+	same := want.Device == have.Device && want.Inode == have.Inode &&
+		(want.Handle == have.Handle || want.Handle == none || have.Handle == none)
 	if identity && !same {
 		diffs = append(diffs, Difference{WD: want.WD, Field: FieldInode, Want: describe(want.Watch), Have: describe(*have)})
 	}

@@ -186,6 +186,30 @@ func TestWeakIdentityIsListed(t *testing.T) {
 	}
 }
 
+// A handle that the dump or the live instance lacks is not compared, as fdinfo of overlayfs has
+// none while no name of the inode is cached. A restore lists that.
+func TestMissingHandleIsNotCompared(t *testing.T) {
+	kerneltest.NeedBootID(t)
+	needLists(t)
+	n := newInotify(t)
+	paths := files(t, 2)
+	restoreWatch(t, n, 1, paths[0], inotify.Attrib)
+	restoreWatch(t, n, 2, paths[1], inotify.Attrib)
+	live, s := dump(t, n), dump(t, n)
+	s.Watches[0].Handle = inotify.Handle{}
+	if d := append(s.Compare(live), live.Compare(s)...); len(d) > 0 {
+		t.Error(d)
+	}
+	n.Close()
+	if g := gaps(restore(t, s).NotRestored, "handle"); len(g) != 1 || g[0].WD != 1 || !strings.Contains(g[0].Reason, "no file handle") {
+		t.Errorf("not restored %v", g)
+	}
+	s.Watches[0].Inode++
+	if _, err := s.Restore(kerneltest.Context(t)); !errors.As(err, new(*checkpoint.VerifyError)) {
+		t.Errorf("another inode: %v", err)
+	}
+}
+
 // Generation 0, which mke2fs -d gives its inodes, is not a weak identity on a filesystem that
 // has generations.
 func TestGenerationZeroIsNoWeakIdentity(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/bywd"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -34,7 +35,7 @@ func (r *restorer) verify(n *inotify.Inotify) error {
 		return &VerifyError{diffs}
 	}
 	if r.verifyLevel == VerifyIdentity {
-		r.listWeakHandles()
+		r.listWeakHandles(have)
 		return nil
 	}
 	return r.verifyTypes(n, have)
@@ -58,14 +59,19 @@ func (r *restorer) splitDestroyed(diffs []Difference) (rest []Difference, err er
 }
 
 // listWeakHandles lists watches that were compared only by device and inode number: the
-// number may have been reused for another file.
-func (r *restorer) listWeakHandles() {
+// number may have been reused for another file. A handle may be missing on either side: on
+// overlayfs, fdinfo has none while no name of the inode is cached (Linux 6.18).
+func (r *restorer) listWeakHandles(have []inotify.Watch) {
 	for i := range r.ws {
 		w, target := &r.ws[i], &r.targets[i]
-		if !hasNoGeneration(w.Handle) {
+		h := w.Handle
+		if j, found := bywd.Find(have, w.WD, func(w inotify.Watch) inotify.WD { return w.WD }); found && have[j].Handle == (inotify.Handle{}) {
+			h = have[j].Handle
+		}
+		if !hasNoGeneration(h) {
 			continue
 		}
-		if err := checkWeakHandle(w.Handle, target); err != nil {
+		if err := checkWeakHandle(h, target); err != nil {
 			r.addGap(FieldHandle, w.WD, err)
 		}
 	}
