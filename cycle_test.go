@@ -554,6 +554,7 @@ func TestCycleKeepsEventsOfLaterWatches(t *testing.T) {
 // If the queue was full before the cycle, all its events and the overflow are delivered,
 // and nothing else.
 func TestCycleWithAFullQueue(t *testing.T) {
+	t.Parallel()
 	size := queueSize(t)
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -895,6 +896,7 @@ func TestCycleKeepsTheLastQueuedEvents(t *testing.T) {
 // Used wds become free during the cycle: one that a scratch watch then gets, and the one
 // directly below the wanted wd.
 func TestCycleWhenWDsBecomeFree(t *testing.T) {
+	t.Parallel()
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
@@ -981,6 +983,7 @@ func TestCycleOnSharedInstance(t *testing.T) {
 
 // The cycle resolves the path when it reaches the wd, not when it begins.
 func TestCycleResolvesThePathAtTheEnd(t *testing.T) {
+	t.Parallel()
 	byCycle(t, func(t *testing.T) {
 		n := newInotify(t)
 		paths := files(t, 2)
@@ -1023,6 +1026,7 @@ func restoreWithProgress(t *testing.T, n *inotify.Inotify, path string, meanwhil
 // When reads of the descriptor fail, the cycle stops, and its internal records and those of
 // its helper thread are still dropped.
 func TestCycleStopsWhenReadFails(t *testing.T) {
+	t.Parallel()
 	hideIoctl := withoutIoctlElsewhere(t)
 	path := files(t, 1)[0]
 	for range 5 {

@@ -385,6 +385,7 @@ func TestContextEndsOneReader(t *testing.T) {
 
 // The end of a context is not missed when a deadline is set at the same moment.
 func TestContextEndsWhileDeadlinesAreSet(t *testing.T) {
+	t.Parallel()
 	n := newInotify(t)
 	stop := make(chan struct{})
 	var setter sync.WaitGroup

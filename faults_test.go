@@ -622,6 +622,7 @@ var (
 // Whatever system call of an operation fails, the error names the call, and no watch,
 // descriptor, goroutine or event is leaked.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	f := faultTest(t, func(op *faultOp) bool { return !op.noFaults })
 	f.Run(t)
 }

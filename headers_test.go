@@ -43,6 +43,7 @@ var headers = []struct{ goarch, name, dir string }{
 // On each processor the request code of the ioctl, the mask bits and the layout of an event
 // are those of the kernel's headers, which define no other bits.
 func TestKernelHeaders(t *testing.T) {
+	t.Parallel()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		t.Skip("this needs a C compiler: ", err)

@@ -633,6 +633,7 @@ func childLimitWatches() error {
 // At the limit of watches, adds and restores return a LimitError that names the limits. The
 // limit is that of a new user namespace.
 func TestLimitOfWatches(t *testing.T) {
+	t.Parallel()
 	attr := kerneltest.OwnUsers(t)
 	dir := filepath.Dir(files(t, 5)[0])
 	inNamespace := func(name string) ([]byte, error) {

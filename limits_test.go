@@ -173,6 +173,7 @@ func TestLimitOfWatchesWhileRestoring(t *testing.T) {
 // A failed add uses up a wd. The cycle reaches the wd all the same if the limit allows a few
 // scratch watches, or one. If it allows none, the cycle stops at once.
 func TestLimitOfWatchesDuringTheCycle(t *testing.T) {
+	t.Parallel()
 	if !kerneltest.Again(t, kerneltest.OwnUsers(t)) {
 		return
 	}
@@ -297,6 +298,7 @@ func wantFull(t *testing.T, evs []inotify.Event, wd inotify.WD, prefix string, s
 // If the queue is full before the cycle, or fills up during it, the events that fitted are
 // delivered, and then the overflow.
 func TestOverflowDuringTheCycle(t *testing.T) {
+	t.Parallel()
 	size := queueSize(t)
 	withoutIoctl(t)
 	for _, early := range []bool{true, false} {

@@ -37,6 +37,7 @@ var (
 //
 //	go test -run TestModel -v -model.seed N -model.steps N .
 func TestModel(t *testing.T) {
+	t.Parallel()
 	needIoctl(t)
 	needLists(t)
 	steps := *modelSteps

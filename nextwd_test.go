@@ -218,6 +218,7 @@ func TestNextWDWhileOthersReadAndAdd(t *testing.T) {
 // The descriptor is readable whenever there are events, while probes and failed restores drop
 // their internal records from among them.
 func TestReadableWhileEventsCome(t *testing.T) {
+	t.Parallel()
 	needIoctl(t)
 	n := newInotify(t)
 	paths := files(t, 2)

@@ -264,6 +264,7 @@ func meanwhile(goroutines int, f func()) (stop func()) {
 }
 
 func TestLTP06CloseWhileRemoved(t *testing.T) {
+	t.Parallel()
 	const instances, count = 100, 5
 	defer startBystanders(t).stop()
 	dir := t.TempDir()

@@ -286,6 +286,7 @@ func TestThirtyGoroutines(t *testing.T) {
 // The cycle runs until the instance is closed, while other goroutines read, add and remove, and
 // other processes cause events.
 func TestCycleWhileOthersUseTheInstance(t *testing.T) {
+	t.Parallel()
 	hide := withoutIoctlElsewhere(t)
 	dirs := []string{t.TempDir(), t.TempDir()}
 	for i, dir := range dirs {

@@ -330,6 +330,7 @@ func TestRestoreWatchOfAnUnlinkedFile(t *testing.T) {
 
 // Invalid arguments and paths are refused, and nothing is changed.
 func TestRestoreWatchRefuses(t *testing.T) {
+	t.Parallel()
 	path := files(t, 1)[0]
 	cancelled, cancel := context.WithCancel(kerneltest.Context(t))
 	cancel()
@@ -636,6 +637,7 @@ func TestRollbackKeepsEventsOfLaterWatch(t *testing.T) {
 // On a full queue, which has no room for the IN_IGNORED of the rolled-back watch, no event is
 // lost and no overflow reported that did not happen.
 func TestRollbackWithAFullQueue(t *testing.T) {
+	t.Parallel()
 	size := queueSize(t)
 	t.Run("exactly", func(t *testing.T) {
 		evs := rollback(t, func(n *inotify.Inotify, dir string) {

@@ -531,6 +531,7 @@ func (c countdown) Err() error {
 // Wherever the context ends, all watches are restored or none, and the error names the one
 // that was next.
 func TestRestoreWatchesStopsAnywhere(t *testing.T) {
+	t.Parallel()
 	byEachWay(t, func(t *testing.T) {
 		none := watches(t, newInotify(t))
 		for _, wds := range [][]inotify.WD{{5, 6, 200}, {1, 200, 201}} {
@@ -798,6 +799,7 @@ func TestCycleWithNothingToRollBackDoesNotWait(t *testing.T) {
 // If it has something to roll back, it waits for other restores, because a rollback needs the
 // wd lock.
 func TestCycleWaitsForOthersToRollBack(t *testing.T) {
+	t.Parallel()
 	elsewhere := withoutIoctlElsewhere(t)
 	withoutIoctl(t)
 	n := newInotify(t)
@@ -928,6 +930,7 @@ func TestRestoreWatchesRollbackKeepsBuffered(t *testing.T) {
 // While readers wait and the new watches report events, rollbacks deliver no IN_IGNORED and
 // lose no event of other watches.
 func TestRestoreWatchesRollbackWhileOthersRead(t *testing.T) {
+	t.Parallel()
 	byEachWay(t, func(t *testing.T) {
 		n := newInotify(t)
 		busy, live := t.TempDir(), t.TempDir()
@@ -1208,6 +1211,7 @@ func TestRestoreWatchesCycleStopsByClose(t *testing.T) {
 // If half of the scratch directories are watched and no other inode can be made, the cycle
 // uses the rest.
 func TestCycleWithHalfTheDirectories(t *testing.T) {
+	t.Parallel()
 	byCycle(t, func(t *testing.T) {
 		failCalls(t, unix.SYS_MEMFD_CREATE, 1, unix.MFD_CLOEXEC, false, unix.EMFILE)
 		for range 10 {
@@ -1421,6 +1425,7 @@ func TestRestoreWatchesMany(t *testing.T) {
 // If a shared instance is closed in the middle of a restore, the error reports the leaked
 // watches, and only those.
 func TestRollbackOnSharedInstanceReportsLeakedWatches(t *testing.T) {
+	t.Parallel()
 	keep := func(t *testing.T) { failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 1, 11, false, unix.EPERM) }
 	noDuplicate := func(t *testing.T) { failCalls(t, unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, false, unix.EMFILE) }
 	for name, c := range map[string]struct {
