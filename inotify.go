@@ -21,7 +21,7 @@ import (
 // for which errors.Is(err, [os.ErrClosed]) is true.
 type Inotify struct {
 	in     instance.Instance
-	turn   chan struct{} // held by the one reader that is in the poller
+	turn   chan struct{} // locked by the one reader that is in the poller
 	poller poller
 
 	// The functions that in.Conn calls to read. They are made once, because a function
@@ -29,7 +29,7 @@ type Inotify struct {
 	fillQueue  func(fd uintptr)
 	filled     error // what fillQueue returned; guarded by the queue's lock
 	readPolled func(fd uintptr) bool
-	polled     struct { // what readPolled returned; whoever has the turn uses it
+	polled     struct { // what readPolled returned; guarded by turn
 		ev  Event
 		err error
 	}
