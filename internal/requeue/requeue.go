@@ -44,12 +44,12 @@ type Options struct {
 	// with the process's pid and removed at the end. It must be on a local filesystem
 	// that takes names of any bytes.
 	//
-	// If it is empty, they are in a tmpfs that is mounted nowhere, so that nobody else
+	// If it is empty, they are in a tmpfs that is mounted nowhere, so that no other process
 	// can watch them and nothing is left of them even if the process is killed. Where
 	// that is not allowed (it takes CAP_SYS_ADMIN in the user namespace of the
 	// process's mounts, and Linux 5.2), they are in $TMPDIR, or else in /dev/shm or
-	// /tmp: who watches that directory gets events of the subdirectory, and it is left
-	// if the process is killed.
+	// /tmp: watches on that directory report the subdirectory, and it is left if the
+	// process is killed.
 	Scratch string
 
 	// MaxQueue is the longest queue to be filled, in records: 0 is DefaultMaxQueue.
