@@ -164,17 +164,24 @@ func (q *Queue) Load(fd int, raw []byte) ([]byte, error) {
 	if err != nil {
 		return raw, err
 	}
+	return load(fd, raw, queued)
+}
+
+// load is Load for so many queued bytes. If another holder of the instance has read some of
+// them, the queue is empty (EAGAIN), or a newer record does not fit into the rest (EINVAL).
+func load(fd int, raw []byte, queued int) ([]byte, error) {
 	end := len(raw) + queued
 	raw = slices.Grow(raw, queued)
 	for len(raw) < end {
 		n, e := sys.Read(fd, raw[len(raw):end])
-		if e == sys.EAGAIN { // it was read elsewhere
-			break
-		}
-		if e != sys.OK {
+		switch e {
+		case sys.OK:
+			raw = raw[:len(raw)+n]
+		case sys.EAGAIN, sys.EINVAL:
+			return raw, nil
+		default:
 			return raw, sys.CallError("read", e)
 		}
-		raw = raw[:len(raw)+n]
 	}
 	return raw, nil
 }
