@@ -39,7 +39,7 @@ func OpenPath(path string, nofollow bool) (fd int, err error) {
 		fd, err = unix.Open(path, flags, 0)
 		return err
 	})
-	return fd, CallError("open O_PATH", err)
+	return fd, CallError(CallOpenPath, err)
 }
 
 // FDInode returns the inode that fd refers to.
@@ -94,9 +94,9 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 	case ENOSYS, EPERM, EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 		var st unix.Stat_t
 		err := Retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
-		return inodeOf(&st), CallError("stat", err)
+		return inodeOf(&st), CallError(CallStat, err)
 	}
-	return Inode{}, CallError("statx", err)
+	return Inode{}, CallError(CallStatx, err)
 }
 
 // Close closes a descriptor.

@@ -17,13 +17,16 @@ import (
 
 // The names of system calls in errors.
 const (
-	CallInit    = "inotify_init1"
-	CallAdd     = "inotify_add_watch"
-	CallRemove  = "inotify_rm_watch"
-	CallSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
-	CallQueued  = "ioctl FIONREAD"
-	CallFDInfo  = "fdinfo"
-	CallDup     = "fcntl F_DUPFD_CLOEXEC"
+	CallInit     = "inotify_init1"
+	CallAdd      = "inotify_add_watch"
+	CallRemove   = "inotify_rm_watch"
+	CallSetNext  = "ioctl INOTIFY_IOC_SETNEXTWD"
+	CallQueued   = "ioctl FIONREAD"
+	CallFDInfo   = "fdinfo"
+	CallDup      = "fcntl F_DUPFD_CLOEXEC"
+	CallOpenPath = "open O_PATH"
+	CallStatx    = "statx"
+	CallStat     = "stat"
 )
 
 // The bits of a watch's mask and of a record's that the packages below the root need.
