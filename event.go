@@ -245,7 +245,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //
 // Nor does a reader that waits for the turn miss what is in the kernel's queue. It
 // looked there too. For what comes after that the runtime wakes the reader in the
-// poller, which takes it and gives up the turn; or, in the function of a Read, leaves
+// poller, which reads it and gives up the turn; or, in the function of a Read, leaves
 // it, and then the others are woken. They are not while that function runs.
 
 // takeTurn waits until the caller is the reader that may enter the poller, and calls

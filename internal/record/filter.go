@@ -4,7 +4,6 @@
 package record
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -192,7 +191,11 @@ func (f *filter) isInternal(rec Record, at uint64) bool {
 		if at < s.From || at >= s.Until {
 			continue
 		}
-		switch last := cmp.Or(s.Only, sys.Ignored); {
+		last := s.Only
+		if last == 0 {
+			last = sys.Ignored
+		}
+		switch {
 		case rec.Mask&last == 0 || len(rec.Name) > 0:
 			if s.Only != 0 {
 				continue

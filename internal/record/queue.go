@@ -22,8 +22,8 @@ const (
 	MaxBuffered = 16 << 20
 )
 
-// ErrFull says that more than MaxBuffered bytes are buffered.
-var ErrFull = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
+// errFull says that more than MaxBuffered bytes are buffered.
+var errFull = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
 
 // A Queue buffers raw records between the kernel and the readers, and drops the
 // internal ones. The caller of each method holds it locked.
@@ -96,10 +96,10 @@ func (q *Queue) WakeWaiting() {
 // Buffered returns how many bytes of records are held for readers.
 func (q *Queue) Buffered() int { return q.w - q.r }
 
-// CheckFull returns ErrFull if more than MaxBuffered bytes are buffered.
+// CheckFull returns errFull if more than MaxBuffered bytes are buffered.
 func (q *Queue) CheckFull() error {
 	if q.Buffered() > MaxBuffered {
-		return ErrFull
+		return errFull
 	}
 	return nil
 }

@@ -35,11 +35,11 @@ type Record struct {
 // Decode decodes the record at the front of b and returns its size.
 func Decode(b []byte) (rec Record, size int, err error) {
 	if len(b) < HeaderSize {
-		return Record{}, 0, fmt.Errorf("inotify: event record cut off: %d bytes where a header takes %d", len(b), HeaderSize)
+		return Record{}, 0, fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
 	}
 	length := binary.NativeEndian.Uint32(b[12:])
 	if uint64(length) > uint64(len(b)-HeaderSize) {
-		return Record{}, 0, fmt.Errorf("inotify: event record cut off: its name takes %d bytes and %d are there", length, len(b)-HeaderSize)
+		return Record{}, 0, fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
 	}
 	size = HeaderSize + int(length)
 	name := b[HeaderSize:size]

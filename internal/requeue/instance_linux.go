@@ -109,9 +109,9 @@ func (in instance) checkFlags() error {
 	case err != nil:
 		return err
 	case flags&unix.O_NONBLOCK == 0:
-		return errors.New("the descriptor is in blocking mode: set O_NONBLOCK meanwhile")
+		return errors.New("the descriptor is in blocking mode: set O_NONBLOCK first")
 	case flags&unix.O_ASYNC != 0:
-		return errors.New("the descriptor has O_ASYNC, which would send a signal for each junk record: take it off meanwhile")
+		return errors.New("the descriptor has O_ASYNC, which would send a signal for each junk record: clear it first")
 	}
 	return nil
 }

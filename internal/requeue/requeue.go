@@ -111,7 +111,7 @@ const (
 	// Impossible: no operation makes such a record here. It was left out.
 	Impossible Reason = iota
 
-	// NoPrivilege: Unmount takes the right to mount. It was left out.
+	// NoPrivilege: Unmount needs the right to mount. It was left out.
 	NoPrivilege
 
 	// QueueFull: the queue is too short for all events. It was left out.
@@ -153,7 +153,7 @@ func (r Reason) String() string {
 	case Impossible:
 		return "left out, as such a record cannot be made"
 	case NoPrivilege:
-		return "left out, as this takes the right to mount"
+		return "left out, as it needs the right to mount"
 	case QueueFull:
 		return "left out, as the queue is too short"
 	case OverflowAdded:
