@@ -71,15 +71,15 @@ func TestCycleRefusesBeforeTheFirstStep(t *testing.T) {
 			wantUntouched(t, n, before)
 			return cycle
 		}
-		if e := refused(0x34d71d6); e.Next != 11 || e.Steps != 0x34d71d6-11 || e.Limit != inotify.DefaultMaxSteps || e.Done != 0 {
+		if e := refused(0x34d71d6); e.Next != 12 || e.Steps != 0x34d71d6-11 || e.Limit != inotify.DefaultMaxSteps || e.Done != 0 {
 			t.Errorf("%+v", e)
 		} else if !strings.Contains(e.Error(), fmt.Sprint(e.Steps)) || !strings.Contains(e.Error(), fmt.Sprint(e.Limit)) {
 			t.Errorf("%q does not give the steps and the limit", e)
 		}
-		if e := refused(20, inotify.WithMaxSteps(7)); e.Next != 12 || e.Steps != 8 || e.Limit != 7 {
+		if e := refused(20, inotify.WithMaxSteps(7)); e.Next != 13 || e.Steps != 8 || e.Limit != 7 {
 			t.Errorf("%+v", e)
 		}
-		if e := refused(5); e.Next != 13 || e.Steps != 0 {
+		if e := refused(5); e.Next != 14 || e.Steps != 0 {
 			t.Errorf("%+v", e)
 		} else if !strings.Contains(e.Error(), "fresh instance") {
 			t.Errorf("%q does not say what to do", e)
@@ -88,7 +88,7 @@ func TestCycleRefusesBeforeTheFirstStep(t *testing.T) {
 		if err := newInotify(t).RestoreWatch(kerneltest.Context(t), 1, paths[1], inotify.Attrib, inotify.WithMaxSteps(-7)); err != nil {
 			t.Error(err)
 		}
-		// From here one step less is needed.
+		// From 14, the next wd in the last error, one step less is needed.
 		if err := n.RestoreWatch(kerneltest.Context(t), 20, paths[1], inotify.Attrib, inotify.WithMaxSteps(6)); err != nil {
 			t.Error(err)
 		}

@@ -152,9 +152,9 @@ func (e *LimitError) Error() string {
 
 func (e *LimitError) Unwrap() error { return e.Err }
 
-// public turns an error of the engine into the documented types. besides is what went wrong
-// after the cause, or nil.
-func public(cause, besides error) error {
+// public turns an error of the engine into the documented types. secondary is what went wrong
+// after the cause, for example in the rollback, or nil.
+func public(cause, secondary error) error {
 	switch e := cause.(type) {
 	case *assign.InUseError:
 		cause = &WDError{Want: WD(e.Want), Got: WD(e.Got)}
@@ -167,10 +167,10 @@ func public(cause, besides error) error {
 			Needs:   "IN_MASK_CREATE (Linux 4.18) or watches in fdinfo (Linux 3.8)",
 		}
 	}
-	return assign.Join(cause, besides)
+	return assign.Join(cause, secondary)
 }
 
-// explain makes the error of a failed call. It is what the engine calls.
+// explain turns the error of a failed call into a documented type. The engine calls it.
 func explain(call string, err error, mask uint32) error {
 	e, _ := err.(sys.Errno)
 	switch call {
@@ -242,8 +242,8 @@ func initError(err error) error {
 	return sys.CallError(sys.CallInit, limit)
 }
 
-// needsProc explains an error about a file in /proc where that is not there: left as
-// it is, it would match [fs.ErrNotExist] and look like one about the caller's file.
+// needsProc replaces a [fs.ErrNotExist] about a file in /proc by an [*UnsupportedError] if
+// /proc is not mounted. Otherwise the error would look like one about the caller's file.
 func needsProc(feature string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

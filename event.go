@@ -218,8 +218,8 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 // One reader at a time, which has the turn (Inotify.turn), sleeps in the file's poller.
 // The others wait for the turn. The runtime wakes the one in the poller when the kernel's
 // queue becomes readable, and no other. It does not know of records that another goroutine
-// has read into the buffer (a TryReadEvent, a restore, NextWD), and it even forgets that
-// the queue was readable if somebody empties it first. So all that wait are woken when the
+// has read into the buffer (a TryReadEvent, a restore, NextWD), and if that emptied the
+// kernel's queue first, the reader sleeps on. So all that wait are woken when the
 // buffer gets records, in one place: record.Queue.Unlock, the only way to release the
 // queue.
 //
@@ -232,9 +232,9 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //     finds both empty and calls SetAsleep, all under one lock. A read before that
 //     was seen; one after that finds the reader asleep, and Unlock wakes it. Waking
 //     between the look and the sleep is not lost: it is a deadline in the
-//     past, at which the runtime looks again when the sleep begins, and which stays
+//     past, which the runtime checks when the sleep begins, and which stays
 //     until the reader itself resets it (leavePoller). Then the reader looks
-//     again. Only waking ends being asleep, or the reader that found a record.
+//     again. Only waking, or a record that the reader finds, clears SetAsleep.
 //   - The function of a SyscallConn().Read may look at the buffer at any time while
 //     it runs, so SetAsleep is called before it is.
 //   - A reader that waits for the turn gets the channel of Queue.Changed first, and then
@@ -245,7 +245,7 @@ func (n *Inotify) Buffered() (bytes int, err error) {
 //
 // Nor does a reader that waits for the turn miss what is in the kernel's queue. It
 // looked there too. For what comes after that the runtime wakes the reader in the
-// poller, which takes it and gives up the turn; or, in the function of a Read, leaves
+// poller, which reads it and gives up the turn; or, in the function of a Read, leaves
 // it, and then the others are woken. They are not while that function runs.
 
 // takeTurn waits until the caller is the reader that may enter the poller, and calls
@@ -290,9 +290,9 @@ func (n *Inotify) pollRead(fd uintptr) (done bool) {
 	return done
 }
 
-// A poller wakes one waiting reader and no other. The file's poller has only a
-// deadline to wake with, which wakes all who wait there, so one reader is let
-// in at a time (Inotify.turn). Once woken it puts the caller's deadline back.
+// A poller wakes one waiting reader and no other. The only way to wake a reader in the file's
+// poller is a deadline, which wakes all readers there. So one reader enters at a time
+// (Inotify.turn). When it is woken it restores the caller's deadline.
 type poller struct {
 	mu       sync.Mutex
 	deadline time.Time // the caller's

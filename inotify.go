@@ -21,7 +21,7 @@ import (
 // for which errors.Is(err, [os.ErrClosed]) is true.
 type Inotify struct {
 	in     instance.Instance
-	turn   chan struct{} // held by the one reader that is in the poller
+	turn   chan struct{} // locked by the one reader that is in the poller
 	poller poller
 
 	// The functions that in.Conn calls to read. They are made once, because a function
@@ -29,7 +29,7 @@ type Inotify struct {
 	fillQueue  func(fd uintptr)
 	filled     error // what fillQueue returned; guarded by the queue's lock
 	readPolled func(fd uintptr) bool
-	polled     struct { // what readPolled returned; whoever has the turn uses it
+	polled     struct { // what readPolled returned; guarded by turn
 		ev  Event
 		err error
 	}
@@ -79,7 +79,7 @@ func FromFile(f *os.File) (*Inotify, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: adopt %q: %w", f.Name(), err)
 	}
-	return adopt(f, nonblock)
+	return adopt(f, nonblock, errNotPolled)
 }
 
 // FromFD is [FromFile] for a descriptor without an os.File. If it succeeds, fd belongs to
@@ -91,15 +91,12 @@ func FromFD(fd int) (*Inotify, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: adopt descriptor %d: %w", fd, err)
 	}
-	n, err := adopt(os.NewFile(uintptr(fd), "inotify"), nonblock)
-	if err == nil && n.in.Unreadable == errNotPolled {
-		n.in.Unreadable = errNoPoller
-	}
-	return n, err
+	return adopt(os.NewFile(uintptr(fd), "inotify"), nonblock, errNoPoller)
 }
 
-// adopt makes an Inotify of f, which others may hold, too.
-func adopt(f *os.File, nonblock bool) (*Inotify, error) {
+// adopt makes an Inotify of f, whose instance may be shared. notPolled is why nothing can be
+// read if the runtime does not wait for f.
+func adopt(f *os.File, nonblock bool, notPolled error) (*Inotify, error) {
 	n, err := newInotify(f)
 	if err != nil {
 		return nil, err
@@ -109,7 +106,7 @@ func adopt(f *os.File, nonblock bool) (*Inotify, error) {
 	case !nonblock:
 		n.in.Unreadable = errBlocking
 	case f.SetReadDeadline(time.Time{}) != nil:
-		n.in.Unreadable = errNotPolled
+		n.in.Unreadable = notPolled
 	}
 	return n, nil
 }

@@ -105,7 +105,7 @@ func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mas
 	}
 	f := assign.RestoreOne(ctx, &n.in, assign.Watch{WD: int32(wd), Mask: uint32(mask), Path: path}, optionsOf(opts))
 	if f != nil {
-		return &RestoreError{Watch: w, Err: public(f.Err, f.Besides)}
+		return &RestoreError{Watch: w, Err: public(f.Err, f.Secondary)}
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (n *Inotify) RestoreWatches(ctx context.Context, ws []Watch, opts ...Restor
 		list[i] = assign.Watch{WD: int32(ws[i].WD), Mask: uint32(ws[i].Mask), Path: ws[i].Path}
 	}
 	if f := assign.Restore(ctx, &n.in, list, optionsOf(opts)); f != nil {
-		return &RestoreError{Watch: ws[f.Watch], Done: f.Done, Err: public(f.Err, f.Besides)}
+		return &RestoreError{Watch: ws[f.Watch], Done: f.Done, Err: public(f.Err, f.Secondary)}
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (n *Inotify) RestoreNextWD(ctx context.Context, wd WD, opts ...RestoreOptio
 	}
 	if err == nil {
 		if f := assign.RestoreNext(ctx, &n.in, int32(wd), optionsOf(opts)); f != nil {
-			err = public(f.Err, f.Besides)
+			err = public(f.Err, f.Secondary)
 		}
 	}
 	if err != nil {
@@ -171,16 +171,16 @@ func (n *Inotify) RestoreNextWD(ctx context.Context, wd WD, opts ...RestoreOptio
 	return nil
 }
 
-// optionsOf keeps the usual case apart, where no option takes a pointer to what then
-// must be allocated.
+// optionsOf returns the engine's options. Without opts it allocates nothing: apply, whose
+// options escape to the heap, is a function of its own for that.
 func optionsOf(opts []RestoreOption) assign.Options {
 	if len(opts) == 0 {
 		return assign.Options{MaxSteps: DefaultMaxSteps}
 	}
-	return applied(opts)
+	return apply(opts)
 }
 
-func applied(opts []RestoreOption) assign.Options {
+func apply(opts []RestoreOption) assign.Options {
 	o := restoreOptions{MaxSteps: DefaultMaxSteps}
 	for _, option := range opts {
 		option(&o)
@@ -188,8 +188,7 @@ func applied(opts []RestoreOption) assign.Options {
 	return assign.Options(o)
 }
 
-// checkWatch finds what is wrong with a watch that is to be restored, as far as
-// it shows without asking the kernel.
+// checkWatch checks a watch to be restored, as far as that takes no system call.
 func checkWatch(w *Watch) error {
 	if err := checkWD(w.WD); err != nil {
 		return err

@@ -506,7 +506,7 @@ func TestRestoreWatchOfUsedWD(t *testing.T) {
 			}
 		case errors.As(err, &cycle) && watches(t, n) == nil:
 			// Without fdinfo a used wd cannot be distinguished from one that was passed.
-			if cycle.WD != 7 || cycle.Next != 8 {
+			if cycle.WD != 7 || cycle.Next != 9 {
 				t.Errorf("error %+v", cycle)
 			}
 		default:

@@ -155,7 +155,7 @@ func (n *Inotify) AddWatchFile(f *os.File, mask Mask) (WD, error) {
 		err = fmt.Errorf("the file is closed: %w", fs.ErrInvalid) // os.ErrClosed would mean the Inotify
 	}
 	if err != nil {
-		return NoWD, fmt.Errorf("watch open file %q: %w", f.Name(), needsProc("watching an open file", err))
+		return NoWD, fmt.Errorf("inotify: watch open file %q: %w", f.Name(), needsProc("watching an open file", err))
 	}
 	return wd, nil
 }

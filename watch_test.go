@@ -437,7 +437,7 @@ func TestWatchesWhenTheProbeFails(t *testing.T) {
 	path := files(t, 1)[0]
 	failCalls(t, unix.SYS_INOTIFY_ADD_WATCH, 2, uint32(inotify.MaskAdd), false, unix.ENOMEM)
 	ws, err := n.Watches()
-	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
+	if wantError(t, err, unix.ENOMEM); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be determined") {
 		t.Errorf("watches %v, error %v", ws, err)
 	}
 	add(t, n, path, inotify.Attrib)
@@ -467,7 +467,7 @@ func TestWatchesWithoutAnotherInstance(t *testing.T) {
 		n := newInotify(t)
 		withoutInstances(t)
 		ws, err := n.Watches()
-		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be probed") {
+		if wantError(t, err, unix.EMFILE); ws != nil || err == nil || !strings.Contains(err.Error(), "could not be determined") {
 			t.Errorf("watches %v, error %v", ws, err)
 		}
 	})

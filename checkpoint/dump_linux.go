@@ -193,9 +193,9 @@ func (d *dumper) dumpProcess(ctx context.Context, pid, fd int) error {
 	return d.findPaths(ctx, target.process)
 }
 
-// A descriptor is an inotify descriptor of another process, with all that is read by calls
-// that may never return. The process may replace the descriptor with another file at any
-// moment. The instance is therefore read through one duplicate.
+// A descriptor is an inotify descriptor of another process, with everything that only calls
+// that may never return can read. The process may replace the descriptor with another file at
+// any moment. The instance is therefore read through one duplicate.
 type descriptor struct {
 	*process
 	dup    *os.File // nil if the descriptor cannot be duplicated
@@ -387,7 +387,7 @@ func parseWatches(text []byte) ([]Watch, error) {
 func haveWatchList() error {
 	err := inotify.HaveWatchList()
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("no watches are listed, and whether this kernel lists watches could not be tested: %w", err)
+		return fmt.Errorf("no watches are listed, and whether the kernel lists watches could not be determined: %w", err)
 	}
 	return err
 }

@@ -45,8 +45,8 @@ var fields = [...]Field{
 
 func parseField(s string) (Field, error) { return parseConstant(s, "field", slices.Values(fields[:])) }
 
-// parseConstant returns that of the constants which is equal to s, so that s is not kept in
-// memory.
+// parseConstant returns the constant that is equal to s. The result does not refer to the
+// memory of s.
 func parseConstant[T ~string](s, what string, constants iter.Seq[T]) (T, error) {
 	for c := range constants {
 		if string(c) == s {

@@ -299,7 +299,7 @@ func groupByFile(ds []Descriptor) (joined []Instance) {
 		}
 	}
 	joined = joinEach(joined, each)
-	if len(joined) == 1 { // there is nothing that it could be the same as
+	if len(joined) == 1 { // there is no other instance
 		joined[0].Ungrouped = nil
 	}
 	for _, i := range joined {
@@ -343,7 +343,8 @@ func sortByFile(ds []Descriptor) (sorted []Descriptor, odd map[Descriptor]bool) 
 	return sorted, odd
 }
 
-// joinEach adds each descriptor to its instance, and leaves out those that were closed.
+// joinEach adds each descriptor to the instance among joined that it is of, or as another
+// instance. It leaves out those that were closed.
 func joinEach(joined []Instance, ds []Descriptor) []Instance {
 next:
 	for _, d := range ds {
@@ -382,55 +383,73 @@ func ungrouped(ds []Descriptor, reason error) []Instance {
 // countWatches counts the watches of each instance through its first descriptor, and if that
 // fails, through the next. It leaves out instances whose descriptors were all closed.
 func (l *lister) countWatches(is []Instance) []Instance {
-	type place struct {
-		instance int
-		next     int // of its descriptors
-		err      error
-	}
-	places := make([]place, len(is))
+	todo := make([]counting, len(is))
 	for i := range is {
-		places[i].instance = i
+		todo[i].instance = &is[i]
 	}
-	for len(places) > 0 && l.ctx.Err() == nil {
-		descriptor := func(p place) Descriptor { return is[p.instance].Descriptors[p.next] }
-		slices.SortStableFunc(places, func(a, b place) int { return descriptor(a).PID - descriptor(b).PID })
-		var each [][]Descriptor // by process
-		for _, p := range places {
-			d := descriptor(p)
-			if k := len(each); k == 0 || each[k-1][0].PID != d.PID {
-				each = append(each, nil)
-			}
-			each[len(each)-1] = append(each[len(each)-1], d)
-		}
-		counts := make([][]watchCount, len(each))
-		abandon.InTurn(len(each), func(i int) { counts[i] = l.countIn(each[i]) })
-		var failed []place
-		for k, c := range slices.Concat(counts...) {
-			p := places[k]
-			if c.err == nil {
-				is[p.instance].Watches = c.watches
-				continue
-			}
-			if d := descriptor(p); p.err == nil && !hasEnded(c.err) {
-				p.err = &ProcessError{d.PID, c.err}
-			}
-			switch p.next++; {
-			case p.next < len(is[p.instance].Descriptors):
-				failed = append(failed, p)
-			case p.err != nil:
-				l.addError(p.err.(*ProcessError).PID, p.err.(*ProcessError).Err)
-			default:
-				is[p.instance].Descriptors = nil
+	for len(todo) > 0 && l.ctx.Err() == nil {
+		slices.SortStableFunc(todo, func(a, b counting) int { return a.descriptor().PID - b.descriptor().PID })
+		var failed []counting
+		for k, c := range l.countEach(todo) {
+			if l.finishCounting(&todo[k], c) {
+				failed = append(failed, todo[k])
 			}
 		}
-		places = failed
+		todo = failed
 	}
 	is = slices.DeleteFunc(is, func(i Instance) bool { return i.Descriptors == nil })
-	return markUnwatchCount(is)
+	return clearWatchCounts(is)
 }
 
-// markUnwatchCount sets the watch counts to unknown if this kernel lists no watches.
-func markUnwatchCount(is []Instance) []Instance {
+// A counting is an instance whose watches are to be counted.
+type counting struct {
+	instance *Instance
+	next     int           // index of the descriptor to use
+	failed   *ProcessError // the first error of the descriptors before it, or nil
+}
+
+func (c *counting) descriptor() Descriptor { return c.instance.Descriptors[c.next] }
+
+// countEach counts the watches of each instance through its next descriptor. todo is in the
+// order of the processes.
+func (l *lister) countEach(todo []counting) []watchCount {
+	var each [][]Descriptor // by process
+	for i := range todo {
+		d := todo[i].descriptor()
+		if k := len(each); k == 0 || each[k-1][0].PID != d.PID {
+			each = append(each, nil)
+		}
+		each[len(each)-1] = append(each[len(each)-1], d)
+	}
+	counts := make([][]watchCount, len(each))
+	abandon.InTurn(len(each), func(i int) { counts[i] = l.countIn(each[i]) })
+	return slices.Concat(counts...)
+}
+
+// finishCounting stores the result for an instance. It reports whether the next descriptor is to
+// be tried. If there is none, it lists the error, or drops the instance if all descriptors
+// were closed.
+func (l *lister) finishCounting(c *counting, result watchCount) (again bool) {
+	if result.err == nil {
+		c.instance.Watches = result.watches
+		return false
+	}
+	if c.failed == nil && !hasEnded(result.err) {
+		c.failed = &ProcessError{c.descriptor().PID, result.err}
+	}
+	switch c.next++; {
+	case c.next < len(c.instance.Descriptors):
+		return true
+	case c.failed != nil:
+		l.addError(c.failed.PID, c.failed.Err)
+	default:
+		c.instance.Descriptors = nil
+	}
+	return false
+}
+
+// clearWatchCounts sets the watch counts to unknown if this kernel lists no watches.
+func clearWatchCounts(is []Instance) []Instance {
 	some := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches > 0 })
 	none := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches == 0 })
 	if none && !some && haveWatchList() != nil {

@@ -78,8 +78,8 @@ func (s *Snapshot) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// The JSON form as it is written. A string that is not UTF-8 is written as bytes, in a member of
-// its own. omitzero is not used, because encoding/json ignores it before Go 1.24.
+// The JSON form as it is written. A string that is not UTF-8 is written as bytes, in another
+// member. omitzero is not used, because encoding/json ignores it before Go 1.24.
 
 type snapshotForm struct {
 	Version      int              `json:"version"`
@@ -198,8 +198,8 @@ func newEventForm(ev inotify.Event) eventForm {
 	return f
 }
 
-// An input keeps the error of its reader, and limits what is read. Each Read fills p: after
-// each read, json.Decoder scans the white space in its buffer again and doubles the buffer.
+// An input stores the error of its reader, and limits how much is read. Each Read fills p, so
+// that there are few: after each, json.Decoder scans the white space in its buffer again.
 type input struct {
 	r      *bufio.Reader
 	size   int
@@ -302,7 +302,7 @@ func (d *decoder) snapshot(s *Snapshot, name string) (err error) {
 	return err
 }
 
-// version reads the version, and refuses any but ours.
+// version reads the version, and refuses any but version.
 func (d *decoder) version() error {
 	d.versionRead = true
 	raw, err := d.value()

@@ -13,7 +13,7 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// Elsewhere there is no inotify: a snapshot can be read, compared and written.
+// Other systems have no inotify, but can read, compare and write snapshots.
 
 func (d *dumper) dumpSelf(context.Context, *inotify.Inotify) error { return errors.ErrUnsupported }
 

@@ -12,7 +12,7 @@ import (
 
 // queueOptions are the options for pending events.
 type queueOptions struct {
-	kept     bool
+	leave    bool // leave the events with the caller
 	overflow bool
 	scratch  string
 	maxQueue int
@@ -22,7 +22,7 @@ type queueOptions struct {
 // WithPendingKept leaves the snapshot's pending events with the caller: [Restored.Pending],
 // [Restored.Events] and [Restored.Release] return them, and the instance begins with an
 // empty queue. If events were pending and were not drained, no overflow event is added.
-func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.kept = true } }
+func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.leave = true } }
 
 // WithOverflow adds an overflow event after the pending events, unless one is among
 // them, so that the program rescans what it watches. Without the option this is done

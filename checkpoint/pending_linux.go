@@ -22,9 +22,9 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	if err != nil {
 		return nil, err
 	}
-	overflow := r.opts.queue.overflow || !r.opts.queue.kept && r.s.undrained()
-	if r.opts.queue.kept {
-		r.keep(overflow)
+	overflow := r.opts.queue.overflow || !r.opts.queue.leave && r.s.undrained()
+	if r.opts.queue.leave {
+		r.leaveEvents(overflow)
 		return n, nil
 	}
 	if len(r.s.Pending) == 0 && !overflow {
@@ -52,7 +52,7 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 		return nil, errors.Join(err, nerr)
 	}
 	r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
-	r.keep(overflow)
+	r.leaveEvents(overflow)
 	return n, nil
 }
 
@@ -62,15 +62,15 @@ func (r *restorer) newInstance() (*inotify.Inotify, error) {
 		return nil, err
 	}
 	r.out = &Restored{Inotify: n, NotRestored: slices.Clone(r.skipped), flags: r.s.Flags}
-	r.filled, r.before, r.kept, r.ioctl = false, 0, nil, false
+	r.filled, r.before, r.left, r.ioctl = false, 0, nil, false
 	return n, nil
 }
 
-// keep leaves the events with the caller.
-func (r *restorer) keep(overflow bool) {
-	r.kept = slices.Clone(r.s.Pending)
-	if overflow && !slices.ContainsFunc(r.kept, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
-		r.kept = append(r.kept, overflowEvent)
+// leaveEvents leaves the events with the caller.
+func (r *restorer) leaveEvents(overflow bool) {
+	r.left = slices.Clone(r.s.Pending)
+	if overflow && !slices.ContainsFunc(r.left, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
+		r.left = append(r.left, overflowEvent)
 	}
 }
 
@@ -133,9 +133,9 @@ func (r *Restored) takeRead() error {
 	}
 }
 
-// readAhead returns how many bytes of events the Inotify has read and not delivered, as
-// far as no internal records are in the kernel's queue. It is negative if there are more
-// of these, or if events come so fast that it cannot be determined.
+// readAhead returns how many bytes of events the Inotify has read and not delivered. Internal
+// records in the kernel's queue reduce the result, also below 0. It is -1 if events come so
+// fast that it cannot be determined.
 func (r *Restored) readAhead() (bytes int, err error) {
 	before := -1
 	for range 100 {

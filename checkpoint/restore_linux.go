@@ -31,7 +31,7 @@ type restorer struct {
 
 	filled bool            // events were put into the queue
 	before int             // how many bytes the queue had before the watches were added
-	kept   []inotify.Event // events that are left with the caller
+	left   []inotify.Event // events that are left with the caller
 	ioctl  bool            // the next wd was set by the ioctl
 
 	out *Restored
@@ -252,7 +252,7 @@ func (r *restorer) restoreInto(ctx context.Context, n *inotify.Inotify) error {
 	if r.notCompared != nil && len(r.ws) > 0 {
 		r.addGap(FieldInode, 0, r.notCompared)
 	}
-	r.out.pending = append(r.kept, r.out.pending...)
+	r.out.pending = append(r.left, r.out.pending...)
 	ahead, err := r.out.readAhead()
 	r.out.clean = (r.filled || r.ioctl) && ahead == 0
 	return err
@@ -313,11 +313,11 @@ func (r *restorer) restoreNextWD(ctx context.Context, n *inotify.Inotify) error 
 		r.addGap(FieldNextWD, 0, err)
 		return nil
 	}
-	if err != nil || !r.ioctl || r.verifyLevel == VerifyNone || r.filled { // the cycle led there, or it cannot be read
+	if err != nil || !r.ioctl || r.verifyLevel == VerifyNone || r.filled { // the cycle has shown it, or it cannot be read
 		return err
 	}
 	have, err := n.NextWD()
-	if errors.As(err, new(*inotify.LimitError)) { // which advanced the counter
+	if errors.As(err, new(*inotify.LimitError)) { // the failed NextWD has advanced the wd counter
 		r.addGap(FieldNextWD, 0, fmt.Errorf("it was set, but could not be read to verify it: %w", err))
 		return n.SetNextWD(want)
 	}
@@ -390,7 +390,7 @@ func (r *Restored) release() (*os.File, error) {
 		return nil, err
 	}
 	err = r.Inotify.Close()
-	if errors.Is(err, os.ErrClosed) { // by the caller, just now
+	if errors.Is(err, os.ErrClosed) { // the caller closed it meanwhile
 		sys.Close(dup)
 		return nil, err
 	}
@@ -405,7 +405,7 @@ func (r *Restored) restoreFlags(fd int) error {
 	if err != nil {
 		return err
 	}
-	if now&Async != 0 { // set it again: a signal carries the descriptor that O_ASYNC was set on
+	if now&Async != 0 { // set it again: signals have the number of the descriptor that O_ASYNC was set on
 		for _, on := range []bool{false, true} {
 			if err := sys.SetStatusFlag(fd, syscall.O_ASYNC, on); err != nil {
 				return err

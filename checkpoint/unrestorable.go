@@ -32,8 +32,8 @@ func (w *Watch) checkPath() error {
 	return nil
 }
 
-// pathReasons returns why the path of each watch is unknown; wd 0 has the reason for watches
-// without one of their own.
+// pathReasons returns why the path of each watch is unknown. wd 0 has the reason for watches
+// that are not listed.
 func (s *Snapshot) pathReasons() map[inotify.WD]string {
 	reasons := make(map[inotify.WD]string)
 	for _, g := range s.Unknown {

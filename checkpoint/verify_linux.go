@@ -85,7 +85,7 @@ var (
 // checkWeakHandle returns an error if a handle without a generation does not identify the
 // file. On ext4, inodes of generation 0 are legal (mke2fs -d makes them). A filesystem that
 // opens its own handles keeps generations; procfs, sysfs and an overlayfs without nfs_export
-// do not. name_to_handle_at without AT_HANDLE_FID tells which it is (Linux 6.1, 6.18).
+// do not. name_to_handle_at without AT_HANDLE_FID shows which it is (Linux 6.1, 6.18).
 func checkWeakHandle(h inotify.Handle, target *inotify.Watch) error {
 	if h == (inotify.Handle{}) {
 		return errNoHandle

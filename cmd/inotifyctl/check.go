@@ -80,8 +80,8 @@ func check(ctx context.Context, in *invocation) error {
 	return nil
 }
 
-// features are nil if the kernel has the feature, or the reason why it has not or why
-// that is unknown.
+// features has an error for each feature: nil if the kernel has it, or else why it has not or
+// why that is unknown.
 type features struct {
 	setNextWD, maskCreate, watchList error
 }
@@ -132,9 +132,10 @@ func probe() (f features, reached error) {
 	return f, reached
 }
 
-// limitLines returns a line for each limit, with how much the user has in use. sysctl reads
-// one, and returns -1 if it is unknown. c is nil if that could not be counted. watchList is nil if the kernel lists watches, so
-// that they can be counted. reached is nil, or says which limit is exhausted.
+// limitLines returns a line for each limit, with how much of it the user has in use. sysctl
+// reads a limit, and returns -1 if it is unknown. c is nil if the usage could not be counted.
+// watchList is nil if the kernel lists watches, so that they can be counted. reached is nil, or
+// says which limit is exhausted.
 func limitLines(sysctl func(name string) int64, uid int, c *usageByUser, watchList, reached error) []string {
 	const uncounted = "could not count how many are in use"
 	u, instances, watches := usage{}, uncounted, uncounted
@@ -155,13 +156,13 @@ func limitLines(sysctl func(name string) int64, uid int, c *usageByUser, watchLi
 		}
 		return name + ": " + value + scope + "; " + what
 	}
-	const own = " (of this user namespace)"
+	const inNamespace = " (of this user namespace)"
 	return []string{
 		line("fs.inotify.max_user_instances", "", instances, u.instances, isInstanceLimit(reached)),
 		line("fs.inotify.max_user_watches", "", watches, u.watches, isWatchLimit(reached)),
 		line("fs.inotify.max_queued_events", "", "for each instance", -1, false),
-		line("user.max_inotify_instances", own, instances, u.instances, isInstanceLimit(reached)),
-		line("user.max_inotify_watches", own, watches, u.watches, isWatchLimit(reached)),
+		line("user.max_inotify_instances", inNamespace, instances, u.instances, isInstanceLimit(reached)),
+		line("user.max_inotify_watches", inNamespace, watches, u.watches, isWatchLimit(reached)),
 	}
 }
 

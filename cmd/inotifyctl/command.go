@@ -45,7 +45,7 @@ type subcommand struct {
 
 type action func(context.Context, *invocation) error
 
-// An invocation is what a command gets beside its flags.
+// An invocation has the input of a command, except its flags.
 type invocation struct {
 	operands       []string
 	execute        []string // what follows "--", of a command that executes it

@@ -221,10 +221,10 @@ func (d *demonstration) restore(ctx context.Context, s *checkpoint.Snapshot) err
 }
 
 // events prints the pending events and as many new ones, from the descriptor of the restored
-// instance. Events before it are those that could not be put into its queue.
+// instance. before has the events that could not be put into its queue.
 func (d *demonstration) events(ctx context.Context, before []inotify.Event, n *inotify.Inotify) error {
 	for _, ev := range before {
-		d.say("kept", "watch %-10d %v %q", ev.WD, ev.Mask, ev.Name)
+		d.say("pending", "watch %-10d %v %q", ev.WD, ev.Mask, ev.Name)
 	}
 	left := 2*(len(d.watches)-1) - len(before)
 	if left == 0 {

@@ -101,12 +101,12 @@ func isAboutPath(err error) bool {
 	switch {
 	case errors.As(err, &call):
 		switch call.Syscall {
-		case "inotify_add_watch", "open O_PATH", "stat":
+		case sys.CallAdd, sys.CallOpenPath, sys.CallStatx, sys.CallStat:
 			return restore
 		}
 		return false
 	case errors.As(err, &path):
-		return path.Op == "inotify_add_watch" || !strings.HasPrefix(path.Path+"/", "/proc/")
+		return path.Op == sys.CallAdd || !strings.HasPrefix(path.Path+"/", "/proc/")
 	}
 	return restore
 }
@@ -114,7 +114,7 @@ func isAboutPath(err error) bool {
 // hintForCall returns the hint for an error that is not about a path.
 func hintForCall(err error) string {
 	var call *os.SyscallError
-	isInit := errors.As(err, &call) && call.Syscall == "inotify_init1"
+	isInit := errors.As(err, &call) && call.Syscall == sys.CallInit
 	switch {
 	case errors.Is(err, errors.ErrUnsupported) && (isInit || call == nil):
 		return "this system has no inotify: run it on Linux"
@@ -124,8 +124,8 @@ func hintForCall(err error) string {
 	return ""
 }
 
-// permissionHint is the hint for a process that may not be read. What forbids it to root, such
-// as a security module or a user namespace, cannot be told apart.
+// permissionHint is the hint for a process that may not be read. Why root may not, for example
+// because of a security module or a user namespace, is unknown.
 func permissionHint() string {
 	if os.Geteuid() == 0 {
 		return ""

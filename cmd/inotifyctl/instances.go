@@ -34,7 +34,8 @@ type holding struct {
 	fds      []int
 }
 
-// holdings returns who has an instance, in ascending order of pid and tid.
+// holdings returns which processes and threads have an instance, in ascending order of pid and
+// tid.
 func holdings(i checkpoint.Instance) []holding {
 	var hs []holding
 	for _, d := range i.Descriptors {

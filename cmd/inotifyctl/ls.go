@@ -54,7 +54,7 @@ counted once.
 			return err
 		})
 		flags.StringVar(&l.command, "command", "", "list only processes whose command name contains `TEXT`")
-		numberVar(flags, &l.min, "min", 0, "list only processes that have `N` watches or more, or an unknown number")
+		numberVar(flags, &l.least, "min", 0, "list only processes that have `N` watches or more, or an unknown number")
 		flags.BoolVar(&l.json, "json", false, "print JSON, one object a line")
 		l.paths.define(flags, "with -w: ")
 		verboseVar(flags, &l.effects.verbose, "with -w: ")
@@ -82,7 +82,7 @@ type ls struct {
 	pids    []int // none is all
 	uid     int   // noUser is all
 	command string
-	min     int64 // watches
+	least   int64 // watches
 
 	stderr    io.Writer
 	processes []*total
@@ -190,7 +190,7 @@ func (l *ls) wants(p *total) bool {
 	return (len(l.pids) == 0 || slices.Contains(l.pids, p.pid)) &&
 		(l.uid == noUser || l.uid == p.uid) &&
 		strings.Contains(p.command, l.command) &&
-		(p.uncounted || int64(p.watches) >= l.min)
+		(p.uncounted || int64(p.watches) >= l.least)
 }
 
 // dump reads the watches of an instance.
@@ -324,11 +324,11 @@ func maskText(m inotify.Mask) string {
 func (l *ls) lines(c *usageByUser) (lines []string) {
 	maxInstances, maxWatches := limitOf("instances"), limitOf("watches")
 	for _, uid := range l.owners() {
-		u, who := c.of(uid), "user "+userName(uid)
+		u, name := c.of(uid), "user "+userName(uid)
 		if uid == noUser {
-			who = "unknown users"
+			name = "unknown users"
 		}
-		lines = append(lines, fmt.Sprintf("%s: %s, %s\n", who,
+		lines = append(lines, fmt.Sprintf("%s: %s, %s\n", name,
 			ofLimit(u.instances, maxInstances, "instance", "instances"), ofLimit(u.knownWatches(), maxWatches, "watch", "watches")))
 	}
 	var gaps []checkpoint.Gap

@@ -211,6 +211,7 @@ func TestHints(t *testing.T) {
 		{"no inotify in this kernel", os.NewSyscallError("inotify_init1", syscall.ENOSYS), "; this system has no inotify: run it on Linux"},
 		{"no other call", os.NewSyscallError("kcmp", syscall.ENOSYS), ""},
 		{"the text says what is needed", fmt.Errorf("list: %w", &inotify.UnsupportedError{Feature: "listing", Needs: "Linux 3.8"}), ""},
+		{"no such path in the cycle", restore(os.NewSyscallError("statx", syscall.ENOENT)), "; give a path that exists"},
 		{"no such process", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.ENOENT}, ""},
 		{"process not readable", &fs.PathError{Op: "open", Path: "/proc/1/fdinfo", Err: syscall.EACCES}, ""},
 		{"no such file", &fs.PathError{Op: "open", Path: "/tmp/snapshot", Err: syscall.ENOENT}, "; give a path that exists"},

@@ -23,7 +23,7 @@ type column struct {
 	flex  bool // may be shortened
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(row ...string) { t.rows = append(t.rows, row) }
 
 // under puts a table below the last row.
 func (t *table) under(below *table) {

@@ -172,18 +172,18 @@ func totals(instances []checkpoint.Instance) (list []*total) {
 type share struct{ pid, count int }
 
 // largest returns the processes of a user that have most in use, five at most, in descending
-// order.
-func (c *usageByUser) largest(uid int, count func(checkpoint.Instance) int) []share {
+// order. use returns what an instance counts.
+func (c *usageByUser) largest(uid int, use func(checkpoint.Instance) int) []share {
 	var shares []share
 	for k, i := range c.instances {
 		pid := i.Descriptors[0].PID
-		if c.owners[k] != uid || count(i) == 0 {
+		if c.owners[k] != uid || use(i) == 0 {
 			continue
 		}
 		if n := len(shares); n == 0 || shares[n-1].pid != pid {
 			shares = append(shares, share{pid: pid})
 		}
-		shares[len(shares)-1].count += count(i)
+		shares[len(shares)-1].count += use(i)
 	}
 	slices.SortStableFunc(shares, func(a, b share) int { return b.count - a.count })
 	return shares[:min(len(shares), 5)]

@@ -94,9 +94,9 @@ func readSnapshot(name string) (*checkpoint.Snapshot, error) {
 	return s, nil
 }
 
-// printDifferences prints the differences, or that there are none. It returns an error
-// if there are differences.
-func printDifferences(w io.Writer, want, have *checkpoint.Snapshot, who string) error {
+// printDifferences prints the differences of the instance with the name from the dump, or that
+// there are none. It returns an error if there are differences.
+func printDifferences(w io.Writer, want, have *checkpoint.Snapshot, name string) error {
 	diffs := want.Compare(have)
 	for _, d := range diffs {
 		if _, err := fmt.Fprintln(w, oneLine(d.String())); err != nil {
@@ -104,10 +104,10 @@ func printDifferences(w io.Writer, want, have *checkpoint.Snapshot, who string) 
 		}
 	}
 	if len(diffs) > 0 {
-		return withHint(fmt.Errorf("%s differs from the dump: %s", who, count(len(diffs), "difference", "differences")), "")
+		return withHint(fmt.Errorf("%s differs from the dump: %s", name, count(len(diffs), "difference", "differences")), "")
 	}
 	compared, not := comparedFields(want, have)
-	_, err := fmt.Fprintf(w, "%s is equal to the dump: compared %s; not compared %s\n", who, strings.Join(compared, ", "), strings.Join(not, ", "))
+	_, err := fmt.Fprintf(w, "%s is equal to the dump: compared %s; not compared %s\n", name, strings.Join(compared, ", "), strings.Join(not, ", "))
 	return err
 }
 

@@ -101,10 +101,10 @@ func (a *added) restore(ctx context.Context, n *inotify.Inotify, wd inotify.WD, 
 		}))
 }
 
-// printEvents prints count events, or if count is negative all until ctx ends or no watch
-// is left.
-func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int64) error {
-	if count == 0 {
+// printEvents prints limit events, or all if limit is negative, until ctx ends or no watch is
+// left.
+func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, limit int64) error {
+	if limit == 0 {
 		return nil
 	}
 	for ev, err := range n.Events(ctx) {
@@ -117,7 +117,7 @@ func printEvents(ctx context.Context, n *inotify.Inotify, p *printer, count int6
 		if err := p.event(ev); err != nil {
 			return err
 		}
-		if count--; count == 0 || len(p.paths) == 0 {
+		if limit--; limit == 0 || len(p.paths) == 0 {
 			return nil
 		}
 	}

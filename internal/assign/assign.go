@@ -62,23 +62,23 @@ type assignment struct {
 	ws      []Watch  // ascending
 	single  [1]Watch // the room for one
 	options Options
-	locked  bool             // the wds; whoever calls progress unlocks them
+	locked  bool             // the wds are locked; they are not while progress is called
 	create  bool             // IN_MASK_CREATE works
-	used    instance.UsedWDs // when the wds were last locked; by the ioctl only where that bit does not work
-	cycle   *cycle           // or nil: by the ioctl
+	used    instance.UsedWDs // as of the last lock; not read for the ioctl if create is set
+	cycle   *cycle           // nil for a restore by the ioctl
 	target  target           // ws[done]
 	done    int              // ws[:done] have been added
 	last    int32            // the wd given last, or -1; a new watch gets last+1, unless that is used
 	marks   []mark
 }
 
-// A residue is what watches that were removed again may have left in the queue.
+// A residue says which records of removed watches may be in the queue.
 type residue int
 
 const (
 	nothing   residue = iota
-	quiet             // an IN_IGNORED each
-	reporting         // also events, which may come after that
+	quiet             // an IN_IGNORED of each
+	reporting         // also events, even after the IN_IGNORED
 )
 
 func (a *assignment) restore(ctx context.Context) *Failure {
@@ -89,7 +89,7 @@ func (a *assignment) restore(ctx context.Context) *Failure {
 	defer a.target.release()
 	dup, dupErr := -1, error(nil)
 	if len(a.ws) > 1 && a.in.Shared.Load() {
-		// Others keep the instance if it is closed here in the middle.
+		// If the Inotify is closed meanwhile, the watches can be removed through it.
 		if dup, dupErr = a.in.Dup(); dupErr == nil {
 			defer sys.Close(dup)
 		}
@@ -100,9 +100,9 @@ func (a *assignment) restore(ctx context.Context) *Failure {
 	}
 	if err != nil {
 		f := &Failure{Watch: failed, Done: a.done}
-		f.Err, f.Besides = split(err)
+		f.Err, f.Secondary = split(err)
 		f.Err = a.annotate(f.Err, failed)
-		f.Besides = Join(f.Besides, a.rollBack(left, dup, dupErr))
+		f.Secondary = Join(f.Secondary, a.rollBack(left, dup, dupErr))
 		return f
 	}
 	if a.cycle != nil {
@@ -111,7 +111,7 @@ func (a *assignment) restore(ctx context.Context) *Failure {
 	return nil
 }
 
-// lock locks the wds. Where IN_MASK_CREATE does not work it reads which are used.
+// lock locks the wds. If IN_MASK_CREATE does not work it reads the used wds.
 func (a *assignment) lock(ctx context.Context) (err error) {
 	if err := a.in.Lock(ctx); err != nil {
 		return err
@@ -178,8 +178,8 @@ func (a *assignment) run(ctx context.Context) (left residue, failed int, err err
 	return nothing, 0, nil
 }
 
-// prepare makes ws[done] the target, pinned where IN_MASK_CREATE does not work and it is
-// next.
+// prepare makes ws[done] the target. It is pinned if IN_MASK_CREATE does not work and the
+// next add is for it.
 func (a *assignment) prepare() error {
 	t, w := &a.target, &a.ws[a.done]
 	if a.cycle != nil && t.wd == w.WD && t.pinned {
@@ -192,17 +192,16 @@ func (a *assignment) prepare() error {
 	return nil
 }
 
-// free returns how many wds are to be given before the target's.
+// free returns how many wds the kernel gives before the target's.
 func (a *assignment) free() int64 { return a.used.Between(a.last, a.target.wd) }
 
-// slice adds as many watches as fit into one slice, or one pinned one: it advances to the
-// wd, by the ioctl or by steps of the cycle, and places the watch. If that comes under a
-// wrong wd it is removed again, and what it left is returned; by the cycle that is no
-// error if the wd can still be reached.
+// slice adds as many watches as fit into one slice, or one pinned watch. For each it makes
+// its wd the next one, by the ioctl or by steps of the cycle, and adds the watch. A watch
+// that gets a wrong wd is removed again, and its residue is returned; for the cycle that is
+// an error only if the wd can no longer be reached.
 //
-// The calls of a restore by the ioctl are made in this function itself: after a system
-// call each return costs what a mispredicted branch costs, and they are most of what
-// there is to save.
+// The calls of a restore by the ioctl are made in this function itself: a return costs a
+// mispredicted branch after a system call, and there is little else to save.
 func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 	t, c := &a.target, a.cycle
 	var p pacer
@@ -226,8 +225,8 @@ func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 				}
 			}
 		} else {
-			there, made, err := a.steps(fd, q, room, p.start.Add(sliceTime))
-			if !there || err != nil || !a.create && !t.pinned { // prepare pins it
+			next, made, err := a.steps(fd, q, room, p.start.Add(sliceTime))
+			if !next || err != nil || !a.create && !t.pinned { // prepare pins it for the next slice
 				return nothing, err
 			}
 			room -= made + 1
@@ -236,7 +235,7 @@ func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 		if got == t.wd && !t.pinned {
 			a.last = got
 			a.done++
-		} else if left, err := a.placed(fd, q, got, e); left != nothing || err != nil {
+		} else if left, err := a.finishAdd(fd, q, got, e); left != nothing || err != nil {
 			return left, err
 		}
 		if a.done == len(a.ws) || !a.create || p.over() {
@@ -246,34 +245,36 @@ func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 	}
 }
 
-// A pacer ends a slice. While steps take little time it looks at the clock at every
-// eighth only, which would cost some percent.
+// A pacer measures the time of a slice. It reads the clock at every eighth step only, which
+// saves some percent, unless steps take long.
 type pacer struct {
-	start, looked time.Time
-	steps, look   int
+	start    time.Time
+	lastRead time.Time // of the clock
+	steps    int
+	nextRead int // the step at which the clock is read again
 }
 
 func (p *pacer) begin() {
 	p.start = time.Now()
-	p.looked = p.start
+	p.lastRead = p.start
 }
 
 // over counts a step, and reports whether the slice's time is over.
 func (p *pacer) over() bool {
 	p.steps++
-	if p.steps < p.look {
+	if p.steps < p.nextRead {
 		return false
 	}
 	now := time.Now()
-	p.look = p.steps + 8
-	if now.Sub(p.looked) > sliceTime/4 {
-		p.look = p.steps + 1 // each takes its time
+	p.nextRead = p.steps + 8
+	if now.Sub(p.lastRead) > sliceTime/4 {
+		p.nextRead = p.steps + 1
 	}
-	p.looked = now
+	p.lastRead = now
 	return now.Sub(p.start) > sliceTime
 }
 
-// setNextFailed explains why the next wd could not be set.
+// setNextFailed returns the error for an errno of INOTIFY_IOC_SETNEXTWD.
 func (a *assignment) setNextFailed(e sys.Errno) error {
 	err := a.in.Explain(sys.CallSetNext, e, 0)
 	if errors.Is(err, errors.ErrUnsupported) && a.done == 0 {
@@ -282,10 +283,10 @@ func (a *assignment) setNextFailed(e sys.Errno) error {
 	return err
 }
 
-// placed finishes the add of the target's watch, which returned got and e, where it
-// was not clearly done with that call. A watch with a wrong wd is removed again, and so is
-// one that did not get its mask.
-func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (left residue, err error) {
+// finishAdd finishes the add of the target's watch, which returned got and e, unless that
+// call was all: it repeats an interrupted call, and gives a pinned target's watch its mask. A
+// watch with a wrong wd, or that did not get its mask, is removed again.
+func (a *assignment) finishAdd(fd int, q *record.Queue, got int32, e sys.Errno) (left residue, err error) {
 	t := &a.target
 	if e == sys.EINTR {
 		got, e = sys.Add(fd, &t.path[0], t.firstMask())
@@ -296,7 +297,7 @@ func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (le
 	a.last = got
 	a.in.Given(got)
 	if got != t.wd {
-		left, err := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
+		left, err := a.removeMisplaced(fd, q, a.spanOf(got, t.pinned))
 		switch {
 		case a.cycle == nil:
 			err = Join(&InUseError{Want: t.wd, Got: got}, err)
@@ -307,20 +308,20 @@ func (a *assignment) placed(fd int, q *record.Queue, got int32, e sys.Errno) (le
 	}
 	other, err := t.finish(a.in, fd)
 	switch {
-	case other != -1: // the watch was removed meanwhile by somebody else, and this is another
-		left, err := a.removeMisplaced(fd, q, a.misplaced(other, false), a.misplaced(got, true))
+	case other != -1: // another process removed the watch, and the second call added this one
+		left, err := a.removeMisplaced(fd, q, a.spanOf(other, false), a.spanOf(got, true))
 		return left, Join(fmt.Errorf("setting the mask of watch %d reached watch %d", got, other), err)
 	case err != nil:
-		left, besides := a.removeMisplaced(fd, q, a.misplaced(got, t.pinned))
-		return left, Join(err, besides)
+		left, removeErr := a.removeMisplaced(fd, q, a.spanOf(got, t.pinned))
+		return left, Join(err, removeErr)
 	}
 	a.done++
 	a.unpin(fd, q)
 	return nothing, nil
 }
 
-// check returns what is wrong with what the add of the target's watch returned, which may
-// be any wd, but not that of a watch that was there.
+// check returns an error if the add of the target's watch failed, or returned the wd of a
+// watch that existed before.
 func (a *assignment) check(wd int32, e sys.Errno) error {
 	mask := a.target.firstMask()
 	switch {
@@ -348,18 +349,18 @@ type known struct {
 func (a *assignment) known() known { return known{a.in, a.used, a.ws[:a.done]} }
 
 // existed reports whether wd, which an add returned on a kernel that ignores
-// IN_MASK_CREATE, is that of a watch that was there before. closely says to make certain
-// that it is not a new one on a wd that became free.
-func (k known) existed(wd int32, closely bool) (bool, error) {
+// IN_MASK_CREATE, is that of a watch that existed before. recheck is as for
+// instance.Existed.
+func (k known) existed(wd int32, recheck bool) (bool, error) {
 	if _, found := bywd.Find(k.added, wd, func(w Watch) int32 { return w.WD }); found {
-		return true, nil // the counter is beyond it
+		return true, nil // the wd counter has passed it, so it is not a new watch
 	}
-	return k.in.Existed(k.used, wd, closely)
+	return k.in.Existed(k.used, wd, recheck)
 }
 
-// unpin closes the descriptor of a target whose watch has been added. Linux reports
-// no closing of an O_PATH descriptor, but gVisor, which lists no watches, does, to the
-// new watch; that record, as long as an IN_IGNORED, is dropped.
+// unpin closes the descriptor of a target whose watch has been added. Linux queues no event
+// when an O_PATH descriptor is closed. gVisor, which lists no watches, queues an
+// IN_CLOSE_NOWRITE of the new watch, which is dropped.
 func (a *assignment) unpin(fd int, q *record.Queue) {
 	t := &a.target
 	if !t.pinned || a.create || a.used.Listed {
@@ -373,8 +374,8 @@ func (a *assignment) unpin(fd int, q *record.Queue) {
 	}
 }
 
-// annotate adds to the error for an inode that is watched already which watch that
-// is, where there are several that it can be.
+// annotate adds the wd of the existing watch to the error for an inode that is watched
+// already, if the restore has several watches.
 func (a *assignment) annotate(err error, failed int) error {
 	if err != errWatched || len(a.ws) == 1 {
 		return err
@@ -384,7 +385,7 @@ func (a *assignment) annotate(err error, failed int) error {
 	if oerr != nil {
 		return err
 	}
-	defer sys.Close(fd) // the inode keeps its number until then
+	defer sys.Close(fd) // while it is open the inode number is not reused
 	inode, ierr := sys.FDInode(fd)
 	ws, werr := a.in.Watches()
 	if ierr != nil || werr != nil {

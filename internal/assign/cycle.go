@@ -19,25 +19,26 @@ import (
 const (
 	progressInterval = 100 * time.Millisecond
 
-	// While progress is called others may add watches. Near a wd to restore
-	// they could take that, so progress is called seldom there.
+	// quietSteps is how near to a wd to restore progress is called seldom: watches that are
+	// added meanwhile, when the wds are unlocked, could get that wd.
 	quietSteps = 256
 
-	// minHelperSteps is how many steps it takes before a helper thread and more inodes pay.
+	// minHelperSteps is the number of steps from which a helper thread and more inodes make
+	// the cycle faster.
 	minHelperSteps = 1024
 )
 
-// A cycle is what it takes to bring the instance's counter up by adding and removing
-// scratch watches.
+// A cycle is the state of an add/remove cycle, which advances the instance's wd counter by
+// adding and removing scratch watches.
 type cycle struct {
-	missing error   // what SETNEXTWD said
+	missing error   // of INOTIFY_IOC_SETNEXTWD
 	mask    uint32  // of scratch watches
 	scratch scratch // this thread's
 	helper  *helper // or nil
 	memfd   int     // or -1
 	room    int     // for internal records in the kernel's queue
-	from    uint64  // where the records of scratch watches begin to be this cycle's
-	first   int32   // the wd at which it began
+	from    uint64  // the position before which no scratch watch of this cycle has a record
+	first   int32   // the wd of the first step
 
 	start, reported time.Time
 	pause           time.Duration // between two reports
@@ -47,7 +48,7 @@ func newCycle(create bool, missing error) *cycle {
 	return &cycle{missing: missing, mask: blankMask(create), memfd: -1, pause: progressInterval}
 }
 
-// release gives back what the cycle used.
+// release ends the helper thread and closes the memory file.
 func (c *cycle) release() {
 	if c.helper != nil {
 		c.helper.end()
@@ -57,7 +58,7 @@ func (c *cycle) release() {
 	}
 }
 
-// runCycle is run by the cycle, on a kernel that has no ioctl.
+// runCycle is run for a kernel without the ioctl.
 func (a *assignment) runCycle(ctx context.Context, missing error) (left residue, failed int, err error) {
 	if a.in.Unreadable != nil {
 		return nothing, a.done, Join(a.in.Unreadable, missing)
@@ -66,7 +67,7 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 	defer c.release()
 	a.cycle = c
 	c.room = queueRoom()
-	if a.create { // else lock did
+	if a.create { // otherwise lock has read them
 		err = a.readUsed()
 	}
 	if err == nil {
@@ -75,24 +76,24 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 	if err == nil {
 		c.start = time.Now()
 		c.reported = c.start
-		left, failed, err = a.begin()
+		left, failed, err = a.firstStep()
 	}
 	if err == nil && a.done < len(a.ws) {
-		if failed, err = a.choose(ctx); err == nil {
+		if failed, err = a.chooseScratch(ctx); err == nil {
 			left, failed, err = a.run(ctx)
 			if err != nil {
-				err = a.explain(err, failed)
+				err = a.stopReason(err, failed)
 			}
 		}
 	}
-	if a.locked && (err == nil || a.done == 0 && left == nothing) { // else rollBack does it
+	if a.locked && (err == nil || a.done == 0 && left == nothing) { // otherwise rollBack does it
 		err = Join(err, a.in.With(discardHere))
 	}
 	return left, failed, err
 }
 
-// markAll notes where the former lives of all wds end that come now, when it is known which
-// are used.
+// markAll adds a mark for all watches that are not added yet. It is called when the used wds
+// have been read.
 func (a *assignment) markAll() error {
 	return a.in.With(func(fd int, q *record.Queue) (err error) {
 		if err := q.CheckFull(); err != nil {
@@ -104,7 +105,8 @@ func (a *assignment) markAll() error {
 	})
 }
 
-// firstUsed returns the index of the first watch whose wd others have, and the error.
+// firstUsed returns the index of the first watch whose wd another watch has, with an
+// *InUseError, or no error if there is none.
 func (a *assignment) firstUsed() (int, error) {
 	for i := a.done; i < len(a.ws); i++ {
 		if a.used.Has(a.ws[i].WD) {
@@ -114,10 +116,10 @@ func (a *assignment) firstUsed() (int, error) {
 	return 0, nil
 }
 
-// begin makes the first step, which is to add the lowest watch itself: the
-// counter cannot be read and may stand at its wd, and much of what can be
-// wrong shows at once.
-func (a *assignment) begin() (left residue, failed int, err error) {
+// firstStep makes the first step, which is to add the lowest watch itself. Its wd shows
+// where the wd counter is, which cannot be read, and may be the right one already. Errors
+// such as a missing path show before a cycle that may be long.
+func (a *assignment) firstStep() (left residue, failed int, err error) {
 	t := &a.target
 	t.set(&a.ws[0])
 	if err := t.pin(a.ws[0].Path, a.create); err != nil {
@@ -125,15 +127,15 @@ func (a *assignment) begin() (left residue, failed int, err error) {
 	}
 	err = a.in.With(func(fd int, q *record.Queue) (err error) {
 		got, e := sys.Add(fd, &t.path[0], t.firstMask())
-		left, err = a.placed(fd, q, got, e)
+		left, err = a.finishAdd(fd, q, got, e)
 		return err
 	})
 	t.release()
 	a.cycle.first = a.last
 	passed := err == errPassed
 	if left != nothing && (err == nil || passed) {
-		if besides := discard(a.in, left); besides != nil {
-			return nothing, 0, Join(err, besides)
+		if secondary := discard(a.in, left); secondary != nil {
+			return nothing, 0, Join(err, secondary)
 		}
 		left = nothing
 	}
@@ -152,9 +154,10 @@ func (a *assignment) begin() (left residue, failed int, err error) {
 	return left, 0, nil
 }
 
-// choose finds directories for scratch watches that no watch of the restore is for, and
-// starts a helper thread if that helps. It returns which watch failed.
-func (a *assignment) choose(ctx context.Context) (failed int, err error) {
+// chooseScratch chooses the directories for scratch watches, without those that the restore
+// watches, and starts a helper thread if that makes the cycle faster. It returns the index of
+// the watch that failed.
+func (a *assignment) chooseScratch(ctx context.Context) (failed int, err error) {
 	wanted := 2 * groupSteps
 	if a.allSteps() < minHelperSteps {
 		wanted = groupSteps
@@ -164,8 +167,7 @@ func (a *assignment) choose(ctx context.Context) (failed int, err error) {
 		if i%64 == 0 && (ctx.Err() != nil || a.in.Closed.Load()) {
 			return a.done, a.stopped(a.done, cmp.Or(ctx.Err(), os.ErrClosed))
 		}
-		// Also finds what is missing before a cycle that may be long.
-		w := &a.ws[i]
+		w := &a.ws[i] // a missing path is an error before a cycle that may be long
 		target, err := sys.PathInode(w.Path, w.Mask&sys.DontFollow != 0)
 		if err != nil {
 			return i, err
@@ -185,7 +187,7 @@ func (a *assignment) choose(ctx context.Context) (failed int, err error) {
 	return 0, nil
 }
 
-// startHelper starts a helper thread, which gets every other inode.
+// startHelper starts a helper thread with half of the inodes.
 func (c *cycle) startHelper() {
 	h := &helper{ended: make(chan struct{})}
 	paths := c.scratch.paths
@@ -201,8 +203,7 @@ func (c *cycle) startHelper() {
 	go h.work()
 }
 
-// makeRoom empties the queue of what the slice before left, and returns how many
-// steps there is room for.
+// makeRoom reads what is in the kernel's queue, and returns how many steps a slice may make.
 func (c *cycle) makeRoom(fd int, q *record.Queue) (steps int, err error) {
 	end, err := q.End(fd)
 	if err != nil {
@@ -215,17 +216,16 @@ func (c *cycle) makeRoom(fd int, q *record.Queue) (steps int, err error) {
 	return c.room, err
 }
 
-// steps makes steps until the target's wd is next, there is no more room for internal
-// records or the time is over. It reports whether the wd is next, and how many steps
-// there is less room for.
+// steps makes steps until the target's wd is next, room steps were made or the time is over.
+// It reports whether the wd is next, and how many steps it made.
 func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (next bool, made int, err error) {
 	for made < room {
 		free := a.free()
 		if free == 0 {
 			return true, made, nil
 		}
-		j := job{a.known(), q, fd, until, a.cycle.mask, a.cycle.from, a.last}
-		some, last, err := a.cycle.walk(j, a.target.wd, int(min(free, int64(room-made))))
+		j := job{known: a.known(), q: q, fd: fd, until: until, mask: a.cycle.mask, from: a.cycle.from, last: a.last}
+		some, last, err := a.cycle.advance(j, a.target.wd, int(min(free, int64(room-made))))
 		made += some
 		a.last = last
 		a.in.Given(last)
@@ -239,14 +239,14 @@ func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (
 	return false, made, nil
 }
 
-// walk makes steps on the way to a wd, with the helper if there is one, and returns how
-// many it made and which wd was given last.
-func (c *cycle) walk(j job, wd int32, steps int) (made int, last int32, err error) {
+// advance makes steps towards a wd, with the helper if there is one. It returns how many it
+// made and which wd was given last.
+func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err error) {
 	if len(c.scratch.paths) == 0 && c.helper != nil {
 		c.scratch.paths, c.helper = c.helper.end(), nil
 	}
 	if len(c.scratch.paths) == 0 {
-		if err := c.lastResort(); err != nil {
+		if err := c.useMemfd(); err != nil {
 			return 0, j.last, err
 		}
 		j.mask = c.mask
@@ -259,8 +259,8 @@ func (c *cycle) walk(j job, wd int32, steps int) (made int, last int32, err erro
 	return c.merge(&j, wd)
 }
 
-// merge has the queue drop the records of the watches that were added and removed, and
-// returns how many steps were made and which wd was given last.
+// merge adds the spans of both threads' scratch watches to the queue's filter. It returns how
+// many steps were made and which wd was given last.
 func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
 	s := &c.scratch
 	made, full, failed := s.made(), s.full, s.leaked.error()
@@ -275,23 +275,24 @@ func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
 	for i := range s.given {
 		last = max(last, s.given[i].WD)
 	}
-	if burned := int32(made - len(s.given)); burned > 0 {
-		// Rather too high, as a watch that comes under a lower wd is removed.
-		last = max(last, wd-1-max(0, wd-1-last-burned))
+	if burned := made - len(s.given); burned > 0 {
+		// Which wds they used up is unknown. The highest possible is assumed, but one below
+		// wd: a watch that then gets a wd below its own is removed, and the cycle goes on.
+		last = max(last, int32(min(int64(wd)-1, int64(last)+int64(burned))))
 	}
 	j.q.Filter(s.given...)
 	s.given, s.burned = s.given[:0], 0
 	if failed == nil && full != nil && c.helper != nil {
-		c.helper.end() // it may be what took the room
+		c.helper.end() // without its watches there may be room for one
 		c.helper, s.full, full = nil, nil, nil
 	}
 	return made, last, cmp.Or(failed, full)
 }
 
-// explain returns why the cycle ended before its time.
-func (a *assignment) explain(err error, failed int) error {
+// stopReason returns the error of a cycle that did not reach the wd of a watch.
+func (a *assignment) stopReason(err error, failed int) error {
 	if err == errPassed {
-		return a.overshot(failed)
+		return a.passedError(failed)
 	}
 	if errors.Is(err, sys.EEXIST) || errors.As(err, new(*InUseError)) {
 		return err
@@ -299,9 +300,9 @@ func (a *assignment) explain(err error, failed int) error {
 	return a.stopped(failed, err)
 }
 
-// overshot explains why the target's wd was not given: somebody has it, or
-// had it, or so many watches were added while progress was called.
-func (a *assignment) overshot(failed int) error {
+// passedError returns why the wd counter passed the wd of a watch: another watch has the wd, or
+// had it, or too many watches were added while progress was called.
+func (a *assignment) passedError(failed int) error {
 	used, err := a.in.Used()
 	if err != nil {
 		return err
@@ -313,9 +314,9 @@ func (a *assignment) overshot(failed int) error {
 	return a.stopped(failed, a.cycle.missing)
 }
 
-// callProgress calls the caller's function, with the wds unlocked, when it
-// is due. What is read anew then takes time with many watches, so it is called
-// the less often. It returns which watch failed.
+// callProgress calls the caller's function if it is due, with the wds unlocked. The used wds
+// are read again then; the longer that takes, the less often it is called. callProgress
+// returns the index of the watch that failed.
 func (a *assignment) callProgress(ctx context.Context) (failed int, err error) {
 	c := a.cycle
 	since := time.Since(c.reported)
@@ -323,18 +324,18 @@ func (a *assignment) callProgress(ctx context.Context) (failed int, err error) {
 	if a.options.Progress == nil || since < c.pause || near && since < 10*c.pause {
 		return 0, nil
 	}
-	if err := a.in.With(discardHere); err != nil { // the wds' next lives may begin
+	if err := a.in.With(discardHere); err != nil { // before other watches may get the wds
 		return a.done, err
 	}
 	a.report()
 	begin := time.Now()
 	if err := a.lock(ctx); err != nil {
-		if !a.locked && a.done > 0 { // they are needed to undo
+		if !a.locked && a.done > 0 { // the rollback needs the lock
 			a.locked = a.in.Lock(context.Background()) == nil
 		}
 		return a.done, err
 	}
-	if a.create { // else lock did
+	if a.create { // otherwise lock has read them
 		err = a.readUsed()
 	}
 	if err == nil {
@@ -359,7 +360,7 @@ func (a *assignment) report() {
 	})
 }
 
-// goal is the highest wd to reach.
+// goal returns the highest wd to reach.
 func (a *assignment) goal() int32 { return a.ws[len(a.ws)-1].WD }
 
 func (a *assignment) doneSteps() int64 {
@@ -368,9 +369,10 @@ func (a *assignment) doneSteps() int64 {
 
 func (a *assignment) allSteps() int64 { return max(0, int64(a.goal())-int64(a.cycle.first)) }
 
+// stopped returns the error of a cycle that stopped because of err.
 func (a *assignment) stopped(failed int, err error) *CycleError {
 	return &CycleError{
-		WD: a.ws[failed].WD, Next: a.last, Done: a.doneSteps(), Steps: a.allSteps(),
-		Limit: a.options.MaxSteps, Err: err,
+		WD: a.ws[failed].WD, Next: max(a.last, a.last+1), // without the overflow at the highest wd
+		Done: a.doneSteps(), Steps: a.allSteps(), Limit: a.options.MaxSteps, Err: err,
 	}
 }

@@ -23,9 +23,9 @@ var ScratchPaths = [...]string{
 	"/proc/fs", "/proc/bus", "/proc/sys", "/sys/fs", "/sys/bus", "/sys/class", "/sys/kernel", "/sys/devices", "/sys/module", "/sys/dev",
 }
 
-// scratchTypes are the filesystems on which a scratch watch may be: a lookup in them
-// waits for no program, no network and, with what is looked up all the time, no disk.
-// Not so overlayfs: a layer may be on any filesystem, and is asked at each lookup.
+// scratchTypes are the filesystems on which a scratch watch may be: a lookup in them waits
+// for no program and no network, and the names looked up here are cached. overlayfs is not
+// among them: it looks names up in its layers, which may be on any filesystem.
 var scratchTypes = []string{
 	"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "devtmpfs", "devpts", "proc", "sysfs",
 }
@@ -33,13 +33,14 @@ var scratchTypes = []string{
 // localDirs returns the paths, of those given, that are on one of scratchTypes by the
 // mounts in the text of a mountinfo. It touches none of them.
 //
-// So that no symbolic link leads elsewhere, the path's last component must be looked up
-// with IN_DONT_FOLLOW, and one before it must be a mount point, which is none. All but the
-// root directory, at which every absolute path begins, is checked on the way.
+// Symbolic links must not lead elsewhere. So the caller looks up the last component with
+// IN_DONT_FOLLOW, and a path has at most one component before it, a mount point, which is
+// not a symbolic link. Each mount on the way is checked except the root directory's, because
+// every lookup begins there.
 //
-// What is mounted later is not known. A lookup that ends at the root of a FUSE mount asks its
-// server only if that is mounted with default_permissions (Linux 6.18), and automounts are not
-// triggered without IN_ONLYDIR.
+// A filesystem that is mounted later is not checked. A lookup that ends at the root of a FUSE
+// mount calls the server only if it is mounted with default_permissions (Linux 6.18), and
+// automounts are not triggered without IN_ONLYDIR.
 func localDirs(text []byte, paths []string) ([]string, error) {
 	var ms []mountinfo.Mount
 	for m, err := range mountinfo.Parse(bytes.NewReader(text)) {
@@ -52,20 +53,20 @@ func localDirs(text []byte, paths []string) ([]string, error) {
 	var local []string
 	for _, p := range paths {
 		var last *mountinfo.Mount
-		waits := false
+		mayBlock := false
 		for m := range mountinfo.Passed(ms, root, p) {
-			waits = waits || m.Point != "/" && !slices.Contains(scratchTypes, m.Type)
+			mayBlock = mayBlock || m.Point != "/" && !slices.Contains(scratchTypes, m.Type)
 			last = m
 		}
-		if last != nil && !waits && slices.Contains(scratchTypes, last.Type) && (last.Point == p || last.Point == path.Dir(p)) {
+		if last != nil && !mayBlock && slices.Contains(scratchTypes, last.Type) && (last.Point == p || last.Point == path.Dir(p)) {
 			local = append(local, p)
 		}
 	}
 	return local, nil
 }
 
-// ScratchDirs returns the first so many of ScratchPaths that can be used, which inodes
-// they are, and the mountinfo by which they were chosen.
+// ScratchDirs returns the first count of ScratchPaths that can be used, their inodes, and the
+// mountinfo by which they were chosen.
 func ScratchDirs(count int) (dirs []string, inodes []sys.Inode, mounts []byte) {
 	mounts, err := sys.Mountinfo()
 	var local []string
@@ -87,12 +88,12 @@ func ScratchDirs(count int) (dirs []string, inodes []sys.Inode, mounts []byte) {
 }
 
 // rootDirs returns those of ScratchPaths that can be used without mountinfo: the root
-// directory, since every absolute path begins there, and what is on the same filesystem.
+// directory, because every lookup begins there, and directories on the same filesystem.
 func rootDirs() (dirs []string) {
 	root, err := sys.PathInode("/", true)
 	for _, p := range ScratchPaths {
 		if path.Dir(p) != "/" {
-			continue // what is on the way may wait
+			continue // the lookup of the component before it may block
 		}
 		if i, e := sys.PathInode(p, true); err == nil && e == nil && i.Major == root.Major && i.Minor == root.Minor {
 			dirs = append(dirs, p)
@@ -101,19 +102,20 @@ func rootDirs() (dirs []string) {
 	return dirs
 }
 
-// sameElsewhere reports whether other threads have the mounts of this one. A caller may
-// have moved its thread into another mount namespace or root directory.
+// sameElsewhere reports whether other threads see the same mounts as this one. The caller may
+// have moved this thread to another mount namespace or root directory.
 func sameElsewhere(mounts []byte) bool {
 	result := make(chan bool)
 	go func() {
-		theirs, err := sys.Mountinfo()
-		result <- err == nil && bytes.Equal(theirs, mounts)
+		other, err := sys.Mountinfo()
+		result <- err == nil && bytes.Equal(other, mounts)
 	}()
 	return <-result
 }
 
-// lastResort finds an inode where no directory will do: one that nobody else has.
-func (c *cycle) lastResort() (err error) {
+// useMemfd adds a memory file to the inodes for scratch watches. It is used if no directory
+// is left: only this restore has it open, so the instance does not watch it yet.
+func (c *cycle) useMemfd() (err error) {
 	if c.memfd >= 0 {
 		if c.scratch.unusable == sys.OK {
 			return errNoInode

@@ -5,61 +5,59 @@
 // are to have: by the ioctl INOTIFY_IOC_SETNEXTWD or, where the kernel lacks it, by the
 // add/remove cycle.
 //
-// The kernel hands wds out in cyclic order from a counter that each instance has and that
-// cannot be read. A restore is a list of watches in ascending order, and data flows
-// through it so:
+// Each instance has a wd counter, from which the kernel hands out wds in cyclic order. The
+// counter cannot be read. A restore gets a list of watches in ascending order of wd:
 //
-//	Restore, RestoreNext       assign.go    lock the wds, add all watches or none
-//	        |
-//	       run                 assign.go    slices of at most 0.3 ms or 64 steps, until all are there
-//	        |
-//	      slice                assign.go    advance to the wd, place the watch; again
-//	     /      \
-//	advance      place         target.go    one watch to be added under a wd
-//	 |    \          \
-//	ioctl  steps      failed   cycle.go     how far the cycle is
-//	        |          |       scratch.go   the watches that are only removed again
-//	        |       rollBack   rollback.go  remove what was added
-//	        |          |
-//	   record.Queue <--+       keeps the readers' records, drops the internal ones
+//	Restore                 assign.go    lock the wds; add all watches or none
+//	    |
+//	   run                  assign.go    slices of at most 0.3 ms or 64 steps, until all are added
+//	    |
+//	  slice                 assign.go    for each watch:
+//	    |-- sys.SetNext                  make its wd the next one, by the ioctl
+//	    |-- steps           cycle.go     or by the cycle
+//	    |     |-- advance   scratch.go   add and remove scratch watches, on one or two threads
+//	    |-- sys.AddOnce                  add the watch; target.go has the path and the masks
+//	    |-- finishAdd       assign.go    check the wd; set the mask of a pinned target
+//	    |
+//	 rollBack               rollback.go  after an error: remove the watches that were added
+//	    |
+//	record.Queue                         filters the internal records out
 //
-// First it locks the wds: one restore at a time, and no add meanwhile, so that nobody
-// else gets the wd that was just set. Then it works in slices. A slice runs inside
-// instance.With: it holds the queue and the descriptor, so that Close cannot give the
-// descriptor's number away under it. Between two slices the readers, the context and
-// Close have their turn.
+// RestoreNext (next.go) sets only the next wd, and Next reads it.
 //
-// By the ioctl, a slice sets the next wd, unless it is the right one already, and adds the
-// watch with IN_MASK_CREATE. So the kernel refuses an inode that is watched already, and
-// does not change its watch. If the kernel says that it has no such ioctl, nothing has been
-// done yet, and the restore uses the cycle. The first step adds the lowest watch itself,
-// whose wd shows the kernel's wd counter. Then the cycle adds and removes groups of scratch
-// watches, on directories that the instance does not watch, until the next wd is a target's,
-// and adds that target. A helper thread does a part of the steps.
+// A restore first locks the wds: until its end no other restore runs and no watch is added
+// here, so that no other watch gets the wd that was just set. It works in slices. A slice
+// runs inside instance.With, which locks the queue and keeps the descriptor open. Between
+// slices readers can read, and the restore sees the end of its context and Close.
 //
-// A watch that is added only to be removed is internal. It leaves internal records in the
-// kernel's queue, at least an IN_IGNORED, which no reader may see. Their wd does not tell
-// them from other records: another watch can have had that wd before, or get it later. So
-// the queue counts the bytes that it reads. Before a slice adds a watch, it notes where the
-// kernel's queue ends (FIONREAD), and again when the watch has been removed. The internal
-// records are between these two positions. Whoever reads, a reader or the next slice, drops
-// the records of that wd there and keeps all others in order. Before a restore removes
-// watches, and when each slice of a cycle begins, it empties the kernel's queue, so that its
-// own records do not overflow it. The records of other watches are buffered for the readers,
-// up to 16 MiB.
+// By the ioctl, a slice sets the next wd, unless it is the next one already, and adds the
+// watch with IN_MASK_CREATE: for an inode that is watched already the kernel then returns an
+// error and does not change the existing watch. If the kernel lacks the ioctl, nothing has been
+// added yet, and the restore starts the cycle. The first step adds the lowest watch itself;
+// its wd shows where the wd counter is. Further steps add and remove scratch watches, in
+// groups, on directories that the instance does not watch, until the target's wd is the next
+// one; then the target is added. A helper thread makes some of the steps.
 //
-// If a watch gets another wd, or anything fails, the restore is rolled back: the watches
-// that were added are removed in slices. A watch's last record can come later than its
-// IN_IGNORED, so the rollback waits for records that the kernel is still queuing. The kernel
-// itself waits for these when it closes an instance (some 10 ms), so the rollback makes an
-// instance and closes it.
+// A watch that is added only to be removed leaves internal records in the kernel's queue, at
+// least an IN_IGNORED. No reader may get them. The wd does not identify them, because an earlier
+// or later watch can have the same wd. So the queue counts the bytes that it reads. The
+// restore determines the end of the kernel's queue (FIONREAD) before it adds such a watch and
+// after it has removed it; the internal records are between these two positions. Each read,
+// by a reader or by the next slice, drops them and buffers the others in order. The restore
+// reads the kernel's queue before it removes watches and at the beginning of each slice of a
+// cycle, so that its records do not overflow the queue. It buffers up to 16 MiB for the
+// readers.
 //
-// Where the kernel ignores IN_MASK_CREATE (before 4.18, gVisor), a target is pinned: an
-// O_PATH descriptor holds its inode. A first add has a mask that changes nothing, and the wd
-// that it returns shows whether the inode is watched already. A second add sets the mask.
-// The used wds are read from /proc/self/fdinfo. Where nothing is listed there, they follow
-// from the wds that the kernel has given.
+// After an error, or if a watch got another wd, the restore removes what it has added, in
+// slices. Records of a watch can follow its IN_IGNORED, so the rollback waits until all are
+// queued (instance.Quiesce).
 //
-// Nothing outlives a call: no goroutine, no table of watches, and no buffer except the
-// events that readers have still to get.
+// If the kernel ignores IN_MASK_CREATE (before 4.18, gVisor), targets are pinned: an O_PATH
+// descriptor keeps the inode, a first add with a mask that changes nothing returns a wd, which
+// shows whether the inode is watched already, and a second add sets the mask. The used wds are
+// read from /proc/self/fdinfo. If the kernel lists no watches there, all wds up to the highest
+// that was given count as used.
+//
+// After a call no goroutine runs, and the only memory in use is the buffer of events that the
+// readers have not read yet.
 package assign

@@ -11,30 +11,30 @@ import (
 )
 
 // A Failure says why a restore failed. All that it had added was removed again, unless
-// Besides has a *LeakedError.
+// Secondary has a *LeakedError.
 type Failure struct {
-	Watch   int   // the index of the watch that failed
-	Done    int   // how many had been added before it
-	Err     error // the cause; a *InUseError, a *CycleError and ErrShared are for the caller to reword
-	Besides error // what went wrong besides, as in the rollback, or nil
+	Watch     int   // the index of the watch that failed
+	Done      int   // how many had been added before it
+	Err       error // the cause; the root package replaces *InUseError, *CycleError and ErrShared
+	Secondary error // what went wrong after it, for example in the rollback, or nil
 }
 
-// ErrShared says that others hold the instance, and that nothing shows which watches they
-// have.
+// ErrShared says that the instance is or was shared, and that the kernel does not show which
+// watches it has.
 var ErrShared = errors.New("restoring a watch on a shared instance is not supported here")
 
-// A InUseError says that a watch could not have a wd, because another has it.
+// An InUseError says that another watch has the wd that a watch was to get.
 type InUseError struct {
 	Want int32
-	Got  int32 // what the kernel gave instead, or -1 if it was not asked
+	Got  int32 // the wd that the kernel gave instead, or -1 if no watch was added
 }
 
 func (e *InUseError) Error() string { return fmt.Sprintf("wd %d is in use", e.Want) }
 
 // A CycleError says that the add/remove cycle did not reach a wd.
 type CycleError struct {
-	WD    int32 // the one that was not reached
-	Next  int32 // the one that was given last
+	WD    int32 // the wd that was not reached
+	Next  int32 // the next wd when the cycle stopped
 	Done  int64 // steps
 	Steps int64 // in all
 	Limit int64
@@ -47,7 +47,7 @@ func (e *CycleError) Error() string {
 
 func (e *CycleError) Unwrap() error { return e.Err }
 
-// A LeakedError says which watches that nobody asked for are left, and why.
+// A LeakedError says which of a restore's watches could not be removed, and why.
 type LeakedError struct {
 	count int
 	first int32
@@ -67,60 +67,60 @@ func (e *LeakedError) Error() string {
 
 func (e *LeakedError) Unwrap() error { return e.err }
 
-// leaked counts internal watches that the kernel did not let be removed, as a seccomp
-// profile can forbid it.
-type leaked struct {
+// leaks counts internal watches that could not be removed, for example because a seccomp
+// profile forbids it.
+type leaks struct {
 	count int
 	first int32
 	errno sys.Errno // of the first
 }
 
-func (l *leaked) add(wd int32, e sys.Errno) {
+func (l *leaks) add(wd int32, e sys.Errno) {
 	if l.count++; l.count == 1 {
 		l.first, l.errno = wd, e
 	}
 }
 
-func (l *leaked) error() error {
+func (l *leaks) error() error {
 	if l.count == 0 {
 		return nil
 	}
 	return &LeakedError{l.count, l.first, sys.CallError(sys.CallRemove, l.errno)}
 }
 
-// noIoctl is the error of a slice that could not set the next wd, as the kernel has no
-// ioctl for it. Nothing has been added then.
+// noIoctl is the error of a slice on a kernel without INOTIFY_IOC_SETNEXTWD. Nothing has been
+// added then.
 type noIoctl struct{ err error }
 
 func (e *noIoctl) Error() string { return e.err.Error() }
 
-// errPassed says that the counter has passed a target's wd.
+// errPassed says that the wd counter has passed the target's wd.
 var errPassed = errors.New("the wd was passed")
 
-// A joined is an error, and what went wrong besides.
-type joined struct{ err, besides error }
+// A joined is an error and a secondary one, for example of the rollback.
+type joined struct{ err, secondary error }
 
-func (j *joined) Error() string { return j.err.Error() + "\n" + j.besides.Error() }
+func (j *joined) Error() string { return j.err.Error() + "\n" + j.secondary.Error() }
 
-func (j *joined) Unwrap() []error { return []error{j.err, j.besides} }
+func (j *joined) Unwrap() []error { return []error{j.err, j.secondary} }
 
-// Join adds what went wrong besides to an error. Either may be nil.
-func Join(err, besides error) error {
+// Join adds a secondary error to an error. Either may be nil.
+func Join(err, secondary error) error {
 	switch j, ok := err.(*joined); {
-	case besides == nil || errors.Is(err, besides):
+	case secondary == nil || errors.Is(err, secondary):
 		return err
 	case err == nil:
-		return besides
+		return secondary
 	case ok:
-		return &joined{j.err, errors.Join(j.besides, besides)}
+		return &joined{j.err, errors.Join(j.secondary, secondary)}
 	}
-	return &joined{err, besides}
+	return &joined{err, secondary}
 }
 
 // split is the reverse of Join.
-func split(err error) (cause, besides error) {
+func split(err error) (cause, secondary error) {
 	if j, ok := err.(*joined); ok {
-		return j.err, j.besides
+		return j.err, j.secondary
 	}
 	return err, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// Next returns the wd that the next add of a new watch gets. It adds and removes one
-// scratch watch, and sets the counter back with the ioctl.
+// Next returns the next wd. It adds and removes one scratch watch, and sets the next wd back
+// with the ioctl.
 func Next(in *instance.Instance) (int32, error) {
 	if in.Unreadable != nil && !in.Closed.Load() {
 		return -1, in.Unreadable // the scratch watch's IN_IGNORED would remain
@@ -27,8 +27,8 @@ func Next(in *instance.Instance) (int32, error) {
 	}
 	c := newCycle(a.create, nil)
 	defer c.release()
-	// Every absolute path begins there, so no other inode waits for less. To find out which
-	// of ScratchPaths can be used takes longer than all the rest.
+	// The root directory needs no lookup that can block. To find out which others of
+	// ScratchPaths can be used takes longer than all the rest.
 	c.scratch.paths = append(c.scratch.paths, sys.CString("/"))
 	wd := int32(-1)
 	err := in.With(func(fd int, q *record.Queue) error {
@@ -47,12 +47,13 @@ func Next(in *instance.Instance) (int32, error) {
 	return wd, err
 }
 
-// probe adds and removes one scratch watch and sets the counter back to its wd.
+// probe adds and removes one scratch watch and sets the next wd back to its wd. If the root
+// directory cannot be used, it tries a memory file, and then the other directories.
 func (c *cycle) probe(j job) (int32, error) {
-	var none error
+	var noMemfd error
 	for len(c.scratch.given) == 0 {
-		if len(c.scratch.paths) == 0 && none == nil {
-			if none = c.lastResort(); none != nil { // as without /proc
+		if len(c.scratch.paths) == 0 && noMemfd == nil {
+			if noMemfd = c.useMemfd(); noMemfd != nil { // for example without /proc
 				dirs, _, _ := ScratchDirs(2 * groupSteps)
 				for _, dir := range dirs {
 					c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
@@ -62,7 +63,7 @@ func (c *cycle) probe(j job) (int32, error) {
 			j.mask = c.mask
 		}
 		if len(c.scratch.paths) == 0 {
-			return -1, none
+			return -1, noMemfd
 		}
 		j.until = time.Now()
 		if c.scratch.add(&j, 1); c.scratch.full != nil {
@@ -71,7 +72,7 @@ func (c *cycle) probe(j job) (int32, error) {
 	}
 	given := c.scratch.given
 	j.q.Filter(given...)
-	var leaked leaked
+	var leaked leaks
 	err := removeSome(j.in, j.fd, j.q, given, &leaked)
 	err = Join(err, leaked.error())
 	if e := sys.SetNext(j.fd, given[0].WD); e != sys.OK {
@@ -80,9 +81,8 @@ func (c *cycle) probe(j job) (int32, error) {
 	return given[0].WD, err
 }
 
-// RestoreNext makes wd the one that the next add of a new watch gets if it is free, and
-// otherwise the next free one above it: by the ioctl, or by the cycle, which leads to the
-// highest free wd below it.
+// RestoreNext makes wd the next wd: by the ioctl, or by the cycle, which gives the highest
+// free wd below it.
 func RestoreNext(ctx context.Context, in *instance.Instance, wd int32, o Options) *Failure {
 	a := assignment{in: in, options: o, last: -1}
 	defer a.unlock()
@@ -101,7 +101,7 @@ func RestoreNext(ctx context.Context, in *instance.Instance, wd int32, o Options
 		return &Failure{Err: missing}
 	}
 	if in.KnowsNext() {
-		switch next := in.Highest() + 1; { // negative where it begins anew
+		switch next := in.Highest() + 1; { // it overflows where the kernel begins at 1 again
 		case next == wd:
 			return nil
 		case next > wd:
@@ -112,14 +112,13 @@ func RestoreNext(ctx context.Context, in *instance.Instance, wd int32, o Options
 	if f != nil {
 		if e, ok := f.Err.(*CycleError); ok {
 			e.WD = wd
-			e.Next = max(e.Next, e.Next+1)
 		}
 	}
 	return f
 }
 
-// cycleBelow adds a watch under the highest free wd below wd, and removes it again. If
-// there is none, the target is wd 0: the first step shows that it was passed.
+// cycleBelow adds a watch under the highest free wd below wd, and removes it again. If there
+// is none, it uses wd 0, and the first step returns that the counter has passed it.
 func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *Failure {
 	used, err := a.in.Used()
 	if err != nil {
@@ -141,16 +140,16 @@ func (a *assignment) cycleBelow(ctx context.Context, wd int32, missing error) *F
 	}
 	left, _, err := a.runCycle(ctx, missing)
 	if err != nil {
-		cause, besides := split(err)
-		return &Failure{Err: cause, Besides: Join(besides, a.rollBack(left, -1, nil))}
+		cause, secondary := split(err)
+		return &Failure{Err: cause, Secondary: Join(secondary, a.rollBack(left, -1, nil))}
 	}
 	err = a.in.With(func(fd int, q *record.Queue) (err error) {
-		left, err = a.removeMisplaced(fd, q, a.misplaced(a.ws[0].WD, true))
+		left, err = a.removeMisplaced(fd, q, a.spanOf(a.ws[0].WD, true))
 		return err
 	})
 	if err = Join(err, discard(a.in, left)); err != nil {
-		cause, besides := split(err)
-		return &Failure{Err: cause, Besides: besides}
+		cause, secondary := split(err)
+		return &Failure{Err: cause, Secondary: secondary}
 	}
 	a.report()
 	return nil

@@ -15,15 +15,15 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// A mark says that no record of a former life of the wds of ws[first:] lies at or behind
-// a position of the queue. Wds without a mark had none.
+// A mark says that earlier watches with the wds of ws[first:] have no records at or behind a
+// position of the stream. Wds without a mark had no earlier watch.
 type mark struct {
 	first int
 	from  uint64
 }
 
-// mark notes where the former lives of the wds to be given next end, if they can have had
-// one: a wd above all that were given here had none.
+// mark adds a mark for the watches that are not added yet. No mark is needed for wds above all
+// that were given here: no earlier watch had them.
 func (a *assignment) mark(fd int, q *record.Queue) error {
 	if err := q.CheckFull(); err != nil {
 		return err
@@ -38,9 +38,9 @@ func (a *assignment) mark(fd int, q *record.Queue) error {
 	return err
 }
 
-// misplaced returns the span of a watch that got a wrong wd, or the right one and not
-// its mask. blank says that it reports nothing.
-func (a *assignment) misplaced(wd int32, blank bool) record.Span {
+// spanOf returns the span of a watch that got a wrong wd, or did not get its mask. blank says
+// that it reports no events.
+func (a *assignment) spanOf(wd int32, blank bool) record.Span {
 	s := record.Span{WD: wd, Until: record.Open}
 	for _, m := range slices.Backward(a.marks) {
 		if m.first <= a.done {
@@ -54,8 +54,8 @@ func (a *assignment) misplaced(wd int32, blank bool) record.Span {
 	return s
 }
 
-// added returns the spans of the watches that were added.
-func (a *assignment) added() []record.Span {
+// addedSpans returns the spans of the watches that were added.
+func (a *assignment) addedSpans() []record.Span {
 	spans := make([]record.Span, 0, a.done)
 	marks, from := a.marks, uint64(0)
 	for i, w := range a.ws[:a.done] {
@@ -67,7 +67,7 @@ func (a *assignment) added() []record.Span {
 	return spans
 }
 
-// removeMisplaced removes watches and returns what they leave in the queue.
+// removeMisplaced removes watches and returns their residue.
 func (a *assignment) removeMisplaced(fd int, q *record.Queue, spans ...record.Span) (left residue, err error) {
 	left = quiet
 	for _, s := range spans {
@@ -75,33 +75,65 @@ func (a *assignment) removeMisplaced(fd int, q *record.Queue, spans ...record.Sp
 			left = reporting
 		}
 	}
-	spans, err = claim(a.in, fd, q, spans)
+	spans, err = markInternal(a.in, fd, q, spans)
 	if len(spans) > 0 {
-		var leaked leaked
+		var leaked leaks
 		err = Join(err, removeSome(a.in, fd, q, spans, &leaked))
 		err = Join(err, leaked.error())
 	}
 	return left, err
 }
 
-// claim makes watches internal, and returns those that are still to be removed.
+// markInternal adds the spans of watches to the filter, and returns those of the watches that
+// are still to be removed.
 //
-// The wd of each may have had a former life, whose records are queued and are not
-// told apart from the internal ones by where they lie: it ended just before the wd was
-// given anew. But each life has one IN_IGNORED. So all that no reader has read is looked
-// through, and a watch with an IN_IGNORED there is removed: if the kernel knew it, the IN_IGNORED
-// was of a former life, and else the last one is its own.
-func claim(in *instance.Instance, fd int, q *record.Queue, spans []record.Span) (rest []record.Span, err error) {
+// An earlier watch may have had the same wd and have ended just before: then positions do not
+// separate its records from the internal ones. But each watch has one IN_IGNORED. So
+// markInternal searches all unread records for those of the wds, and removes each watch that
+// has one. If the removal succeeds, all of its IN_IGNOREDs are of earlier watches. If the
+// kernel has no such watch, the last one is its own. The internal records begin behind the
+// last IN_IGNORED of an earlier watch.
+func markInternal(in *instance.Instance, fd int, q *record.Queue, spans []record.Span) (rest []record.Span, err error) {
 	if in.Unreadable != nil || len(spans) == 0 {
 		return spans, nil
 	}
 	raw, err := q.Load(fd, nil)
 	before := q.Pos() + uint64(len(raw))
 	ends := q.Ignored(raw)
-	rest = spans[:0:0]
-	var removed []int // in spans
-	ended := make(map[int32]bool)
-	var leaked leaked
+	removed, ended, leaked := removeAmbiguous(fd, spans, ends)
+	if len(ended) > 0 { // perhaps after the first Load
+		var loadErr error
+		raw, loadErr = q.Load(fd, raw)
+		err = Join(err, loadErr)
+		ends = q.Ignored(raw)
+	}
+	for _, i := range removed {
+		s := &spans[i]
+		earlier := ends[s.WD]
+		if ended[s.WD] {
+			earlier = earlier[:len(earlier)-1]
+		}
+		for _, end := range earlier {
+			if end <= before {
+				s.From = max(s.From, end)
+			}
+		}
+	}
+	err = Join(err, q.FilterBuffered(spans...))
+	for i, s := range spans {
+		if _, found := slices.BinarySearch(removed, i); !found {
+			rest = append(rest, s)
+		}
+	}
+	return rest, Join(Join(err, q.Accept(raw)), leaked)
+}
+
+// removeAmbiguous removes the watches that have an IN_IGNORED in their span. ends has the
+// positions behind each IN_IGNORED by wd. removed has the indexes of these spans, and ended the
+// wds of those that the kernel did not have any more.
+func removeAmbiguous(fd int, spans []record.Span, ends map[int32][]uint64) (removed []int, ended map[int32]bool, err error) {
+	ended = make(map[int32]bool)
+	var leaked leaks
 	for i, s := range spans {
 		if !slices.ContainsFunc(ends[s.WD], func(end uint64) bool { return end > s.From }) {
 			continue
@@ -115,36 +147,12 @@ func claim(in *instance.Instance, fd int, q *record.Queue, spans []record.Span) 
 			leaked.add(s.WD, e)
 		}
 	}
-	if len(ended) > 0 { // just now, perhaps
-		var more error
-		raw, more = q.Load(fd, raw)
-		err = Join(err, more)
-		ends = q.Ignored(raw)
-	}
-	for _, i := range removed {
-		s := &spans[i]
-		former := ends[s.WD]
-		if ended[s.WD] {
-			former = former[:len(former)-1]
-		}
-		for _, end := range former {
-			if end <= before {
-				s.From = max(s.From, end)
-			}
-		}
-	}
-	err = Join(err, q.FilterBuffered(spans...))
-	for i, s := range spans {
-		if _, found := slices.BinarySearch(removed, i); !found {
-			rest = append(rest, s)
-		}
-	}
-	return rest, Join(Join(err, q.Accept(raw)), leaked.error())
+	return removed, ended, leaked.error()
 }
 
-// rollBack removes all that was added and drops its records, and those that misplaced
-// watches left. dup is a duplicate of the descriptor, if others hold the instance, and
-// dupErr says why there is none.
+// rollBack removes all watches that were added and drops their records and the residue left of
+// misplaced watches. dup is a duplicate of the descriptor for a shared instance, or -1, and
+// dupErr says why it could not be made.
 func (a *assignment) rollBack(left residue, dup int, dupErr error) error {
 	if a.done == 0 && left == nothing {
 		return nil
@@ -166,21 +174,21 @@ func (a *assignment) rollBack(left residue, dup int, dupErr error) error {
 	return Join(err, discard(a.in, left))
 }
 
-// removeAdded removes the watches that were added. It goes on whatever fails, unless the
-// instance was closed, and returns those that it has not come to then.
+// removeAdded removes the watches that were added. It continues after errors. If the Inotify
+// is closed meanwhile it stops, and returns the watches that are left.
 func (a *assignment) removeAdded() (rest []record.Span, err error) {
 	if a.done == 0 {
 		return nil, nil
 	}
-	rest = a.added()
+	rest = a.addedSpans()
 	err = a.in.With(func(fd int, q *record.Queue) (err error) {
-		rest, err = claim(a.in, fd, q, rest)
+		rest, err = markInternal(a.in, fd, q, rest)
 		return err
 	})
 	if errors.Is(err, os.ErrClosed) {
 		return rest, err
 	}
-	var leaked leaked
+	var leaked leaks
 	for room := queueRoom(); len(rest) > 0; runtime.Gosched() {
 		some := rest[:min(room, len(rest))]
 		failed := a.in.With(func(fd int, q *record.Queue) error {
@@ -189,7 +197,7 @@ func (a *assignment) removeAdded() (rest []record.Span, err error) {
 		if errors.Is(failed, os.ErrClosed) {
 			return rest, Join(Join(err, leaked.error()), failed)
 		}
-		if err == nil { // of the others each says the same
+		if err == nil { // further errors have the same cause
 			err = failed
 		}
 		rest = rest[len(some):]
@@ -197,8 +205,8 @@ func (a *assignment) removeAdded() (rest []record.Span, err error) {
 	return nil, Join(err, leaked.error())
 }
 
-// queueRoom returns how many internal records a restore may have in the kernel's
-// queue: fewer where that is small, since what comes meanwhile has room there, too.
+// queueRoom returns how many internal records a restore may have in the kernel's queue: at
+// most a quarter of a small queue, so that events of other watches do not overflow it.
 func queueRoom() int {
 	size := sys.Sysctl("fs.inotify.max_queued_events")
 	if size < 0 {
@@ -207,21 +215,21 @@ func queueRoom() int {
 	return int(min(max(size/4, 1), sliceSteps-1))
 }
 
-// removeThrough removes watches when the instance is closed here and others hold it. They
-// read what that queues, too.
+// removeThrough removes watches of a shared instance through a duplicate, after the Inotify was
+// closed. The other holders may read the IN_IGNORED of each.
 func removeThrough(dup int, spans []record.Span) error {
-	var leaked leaked
+	var leaked leaks
 	for _, s := range spans {
-		if e := sys.Remove(dup, s.WD); e != sys.OK && e != sys.EINVAL { // else it went with what it watched
+		if e := sys.Remove(dup, s.WD); e != sys.OK && e != sys.EINVAL { // EINVAL: it ended with its inode
 			leaked.add(s.WD, e)
 		}
 	}
 	return leaked.error()
 }
 
-// removeSome removes internal watches. The queue is emptied first as far as it may be,
-// so that the removals cannot overflow it.
-func removeSome(in *instance.Instance, fd int, q *record.Queue, spans []record.Span, leaked *leaked) (err error) {
+// removeSome removes internal watches. It drains the kernel's queue first, so that the
+// removals do not overflow it.
+func removeSome(in *instance.Instance, fd int, q *record.Queue, spans []record.Span, leaked *leaks) (err error) {
 	if in.Unreadable == nil {
 		err = q.Drain(fd)
 	}
@@ -233,17 +241,17 @@ func removeSome(in *instance.Instance, fd int, q *record.Queue, spans []record.S
 		if in.Unreadable == nil {
 			q.Ended(s.WD)
 		}
-		if e != sys.EINVAL { // else it went with what it watched
+		if e != sys.EINVAL { // EINVAL: it ended with its inode
 			leaked.add(s.WD, e)
 		}
 	}
 	return err
 }
 
-// discard drops the records that removed watches left.
+// discard drops the residue of removed watches.
 func discard(in *instance.Instance, left residue) error {
 	if in.Unreadable != nil {
-		// Whoever reads this descriptor does so elsewhere, and the error says so.
+		// Only other holders read this instance.
 		return fmt.Errorf("an IN_IGNORED of each rolled-back watch is left in the queue: %w", in.Unreadable)
 	}
 	var err error

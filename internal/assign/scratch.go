@@ -12,35 +12,33 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// groupSteps is how many scratch watches each of two threads adds, each on an
-// inode of its own, before it removes them again. One thread alone uses all inodes
-// for a group. In groups a step takes two thirds of the time (measured on Linux
-// 6.18), and there it takes less the larger they are, though not by much.
+// groupSteps is how many scratch watches each of two threads adds, on different inodes,
+// before it removes them again. A single thread uses all inodes for a group. In groups a step
+// takes two thirds of the time (measured on Linux 6.18); larger groups gain little more.
 const groupSteps = 8
 
-// A job is what the threads that make steps know of a slice. It does not change
-// while they work.
+// A job is what the threads that make steps need to know. It does not change while they work.
 type job struct {
 	known
-	q     *record.Queue // locked, and only asked for its end
+	q     *record.Queue // locked; used for Queue.End only
 	fd    int
 	until time.Time
 	mask  uint32 // of scratch watches
-	from  uint64 // where the records of scratch watches begin to be this cycle's
-	last  int32  // the wd given last before the slice
+	from  uint64 // the position before which no scratch watch of this cycle has a record
+	last  int32  // the wd given last before
 }
 
-// existed is known.existed for a scratch watch. A wd that was given before needs no
-// closer look.
+// existed is known.existed for a scratch watch. A wd up to last cannot be a new watch's, so
+// it needs no recheck.
 func (j *job) existed(wd int32) bool {
 	existed, _ := j.known.existed(wd, wd > j.last)
-	return existed // also if that could not be determined: then it is left alone
+	return existed // true if it could not be determined: the watch is not removed then
 }
 
-// span returns the span of a scratch watch. What was queued when the wds were
-// locked is a former life's. If the wd was used then, that life ended since;
-// the scratch watch itself has queued nothing yet. If that life was just ending then,
-// its IN_IGNORED can still come, and is read in place of the scratch watch's.
+// span returns the span of a scratch watch. Records that were queued when the wds were locked
+// are of earlier watches. If the wd was used then, the earlier watch has ended since, and the
+// span begins at the end of the queue, because the scratch watch has queued nothing yet. If
+// the earlier watch's IN_IGNORED is still to come, readers get the scratch watch's in its place.
 func (j *job) span(wd int32) record.Span {
 	s := record.Span{WD: wd, From: j.from, Until: record.Open, Only: sys.Ignored}
 	if j.used.MayHave(wd) {
@@ -51,19 +49,19 @@ func (j *job) span(wd int32) record.Span {
 	return s
 }
 
-// A scratch is the inodes on which one thread adds watches only to remove them.
+// A scratch has the inodes for the scratch watches of one thread, and their results.
 type scratch struct {
-	paths    []*byte       // an inode that turns out to be no use is dropped
+	paths    []*byte       // of the inodes; one that cannot be used is dropped
 	given    []record.Span // the watches that were added and removed since the last merge
-	burned   int           // adds that failed since then and took a wd nevertheless
-	full     error         // there was room for no watch at all
-	leaked   leaked        // watches that could not be removed
-	unusable sys.Errno     // why an inode was no use, if not because it is watched
+	burned   int           // failed adds since then that used up a wd
+	full     error         // the limit of watches allows not a single one
+	leaked   leaks         // watches that could not be removed
+	unusable sys.Errno     // why an inode could not be used, if not because it is watched
 }
 
-// run makes steps, at most so many, until the time is over, in groups. It works on a copy,
-// as another thread reads what lies beside s in memory, and the two would wait for each
-// other's cache lines.
+// run makes at most so many steps, in groups, until the time is over. It works on a copy of s,
+// because the other thread reads memory next to s, and sharing cache lines would slow both
+// down.
 func (s *scratch) run(j *job, steps int) {
 	local := *s
 	last := local.made() + steps
@@ -71,7 +69,7 @@ func (s *scratch) run(j *job, steps int) {
 		first := len(local.given)
 		local.add(j, last)
 		for _, w := range local.given[first:] {
-			if e := sys.RemoveScratch(j.fd, w.WD); e != sys.OK && e != sys.EINVAL { // else it went with its inode
+			if e := sys.RemoveScratch(j.fd, w.WD); e != sys.OK && e != sys.EINVAL { // EINVAL: it ended with its inode
 				local.leaked.add(w.WD, e)
 			}
 		}
@@ -84,7 +82,7 @@ func (s *scratch) run(j *job, steps int) {
 
 func (s *scratch) made() int { return len(s.given) + s.burned }
 
-// add adds a watch on each inode, but makes no more than last.
+// add adds a watch on each inode until made returns last.
 func (s *scratch) add(j *job, last int) {
 	for i := 0; i < len(s.paths) && s.made() < last; {
 		if i == groupSteps && time.Now().After(j.until) {
@@ -93,7 +91,7 @@ func (s *scratch) add(j *job, last int) {
 		wd, e := sys.AddScratch(j.fd, s.paths[i], j.mask)
 		switch {
 		case e == sys.ENOSPC:
-			// The kernel takes a wd before it looks at the limit.
+			// The kernel allocates a wd before it checks the limit.
 			s.burned++
 			s.paths = s.paths[:max(1, i)]
 			if i == 0 {
@@ -113,16 +111,16 @@ func (s *scratch) add(j *job, last int) {
 	}
 }
 
-// A helper is a second thread that makes steps, on inodes of its own. Both threads
-// take groups of a slice's steps until none is left; those that the helper does not
-// come to are done without it. It does not sleep between slices, which are some
-// microseconds apart, as waking it would take longer than its share of the steps.
+// A helper is a second thread that makes steps, on other inodes. Both threads reserve groups
+// of steps until none is left, so the first thread never waits for a helper that was not
+// scheduled. The helper does not sleep between shares, which are some microseconds apart,
+// because waking it would take longer than its steps.
 //
-// More than two threads gain nothing, as they wait for each other in the kernel.
+// More than two threads gain nothing, because they wait for each other in the kernel.
 type helper struct {
 	scratch
-	_       [64]byte // what one thread waits for lies apart from what the other writes
-	job     job      // of the slice
+	_       [64]byte // separate cache lines for what each thread writes
+	job     job
 	left    atomic.Int32
 	_       [64]byte
 	working atomic.Bool
@@ -130,9 +128,9 @@ type helper struct {
 	ended   chan struct{}
 }
 
-// take returns how many steps the caller is to make next: fewer towards the end
-// of the slice, so that both threads end together.
-func (h *helper) take() int {
+// reserve returns how many steps the caller is to make next: fewer towards the end, so that
+// both threads end together. 0 is none.
+func (h *helper) reserve() int {
 	for {
 		left := h.left.Load()
 		steps := min(int32(groupSteps), (left+2)/3)
@@ -148,24 +146,24 @@ func (h *helper) work() {
 		switch {
 		case h.left.Load() > 0:
 			idle = 0
-			h.working.Store(true) // before it takes anything
-			for steps := h.take(); steps > 0; steps = h.take() {
+			h.working.Store(true) // before reserve, so that share waits for the steps
+			for steps := h.reserve(); steps > 0; steps = h.reserve() {
 				h.run(&h.job, steps)
 			}
 			h.working.Store(false)
 		case idle < 1000:
 			runtime.Gosched()
-		default: // progress is being called, it seems
+		default: // progress is probably being called
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
 }
 
-// share makes a slice's steps on both threads, and returns when they are made.
+// share makes steps on both threads, and returns when they are made.
 func (h *helper) share(j *job, here *scratch, steps int) {
-	h.job = *j // which the helper reads only when it has taken steps
+	h.job = *j // the helper reads it only after it has reserved steps
 	h.left.Store(int32(steps))
-	for steps := h.take(); steps > 0; steps = h.take() {
+	for steps := h.reserve(); steps > 0; steps = h.reserve() {
 		here.run(j, steps)
 	}
 	for h.working.Load() {
@@ -173,7 +171,7 @@ func (h *helper) share(j *job, here *scratch, steps int) {
 	}
 }
 
-// end waits until the helper has ended, and returns the inodes that it has left.
+// end ends the helper, and returns the paths of its inodes.
 func (h *helper) end() (paths []*byte) {
 	h.stop.Store(true)
 	<-h.ended

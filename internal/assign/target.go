@@ -13,24 +13,22 @@ import (
 
 // A target is a watch to be added under a wd.
 //
-// It is added with one call where that is safe. Otherwise it is pinned: first a
-// watch that reports nothing is added, and when it has the wd, a second call
-// sets its mask; an O_PATH descriptor makes sure that both are about the same
-// inode. That is needed where the kernel ignores IN_MASK_CREATE, since the first
-// call then finds out whether the inode is watched, and used for the first step
-// of a cycle, which nearly always comes under a wrong wd.
+// It is added with one call if that is safe. Otherwise it is pinned: a first call adds a
+// watch that reports nothing, and if that has the wd, a second call sets its mask. An O_PATH
+// descriptor makes sure that both are for the same inode. A target is pinned if the kernel
+// ignores IN_MASK_CREATE, because the first call then shows whether the inode is watched
+// already, and for the first step of a cycle, which nearly always gets a wrong wd.
 type target struct {
 	wd     int32
 	path   []byte   // with a final NUL; of a pinned target, through /proc/self/fd
 	room   [64]byte // for a path that is not long
-	mask   uint32   // to have in the end, and for the call that adds the watch
+	mask   uint32   // for the last call
 	pinned bool
 	fd     int    // the O_PATH descriptor of a pinned target
-	blank  uint32 // what a pinned target's first call passes
+	blank  uint32 // for the first call of a pinned target
 }
 
-// set makes t the watch w, which was checked, and not pinned. The descriptor of the one
-// before is closed.
+// set makes t the target for w, not pinned, and closes the descriptor of the previous one.
 func (t *target) set(w *Watch) {
 	t.release()
 	t.wd = w.WD
@@ -38,7 +36,7 @@ func (t *target) set(w *Watch) {
 		t.path = t.room[:]
 	}
 	t.path = sys.AppendCString(slices.Grow(t.path[:0], len(w.Path)+1), w.Path)
-	t.mask = w.Mask&^sys.LeakedBits | sys.MaskCreate // which also lets the mask be empty otherwise
+	t.mask = w.Mask&^sys.LeakedBits | sys.MaskCreate // with this bit the mask may have no event
 }
 
 // pin makes t a pinned target.
@@ -54,9 +52,9 @@ func (t *target) pin(path string, create bool) error {
 	return nil
 }
 
-// blankMask makes a watch that queues nothing but its IN_IGNORED, and changes nothing
-// about a watch that exists: IN_MASK_ADD with no event. Where IN_MASK_CREATE works, that
-// bit alone is used instead: it queues as little and fails on a watched inode.
+// blankMask returns a mask for a watch that queues nothing but its IN_IGNORED, and with which
+// an add does not change a watch that exists: IN_MASK_ADD without an event or, if it works,
+// IN_MASK_CREATE without an event, which fails for a watched inode.
 func blankMask(create bool) uint32 {
 	if create {
 		return sys.MaskCreate
@@ -79,8 +77,8 @@ func (t *target) firstMask() uint32 {
 	return t.mask
 }
 
-// finish gives a pinned target's watch, which has t's wd, its mask. It returns
-// the wd of another watch if it has added that instead, and otherwise -1.
+// finish sets the mask of a pinned target's watch, which has t's wd. It returns -1, or the wd
+// of the watch that the call added if the first one is gone.
 func (t *target) finish(in *instance.Instance, fd int) (other int32, err error) {
 	if !t.pinned || t.mask == 0 {
 		return -1, nil

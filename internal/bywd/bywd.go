@@ -21,8 +21,8 @@ func Sorted[T any, WD ~int32](list []T, wdOf func(T) WD) []T {
 	return list
 }
 
-// Find returns the place in list, which ascends, of the first element with the wd or a higher
-// one, and whether it has the wd.
+// Find returns the index of the first element of list, which is in ascending order, with the
+// wd or a higher one, and whether it has the wd.
 func Find[T any, WD ~int32](list []T, wd WD, wdOf func(T) WD) (int, bool) {
 	return slices.BinarySearchFunc(list, wd, func(e T, wd WD) int { return cmp.Compare(wdOf(e), wd) })
 }

@@ -32,8 +32,8 @@ type Watch struct {
 	}
 }
 
-// List returns the watches in the text of r in ascending order of wd. size is how many
-// there may be.
+// List returns the watches in the text of r in ascending order of wd. size is the expected
+// number, for which it allocates memory at once.
 func List(r io.Reader, size int) ([]Watch, error) {
 	ws := make([]Watch, 0, size)
 	for w, err := range Watches(r) {

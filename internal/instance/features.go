@@ -11,7 +11,7 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// What a kernel makes of IN_MASK_CREATE (Linux 4.18).
+// Whether the kernel honors IN_MASK_CREATE (Linux 4.18) or ignores it.
 const (
 	createUnknown int32 = iota
 	createHonored
@@ -27,12 +27,16 @@ func (in *Instance) HasMaskCreate() (bool, error) {
 	return has, nil
 }
 
-// ProbeMaskCreate reports whether IN_MASK_CREATE works. A kernel that has it
-// refuses it together with IN_MASK_ADD (EINVAL) before it looks at the path,
-// and alone gets to find that the path is empty (ENOENT). Older kernels
-// ignore the bit, and find the empty path both times, or know no such
-// bit, and say EINVAL both times. gVisor finds no bit that it knows in the one alone
-// (EINVAL). Nothing is changed by asking. The error says why the answer cannot be known.
+// ProbeMaskCreate reports whether IN_MASK_CREATE works. It tries two adds of an empty path,
+// which change nothing on any kernel:
+//
+//	                               the bit alone  with IN_MASK_ADD
+//	Linux 4.18                     ENOENT         EINVAL, before the path is looked up
+//	Linux that ignores the bit     ENOENT         ENOENT
+//	Linux that refuses the bit     EINVAL         EINVAL
+//	gVisor, which ignores the bit  EINVAL         ENOENT
+//
+// Other results are returned as an error, because the answer is then unknown.
 func (in *Instance) ProbeMaskCreate() (bool, error) {
 	if known := in.create.Load(); known != createUnknown {
 		return known == createHonored, nil
@@ -58,8 +62,8 @@ func (in *Instance) ProbeMaskCreate() (bool, error) {
 	return false, in.explain(sys.CallAdd, alone, sys.MaskCreate)
 }
 
-// HasSetNext asks the kernel for the next wd 0, which it refuses without changing
-// anything, and returns the errno, or OK if it has INOTIFY_IOC_SETNEXTWD.
+// HasSetNext returns OK if the kernel has INOTIFY_IOC_SETNEXTWD, and otherwise the errno. It
+// tries to set the next wd 0, which the ioctl refuses with EINVAL and without a change.
 func (in *Instance) HasSetNext() (e sys.Errno, err error) {
 	err = in.Control(func(fd int) { e = sys.SetNext(fd, 0) })
 	if e == sys.EINVAL {
@@ -68,8 +72,8 @@ func (in *Instance) HasSetNext() (e sys.Errno, err error) {
 	return e, err
 }
 
-// ListsWatches reports, by another instance, whether the kernel lists watches in
-// fdinfo: an instance without watches looks the same as one whose watches are not listed.
+// ListsWatches reports whether the kernel lists watches in fdinfo, by a watch in another
+// instance: an instance without watches looks the same as one whose watches are not listed.
 func (in *Instance) ListsWatches() (bool, error) {
 	fd, err := sys.Init()
 	if err != nil {
@@ -87,5 +91,5 @@ func (in *Instance) ListsWatches() (bool, error) {
 }
 
 func notProbed(err error) error {
-	return fmt.Errorf("none is listed, and the kernel could not be probed for whether it lists any: %w", err)
+	return fmt.Errorf("no watches are listed, and whether the kernel lists watches could not be determined: %w", err)
 }

@@ -25,26 +25,25 @@ type Instance struct {
 
 	// Unreadable says why nothing may be read, or is nil. It is set before use.
 	Unreadable error
-	Shared     atomic.Bool // others hold the instance, or did, and may add watches to it
+	Shared     atomic.Bool // other descriptors of the instance exist, or did, by which watches may be added
 
 	Queue record.Queue
 
 	explain Explain
 
-	// restoring is held by the one restore under way, and is taken first;
-	// wds is held shared by adds and alone by that restore.
+	// A restore locks restoring and then wds. An add locks wds shared.
 	restoring chan struct{}
 	wds       sync.RWMutex
 	highest   atomic.Int32 // the highest wd given here
-	burned    atomic.Bool  // an add that failed may have taken a wd
-	create    atomic.Int32 // what the kernel makes of IN_MASK_CREATE, once it is known
+	burned    atomic.Bool  // a failed add may have used up a wd
+	create    atomic.Int32 // createHonored or createIgnored, when it is known
 }
 
-// An Explain makes the error of a failed call that callers of the root package get. call
-// is one of package sys's names, and mask that of an inotify_add_watch.
+// An Explain turns the error of a failed call into the one that callers of the root package
+// get. call is one of package sys's names, and mask that of an inotify_add_watch.
 type Explain func(call string, err error, mask uint32) error
 
-// Init makes in the instance of f. wake wakes the reader in f's poller.
+// Init initializes in for the instance of f. wake wakes the reader in f's poller.
 func (in *Instance) Init(f *os.File, wake func(), explain Explain) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -86,8 +85,8 @@ func (in *Instance) With(f func(fd int, q *record.Queue) error) error {
 	return err
 }
 
-// Lock takes the sole right to give out wds. It waits for the restore under way until
-// ctx ends, and then for the adds under way.
+// Lock locks the wds: until Unlock, no other restore runs here and no watch is added here. It
+// waits for another restore until ctx ends, and then for adds that are in progress.
 func (in *Instance) Lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -105,19 +104,19 @@ func (in *Instance) Lock(ctx context.Context) error {
 	return nil
 }
 
-// Unlock gives back what Lock took.
+// Unlock unlocks the wds.
 func (in *Instance) Unlock() {
 	in.wds.Unlock()
 	<-in.restoring
 }
 
-// Explain makes the error of a failed call that callers of the root package get.
+// Explain calls the Explain that Init got.
 func (in *Instance) Explain(call string, err error, mask uint32) error {
 	return in.explain(call, err, mask)
 }
 
 // Add adds a watch, or changes the one that the inode has, and returns its wd. The error
-// is an errno, or os.ErrClosed. It waits for the restore under way. path has no NUL inside.
+// is an errno, or os.ErrClosed. It waits while a restore runs. path has no NUL inside.
 func (in *Instance) Add(path string, mask uint32) (int32, error) {
 	c := addCalls.Get().(*addCall)
 	c.path = sys.AppendCString(c.path[:0], path)
@@ -144,7 +143,7 @@ func (in *Instance) Add(path string, mask uint32) (int32, error) {
 }
 
 // An addCall is one call of inotify_add_watch: its arguments, its results and the
-// function that makes it. They are used again, so that Add allocates nothing.
+// function that makes it. addCalls recycles them, so that Add allocates nothing.
 type addCall struct {
 	path []byte // with a final NUL
 	mask uint32
@@ -161,7 +160,7 @@ var addCalls = sync.Pool{New: func() any {
 
 const maxPath = 4096 // PATH_MAX, with the NUL
 
-// Given notes a wd that a watch got here.
+// Given records a wd that a watch got here.
 func (in *Instance) Given(wd int32) {
 	for {
 		h := in.highest.Load()
@@ -171,7 +170,8 @@ func (in *Instance) Given(wd int32) {
 	}
 }
 
-// Failed notes that an add failed. The kernel takes a wd before it looks at the limits.
+// Failed records that an add failed with e. The kernel allocates a wd before it checks the
+// limits, so a failure of these uses up a wd.
 func (in *Instance) Failed(e sys.Errno) {
 	if e == sys.ENOSPC || e == sys.ENOMEM {
 		in.burned.Store(true)
@@ -181,8 +181,8 @@ func (in *Instance) Failed(e sys.Errno) {
 // Highest returns the highest wd that was given here.
 func (in *Instance) Highest() int32 { return in.highest.Load() }
 
-// KnowsNext reports whether the next wd is the one behind Highest, as long as nobody sets
-// it with the ioctl: whether all adds are known, and what each of them did.
+// KnowsNext reports whether the next wd is Highest+1, as on a kernel without the ioctl if all
+// adds and their results are known.
 func (in *Instance) KnowsNext() bool { return !in.Shared.Load() && !in.burned.Load() }
 
 // Dup returns a duplicate of the descriptor, and notes that the instance is shared.
@@ -194,12 +194,12 @@ func (in *Instance) Dup() (fd int, err error) {
 	return fd, err
 }
 
-// Quiesce waits until no event is on its way of a watch that has been removed.
+// Quiesce waits until all records of removed watches are queued.
 //
-// IN_IGNORED is not always a watch's last record: what another processor is
-// just then reporting comes after it (seen on Linux 6.18, TestEventsAfterIgnored).
-// The kernel waits for those processors (synchronize_srcu) before it frees a
-// removed watch, and for that when an instance is closed, some 10 ms.
+// IN_IGNORED is not always a watch's last record: an event that another processor is
+// reporting meanwhile comes after it (seen on Linux 6.18, TestEventsAfterIgnored). The kernel
+// waits for these processors (synchronize_srcu) before it frees removed watches, and a close
+// of an instance, any instance, waits for that, some 10 ms. So Quiesce makes one and closes it.
 func (in *Instance) Quiesce() error {
 	other, err := sys.Init()
 	if err != nil {

@@ -28,12 +28,11 @@ func list(control func(func(fd int)) error) ([]fdinfo.Watch, error) {
 	return fdinfo.List(io.MultiReader(text...), lines)
 }
 
-// read reads what the kernel says of the descriptor, in pieces, and counts
-// the lines. A list that grew instead would be copied over and over.
+// read reads fdinfo in pieces and counts its lines. One buffer that grows would be copied
+// again and again.
 //
-// The kernel writes the whole text at the first read, of the file that the number
-// then stands for. So the first read needs the descriptor to stay open, and the
-// others do not.
+// The kernel makes the whole text at the first read, for the file that is then open as the
+// descriptor. So the descriptor must stay open for the first read only.
 func read(control func(func(fd int)) error) (text []io.Reader, lines int, err error) {
 	var f *os.File
 	next := func() error {
@@ -62,8 +61,8 @@ func read(control func(func(fd int)) error) (text []io.Reader, lines int, err er
 	return text, lines, err
 }
 
-// A UsedWDs is what can be known of the wds that watches have. It holds as long as the
-// wds are locked. The zero value knows nothing.
+// A UsedWDs is what is known of the used wds. It is valid while the wds are locked. In the
+// zero value nothing is known.
 type UsedWDs struct {
 	Listed  bool  // the kernel lists its watches; gVisor does not
 	Highest int32 // the highest wd given here
@@ -80,7 +79,7 @@ func (in *Instance) Used() (UsedWDs, error) {
 	ws, err := in.Watches()
 	listed := true
 	if !create && err == nil && len(ws) == 0 {
-		listed, err = in.ListsWatches() // whether a watch existed depends on it
+		listed, err = in.ListsWatches() // Existed depends on it
 	}
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -125,22 +124,21 @@ func (u UsedWDs) FreeBelow(wd int32) int32 {
 	return wd
 }
 
-// Existed reports whether wd, which an add returned on a kernel that ignores
-// IN_MASK_CREATE, is that of a watch that was there when u was made. By u alone
-// that is not certain: that watch may have ended, and the wd have been given anew.
-// closely says to look at that.
-func (in *Instance) Existed(u UsedWDs, wd int32, closely bool) (bool, error) {
+// Existed reports whether wd, which an add returned on a kernel that ignores IN_MASK_CREATE,
+// is that of a watch that existed when u was read. That watch may have ended since, and the
+// add may have made a new one with its wd: recheck says to read fdinfo again to find out.
+func (in *Instance) Existed(u UsedWDs, wd int32, recheck bool) (bool, error) {
 	if !u.Listed {
 		return wd <= u.Highest, nil // gVisor gives no wd twice
 	}
 	i, existed := find(u.watches, wd)
-	if !existed || !closely {
+	if !existed || !recheck {
 		return existed, nil
 	}
 	ws, err := in.Watches()
 	if err != nil {
-		return true, fmt.Errorf("whether wd %d is a new watch, which is left then, could not be determined: %w", wd, err)
+		return true, fmt.Errorf("whether watch %d is leaked could not be determined: %w", wd, err)
 	}
 	j, exists := find(ws, wd)
-	return !exists || ws[j] == u.watches[i], nil // a new one is on another inode, or has no mask yet
+	return !exists || ws[j] == u.watches[i], nil // a new watch is on another inode, or has no mask yet
 }

@@ -185,8 +185,8 @@ var faultTable = []faultRow{
 	{"fcntl F_SETSIG", "", []unix.Errno{unix.EACCES, unix.EINVAL}, "fcntl F_SETSIG"},
 	{"epoll_ctl EPOLL_CTL_DEL", "", nil, "epoll_ctl"},                                                  // removing a registered descriptor does not fail
 	{"epoll_ctl", "", []unix.Errno{unix.ENOSPC, unix.ENOMEM, unix.EPERM}, "fs.epoll.max_user_watches"}, // ENOSPC: that limit
-	{"openat", "", all(ofLookup, ofOpen...), "open|looking up"},
-	{"openat2", "", all(ofLookup, unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.ENOSYS, unix.EPERM), "open|looking up"}, // EAGAIN: something was renamed
+	{"openat", "", all(ofLookup, ofOpen...), "open|look up"},
+	{"openat2", "", all(ofLookup, unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.ENOSYS, unix.EPERM), "open|look up"}, // EAGAIN: something was renamed
 	{"fstatat", "", ofLookup, "stat"},
 	{"lstat", "", ofLookup, "stat"},
 	{"stat", "", ofLookup, "stat"}, // of GOARCH=386
@@ -196,7 +196,7 @@ var faultTable = []faultRow{
 	{"readlinkat", "", []unix.Errno{unix.EACCES, unix.ENOENT, unix.ENOMEM}, "readlink"},
 	{"getdents64", "", []unix.Errno{unix.EACCES, unix.EINTR, unix.ENOENT, unix.ENOMEM}, "read|getdents"},
 	{"lseek", "", []unix.Errno{unix.EPERM}, "seek"},
-	{"name_to_handle_at", "", all(ofLookup, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EINVAL), "name_to_handle_at|looking up"}, // EINVAL: AT_HANDLE_FID is unknown
+	{"name_to_handle_at", "", all(ofLookup, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EINVAL), "name_to_handle_at|look up"}, // EINVAL: AT_HANDLE_FID is unknown
 	{"open_by_handle_at", "", all(ofOpen, unix.EINTR, unix.EPERM, unix.ESTALE, unix.EACCES, unix.ENOSYS, unix.EBADF), "open_by_handle_at"},
 	{"unshare", "", []unix.Errno{unix.EPERM, unix.ENOMEM, unix.ENOSYS}, "unshare"},
 	{"fchdir", "", []unix.Errno{unix.EACCES, unix.EPERM}, "fchdir"},

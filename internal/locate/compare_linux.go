@@ -33,7 +33,7 @@ func (w *walk) compareEntry(fd int, d dirent) (isMountPoint bool) {
 		w.addByFdinfo(string(d.name))
 	case unix.ENOENT: // it was removed
 	default:
-		w.uncompared.add(fmt.Errorf("name_to_handle_at of %q: %w", w.join(string(d.name)), e))
+		w.uncompared.add(fmt.Errorf("name_to_handle_at %q: %w", w.join(string(d.name)), e))
 	}
 	return false
 }

@@ -277,10 +277,10 @@ func depth(path string) int {
 	return max(1, strings.Count(path, "/"))
 }
 
-// thread decodes on an operating system thread with its own working directory. The thread is
-// never unlocked, so that it ends with the goroutine. The main thread must not be used: it would
-// not end, and /proc/PID/cwd shows its directory. If the goroutine runs on it, it keeps it
-// locked while another goroutine decodes, which so gets another thread.
+// thread decodes on an operating system thread with its own working directory. The goroutine
+// never unlocks the thread, so that the thread ends with it. The main thread must not be used:
+// it would not end, and /proc/PID/cwd shows its directory. A goroutine that runs on it keeps
+// it locked and starts another goroutine, which therefore gets another thread.
 func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
@@ -408,8 +408,8 @@ type decodedInode struct {
 	text  string // the kernel's path
 }
 
-// read reads the inode's type and path and closes fd at once: an open descriptor delays the
-// IN_DELETE_SELF of an unlinked file.
+// read reads the inode's type and path, and closes fd at once, because an open descriptor
+// delays the IN_DELETE_SELF of an unlinked file.
 func (t *decodeThread) read(fd int) (in decodedInode, err error) {
 	defer sys.Close(fd)
 	if e := sys.Fstat(fd, &in.st); e != sys.OK {
@@ -494,16 +494,16 @@ func judge(path string, err error, other reason) finding {
 	case errors.Is(err, errMayBlock):
 		return finding{why: reason{rank: behindBlocking, err: fmt.Errorf("the path may be %q, but %w", path, err)}}
 	}
-	return finding{why: reason{rank: failed, err: fmt.Errorf("looking up %q: %w", path, err)}}
+	return finding{why: reason{rank: failed, err: fmt.Errorf("look up %q: %w", path, err)}}
 }
 
 // errUnverified is the error for a path that must be compared in another way.
 var errUnverified = errors.New("not compared yet")
 
 // compare returns nil if the path leads to the watch's inode, errOtherInode if another inode or
-// none is there, and errUnverified if there is no handle to compare. On overlayfs, where a
-// handle alone is not enough (see overlay), one that can be opened is: nfs_export implies
-// index.
+// none is there, and errUnverified if there is no handle to compare. On overlayfs a handle
+// alone may be ambiguous (see overlay), but not one that can be opened: that needs
+// nfs_export, which implies index.
 func (t *decodeThread) compare(w *inotify.Watch, path string) error {
 	if blocking := t.p.blockingMount(path); blocking != nil {
 		return mayBlock(blocking)
@@ -528,9 +528,8 @@ func (t *decodeThread) compare(w *inotify.Watch, path string) error {
 	return nil
 }
 
-// pathHandle reads the handle at a path into t.h, and returns the id of its mount. Where the
-// process's root directory is ours, this is one call by path, which is as good as a lookup
-// confined to the root: there is no way out of it.
+// pathHandle reads the handle at a path into t.h, and returns the id of its mount. If the
+// process's root directory is ours, it is one call by path: no path leads out of our root.
 func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
 	t.path[copy(t.path[:], path)] = 0
 	name, flags := &t.path[0], t.p.handleFlags()

@@ -90,12 +90,12 @@ func (p *process) resolveOne(r *resolved, c *comparer) {
 	}
 	fd, e := p.lookup(sys.CString(r.path))
 	if e != sys.OK {
-		r.err = fmt.Errorf("looking up %.400q: %w", r.path, p.explain(e))
+		r.err = fmt.Errorf("look up %.400q: %w", r.path, p.explain(e))
 		return
 	}
 	if e := sys.Fstat(fd, &r.st); e != sys.OK {
 		sys.Close(fd)
-		r.err = fmt.Errorf("fstat of %q: %w", r.path, e)
+		r.err = fmt.Errorf("fstat %q: %w", r.path, e)
 		return
 	}
 	if p.readHandle(r, fd) && !r.useFdinfo {
@@ -137,14 +137,14 @@ func (c *comparer) add(r *resolved, fd int) {
 	if c.n == nil {
 		n, err := inotify.New()
 		if err != nil {
-			r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
+			r.err = fmt.Errorf("compare %q by a temporary watch: %w", r.path, err)
 			return
 		}
 		c.n, c.on = n, make(map[inotify.WD][]*resolved)
 	}
 	wd, err := c.n.AddWatch(sys.ProcFD(fd), compareMask)
 	if err != nil {
-		r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
+		r.err = fmt.Errorf("compare %q by a temporary watch: %w", r.path, err)
 		return
 	}
 	c.on[wd] = append(c.on[wd], r)
@@ -173,7 +173,7 @@ func (c *comparer) read() {
 	for _, rs := range c.on {
 		for _, r := range rs {
 			if !r.fromFdinfo {
-				r.err = fmt.Errorf("comparing %q by a temporary watch: %w", r.path, err)
+				r.err = fmt.Errorf("compare %q by a temporary watch: %w", r.path, err)
 			}
 		}
 	}

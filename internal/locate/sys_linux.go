@@ -6,12 +6,13 @@ package locate
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -71,13 +72,15 @@ func mountOf(procFD, fd int) (int32, error) {
 	if e != sys.OK {
 		return 0, os.NewSyscallError("read fdinfo", e)
 	}
-	for _, line := range strings.Split(string(text[:n]), "\n") {
-		if id, found := strings.CutPrefix(line, "mnt_id:"); found {
-			v, err := strconv.ParseInt(strings.TrimSpace(id), 10, 32)
-			return int32(v), err
-		}
+	id, found := fdinfo.Field(text[:n], "mnt_id")
+	if !found {
+		return 0, errNoMountID
 	}
-	return 0, errNoMountID
+	v, err := strconv.ParseInt(id, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("fdinfo: mnt_id %.100q is not a number", id)
+	}
+	return int32(v), nil
 }
 
 // A dirent is one directory entry. name is a slice of the buffer, followed by a NUL byte.

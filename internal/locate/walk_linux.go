@@ -51,7 +51,7 @@ type directory struct {
 	todo []string // directories in it that are still to be entered
 }
 
-// failures are counted; the first one is kept.
+// failures counts errors and stores the first one.
 type failures struct {
 	count int
 	first error

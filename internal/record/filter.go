@@ -12,36 +12,36 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// A Span is where in the stream of records those of an internal watch lie: one that
-// is added only to be removed again, as a scratch watch or one that came under the wrong
-// wd. Its records must not reach a reader, but those of the same wd's former and next
-// life must.
+// A Span is the range of the record stream that has the records of an internal watch. An
+// internal watch is added only to be removed again: a scratch watch, or a watch that got
+// the wrong wd. Its records must not reach a reader.
 //
-// The three lie apart. The kernel gives a wd out again only after it has queued the
-// former life's IN_IGNORED, and as long as a restore holds the wds no next life begins.
-// So the queue counts the bytes that it reads, and an internal watch's records lie
-// between two positions. What another life of the wd queues there is told apart, as a
-// life has one IN_IGNORED.
+// The wd does not identify these records: an earlier watch may have had the same wd, a
+// later one may get it, and readers must get the records of both. Positions do: the queue
+// counts the bytes that it reads. The kernel reuses a wd only after it has queued the
+// IN_IGNORED of the earlier watch, and no later watch gets it while a restore has the wds
+// locked. If another watch has an IN_IGNORED in the range all the same, it is recognized as
+// the second one there, because each watch has one.
 type Span struct {
 	WD          int32
 	From, Until uint64
-	Only        uint32 // the bit of the only record, which has no name; 0 if there may be any before the IN_IGNORED, and late ones
-	seen        bool   // its last record was seen
-	awaited     bool   // that is still to come, as far as is known
+	Only        uint32 // the bit of the watch's only record, which has no name; 0 if it may have others, before its IN_IGNORED or late
+	seen        bool   // the last record was read
+	awaited     bool   // the last record is still expected
 }
 
-// Open is the Until of a watch that may still report.
+// Open is the Until of a watch that may still queue records.
 const Open = math.MaxUint64
 
-// keepSpans is for how many spans memory is kept.
-const keepSpans = 256
+// maxIdleSpans is the capacity up to which an empty list of spans keeps its memory.
+const maxIdleSpans = 256
 
 // A filter knows which records are internal.
 type filter struct {
 	internal []Span // ascending by wd
-	awaited  int    // how many of internal have not been seen to end
-	ending   uint64 // the first position at which one of their spans ends
-	guess    int    // where in internal the next record's may be
+	awaited  int    // how many of internal have awaited set
+	ending   uint64 // the lowest Until of internal
+	guess    int    // index of the span that the next record probably belongs to
 }
 
 // Filter drops the records of spans from what is read from now on.
@@ -60,11 +60,11 @@ func (f *filter) add(spans []Span) {
 // FilterBuffered is Filter for spans whose records may be among those that are
 // buffered, too.
 func (q *Queue) FilterBuffered(spans ...Span) error {
-	others := q.internal // which these positions do not hold for
+	others := q.internal // they were applied when the buffered records were read
 	q.internal = nil
 	q.add(spans)
-	kept, err := q.remove(q.buf[q.r:q.w], q.bufferedAt())
-	q.w = q.r + kept
+	left, err := q.remove(q.buf[q.r:q.w], q.bufferedAt())
+	q.w = q.r + left
 	q.internal = append(q.internal, others...)
 	q.sort()
 	return err
@@ -101,9 +101,9 @@ func (f *filter) first(wd int32) int {
 	return i
 }
 
-// Internal returns how many bytes in the kernel's queue no reader will see: one record
-// for each span whose last one has not been seen. A misplaced watch that was not quiet
-// may have reported more, which is counted as a reader's.
+// Internal returns how many bytes in the kernel's queue no reader will get: one record for
+// each span whose last record was not read yet. A misplaced watch that reported events may
+// have more, which are not counted.
 func (q *Queue) Internal() int { return HeaderSize * q.awaited }
 
 // CloseSpans ends the open spans at end. Their watches have been removed.
@@ -122,7 +122,7 @@ func (q *Queue) closeSpansNow(fd int) error {
 	if len(q.internal) == 0 {
 		return nil
 	}
-	end, err := q.End(fd) // or 0: rather read one record too many than lose one, of those that end now
+	end, err := q.End(fd) // 0 with an error: then readers may get an internal record, but lose none
 	if err != nil && q.awaited > 0 {
 		err = fmt.Errorf("an IN_IGNORED of a rolled-back watch may be read: %w", err)
 	}
@@ -144,14 +144,14 @@ func (f *filter) prune(pos uint64) {
 		f.stopAwaiting(&s) // it was lost in an overflow
 		return true
 	})
-	if len(f.internal) == 0 && cap(f.internal) > keepSpans {
+	if len(f.internal) == 0 && cap(f.internal) > maxIdleSpans {
 		f.internal = nil
 	}
 }
 
-// Discard ends the open spans, whose watches have been removed, and drops their
-// records if nothing else is there. Otherwise they stay for the next reader to
-// drop, as what is among them is what somebody is being woken for.
+// Discard ends the open spans, whose watches have been removed. If the kernel's queue has
+// only their records, Discard reads and drops them. Otherwise the next reader does: it has
+// been woken for the other records.
 func (q *Queue) Discard(fd int) error {
 	if err := q.closeSpansNow(fd); err != nil || q.Buffered() > 0 || q.awaited == 0 {
 		return err
@@ -164,21 +164,20 @@ func (q *Queue) Discard(fd int) error {
 	return err
 }
 
-// remove removes the internal records from b, which lay at a position, and returns how
-// many bytes are left at b's front.
-func (f *filter) remove(b []byte, at uint64) (int, error) {
-	kept := 0
+// remove removes the internal records from b, which begins at a position of the stream. It
+// returns how many bytes are left at b's front.
+func (f *filter) remove(b []byte, at uint64) (left int, err error) {
 	for off := 0; off < len(b); {
 		rec, size, err := Decode(b[off:])
 		if err != nil {
-			return kept, err
+			return left, err
 		}
 		if !f.isInternal(rec, at+uint64(off)) {
-			kept += copy(b[kept:], b[off:off+size])
+			left += copy(b[left:], b[off:off+size])
 		}
 		off += size
 	}
-	return kept, nil
+	return left, nil
 }
 
 // isInternal reports whether a record at a position is an internal watch's.
@@ -201,7 +200,7 @@ func (f *filter) isInternal(rec Record, at uint64) bool {
 			if s.Only != 0 {
 				continue
 			}
-		case s.seen: // another life's
+		case s.seen: // it is another watch's
 			continue
 		default:
 			s.seen = true

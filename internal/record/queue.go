@@ -22,8 +22,8 @@ const (
 	MaxBuffered = 16 << 20
 )
 
-// ErrFull says that more than MaxBuffered bytes are buffered.
-var ErrFull = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
+// errFull says that more than MaxBuffered bytes are buffered.
+var errFull = errors.New("the event buffer is full (16 MiB): read events while the restore runs")
 
 // A Queue buffers raw records between the kernel and the readers, and drops the
 // internal ones. The caller of each method holds it locked.
@@ -38,10 +38,10 @@ type Queue struct {
 	filter
 	names *nameCache
 
-	wake    func()        // wakes the reader in the poller
-	told    uint64        // pos when readers were last told of records
-	asleep  bool          // the reader in the poller found none and is to be woken for more
-	changed chan struct{} // closed to wake the other readers that wait, or nil
+	wake      func()        // wakes the reader in the poller
+	announced uint64        // pos when Unlock last checked whether to wake readers
+	asleep    bool          // the reader in the poller found no records and must be woken for new ones
+	changed   chan struct{} // closed to wake the other readers that wait, or nil
 }
 
 // Init sets what wakes the reader in the poller.
@@ -51,18 +51,18 @@ func (q *Queue) Init(wake func()) { q.wake = wake }
 func (q *Queue) Lock() { q.mu.Lock() }
 
 // Unlock unlocks the queue, and wakes all readers that wait if it got records that are
-// still there. There is no other way to release the queue, so that nobody can forget
-// the readers.
+// still there. There is no other way to release the queue, so that each caller that reads
+// from the kernel also wakes the readers.
 func (q *Queue) Unlock() {
-	if q.pos != q.told {
-		q.tell()
+	if q.pos != q.announced {
+		q.wakeReaders()
 	}
 	q.mu.Unlock()
 }
 
-// tell is Unlock's, when the kernel's queue was read.
-func (q *Queue) tell() {
-	q.told = q.pos
+// wakeReaders is the part of Unlock for a queue that was read from the kernel.
+func (q *Queue) wakeReaders() {
+	q.announced = q.pos
 	if q.Buffered() == 0 {
 		return
 	}
@@ -73,8 +73,8 @@ func (q *Queue) tell() {
 	}
 }
 
-// SetAsleep says whether the reader in the poller found nothing, and is to be woken when
-// the buffer gets records.
+// SetAsleep sets whether the reader in the poller found no records and must be woken when
+// the buffer gets some.
 func (q *Queue) SetAsleep(asleep bool) { q.asleep = asleep }
 
 // Changed returns a channel that is closed when the buffer has got records.
@@ -96,10 +96,10 @@ func (q *Queue) WakeWaiting() {
 // Buffered returns how many bytes of records are held for readers.
 func (q *Queue) Buffered() int { return q.w - q.r }
 
-// CheckFull returns ErrFull if more than MaxBuffered bytes are buffered.
+// CheckFull returns errFull if more than MaxBuffered bytes are buffered.
 func (q *Queue) CheckFull() error {
 	if q.Buffered() > MaxBuffered {
-		return ErrFull
+		return errFull
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (q *Queue) Drain(fd int) error {
 	return q.DrainTo(fd, end)
 }
 
-// DrainTo is Drain for what the queue held when it ended at end.
+// DrainTo is Drain up to the position end.
 func (q *Queue) DrainTo(fd int, end uint64) (err error) {
 	for err == nil && q.pos+HeaderSize < end {
 		size := int(min(end-q.pos-HeaderSize, readSize))
@@ -137,13 +137,13 @@ func (q *Queue) DrainTo(fd int, end uint64) (err error) {
 		}
 	}
 	if errors.Is(err, sys.EINVAL) {
-		return nil // the last has a name, and is all that is left
+		return nil // only the last record is left, and its name does not fit into size
 	}
 	return err
 }
 
 // read reads at most size bytes of records once, without waiting, and returns
-// how many bytes it read; 0 if there are none. It keeps what is for readers.
+// how many bytes it read; 0 if there are none. Those for readers are buffered.
 func (q *Queue) read(fd int, size int) (int, error) {
 	free := q.room(size)
 	n, e := sys.Read(fd, free)
@@ -164,43 +164,50 @@ func (q *Queue) Load(fd int, raw []byte) ([]byte, error) {
 	if err != nil {
 		return raw, err
 	}
+	return load(fd, raw, queued)
+}
+
+// load is Load for so many queued bytes. If another holder of the instance has read some of
+// them, the queue is empty (EAGAIN), or a newer record does not fit into the rest (EINVAL).
+func load(fd int, raw []byte, queued int) ([]byte, error) {
 	end := len(raw) + queued
 	raw = slices.Grow(raw, queued)
 	for len(raw) < end {
 		n, e := sys.Read(fd, raw[len(raw):end])
-		if e == sys.EAGAIN { // it was read elsewhere
-			break
-		}
-		if e != sys.OK {
+		switch e {
+		case sys.OK:
+			raw = raw[:len(raw)+n]
+		case sys.EAGAIN, sys.EINVAL:
+			return raw, nil
+		default:
 			return raw, sys.CallError("read", e)
 		}
-		raw = raw[:len(raw)+n]
 	}
 	return raw, nil
 }
 
-// Accept takes in the records that were read last, and keeps those for readers. They lie
-// where room said, or else are copied there.
+// Accept buffers the records for readers among those that were read last. raw is what room
+// returned, or is copied there.
 func (q *Queue) Accept(raw []byte) error {
-	kept, err := len(raw), error(nil)
+	left, err := len(raw), error(nil)
 	if len(q.internal) > 0 {
-		kept, err = q.remove(raw, q.pos)
+		left, err = q.remove(raw, q.pos)
 	}
-	if kept > 0 {
-		copy(q.room(kept), raw[:kept])
+	if left > 0 {
+		copy(q.room(left), raw[:left])
 	}
-	q.w += kept
+	q.w += left
 	q.pos += uint64(len(raw))
 	q.prune(q.pos)
 	return err
 }
 
-// room returns where so many bytes of records for readers can be put.
+// room returns the free part of the buffer, of so many bytes. It grows the buffer if needed.
 func (q *Queue) room(size int) []byte {
 	if q.r == q.w {
 		q.r, q.w = 0, 0
 		if len(q.buf) > readSize {
-			q.buf = nil // grown by a cycle, and done with
+			q.buf = nil // it grew during a cycle
 		}
 	}
 	if len(q.buf)-q.w < size {
@@ -224,12 +231,12 @@ func (q *Queue) grow(size int) {
 	q.r, q.w = 0, len(held)
 }
 
-// bufferedAt returns a position for the first of the records that are buffered. Where others
-// were dropped from among them, it is not the one that it had but a later one.
+// bufferedAt returns the position of the first buffered record. If internal records were
+// dropped behind it, the result is higher than the position at which it was read.
 func (q *Queue) bufferedAt() uint64 { return q.pos - uint64(q.Buffered()) }
 
-// Ignored returns where each IN_IGNORED ends in the records that are buffered, and in
-// those that Load returned, by wd.
+// Ignored returns, by wd, the position behind each IN_IGNORED in the buffered records and in
+// raw, which Load returned.
 func (q *Queue) Ignored(raw []byte) map[int32][]uint64 {
 	ends := make(map[int32][]uint64)
 	at := q.bufferedAt()
@@ -249,14 +256,14 @@ func (q *Queue) Ignored(raw []byte) map[int32][]uint64 {
 	return ends
 }
 
-// Next takes the next event from the buffer.
+// Next removes the next event from the buffer and returns it.
 func (q *Queue) Next() (ev Event, ok bool, err error) {
 	if q.r == q.w {
 		return Event{}, false, nil
 	}
 	rec, size, err := Decode(q.buf[q.r:q.w])
 	if err != nil {
-		q.r = q.w // nothing behind it can be told apart
+		q.r = q.w // where the next record begins is unknown
 		return Event{}, false, err
 	}
 	return q.consume(&rec, size), true, nil
@@ -275,7 +282,7 @@ func (q *Queue) More() (ev Event, ok bool) {
 	return q.consume(&rec, size), true
 }
 
-// consume returns the event of the record at the front, which is taken.
+// consume removes the record at the front of the buffer and returns its event.
 func (q *Queue) consume(rec *Record, size int) Event {
 	q.r += size
 	return Event{WD: rec.WD, Mask: rec.Mask, Cookie: rec.Cookie, Name: q.names.get(rec.Name)}
@@ -291,7 +298,7 @@ func (q *Queue) Fill(fd int) error {
 	return nil
 }
 
-// Fetch takes the next event, from the kernel if none is buffered.
+// Fetch is Next, but reads from the kernel if nothing is buffered.
 func (q *Queue) Fetch(fd int) (Event, bool, error) {
 	if err := q.Fill(fd); err != nil {
 		return Event{}, false, err

@@ -157,6 +157,29 @@ func TestDrainLeavesLastRecord(t *testing.T) {
 	}
 }
 
+// If another holder of the instance reads between FIONREAD and read, what is left of the size may
+// be too small for a newer record. That is no error.
+func TestLoadWithAnotherReader(t *testing.T) {
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	dir := t.TempDir()
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkdir(dir+"/name", 0o700); err != nil { // a record of 32 bytes
+		t.Fatal(err)
+	}
+	if raw, err := record.Load(fd, nil, 16); err != nil || len(raw) != 0 {
+		t.Errorf("%d bytes, error %v, want none", len(raw), err)
+	}
+	if raw, err := record.Load(fd, nil, 48); err != nil || len(raw) != 32 {
+		t.Errorf("%d bytes, error %v, want 32", len(raw), err)
+	}
+}
+
 // Unlock wakes all waiting readers if records were buffered, and none for internal records.
 func TestUnlockWakesReaders(t *testing.T) {
 	for _, internal := range []bool{false, true} {

@@ -35,11 +35,11 @@ type Record struct {
 // Decode decodes the record at the front of b and returns its size.
 func Decode(b []byte) (rec Record, size int, err error) {
 	if len(b) < HeaderSize {
-		return Record{}, 0, fmt.Errorf("inotify: event record cut off: %d bytes where a header takes %d", len(b), HeaderSize)
+		return Record{}, 0, fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
 	}
 	length := binary.NativeEndian.Uint32(b[12:])
 	if uint64(length) > uint64(len(b)-HeaderSize) {
-		return Record{}, 0, fmt.Errorf("inotify: event record cut off: its name takes %d bytes and %d are there", length, len(b)-HeaderSize)
+		return Record{}, 0, fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
 	}
 	size = HeaderSize + int(length)
 	name := b[HeaderSize:size]
@@ -62,24 +62,24 @@ type Event struct {
 	Name   string
 }
 
-// A nameCache holds recently seen names, so that a name that comes again costs
-// no allocation. A name has one place; two that share it push each other out.
+// A nameCache has recent names, so that a name that comes again costs no allocation. Each
+// name has one slot; names with the same slot replace each other.
 type nameCache [128]string
 
 func (c *nameCache) get(name []byte) string {
 	if len(name) == 0 {
 		return ""
 	}
-	place := &c[mix(name)%uint64(len(c))]
-	if *place != string(name) {
-		*place = string(name)
+	slot := &c[hash(name)%uint64(len(c))]
+	if *slot != string(name) {
+		*slot = string(name)
 	}
-	return *place
+	return *slot
 }
 
-// mix spreads names over the places, in less time than a hash that strangers
-// cannot foresee: those could cause allocations only.
-func mix(name []byte) uint64 {
+// hash hashes a name. It is faster than a hash with a secret seed. An attacker can make
+// names collide, which costs allocations only.
+func hash(name []byte) uint64 {
 	h := uint64(len(name))
 	for ; len(name) >= 8; name = name[8:] {
 		h = (h ^ binary.NativeEndian.Uint64(name)) * 0x9e3779b97f4a7c15

@@ -138,7 +138,7 @@ func TestDecodeIsBoundsChecked(t *testing.T) {
 	for i := 12; i < 16; i++ {
 		raw[i] = 0xff // a length of 4 GiB, whatever the byte order
 	}
-	if ev, _, err := record.Decode(raw); err == nil || !strings.Contains(err.Error(), "takes 4294967295 bytes and 16 are there") {
+	if ev, _, err := record.Decode(raw); err == nil || !strings.Contains(err.Error(), "4294967295 bytes, and 16 are left") {
 		t.Errorf("a name beyond the end is decoded as %v, %v", ev, err)
 	}
 }

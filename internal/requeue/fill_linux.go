@@ -19,7 +19,7 @@ import (
 // there are no events and no overflow is wanted, nothing is done.
 //
 // n must have no watches and no unread events, O_NONBLOCK set and O_ASYNC not set. It may
-// be another process's, through a duplicate. Nobody may read it, add watches to it or
+// be another process's, through a duplicate. No process may read it, add watches to it or
 // change its flags meanwhile: all processes that hold the instance must be stopped, as
 // they would read junk records. Fill adds two watches at least; it takes longer where the
 // user's limit allows only a few more.
@@ -37,14 +37,14 @@ import (
 // If Fill fails, or ctx ends, n has no watches and an empty queue, and the error names the
 // call that failed. If the watches or the events could not be removed, it says so, too.
 func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
-	r, err := fillChecked(ctx, n, events, opts)
+	r, err := checkAndFill(ctx, n, events, opts)
 	if err != nil {
 		return Result{}, fmt.Errorf("put events into the queue: %w", err)
 	}
 	return r, nil
 }
 
-func fillChecked(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
+func checkAndFill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
 	in, err := newInstance(n)
 	if err != nil {
 		return Result{}, err
@@ -82,7 +82,7 @@ func fill(ctx context.Context, in instance, events []inotify.Event, opts Options
 		return plan{}, err
 	}
 	f := filler{stage: s, ctx: ctx, events: events, maxQueue: opts.MaxQueue, progress: newMeter(opts.Progress, len(events)), buf: make([]byte, bufferSize)}
-	p, err := f.fill(conditions{overflow: opts.Overflow, unmount: unmounts(events) && canMount()})
+	p, err := f.run(conditions{overflow: opts.Overflow, unmount: unmounts(events) && canMount()})
 	if err != nil {
 		return plan{}, errors.Join(err, s.abandon())
 	}
@@ -140,8 +140,8 @@ type filler struct {
 	buf      []byte
 }
 
-// fill makes the records, and leaves nothing else in the queue.
-func (f *filler) fill(c conditions) (plan, error) {
+// run makes the records, and leaves nothing else in the queue.
+func (f *filler) run(c conditions) (plan, error) {
 	if err := f.junk.watch(f.in, f.scratch, junkWDs(f.events)); err != nil {
 		return plan{}, err
 	}
@@ -164,15 +164,15 @@ func (f *filler) fill(c conditions) (plan, error) {
 // overflow record. It returns the plan, which depends on how many records the queue takes,
 // and the junk that is in the queue.
 func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
-	c.max = f.expectedMax()
+	c.capacity = f.expectedCapacity()
 	if p := newPlan(f.events, c); p.overflow > 0 {
-		junk, err := f.makeBefore(p, c.max)
-		var wrongMax *sizeError
+		junk, err := f.makeBefore(p, c.capacity)
+		var wrongCapacity *sizeError
 		var limit *inotify.LimitError
 		switch {
 		case errors.As(err, &limit): // before the overflow no watch can be removed to make room for another
 			c.overflowFirst, c.detail = true, limit.Error()
-		case !errors.As(err, &wrongMax):
+		case !errors.As(err, &wrongCapacity):
 			return p, junk, err
 		}
 		if err := errors.Join(f.watches.abandon(), f.in.empty()); err != nil {
@@ -183,7 +183,7 @@ func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
 	if err != nil {
 		return plan{}, junkQueue{}, err
 	}
-	c.max = junk.to
+	c.capacity = junk.to
 	p := newPlan(f.events, c)
 	if p.overflow <= 0 {
 		return p, junk, nil
@@ -191,13 +191,13 @@ func (f *filler) fillUntilOverflow(c conditions) (plan, junkQueue, error) {
 	if err := f.read(junk.bytes() + headerSize); err != nil {
 		return plan{}, junkQueue{}, err
 	}
-	junk, err = f.makeBefore(p, c.max)
+	junk, err = f.makeBefore(p, c.capacity)
 	return p, junk, err
 }
 
-// expectedMax is how many records the queue takes, unless the instance was made under
+// expectedCapacity is how many records the queue takes, unless the instance was made under
 // another limit.
-func (f *filler) expectedMax() int {
+func (f *filler) expectedCapacity() int {
 	if limit := queueLimit(); limit > 0 {
 		return min(limit, f.maxQueue)
 	}
@@ -206,7 +206,7 @@ func (f *filler) expectedMax() int {
 
 // overflow makes junk until the queue overflows, which shows how many records it takes.
 func (f *filler) overflow() (junkQueue, error) {
-	pairs := f.expectedMax()/2 + 1
+	pairs := f.expectedCapacity()/2 + 1
 	for made := 0; made <= f.maxQueue; pairs = min(512, (f.maxQueue-made)/2+1) {
 		f.progress.total += 2 * 2 * pairs
 		if err := f.makeJunk(pairs); err != nil {
@@ -231,7 +231,7 @@ func (f *filler) makeJunk(pairs int) error {
 		if err := f.junk.pairs(n); err != nil {
 			return err
 		}
-		if err := f.did(2 * n); err != nil {
+		if err := f.count(2 * n); err != nil {
 			return err
 		}
 		pairs -= n
@@ -240,10 +240,10 @@ func (f *filler) makeJunk(pairs int) error {
 }
 
 // makeBefore makes the records before the overflow, and the overflow, in an empty queue
-// that takes max records. If it takes more or fewer, the error is a *sizeError.
-func (f *filler) makeBefore(p plan, max int) (junkQueue, error) {
-	junk := junkQueue{0, max - p.overflow}
-	f.progress.total += 2 * max
+// that takes capacity records. If it takes more or fewer, the error is a *sizeError.
+func (f *filler) makeBefore(p plan, capacity int) (junkQueue, error) {
+	junk := junkQueue{0, capacity - p.overflow}
+	f.progress.total += 2 * capacity
 	if err := f.makeJunk(junk.to / 2); err != nil {
 		return junk, err
 	}
@@ -269,7 +269,7 @@ func (f *filler) make(s *step) error {
 	if err := f.watches.make(s); err != nil {
 		return err
 	}
-	return f.did(s.records())
+	return f.count(s.records())
 }
 
 // makeBehind makes the records behind the overflow record, one segment after the other. For
@@ -305,11 +305,11 @@ func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, 
 	return junk, nil
 }
 
-// maxWatches is how many watches are kept for later segments.
+// maxWatches is how many watches stay for later segments.
 const maxWatches = 1024
 
-// prepare adds the watches that the steps begin with, while the queue is full. It returns
-// for how many of the steps the user's limit allowed that.
+// prepare adds the watches that the steps need, while the queue is full. It returns how many
+// of the steps have their watches: fewer than all if the user's limit allows no more.
 func (f *filler) prepare(steps []step) (int, error) {
 	used := map[inotify.WD]bool{}
 	for i := range steps {
@@ -378,8 +378,8 @@ func (f *filler) keep(p plan, junk junkQueue) error {
 }
 
 // dropWatches removes all watches while the queue is full, so that no Ignored is queued. It
-// checks the queue's size first: if a record were missing, an Ignored would take its place,
-// and as that has the size of any record without a name, nobody would notice.
+// checks the queue's size first: if a record were missing, an Ignored would take its place.
+// As that has the size of any record without a name, no later check would find it.
 func (f *filler) dropWatches(queued int) error {
 	if err := f.in.wantQueued(queued); err != nil {
 		return err
@@ -404,15 +404,16 @@ func (f *filler) read(bytes int) error {
 			return fmt.Errorf("read: the queue is empty where %d bytes of junk should be", bytes)
 		}
 		bytes -= n
-		if err := f.did(n * 2 / pairOfJunk); err != nil {
+		if err := f.count(n * 2 / pairOfJunk); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// did notes that records were made or read, and returns an error if the context has ended.
-func (f *filler) did(records int) error {
+// count adds records that were made or read to the progress. It returns an error if the
+// context has ended.
+func (f *filler) count(records int) error {
 	f.progress.add(records)
 	return f.ctx.Err()
 }

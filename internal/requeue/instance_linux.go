@@ -109,9 +109,9 @@ func (in instance) checkFlags() error {
 	case err != nil:
 		return err
 	case flags&unix.O_NONBLOCK == 0:
-		return errors.New("the descriptor is in blocking mode: set O_NONBLOCK meanwhile")
+		return errors.New("the descriptor is in blocking mode: set O_NONBLOCK first")
 	case flags&unix.O_ASYNC != 0:
-		return errors.New("the descriptor has O_ASYNC, which would send a signal for each junk record: take it off meanwhile")
+		return errors.New("the descriptor has O_ASYNC, which would send a signal for each junk record: clear it first")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (in instance) checkFlags() error {
 // call makes a system call with the descriptor, again if a signal interrupts it.
 func (in instance) call(name string, f func(fd int) error) error {
 	var err error
-	cerr := in.conn.Control(func(fd uintptr) { err = retry(func() error { return f(int(fd)) }) })
+	cerr := in.conn.Control(func(fd uintptr) { err = sys.Retry(func() error { return f(int(fd)) }) })
 	if cerr != nil {
 		err = cerr
 	}
@@ -129,28 +129,19 @@ func (in instance) call(name string, f func(fd int) error) error {
 	return nil
 }
 
-// retry calls f again as long as a signal interrupts it.
-func retry(f func() error) error {
-	for {
-		if err := f(); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 // add adds a watch under a wd.
 func (in instance) add(wd inotify.WD, path string, mask inotify.Mask) error {
 	if err := in.n.SetNextWD(wd); err != nil {
-		return fmt.Errorf("scratch watch %d: %w", wd, err)
+		return fmt.Errorf("add scratch watch %d: %w", wd, err)
 	}
 	got, err := in.n.AddWatch(path, mask)
 	if err != nil {
-		return fmt.Errorf("scratch watch %d: %w", wd, err)
+		return fmt.Errorf("add scratch watch %d: %w", wd, err)
 	}
 	if got == wd {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("scratch watch %d: inotify_add_watch gave wd %d", wd, got), in.remove(got))
+	return errors.Join(fmt.Errorf("add scratch watch %d: inotify_add_watch gave wd %d", wd, got), in.remove(got))
 }
 
 // setMask changes the mask of a watch.
@@ -160,7 +151,7 @@ func (in instance) setMask(wd inotify.WD, path string, mask inotify.Mask) error 
 		err = errors.Join(fmt.Errorf("inotify_add_watch gave wd %d", got), in.remove(got))
 	}
 	if err != nil {
-		return fmt.Errorf("mask of scratch watch %d: %w", wd, err)
+		return fmt.Errorf("set the mask of scratch watch %d: %w", wd, err)
 	}
 	return nil
 }

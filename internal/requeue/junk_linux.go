@@ -92,7 +92,7 @@ func (j *junkSource) abandon(in instance) error {
 
 // write makes one record, of the directory's watch.
 func (j *junkSource) write() error {
-	return callError("pwrite", junkFile, retry(func() error {
+	return callError("pwrite", junkFile, sys.Retry(func() error {
 		_, err := unix.Pwrite(j.fd, []byte{1}, 0)
 		return err
 	}))

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // make makes a step's records.
@@ -206,7 +207,7 @@ var (
 // setTimes sets the times of access and modification. The kernel reports a new time of access
 // alone as IN_ACCESS, one of modification alone as IN_MODIFY, and both as IN_ATTRIB.
 func setTimes(dir int, name string, access, modification unix.Timespec) error {
-	return callError("utimensat", name, retry(func() error {
+	return callError("utimensat", name, sys.Retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{access, modification}, unix.AT_SYMLINK_NOFOLLOW)
 	}))
 }
@@ -222,7 +223,7 @@ func openClose(dir int, name string, flags int) error {
 // truncateSetuid makes a record with both Modify and Attrib: truncating a set-user-ID file
 // also clears that bit, unless the thread has CAP_FSETID.
 func truncateSetuid(dir int, name string) error {
-	if err := retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
 		return callError("fchmodat", name, err)
 	}
 	fd, err := openAt(dir, name, unix.O_WRONLY|unix.O_NOFOLLOW)
@@ -230,7 +231,7 @@ func truncateSetuid(dir int, name string) error {
 		return err
 	}
 	err = withoutFsetid(func() error {
-		return callError("ftruncate", name, retry(func() error { return unix.Ftruncate(fd, 0) }))
+		return callError("ftruncate", name, sys.Retry(func() error { return unix.Ftruncate(fd, 0) }))
 	})
 	return errors.Join(err, callError("close", name, unix.Close(fd)))
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/seed10546c08/inotify"
 )
 
-// conditions are what a plan depends on besides the events.
+// conditions are what a plan depends on, in addition to the events.
 type conditions struct {
-	max           int  // records that the queue takes before it overflows
+	capacity      int  // records that the queue takes before it overflows
 	unmount       bool // there can be mounts, so that Unmount can be made
 	overflow      bool // an overflow record is wanted in any case
 	overflowFirst bool // no record can be made before an overflow; detail says why
@@ -47,7 +47,7 @@ func newPlan(events []inotify.Event, c conditions) plan {
 			p.addOverflow("")
 		}
 	}
-	p.trim(c.max)
+	p.trim(c.capacity)
 	switch {
 	case p.overflow <= 0:
 	case c.overflowFirst:
@@ -55,7 +55,7 @@ func newPlan(events []inotify.Event, c conditions) plan {
 	case !p.advanceIgnored():
 		p.putOverflowFirst("a watch before it ends without its IN_IGNORED or changes its inode")
 	}
-	p.trim(c.max)
+	p.trim(c.capacity)
 	p.pairRenames()
 	p.merge()
 	for i, c := range p.changes {
@@ -158,19 +158,19 @@ func split(r record) (rs []record) {
 	return rs
 }
 
-// trim leaves out what the queue has no room for. A queue takes max records, and the overflow
-// record besides these only if it is the last one.
-func (p *plan) trim(max int) {
-	if p.overflow == none && len(p.records) >= max {
-		p.overflow = max
+// trim leaves out what the queue has no room for. A queue takes capacity records, and one
+// more only if that is the overflow record.
+func (p *plan) trim(capacity int) {
+	if p.overflow == none && len(p.records) >= capacity {
+		p.overflow = capacity
 		p.addOverflow("the queue is full without it")
 	}
 	if p.overflow == none {
 		return
 	}
-	room := max - 1
-	if p.overflow >= max || p.overflow == len(p.records) {
-		room = max
+	room := capacity - 1
+	if p.overflow >= capacity || p.overflow == len(p.records) {
+		room = capacity
 	}
 	room = min(room, len(p.records))
 	for _, r := range p.records[room:] {
@@ -191,8 +191,8 @@ func (r record) ends() bool {
 	return r.Mask.Has(inotify.DeleteSelf) || r.Mask.Has(inotify.Unmount)
 }
 
-// endsLife reports whether the wd has no watch behind the record.
-func (r record) endsLife() bool { return r.ends() || r.Mask.Has(inotify.Ignored) }
+// freesWD reports whether the wd has no watch behind the record.
+func (r record) freesWD() bool { return r.ends() || r.Mask.Has(inotify.Ignored) }
 
 func (r record) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(inotify.Ignored) }
 
@@ -255,7 +255,7 @@ func steady(rs []record, kinds []kind) bool {
 		if k, ok := on[r.WD]; ok && k != kinds[i] {
 			return false
 		}
-		if on[r.WD] = kinds[i]; r.endsLife() {
+		if on[r.WD] = kinds[i]; r.freesWD() {
 			delete(on, r.WD)
 		}
 	}

@@ -44,12 +44,12 @@ type Options struct {
 	// with the process's pid and removed at the end. It must be on a local filesystem
 	// that takes names of any bytes.
 	//
-	// If it is empty, they are in a tmpfs that is mounted nowhere, so that nobody else
+	// If it is empty, they are in a tmpfs that is mounted nowhere, so that no other process
 	// can watch them and nothing is left of them even if the process is killed. Where
 	// that is not allowed (it takes CAP_SYS_ADMIN in the user namespace of the
 	// process's mounts, and Linux 5.2), they are in $TMPDIR, or else in /dev/shm or
-	// /tmp: who watches that directory gets events of the subdirectory, and it is left
-	// if the process is killed.
+	// /tmp: watches on that directory report the subdirectory, and it is left if the
+	// process is killed.
 	Scratch string
 
 	// MaxQueue is the longest queue to be filled, in records: 0 is DefaultMaxQueue.
@@ -111,7 +111,7 @@ const (
 	// Impossible: no operation makes such a record here. It was left out.
 	Impossible Reason = iota
 
-	// NoPrivilege: Unmount takes the right to mount. It was left out.
+	// NoPrivilege: Unmount needs the right to mount. It was left out.
 	NoPrivilege
 
 	// QueueFull: the queue is too short for all events. It was left out.
@@ -153,7 +153,7 @@ func (r Reason) String() string {
 	case Impossible:
 		return "left out, as such a record cannot be made"
 	case NoPrivilege:
-		return "left out, as this takes the right to mount"
+		return "left out, as it needs the right to mount"
 	case QueueFull:
 		return "left out, as the queue is too short"
 	case OverflowAdded:

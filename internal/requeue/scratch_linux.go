@@ -63,7 +63,7 @@ func scratchBelow(dir string) (scratch, error) {
 // newMount makes a tmpfs that is mounted nowhere. It ends when its last descriptor is closed.
 func newMount() (mount int, err error) {
 	var config int
-	err = retry(func() (err error) {
+	err = sys.Retry(func() (err error) {
 		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 		return err
 	})
@@ -71,10 +71,10 @@ func newMount() (mount int, err error) {
 		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
 	defer unix.Close(config)
-	if err := retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
+	if err := sys.Retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
 		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
 	}
-	err = retry(func() (err error) {
+	err = sys.Retry(func() (err error) {
 		mount, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
 		return err
 	})
@@ -112,13 +112,13 @@ func procPath(fd int, name string) string { return sys.ProcFD(fd) + "/" + name }
 
 func callError(call, name string, err error) error {
 	if err != nil {
-		return fmt.Errorf("%s of scratch %q: %w", call, name, err)
+		return fmt.Errorf("%s scratch %q: %w", call, name, err)
 	}
 	return nil
 }
 
 func openAt(dir int, name string, flags int) (fd int, err error) {
-	err = retry(func() (err error) {
+	err = sys.Retry(func() (err error) {
 		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0o600)
 		return err
 	})
@@ -128,9 +128,9 @@ func openAt(dir int, name string, flags int) (fd int, err error) {
 // create makes a file or a directory.
 func create(dir int, name string, isDir bool) error {
 	if isDir {
-		return callError("mkdirat", name, retry(func() error { return unix.Mkdirat(dir, name, 0o700) }))
+		return callError("mkdirat", name, sys.Retry(func() error { return unix.Mkdirat(dir, name, 0o700) }))
 	}
-	return callError("mknodat", name, retry(func() error { return unix.Mknodat(dir, name, unix.S_IFREG|0o600, 0) }))
+	return callError("mknodat", name, sys.Retry(func() error { return unix.Mknodat(dir, name, unix.S_IFREG|0o600, 0) }))
 }
 
 func remove(dir int, name string, isDir bool) error {
@@ -138,9 +138,9 @@ func remove(dir int, name string, isDir bool) error {
 	if isDir {
 		flags = unix.AT_REMOVEDIR
 	}
-	return callError("unlinkat", name, retry(func() error { return unix.Unlinkat(dir, name, flags) }))
+	return callError("unlinkat", name, sys.Retry(func() error { return unix.Unlinkat(dir, name, flags) }))
 }
 
 func rename(dir int, from, to string) error {
-	return callError("renameat", from, retry(func() error { return unix.Renameat(dir, from, dir, to) }))
+	return callError("renameat", from, sys.Retry(func() error { return unix.Renameat(dir, from, dir, to) }))
 }

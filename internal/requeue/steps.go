@@ -5,7 +5,7 @@ package requeue
 
 import (
 	"github.com/seed10546c08/inotify"
-	records "github.com/seed10546c08/inotify/internal/record"
+	eventrecord "github.com/seed10546c08/inotify/internal/record"
 )
 
 // A kind is what a scratch watch has to be on.
@@ -28,8 +28,8 @@ func kindsOf(rs []record) []kind {
 	kinds, next := make([]kind, len(rs)), map[inotify.WD]kind{}
 	for i := len(rs) - 1; i >= 0; i-- {
 		r := rs[i]
-		k := ownKind(r.Event)
-		if r.endsLife() {
+		k := kindOf(r.Event)
+		if r.freesWD() {
 			delete(next, r.WD)
 		}
 		if k == unknown {
@@ -44,15 +44,15 @@ func kindsOf(rs []record) []kind {
 		if kinds[i] == unknown {
 			kinds[i] = max(last[r.WD], file)
 		}
-		if last[r.WD] = kinds[i]; r.endsLife() {
+		if last[r.WD] = kinds[i]; r.freesWD() {
 			delete(last, r.WD)
 		}
 	}
 	return kinds
 }
 
-// ownKind returns the kind that an event alone shows, or unknown.
-func ownKind(e inotify.Event) kind {
+// kindOf returns the kind that an event shows by itself, or unknown.
+func kindOf(e inotify.Event) kind {
 	isDir := e.Mask.Has(inotify.IsDir)
 	switch e.Mask &^ inotify.IsDir {
 	case inotify.Ignored, inotify.MoveSelf, inotify.DeleteSelf:
@@ -88,9 +88,9 @@ func (s *step) records() int {
 
 // size returns how many bytes of the queue they take.
 func (s *step) size() (bytes int) {
-	bytes = records.Size(s.Name)
+	bytes = eventrecord.Size(s.Name)
 	if s.paired {
-		bytes += records.Size(s.to.Name)
+		bytes += eventrecord.Size(s.to.Name)
 	}
 	if s.ignored {
 		bytes += headerSize
@@ -102,7 +102,7 @@ func (s *step) size() (bytes int) {
 // is room.
 func (s *step) leavesIgnored() bool { return record{Event: s.Event}.ends() && !s.ignored }
 
-func (s *step) endsLife() bool { return record{Event: s.Event}.endsLife() }
+func (s *step) freesWD() bool { return record{Event: s.Event}.freesWD() }
 
 // mask returns the mask that the watch needs.
 func (s *step) mask() inotify.Mask {
@@ -158,7 +158,7 @@ func segment(steps []step) int {
 		if kinds[s.WD] = s.kind; s.paired {
 			kinds[s.to.WD] = dir
 		}
-		if s.endsLife() {
+		if s.freesWD() {
 			delete(kinds, s.WD)
 		}
 		if s.leavesIgnored() {
@@ -168,11 +168,11 @@ func segment(steps []step) int {
 	return min(len(steps), maxSegment)
 }
 
-const headerSize = records.HeaderSize // a record without a name
+const headerSize = eventrecord.HeaderSize // a record without a name
 
 func recordsSize(rs []record) (bytes int) {
 	for _, r := range rs {
-		bytes += records.Size(r.Name)
+		bytes += eventrecord.Size(r.Name)
 	}
 	return bytes
 }

@@ -17,19 +17,19 @@ const (
 	fGetOwnEx = 16
 )
 
-// fcntl makes a call that errors call name.
+// fcntl is fcntl(2). name is what errors call it.
 func fcntl(fd, command int, name string, value int) (int, error) {
 	result, err := unix.FcntlInt(uintptr(fd), command, value)
 	return result, CallError(name, err)
 }
 
-// Dup returns a duplicate with close-on-exec set, whose number is least or higher.
+// Dup returns a duplicate with close-on-exec set: the lowest free descriptor from least on.
 func Dup(fd, least int) (int, error) { return fcntl(fd, unix.F_DUPFD_CLOEXEC, CallDup, least) }
 
 // Status returns the flags of a descriptor's description, such as O_NONBLOCK.
 func Status(fd int) (int, error) { return fcntl(fd, unix.F_GETFL, "fcntl F_GETFL", 0) }
 
-// SetStatusFlag sets or clears one of Status.
+// SetStatusFlag sets or clears one of the flags that Status returns.
 func SetStatusFlag(fd, flag int, on bool) error {
 	flags, err := Status(fd)
 	if err != nil || flags&flag != 0 == on {
@@ -67,13 +67,13 @@ func Signal(fd int) (int, error) {
 	return max(signal, 0), err
 }
 
-// SetSignal sets Signal.
+// SetSignal sets the signal that Signal returns.
 func SetSignal(fd, signal int) error {
 	_, err := fcntl(fd, fSetSig, "fcntl F_SETSIG", signal)
 	return err
 }
 
-// An Owner is struct f_owner_ex: who gets a descriptor's signals.
+// An Owner is struct f_owner_ex: the receiver of a descriptor's signals.
 type Owner struct {
 	Kind int32 // 0 to 2: a thread, a process, a process group
 	ID   int32

@@ -25,8 +25,8 @@ func Read(fd int, p []byte) (int, Errno) {
 	}
 }
 
-// OPath opens nothing: the descriptor stands for what the path names, and no watch
-// reports it.
+// OPath is O_PATH: the descriptor refers to the file without opening it, so that no watch
+// reports an event.
 const OPath = unix.O_PATH
 
 // OpenPath opens a path with OPath.
@@ -39,10 +39,10 @@ func OpenPath(path string, nofollow bool) (fd int, err error) {
 		fd, err = unix.Open(path, flags, 0)
 		return err
 	})
-	return fd, CallError("open O_PATH", err)
+	return fd, CallError(CallOpenPath, err)
 }
 
-// FDInode returns which inode fd stands for.
+// FDInode returns the inode that fd refers to.
 func FDInode(fd int) (Inode, error) {
 	var st unix.Stat_t
 	if e := Fstat(fd, &st); e != OK {
@@ -51,7 +51,7 @@ func FDInode(fd int) (Inode, error) {
 	return inodeOf(&st), nil
 }
 
-// LinkInode returns which inode a path leads to, if that is a symbolic link the link's.
+// LinkInode returns the inode at a path: that of a symbolic link, not of its target.
 func LinkInode(path string) (Inode, error) {
 	var st unix.Stat_t
 	err := Retry(func() error { return unix.Lstat(path, &st) })
@@ -77,8 +77,8 @@ func LinkType(path *byte) (uint32, Errno) {
 	}
 }
 
-// PathInode returns which inode a path leads to. On a network or FUSE filesystem it asks
-// for no attributes, and so waits for no more than a watch on the path does.
+// PathInode returns the inode at a path. On a network or FUSE filesystem it asks for no
+// attributes, so it waits only for the lookup, as inotify_add_watch does.
 func PathInode(path string, nofollow bool) (Inode, error) {
 	flags := 0
 	if nofollow {
@@ -94,15 +94,15 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 	case ENOSYS, EPERM, EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 		var st unix.Stat_t
 		err := Retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
-		return inodeOf(&st), CallError("stat", err)
+		return inodeOf(&st), CallError(CallStat, err)
 	}
-	return Inode{}, CallError("statx", err)
+	return Inode{}, CallError(CallStatx, err)
 }
 
 // Close closes a descriptor.
 func Close(fd int) { unix.Close(fd) }
 
-// Memfd returns a descriptor of an inode that nobody else has.
+// Memfd returns a descriptor of a new inode, which no other process has open.
 func Memfd() (int, error) {
 	fd, err := unix.MemfdCreate("inotify-scratch", unix.MFD_CLOEXEC)
 	return fd, CallError("memfd_create", err)

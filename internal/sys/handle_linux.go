@@ -43,8 +43,8 @@ func NameToHandle(dir int, name *byte, flags int, h *RawHandle) (mount int32, e 
 	}
 }
 
-// PathHandle is NameToHandle for a path that is not on a mount of the caller's choice. follow
-// says to follow a symbolic link at its end.
+// PathHandle is NameToHandle for a path from the working directory, without the id of the
+// mount. follow says to follow a symbolic link at its end.
 func PathHandle(path string, follow bool, h *RawHandle) Errno {
 	flags := 0
 	if follow {

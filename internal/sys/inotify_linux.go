@@ -35,9 +35,8 @@ func Init() (int, error) {
 	return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 }
 
-// AddOnce is Add without the repetition after a signal. It is small enough to be
-// inlined: after a system call each return costs what a mispredicted branch costs,
-// and adding a watch is to cost no more than that.
+// AddOnce is Add without the repetition after a signal. It is small enough to be inlined.
+// That saves a return, which costs a mispredicted branch after a system call.
 func AddOnce(fd int, path *byte, mask uint32) (int32, Errno) {
 	wd, _, e := unix.Syscall(unix.SYS_INOTIFY_ADD_WATCH, uintptr(fd), uintptr(unsafe.Pointer(path)), uintptr(mask))
 	return int32(wd), e // -1 with an errno
@@ -58,8 +57,9 @@ func Remove(fd int, wd int32) Errno {
 	return e
 }
 
-// AddScratch is Add without telling the scheduler, which would cost the add/remove cycle
-// more than a tenth. It is for directories that need no waiting for.
+// AddScratch is Add as a raw system call: the Go scheduler is not notified, which would
+// cost the add/remove cycle more than a tenth. It is for directories whose lookup does not
+// block.
 func AddScratch(fd int, path *byte, mask uint32) (int32, Errno) {
 	for {
 		wd, _, e := unix.RawSyscall(unix.SYS_INOTIFY_ADD_WATCH, uintptr(fd), uintptr(unsafe.Pointer(path)), uintptr(mask))
@@ -75,8 +75,8 @@ func RemoveScratch(fd int, wd int32) Errno {
 	return e
 }
 
-// Queued returns how many bytes the kernel's queue holds. It neither sleeps nor waits
-// for a lock that is held for long, so the scheduler is not told.
+// Queued returns how many bytes the kernel's queue holds. It neither sleeps nor waits for
+// a lock that is held for long, so it is a raw system call.
 func Queued(fd int) (int, error) {
 	var n int32
 	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != OK {
@@ -85,7 +85,7 @@ func Queued(fd int) (int, error) {
 	return int(n), nil
 }
 
-// SetNext sets the next wd. It neither sleeps nor waits, so the scheduler is not told.
+// SetNext sets the next wd. It neither sleeps nor waits, so it is a raw system call.
 func SetNext(fd int, wd int32) Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), SetNextRequest(runtime.GOARCH), uintptr(wd))
 	return e

@@ -29,7 +29,7 @@ const (
 
 func (e Errno) Error() string { return "not Linux" }
 
-// Elsewhere no instance can be made, so that no method gets as far as a system call.
+// On other systems Init fails, so that no method makes one of the other calls.
 
 func Init() (int, error) { return -1, errors.ErrUnsupported }
 

@@ -102,9 +102,9 @@ func IsNull(fd int) bool {
 // Dup3 makes to a duplicate of from that execve leaves open.
 func Dup3(from, to int) error { return CallError("dup3", unix.Dup3(from, to, 0)) }
 
-// UnshareFiles gives this thread a descriptor table of its own. Where a seccomp profile
-// forbids unshare, which it does for what unshare can do besides, close_range (Linux 5.9) of no
-// descriptor does the same.
+// UnshareFiles gives the calling thread a private descriptor table. Seccomp profiles often
+// forbid unshare because of its other flags. Then close_range with CLOSE_RANGE_UNSHARE (Linux
+// 5.9) does the same; its range has no descriptor, so it closes none.
 func UnshareFiles() error {
 	err := unix.Unshare(unix.CLONE_FILES)
 	if err != nil && unix.CloseRange(^uint(0)>>1, ^uint(0)>>1, unix.CLOSE_RANGE_UNSHARE) == nil {

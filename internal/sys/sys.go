@@ -15,15 +15,18 @@ import (
 	"syscall"
 )
 
-// What errors call the system calls.
+// The names of system calls in errors.
 const (
-	CallInit    = "inotify_init1"
-	CallAdd     = "inotify_add_watch"
-	CallRemove  = "inotify_rm_watch"
-	CallSetNext = "ioctl INOTIFY_IOC_SETNEXTWD"
-	CallQueued  = "ioctl FIONREAD"
-	CallFDInfo  = "fdinfo"
-	CallDup     = "fcntl F_DUPFD_CLOEXEC"
+	CallInit     = "inotify_init1"
+	CallAdd      = "inotify_add_watch"
+	CallRemove   = "inotify_rm_watch"
+	CallSetNext  = "ioctl INOTIFY_IOC_SETNEXTWD"
+	CallQueued   = "ioctl FIONREAD"
+	CallFDInfo   = "fdinfo"
+	CallDup      = "fcntl F_DUPFD_CLOEXEC"
+	CallOpenPath = "open O_PATH"
+	CallStatx    = "statx"
+	CallStat     = "stat"
 )
 
 // The bits of a watch's mask and of a record's that the packages below the root need.
@@ -44,7 +47,7 @@ const (
 // MaxHandle is the most bytes that a file handle has: MAX_HANDLE_SZ.
 const MaxHandle = 128
 
-// An Inode is what tells one inode from another, and its type.
+// An Inode identifies an inode, and has its type.
 type Inode struct {
 	Major, Minor uint32
 	Number       uint64
@@ -66,8 +69,8 @@ func Retry(f func() error) error {
 	}
 }
 
-// Control runs f with the descriptor of c, which stays open meanwhile. The error is f's, or
-// says that there is none.
+// Control runs f with the descriptor of c, which stays open meanwhile. It returns the error of
+// f, or an error if c is closed.
 func Control(c syscall.Conn, f func(fd int) error) error {
 	conn, err := c.SyscallConn()
 	if err != nil {
@@ -88,10 +91,10 @@ func AppendCString(b []byte, s string) []byte { return append(append(b, s...), 0
 // ProcFD returns the path that leads to exactly the inode of an open descriptor.
 func ProcFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// FDInfo returns the path of what the kernel says of a descriptor.
+// FDInfo returns the path of a descriptor's fdinfo, which lists flags and watches.
 func FDInfo(fd int) string { return "/proc/self/fdinfo/" + strconv.Itoa(fd) }
 
-// OpenFDInfo opens what the kernel says of a descriptor.
+// OpenFDInfo opens the file at FDInfo.
 func OpenFDInfo(fd int) (*os.File, error) { return os.Open(FDInfo(fd)) }
 
 // Sysctl reads a kernel setting that is a number. It returns -1 if that cannot be read.
