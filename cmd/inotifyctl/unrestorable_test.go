@@ -75,7 +75,8 @@ func TestDrainedDumpThatRestoreRefuses(t *testing.T) {
 	if code, _, stderr = call("verify", file, h.arg()); code != 3 || !strings.HasSuffix(stderr, want) {
 		t.Errorf("verify: exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr = result(t, command(t, "restore", file, "--", "true")); code != 1 || !strings.HasSuffix(stderr, want) {
+	code, _, stderr = result(t, command(t, "restore", file, "--", "true"))
+	if hasIoctl(t) && (code != 1 || !strings.HasSuffix(stderr, want)) { // else the events are refused first
 		t.Errorf("restore: exit code %d, %s", code, stderr)
 	}
 }
