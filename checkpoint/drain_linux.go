@@ -202,6 +202,9 @@ func (p *process) isFrozen(thread string) bool {
 	for _, line := range strings.Split(string(text), "\n") { // ID:CONTROLLERS:PATH
 		_, rest, _ := strings.Cut(line, ":")
 		controllers, cgroup, _ := strings.Cut(rest, ":")
+		if strings.HasPrefix(cgroup, "/..") {
+			continue // outside this process's cgroup namespace
+		}
 		switch controllers {
 		case "":
 			if hasLine(path.Join("/sys/fs/cgroup", cgroup, "cgroup.events"), "frozen 1") ||
