@@ -60,6 +60,15 @@ func (d *dumper) dumpSelf(ctx context.Context, n *inotify.Inotify) error {
 	return d.findPaths(ctx, self)
 }
 
+// listWatches is n.Watches, whose error begins with the package's name.
+func listWatches(n *inotify.Inotify) ([]inotify.Watch, error) {
+	ws, err := n.Watches()
+	if err != nil {
+		return nil, fmt.Errorf("list watches: %w", errors.Unwrap(err))
+	}
+	return ws, nil
+}
+
 // readWithoutEvents reads the watches and the next wd, and leaves the events in the queue.
 func (d *dumper) readWithoutEvents(n *inotify.Inotify) (err error) {
 	if d.s.PendingBytes, err = n.Buffered(); err != nil {
@@ -68,7 +77,7 @@ func (d *dumper) readWithoutEvents(n *inotify.Inotify) (err error) {
 	if d.s.PendingBytes > 0 {
 		d.s.addGap(FieldPending, 0, errNotRequested)
 	}
-	ws, err := n.Watches()
+	ws, err := listWatches(n)
 	if err != nil {
 		return err
 	}
@@ -83,7 +92,7 @@ func (d *dumper) readAll(n *inotify.Inotify) error {
 	if err := d.readEvents(n); err != nil {
 		return err
 	}
-	ws, err := n.Watches()
+	ws, err := listWatches(n)
 	if err != nil {
 		return err
 	}

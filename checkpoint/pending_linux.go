@@ -91,7 +91,7 @@ func (r *restorer) ended() (map[inotify.WD]bool, error) {
 	for i := range r.ws {
 		ended[r.ws[i].WD] = true
 	}
-	have, err := r.out.Inotify.Watches()
+	have, err := listWatches(r.out.Inotify)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (r *restorer) verify(n *inotify.Inotify) error {
 	if r.verifyLevel == VerifyNone {
 		return nil
 	}
-	have, err := n.Watches()
+	have, err := listWatches(n)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}

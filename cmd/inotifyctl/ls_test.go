@@ -197,6 +197,7 @@ func TestHiddenLines(t *testing.T) {
 
 // A descriptor whose path is longer than a page is not an inotify descriptor.
 func TestLsOfLongPath(t *testing.T) {
+	needsList(t)
 	h := hold(t, []*os.File{instance(t), longPath(t)}, "comm=holder")
 	code, stdout, stderr := call("ls", h.arg())
 	wantSuccess(t, code, stderr)

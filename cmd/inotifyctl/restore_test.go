@@ -546,7 +546,7 @@ func TestRestoreWithoutWatchList(t *testing.T) {
 		{Watch: inotify.Watch{WD: 1, Mask: inotify.Create, Path: dir}},
 	}})
 	code, stdout, stderr := result(t, command(t, "restore", file, "--", "echo", "executed"))
-	wantFailure(t, code, stderr, "cannot be ") // verified, or compared
+	wantFailure(t, code, stderr, "verify: list watches: listing watches in /proc/self/fdinfo needs")
 	wantText(t, stdout, "")
 }
 
