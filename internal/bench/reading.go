@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,7 +84,63 @@ func (t task) readAll(mask int, read func(events int) (sums, error)) ([]int64, e
 	return []int64{int64(took)}, nil
 }
 
+// add adds an event of this library, or reports that it is not one that was caused.
+func (s *sums) add(ev *inotify.Event, err error) error {
+	if err != nil || ev.Mask.Has(inotify.QOverflow) {
+		return fmt.Errorf("an event is missing: %v, %w", *ev, errOr(err))
+	}
+	s.events++
+	s.masks += int(ev.Mask)
+	s.lengths += len(ev.Name)
+	return nil
+}
+
+func (t task) readEvent() ([]int64, error) {
+	return t.readWith(func(n *inotify.Inotify, events int) (got sums, err error) {
+		for range events {
+			ev, err := n.ReadEvent()
+			if err := got.add(&ev, err); err != nil {
+				return got, err
+			}
+		}
+		return got, nil
+	})
+}
+
 func (t task) readEvents() ([]int64, error) {
+	buf := make([]inotify.Event, 64)
+	return t.readWith(func(n *inotify.Inotify, events int) (got sums, err error) {
+		for got.events < events {
+			some, err := n.ReadEvents(buf)
+			if err != nil {
+				return got, err
+			}
+			for i := range buf[:some] {
+				if err := got.add(&buf[i], nil); err != nil {
+					return got, err
+				}
+			}
+		}
+		return got, nil
+	})
+}
+
+func (t task) rangeOverEvents() ([]int64, error) {
+	return t.readWith(func(n *inotify.Inotify, events int) (got sums, err error) {
+		for ev, err := range n.Events(context.Background()) {
+			if err := got.add(&ev, err); err != nil {
+				return got, err
+			}
+			if got.events == events {
+				break
+			}
+		}
+		return got, nil
+	})
+}
+
+// readWith causes events on a new instance and reads them with read.
+func (t task) readWith(read func(n *inotify.Inotify, events int) (sums, error)) ([]int64, error) {
 	n, err := inotify.New()
 	if err != nil {
 		return nil, err
@@ -92,19 +149,7 @@ func (t task) readEvents() ([]int64, error) {
 	if _, err := n.AddWatch(t.path, inotify.Modify); err != nil {
 		return nil, err
 	}
-	return t.readAll(int(inotify.Modify), func(events int) (sums, error) {
-		var got sums
-		for range events {
-			ev, err := n.ReadEvent()
-			if err != nil || ev.Mask.Has(inotify.QOverflow) {
-				return got, fmt.Errorf("an event is missing: %v, %w", ev, errOr(err))
-			}
-			got.events++
-			got.masks += int(ev.Mask)
-			got.lengths += len(ev.Name)
-		}
-		return got, nil
-	})
+	return t.readAll(int(inotify.Modify), func(events int) (sums, error) { return read(n, events) })
 }
 
 // fsnotify receives from fsnotify's channel. Fsnotify's goroutine already reads

@@ -156,7 +156,9 @@ func subjects(z sizes, names int) []subject {
 		ending("deadline", 2, z.cancels),
 		scaling(z.low, z.lows, z.high),
 		holding(z.heap),
-		reading(z.events, names),
+		reading("Events", "events", z.events, names, 1.15),
+		reading("ReadEvents", "read-events", z.events, names, 1.15),
+		reading("ReadEvent", "read-event", z.events, names, 1.20),
 		adding(z.adds, z.addGroups),
 		restoring(z.snapshot, "verified", 0.95),
 		restoring(z.snapshot, "unverified", 0.45),
@@ -290,7 +292,8 @@ func holding(count int) subject {
 	}
 }
 
-func reading(events, names int) subject {
+// reading measures one of the ways to read events.
+func reading(method, task string, events, names int, most float64) subject {
 	batch := fmt.Sprint(min(16_000, queueSize()-64))
 	count := []string{fmt.Sprint(names), fmt.Sprint(events), batch}
 	worker := func(name string) func(*lab) job {
@@ -298,20 +301,23 @@ func reading(events, names int) subject {
 			return job{args: []string{name, "-path", l.named(), "-names", count[0], "-count", count[1], "-batch", count[2]}}
 		}
 	}
-	return subject{
-		what:  fmt.Sprintf("ReadEvent, %s events about %d names", grouped(events), names),
+	s := subject{
+		what:  fmt.Sprintf("%s, %s events about %d names", method, grouped(events), names),
 		unit:  "ns/event",
 		per:   float64(events),
 		needs: []need{queue},
 		slow:  true,
-		job:   worker("read-event"),
+		job:   worker(task),
 		peers: []peer{
-			{name: "C, read(2) and walk the records", most: 1.20, job: func(l *lab) job {
+			{name: "C, read(2) and walk the records", most: most, job: func(l *lab) job {
 				return job{peer: "read", args: append([]string{l.named()}, count...)}
 			}},
-			{name: "fsnotify's channel", most: 0.40, job: worker("fsnotify")},
 		},
 	}
+	if method == "Events" {
+		s.peers = append(s.peers, peer{name: "fsnotify's channel", most: 0.40, job: worker("fsnotify")})
+	}
+	return s
 }
 
 func adding(count, groups int) subject {

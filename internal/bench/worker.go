@@ -56,7 +56,9 @@ var tasks = map[string]func(task) ([]int64, error){
 	"hold-overlay":       task.holdOverlay,
 	"dump-by-handle":     task.dumpByHandle,
 	"dump-by-search":     task.dumpBySearch,
-	"read-event":         task.readEvents,
+	"read-event":         task.readEvent,
+	"read-events":        task.readEvents,
+	"events":             task.rangeOverEvents,
 	"fsnotify":           task.fsnotify,
 }
 

@@ -4,6 +4,7 @@
 package record
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -261,12 +262,14 @@ func (q *Queue) Next() (ev Event, ok bool, err error) {
 	if q.r == q.w {
 		return Event{}, false, nil
 	}
-	rec, size, err := Decode(q.buf[q.r:q.w])
+	b := q.buf[q.r:q.w]
+	size, err := sizeOf(b)
 	if err != nil {
 		q.r = q.w // where the next record begins is unknown
 		return Event{}, false, err
 	}
-	return q.consume(&rec, size), true, nil
+	q.r += size
+	return q.event(b[:size]), true, nil
 }
 
 // More is Next for a caller that has an event already: a record that cannot be decoded
@@ -275,17 +278,26 @@ func (q *Queue) More() (ev Event, ok bool) {
 	if q.r == q.w {
 		return Event{}, false
 	}
-	rec, size, err := Decode(q.buf[q.r:q.w])
+	b := q.buf[q.r:q.w]
+	size, err := sizeOf(b)
 	if err != nil {
 		return Event{}, false
 	}
-	return q.consume(&rec, size), true
+	q.r += size
+	return q.event(b[:size]), true
 }
 
-// consume removes the record at the front of the buffer and returns its event.
-func (q *Queue) consume(rec *Record, size int) Event {
-	q.r += size
-	return Event{WD: rec.WD, Mask: rec.Mask, Cookie: rec.Cookie, Name: q.names.get(rec.Name)}
+// event returns the event of a whole record. Its name is from the cache of names.
+func (q *Queue) event(rec []byte) Event {
+	ev := Event{
+		WD:     int32(binary.NativeEndian.Uint32(rec)),
+		Mask:   binary.NativeEndian.Uint32(rec[4:]),
+		Cookie: binary.NativeEndian.Uint32(rec[8:]),
+	}
+	if len(rec) > HeaderSize {
+		ev.Name = q.names.get(rec[HeaderSize:])
+	}
+	return ev
 }
 
 // Fill reads from the kernel, without waiting, until there is a record for readers.

@@ -34,24 +34,35 @@ type Record struct {
 
 // Decode decodes the record at the front of b and returns its size.
 func Decode(b []byte) (rec Record, size int, err error) {
-	if len(b) < HeaderSize {
-		return Record{}, 0, fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
-	}
-	length := binary.NativeEndian.Uint32(b[12:])
-	if uint64(length) > uint64(len(b)-HeaderSize) {
-		return Record{}, 0, fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
-	}
-	size = HeaderSize + int(length)
-	name := b[HeaderSize:size]
-	if i := bytes.IndexByte(name, 0); i >= 0 {
-		name = name[:i]
+	if size, err = sizeOf(b); err != nil {
+		return Record{}, 0, err
 	}
 	return Record{
 		WD:     int32(binary.NativeEndian.Uint32(b)),
 		Mask:   binary.NativeEndian.Uint32(b[4:]),
 		Cookie: binary.NativeEndian.Uint32(b[8:]),
-		Name:   name,
+		Name:   withoutPadding(b[HeaderSize:size]),
 	}, size, nil
+}
+
+// sizeOf returns the size of the record at the front of b.
+func sizeOf(b []byte) (int, error) {
+	if len(b) < HeaderSize {
+		return 0, fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
+	}
+	length := binary.NativeEndian.Uint32(b[12:])
+	if uint64(length) > uint64(len(b)-HeaderSize) {
+		return 0, fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
+	}
+	return HeaderSize + int(length), nil
+}
+
+// withoutPadding returns the name of a record without the NULs behind it.
+func withoutPadding(name []byte) []byte {
+	if i := bytes.IndexByte(name, 0); i >= 0 {
+		return name[:i]
+	}
+	return name
 }
 
 // An Event is a record that a reader gets.
@@ -66,27 +77,27 @@ type Event struct {
 // name has one slot; names with the same slot replace each other.
 type nameCache [128]string
 
-func (c *nameCache) get(name []byte) string {
+// get returns the name of a record, which has NULs behind it.
+func (c *nameCache) get(padded []byte) string {
+	name := withoutPadding(padded)
 	if len(name) == 0 {
 		return ""
 	}
-	slot := &c[hash(name)%uint64(len(c))]
+	slot := &c[hash(padded, len(name))%uint64(len(c))]
 	if *slot != string(name) {
 		*slot = string(name)
 	}
 	return *slot
 }
 
-// hash hashes a name. It is faster than a hash with a secret seed. An attacker can make
-// names collide, which costs allocations only.
-func hash(name []byte) uint64 {
-	h := uint64(len(name))
-	for ; len(name) >= 8; name = name[8:] {
-		h = (h ^ binary.NativeEndian.Uint64(name)) * 0x9e3779b97f4a7c15
+// hash hashes a name of so many bytes, which the kernel has padded with NULs to a multiple of
+// HeaderSize. It is faster than a hash with a secret seed. An attacker can make names collide,
+// which costs allocations only.
+func hash(padded []byte, size int) uint64 {
+	h := uint64(size)
+	for i := 0; i < size && i+8 <= len(padded); i += 8 {
+		h = (h ^ binary.NativeEndian.Uint64(padded[i:])) * 0x9e3779b97f4a7c15
 		h ^= h >> 32
-	}
-	for _, b := range name {
-		h = (h ^ uint64(b)) * 0x9e3779b97f4a7c15
 	}
 	return h >> 57
 }
