@@ -72,6 +72,36 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestMountFails: events of unmounts are left out only where mounting is not allowed, and not
+// because there is no descriptor or no memory for it just then.
+func TestMountFails(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	events := parse(t, "3 OPEN", "10 UNMOUNT", "10 IGNORED")
+	if _, r := refill(t, n, events, requeue.Options{}); len(r.Changes) > 0 {
+		t.Skip("this needs the right to mount: ", r.Changes)
+	}
+	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENOMEM, unix.EPERM} {
+		for place := range 3 {
+			var r requeue.Result
+			var err error
+			kerneltest.FailOne(t, unix.SYS_FSOPEN, place, errno, func() {
+				r, err = requeue.Fill(context.Background(), n, events, requeue.Options{})
+			})
+			leftOut := slices.ContainsFunc(r.Changes, func(c requeue.Change) bool { return c.Reason.Lost() })
+			if err != nil && !errors.Is(err, errno) || leftOut && errno != unix.EPERM {
+				t.Errorf("%v of mount %d: %v, changes %v", errno, place, err, r.Changes)
+			}
+			if err != nil {
+				wantEmpty(t, n)
+			} else {
+				wantSame(t, kerneltest.Pending(t, n), applied(events, r))
+			}
+		}
+	}
+}
+
 type faults struct {
 	t      *testing.T
 	n      *inotify.Inotify
