@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -99,6 +100,43 @@ func TestMountFails(t *testing.T) {
 				wantSame(t, kerneltest.Pending(t, n), applied(events, r))
 			}
 		}
+	}
+}
+
+// TestReadThatTakesLong: if a read of the empty queue takes long, because the process is stopped just
+// then, what is to wake a sleeping read does not stay in the queue.
+func TestReadThatTakesLong(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	events := parse(t, "3 OPEN")
+	refill(t, n, events, requeue.Options{}) // makes the rehearsal, which is done once
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	fillReads := func(takesLong func(read int) bool) int {
+		return kerneltest.FailWhen(t, unix.SYS_READ, unix.EAGAIN, takesLong, func() {
+			if _, err := requeue.Fill(ctx, n, events, requeue.Options{}); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	reads := fillReads(func(int) bool { return false })
+	wantEmpty(t, n)
+	woken := false
+	fillReads(func(read int) bool {
+		if read != reads-1 { // the last one finds the queue empty
+			return false
+		}
+		for range 10000 {
+			if queued := must(n.Buffered()); queued > 0 {
+				woken = true
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return woken
+	})
+	if wantEmpty(t, n); !woken {
+		t.Error("nothing was queued to wake the read")
 	}
 }
 
