@@ -186,6 +186,7 @@ func TestReadRefuses(t *testing.T) {
 		{`"wd": 3`, `"wd": 0`, "pending: element 0"},
 		{`"wd": 3`, `"wd": -1`, "pending: element 0"},
 		{`"mask": "IN_Q_OVERFLOW"`, `"mask": "IN_OPEN"`, "pending: element 1"},
+		{`"mask": "IN_Q_OVERFLOW"`, `"mask": "IN_Q_OVERFLOW", "name": "x"`, "pending: element 1"},
 		{`"name_bytes": "`, `"name": "..", "x": "`, "unknown"},
 		{`"name_bytes": "wyg="`, `"name": ".."`, "pending: element 0"},
 		{`"name_bytes": "wyg="`, `"name": "a/b"`, "pending: element 0"},

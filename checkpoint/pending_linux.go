@@ -40,8 +40,11 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 		if err := r.out.lost(len(r.s.Pending)); err != nil {
 			r.addGap(FieldPending, 0, err)
 		}
-		r.before, err = n.Buffered()
-		return n, err
+		if r.before, err = n.Buffered(); err != nil {
+			n.Close()
+			return nil, err
+		}
+		return n, nil
 	}
 	n.Close() // it may be left with watches
 	if ctx.Err() != nil {

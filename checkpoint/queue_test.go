@@ -67,6 +67,26 @@ func TestPendingOfAsyncInstance(t *testing.T) {
 	wantEquivalent(t, read(t, f), append(slices.Clone(s.Pending), inotify.Event{WD: 7, Mask: inotify.Create, Name: "new"})...)
 }
 
+// No instance is left if the size of the filled queue cannot be read.
+func TestPendingLeavesNoInstance(t *testing.T) {
+	needIoctl(t)
+	s, _ := drained(t)
+	restore(t, s) // makes the rehearsal, which is done once
+	before := kerneltest.OpenDescriptors()
+	restoreWith := func(place int) (calls int) {
+		return kerneltest.FailOne(t, unix.SYS_IOCTL, place, unix.ENOMEM, func() {
+			if r, err := s.Restore(kerneltest.Context(t)); err == nil {
+				r.Close()
+			}
+		})
+	}
+	for place := range restoreWith(-1) {
+		if restoreWith(place); len(kerneltest.OpenDescriptors()) > len(before) {
+			t.Fatalf("ioctl %d: descriptors before %q, after %q", place, before, kerneltest.OpenDescriptors())
+		}
+	}
+}
+
 // Whoever may mount gets IN_UNMOUNT, too. Others get the rest, and an overflow.
 func TestPendingUnmount(t *testing.T) {
 	needIoctl(t)

@@ -178,13 +178,15 @@ func (w *Watch) validate() error {
 	return err
 }
 
-// validateEvent refuses names that are dangerous to join to a path.
+// validateEvent refuses names that are dangerous to join to a path, or that the kernel never gives.
 func validateEvent(ev inotify.Event) error {
 	switch {
 	case ev.WD < 1 && ev.WD != inotify.NoWD:
 		return fmt.Errorf("invalid wd %d", ev.WD)
 	case (ev.WD == inotify.NoWD) != ev.Mask.Has(inotify.QOverflow):
 		return fmt.Errorf("wd %d with mask %v", ev.WD, ev.Mask)
+	case ev.WD == inotify.NoWD && ev.Name != "":
+		return fmt.Errorf("an overflow event with name %.100q", ev.Name)
 	case len(ev.Name) > maxName:
 		return fmt.Errorf("name is longer than %d bytes", maxName)
 	case strings.ContainsAny(ev.Name, "/\x00"), ev.Name == ".", ev.Name == "..":

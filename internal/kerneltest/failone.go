@@ -19,6 +19,13 @@ import (
 // Supervise, it does not slow down other system calls.
 func FailOne(t testing.TB, nr uintptr, skip int, errno unix.Errno, f func()) (calls int) {
 	t.Helper()
+	return FailWhen(t, nr, errno, func(call int) bool { return call == skip }, f)
+}
+
+// FailWhen is FailOne for the calls for which when returns true. when gets the number of the call,
+// which begins at 0, and may wait: the call waits for its answer.
+func FailWhen(t testing.TB, nr uintptr, errno unix.Errno, when func(call int) bool, f func()) (calls int) {
+	t.Helper()
 	// A thread that waits for the answer to a RawSyscall does not stop for the garbage collector,
 	// and while the collector waits for it, the answering goroutine is stopped.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -34,7 +41,7 @@ func FailOne(t testing.TB, nr uintptr, skip int, errno unix.Errno, f func()) (ca
 	}()
 	fd := <-listener
 	stop, stopped := make(chan struct{}), make(chan int, 1)
-	go func() { stopped <- answerOne(fd, skip, errno, stop) }()
+	go func() { stopped <- answerCalls(fd, errno, when, stop) }()
 	err := <-ended
 	close(stop)
 	calls = <-stopped
@@ -66,8 +73,8 @@ func notifyOf(nr uintptr) (int, error) {
 	return int(fd), nil
 }
 
-// answerOne answers calls until stop is closed, and counts them.
-func answerOne(listener, skip int, errno unix.Errno, stop <-chan struct{}) (calls int) {
+// answerCalls answers calls until stop is closed, and counts them.
+func answerCalls(listener int, errno unix.Errno, when func(call int) bool, stop <-chan struct{}) (calls int) {
 	for {
 		ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
 		unix.Poll(ready, 10)
@@ -84,7 +91,7 @@ func answerOne(listener, skip int, errno unix.Errno, stop <-chan struct{}) (call
 			continue
 		}
 		r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-		if calls == skip {
+		if when(calls) {
 			r.flags, r.errno = 0, -int32(errno)
 		}
 		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r))); e == 0 {

@@ -14,7 +14,7 @@ import (
 )
 
 // A walk compares directory entries with the wanted watches by handle. Entries without a handle
-// are collected in byFdinfo and compared in batches.
+// are collected in byFdinfo and compared in batches, and so are all if a watch may lack its handle.
 
 // compareEntry compares an entry of the directory fd. It reports whether the entry is a mount
 // point, which only handles show.
@@ -26,6 +26,9 @@ func (w *walk) compareEntry(fd int, d dirent) (isMountPoint bool) {
 	name := d.name[:len(d.name)+1] // with the NUL byte
 	switch e := w.compareHandle(fd, name, 0); e {
 	case sys.OK:
+		if w.handleLacking {
+			w.addByFdinfo(string(d.name))
+		}
 	case unix.EXDEV:
 		return true
 	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:

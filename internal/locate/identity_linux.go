@@ -54,7 +54,7 @@ func (r *resolved) compare(w *inotify.Watch) error {
 		return r.err
 	case w.Handle == (inotify.Handle{}) && !r.fromFdinfo:
 		return errNoLine
-	case r.id.Device != w.Device || r.id.Handle != w.Handle || r.fromFdinfo && r.id.Inode != w.Inode:
+	case r.id.Device != w.Device || r.id.Handle != w.Handle && !r.mayLackHandle(w) || r.fromFdinfo && r.id.Inode != w.Inode:
 		return errOtherInode
 	case r.overlay != nil:
 		err := r.overlay.compare(w, &r.st)
@@ -64,6 +64,13 @@ func (r *resolved) compare(w *inotify.Watch) error {
 		return err
 	}
 	return nil
+}
+
+// mayLackHandle reports whether the watch has no handle although the inode may have one: fdinfo of
+// overlayfs shows none while no name of the inode is cached (directories with nfs_export on Linux
+// 6.18), and a lookup caches one.
+func (r *resolved) mayLackHandle(w *inotify.Watch) bool {
+	return r.overlay != nil && w.Handle == inotify.Handle{}
 }
 
 // resolve looks up paths and identifies the inodes there: by handle, or by fdinfo if there is

@@ -253,6 +253,34 @@ func TestOverlayKindIsNotDeterminedByAMovedFile(t *testing.T) {
 	}
 }
 
+// A watch has no handle in fdinfo while no name of its inode is cached. Then the path is compared,
+// and found by a search, all the same.
+func TestOverlayWatchWithoutACachedName(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	base := tmpfs(t)
+	lower := mkdir(t, base+"/lower")
+	mkdir(t, lower+"/d")
+	mkdir(t, lower+"/other")
+	touch(t, lower+"/lib") // a sample
+	dir := overlay(t, mkdir(t, base+"/upper"), lower, ",index=on,nfs_export=on")
+	n := newInotify(t)
+	coldWatch(t, n, dir+"/d")
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, ""); err != nil { // which drops the names
+		t.Skip("this needs to remount an overlay: ", err)
+	}
+	ws, err := n.Watches()
+	try(t, err)
+	if len(ws) != 1 || ws[0].Handle != (inotify.Handle{}) {
+		t.Skipf("this needs a watch without a handle: %v", ws)
+	}
+	wantPath(t, find(t, 0, ws[0], bySearch), dir+"/d")
+	wantPath(t, find(t, 0, ws[0], searchIn(dir+"/d")), dir+"/d")
+	wantPath(t, find(t, 0, ws[0], at(dir+"/d")), dir+"/d")
+	wantNone(t, find(t, 0, ws[0], at(dir+"/other")))
+}
+
 // A search compares handles of several lengths.
 func TestSearchOfHandlesOfSeveralLengths(t *testing.T) {
 	if _, child := inChildren(t, ownNamespace, noOpenByHandle); !child {

@@ -193,6 +193,9 @@ func (s *searcher) searchTree(ctx context.Context, root int, w *walk) error {
 	w.exact = exactTypes[w.mount.Type]
 	if w.mount.Type == "overlay" {
 		w.overlay = s.p.overlayOf(w.mount)
+		w.handleLacking = slices.ContainsFunc(s.wanted(), func(i int) bool {
+			return s.ws[i].Device == w.mount.Device && s.ws[i].Handle == inotify.Handle{}
+		})
 	}
 	err := w.run(ctx, root)
 	w.compareByFdinfo()

@@ -29,6 +29,7 @@ type walk struct {
 	exact          bool   // directory entries have the inode numbers of fdinfo
 	compareHandles bool   // compare entries by handle
 	overlay        *overlay
+	handleLacking  bool // a watch may lack its handle: see mayLackHandle
 
 	stack []directory // from the root of the tree to the current directory
 	open  int         // how many directories of the stack are open
@@ -100,7 +101,7 @@ func (w *walk) compareRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if !w.compareHandles || w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) != sys.OK {
+	if !w.compareHandles || w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) != sys.OK || w.handleLacking {
 		w.addByFdinfo("")
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,73 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestMountFails: events of unmounts are left out only where mounting is not allowed, and not
+// because there is no descriptor or no memory for it just then.
+func TestMountFails(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	events := parse(t, "3 OPEN", "10 UNMOUNT", "10 IGNORED")
+	if _, r := refill(t, n, events, requeue.Options{}); len(r.Changes) > 0 {
+		t.Skip("this needs the right to mount: ", r.Changes)
+	}
+	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENOMEM, unix.EPERM} {
+		for place := range 3 {
+			var r requeue.Result
+			var err error
+			kerneltest.FailOne(t, unix.SYS_FSOPEN, place, errno, func() {
+				r, err = requeue.Fill(context.Background(), n, events, requeue.Options{})
+			})
+			leftOut := slices.ContainsFunc(r.Changes, func(c requeue.Change) bool { return c.Reason.Lost() })
+			if err != nil && !errors.Is(err, errno) || leftOut && errno != unix.EPERM {
+				t.Errorf("%v of mount %d: %v, changes %v", errno, place, err, r.Changes)
+			}
+			if err != nil {
+				wantEmpty(t, n)
+			} else {
+				wantSame(t, kerneltest.Pending(t, n), applied(events, r))
+			}
+		}
+	}
+}
+
+// TestReadThatTakesLong: if a read of the empty queue takes long, because the process is stopped just
+// then, what is to wake a sleeping read does not stay in the queue.
+func TestReadThatTakesLong(t *testing.T) {
+	kerneltest.NeedIoctl(t)
+	n := kerneltest.NewInotify(t)
+	events := parse(t, "3 OPEN")
+	refill(t, n, events, requeue.Options{}) // makes the rehearsal, which is done once
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	fillReads := func(takesLong func(read int) bool) int {
+		return kerneltest.FailWhen(t, unix.SYS_READ, unix.EAGAIN, takesLong, func() {
+			if _, err := requeue.Fill(ctx, n, events, requeue.Options{}); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	reads := fillReads(func(int) bool { return false })
+	wantEmpty(t, n)
+	woken := false
+	fillReads(func(read int) bool {
+		if read != reads-1 { // the last one finds the queue empty
+			return false
+		}
+		for range 10000 {
+			if queued := must(n.Buffered()); queued > 0 {
+				woken = true
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return woken
+	})
+	if wantEmpty(t, n); !woken {
+		t.Error("nothing was queued to wake the read")
 	}
 }
 

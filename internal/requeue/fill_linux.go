@@ -77,12 +77,19 @@ func checkAndFill(ctx context.Context, n *inotify.Inotify, events []inotify.Even
 // fill fills the queue and returns what is in it. If it fails, the queue is empty and the
 // instance has no watches.
 func fill(ctx context.Context, in instance, events []inotify.Event, opts Options) (plan, error) {
+	c := conditions{overflow: opts.Overflow}
+	if unmounts(events) {
+		var err error
+		if c.unmount, err = canMount(); err != nil {
+			return plan{}, err
+		}
+	}
 	s, err := newStage(ctx, in, opts.Scratch)
 	if err != nil {
 		return plan{}, err
 	}
 	f := filler{stage: s, ctx: ctx, events: events, maxQueue: opts.MaxQueue, progress: newMeter(opts.Progress, len(events)), buf: make([]byte, bufferSize)}
-	p, err := f.run(conditions{overflow: opts.Overflow, unmount: unmounts(events) && canMount()})
+	p, err := f.run(c)
 	if err != nil {
 		return plan{}, errors.Join(err, s.abandon())
 	}

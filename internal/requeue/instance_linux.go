@@ -185,20 +185,25 @@ func (e *sizeError) Error() string {
 }
 
 // read reads records into buf, and returns how many bytes these take: 0 if there are none.
-// It does not wait for records, or not for long: see waker.
+// It does not wait for records, or not for long: see waker. It returns errWoken if the queue
+// was empty for too long, and may then have a record of the waker.
 func (in instance) read(buf []byte) (n int, err error) {
 	w := newWaker(in)
-	defer w.stop()
 	err = in.call("read", func(fd int) error {
 		var e sys.Errno
 		n, e = sys.Read(fd, buf)
 		return errorOf(e)
 	})
-	if errors.Is(err, sys.EAGAIN) {
-		return 0, nil
+	switch woken := w.stop(); {
+	case err != nil && !errors.Is(err, sys.EAGAIN):
+		return n, err
+	case woken:
+		return n, errWoken
 	}
-	return n, err
+	return n, nil
 }
+
+var errWoken = errors.New("read: the queue was empty for too long: another process may have read it")
 
 // errorOf returns nil for 0.
 func errorOf(e sys.Errno) error {
@@ -220,6 +225,7 @@ type waker struct {
 
 	mu      sync.Mutex
 	stopped bool
+	woke    bool // it has queued a record
 }
 
 // sleepTime is how long a read takes before the waker checks the queue.
@@ -247,15 +253,18 @@ func (w *waker) wake() {
 		return
 	}
 	if wd, err := w.in.n.AddWatch("/", inotify.DeleteSelf); err == nil {
+		w.woke = true
 		w.in.remove(wd)
 	}
 }
 
-func (w *waker) stop() {
+// stop ends the waker, and reports whether it has queued a record.
+func (w *waker) stop() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
 	w.timer.Stop()
+	return w.woke
 }
 
 func (in instance) setNonblock() error {
@@ -266,7 +275,11 @@ func (in instance) setNonblock() error {
 func (in instance) empty() error {
 	buf := make([]byte, bufferSize)
 	for {
-		if n, err := in.read(buf); n <= 0 || err != nil {
+		n, err := in.read(buf)
+		if err == errWoken {
+			continue
+		}
+		if n <= 0 || err != nil {
 			return err
 		}
 	}

@@ -84,14 +84,18 @@ func newMount() (mount int, err error) {
 	return mount, nil
 }
 
-// canMount returns whether newMount works.
-func canMount() bool {
+// canMount returns whether newMount is allowed and supported. It fails if that is unknown, for
+// example because there is no free descriptor.
+func canMount() (bool, error) {
 	fd, err := newMount()
-	if err != nil {
-		return false
+	switch {
+	case err == nil:
+		unix.Close(fd)
+		return true, nil
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENODEV):
+		return false, nil
 	}
-	unix.Close(fd)
-	return true
+	return false, err
 }
 
 // remove removes the directory and what is in it. The descriptor may be closed by then.
