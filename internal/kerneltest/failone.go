@@ -29,6 +29,7 @@ func FailWhen(t testing.TB, nr uintptr, errno unix.Errno, when func(call int) bo
 	// A thread that waits for the answer to a RawSyscall does not stop for the garbage collector,
 	// and while the collector waits for it, the answering goroutine is stopped.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.GC() // so that no collection that has begun goes on
 	listener, ended := make(chan int, 1), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked
