@@ -283,7 +283,7 @@ func depth(path string) int {
 // it locked and starts another goroutine, which therefore gets another thread.
 func (d *decoder) thread(ctx context.Context) {
 	runtime.LockOSThread()
-	if unix.Gettid() == os.Getpid() {
+	if sys.OnMainThread() {
 		var wait sync.WaitGroup
 		wait.Add(1)
 		go func() {
@@ -294,10 +294,10 @@ func (d *decoder) thread(ctx context.Context) {
 		runtime.UnlockOSThread()
 		return
 	}
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		d.stop(fmt.Errorf("unshare(CLONE_FS), which opening file handles needs: %w", os.NewSyscallError("unshare", err)))
+	if err := sys.UnshareFS(); err != nil {
+		d.stop(fmt.Errorf("unshare(CLONE_FS), which opening file handles needs: %w", err))
 	} else {
-		defer unix.Chdir("/") // until the thread ends, its directory would keep a mount busy
+		defer sys.Chdir("/") // until the thread ends, its directory would keep a mount busy
 	}
 	d.decodeTodo(ctx)
 }
@@ -377,8 +377,8 @@ func (t *decodeThread) findPath(i int) (string, reason) {
 // tryMount opens the handle on a mount and reads the path.
 func (t *decodeThread) tryMount(i int, m *mountDir) finding {
 	if t.cwd != m.fd {
-		if err := unix.Fchdir(m.fd); err != nil {
-			return finding{why: reason{rank: failed, err: fmt.Errorf("fchdir %q: %w", m.Point, err), search: "the path"}}
+		if err := sys.Fchdir(m.fd); err != nil {
+			return finding{why: reason{rank: failed, err: fmt.Errorf("%q: %w", m.Point, err), search: "the path"}}
 		}
 		t.cwd = m.fd
 	}

@@ -187,7 +187,7 @@ func (c *comparer) read() {
 }
 
 // magics are the filesystems that matter here, by their magic number of statfs(2).
-var magics = map[int64]string{
+var magics = map[uint32]string{
 	0x0187: "autofs", 0x01021997: "9p", 0x517b: "smbfs", 0x564c: "ncpfs", 0x6969: "nfs", 0x9fa0: "proc",
 	0xc36400: "ceph", 0x5346414f: "afs", 0x6b414653: "afs", 0x65735546: "fuse", 0x73757245: "coda",
 	0x794c7630: "overlay", 0xfe534d42: "smb3", 0xff534d42: "cifs",
@@ -196,9 +196,9 @@ var magics = map[int64]string{
 // filesystemOf returns the type of the filesystem that a descriptor is on, or "" for those that
 // do not matter here.
 func filesystemOf(fd int) string {
-	var st unix.Statfs_t
-	if unix.Fstatfs(fd, &st) != nil {
+	magic, err := sys.FilesystemMagic(fd)
+	if err != nil {
 		return ""
 	}
-	return magics[int64(uint32(st.Type))]
+	return magics[magic]
 }

@@ -146,10 +146,10 @@ func (p *process) readRoot() error {
 }
 
 // locationOf returns which file a descriptor is open on, and the id of its mount.
-func (p *process) locationOf(fd int) (identity, int32, error) {
-	id, err := identityOf(fd)
+func (p *process) locationOf(fd int) (sys.Inode, int32, error) {
+	id, err := sys.FDInodeUnsynced(fd)
 	if err != nil {
-		return identity{}, 0, err
+		return sys.Inode{}, 0, err
 	}
 	mount, err := mountOf(p.procFD, fd)
 	return id, mount, err

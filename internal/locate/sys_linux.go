@@ -20,34 +20,6 @@ var empty = [1]byte{} // the empty path
 
 func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// An identity identifies a file.
-type identity struct {
-	major, minor uint32
-	inode        uint64
-}
-
-// identityOf is fstat(2) without synchronization: FUSE and network filesystems do not call their
-// program or server.
-func identityOf(fd int) (identity, error) {
-	for {
-		var st unix.Statx_t
-		err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
-		switch err {
-		case nil:
-			return identity{st.Dev_major, st.Dev_minor, st.Ino}, nil
-		case unix.EINTR:
-			continue
-		case unix.ENOSYS, unix.EPERM: // before Linux 4.11, or forbidden
-			var old unix.Stat_t
-			if e := sys.Fstat(fd, &old); e != sys.OK {
-				return identity{}, os.NewSyscallError("fstat", e)
-			}
-			return identity{unix.Major(uint64(old.Dev)), unix.Minor(uint64(old.Dev)), old.Ino}, nil
-		}
-		return identity{}, os.NewSyscallError("statx", err)
-	}
-}
-
 // readlinkFD returns the kernel's path of an open descriptor, from our root directory, in buf.
 // procFD is /proc/self/fd.
 func readlinkFD(procFD, fd int, buf []byte) ([]byte, sys.Errno) {

@@ -245,13 +245,11 @@ func (w *walk) reopen(at int) error {
 // read reads the entries of the current directory.
 func (w *walk) read(ctx context.Context, fd int) error {
 	for {
-		n, err := unix.Getdents(fd, w.buf)
+		n, e := sys.Getdents(fd, w.buf)
 		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			if err != unix.ENOENT { // the directory was removed
-				w.notRead("", os.NewSyscallError("getdents64", err))
+		case e != sys.OK:
+			if e != sys.ENOENT { // the directory was removed
+				w.notRead("", os.NewSyscallError("getdents64", e))
 			}
 			return nil
 		case n == 0:

@@ -263,10 +263,10 @@ func (q *Queue) Next() (ev Event, ok bool, err error) {
 		return Event{}, false, nil
 	}
 	b := q.buf[q.r:q.w]
-	size, err := sizeOf(b)
-	if err != nil {
+	size := sizeOf(b)
+	if size == 0 {
 		q.r = q.w // where the next record begins is unknown
-		return Event{}, false, err
+		return Event{}, false, sizeError(b)
 	}
 	q.r += size
 	return q.event(b[:size]), true, nil
@@ -279,8 +279,8 @@ func (q *Queue) More() (ev Event, ok bool) {
 		return Event{}, false
 	}
 	b := q.buf[q.r:q.w]
-	size, err := sizeOf(b)
-	if err != nil {
+	size := sizeOf(b)
+	if size == 0 {
 		return Event{}, false
 	}
 	q.r += size

@@ -34,8 +34,8 @@ type Record struct {
 
 // Decode decodes the record at the front of b and returns its size.
 func Decode(b []byte) (rec Record, size int, err error) {
-	if size, err = sizeOf(b); err != nil {
-		return Record{}, 0, err
+	if size = sizeOf(b); size == 0 {
+		return Record{}, 0, sizeError(b)
 	}
 	return Record{
 		WD:     int32(binary.NativeEndian.Uint32(b)),
@@ -45,16 +45,26 @@ func Decode(b []byte) (rec Record, size int, err error) {
 	}, size, nil
 }
 
-// sizeOf returns the size of the record at the front of b.
-func sizeOf(b []byte) (int, error) {
+// sizeOf returns the size of the record at the front of b, or 0 if it is not all there: see
+// sizeError. The compiler inlines it.
+func sizeOf(b []byte) int {
 	if len(b) < HeaderSize {
-		return 0, fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
+		return 0
+	}
+	size := HeaderSize + uint64(binary.NativeEndian.Uint32(b[12:]))
+	if size > uint64(len(b)) {
+		return 0
+	}
+	return int(size)
+}
+
+// sizeError says why sizeOf returned 0.
+func sizeError(b []byte) error {
+	if len(b) < HeaderSize {
+		return fmt.Errorf("inotify: decode event record: %d bytes are left, and a header has %d", len(b), HeaderSize)
 	}
 	length := binary.NativeEndian.Uint32(b[12:])
-	if uint64(length) > uint64(len(b)-HeaderSize) {
-		return 0, fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
-	}
-	return HeaderSize + int(length), nil
+	return fmt.Errorf("inotify: decode event record: the name has %d bytes, and %d are left", length, len(b)-HeaderSize)
 }
 
 // withoutPadding returns the name of a record without the NULs behind it.

@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Fill puts events into n's queue, in their order. It needs INOTIFY_IOC_SETNEXTWD and /proc.
@@ -116,7 +115,7 @@ func newStage(ctx context.Context, in instance, below string) (*stage, error) {
 	}
 	junk, err := newJunkSource(dir)
 	if err != nil {
-		unix.Close(dir.fd)
+		sys.Close(dir.fd)
 		return nil, errors.Join(err, dir.remove())
 	}
 	return &stage{in: in, scratch: dir, junk: junk, watches: newWatches(ctx, in, dir)}, nil
@@ -126,8 +125,8 @@ func newStage(ctx context.Context, in instance, below string) (*stage, error) {
 func (s *stage) remove() error {
 	if !s.closed {
 		s.closed = true
-		unix.Close(s.junk.fd)
-		unix.Close(s.scratch.fd)
+		sys.Close(s.junk.fd)
+		sys.Close(s.scratch.fd)
 	}
 	return s.scratch.remove()
 }

@@ -43,7 +43,7 @@ func newJunkSource(s scratch) (*junkSource, error) {
 	}
 	j := &junkSource{fd: fd}
 	if err := j.write(); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
+		return nil, errors.Join(err, sys.Close(fd))
 	}
 	return j, nil
 }
@@ -91,25 +91,13 @@ func (j *junkSource) abandon(in instance) error {
 }
 
 // write makes one record, of the directory's watch.
-func (j *junkSource) write() error {
-	return callError("pwrite", junkFile, sys.Retry(func() error {
-		_, err := unix.Pwrite(j.fd, []byte{1}, 0)
-		return err
-	}))
-}
+func (j *junkSource) write() error { return scratchError(junkFile, sys.WriteByte(j.fd)) }
 
 // pairs makes count pairs of records: one by each read of the file.
 func (j *junkSource) pairs(count int) error {
-	var b [1]byte
 	for range count {
-		for {
-			_, err := unix.Pread(j.fd, b[:], 0)
-			if err == nil {
-				break
-			}
-			if err != unix.EINTR {
-				return callError("pread", junkFile, err)
-			}
+		if err := sys.ReadByte(j.fd); err != nil {
+			return scratchError(junkFile, err)
 		}
 	}
 	return nil

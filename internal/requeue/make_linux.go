@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -100,7 +99,7 @@ func (ws *watches) makeSelf(w *watch, e inotify.Event) error {
 		delete(ws.live, e.WD)
 		return ws.checkEnded(e.WD)
 	case inotify.Unmount:
-		if err := callError("close", w.name, ws.discard(w)); err != nil {
+		if err := scratchError(w.name, ws.discard(w)); err != nil {
 			return err
 		}
 		if err := ws.awaitUnmount(e.WD); err != nil {
@@ -207,9 +206,7 @@ var (
 // setTimes sets the times of access and modification. The kernel reports a new time of access
 // alone as IN_ACCESS, one of modification alone as IN_MODIFY, and both as IN_ATTRIB.
 func setTimes(dir int, name string, access, modification unix.Timespec) error {
-	return callError("utimensat", name, sys.Retry(func() error {
-		return unix.UtimesNanoAt(dir, name, []unix.Timespec{access, modification}, unix.AT_SYMLINK_NOFOLLOW)
-	}))
+	return scratchError(name, sys.Utimensat(dir, name, access, modification))
 }
 
 func openClose(dir int, name string, flags int) error {
@@ -217,48 +214,19 @@ func openClose(dir int, name string, flags int) error {
 	if err != nil {
 		return err
 	}
-	return callError("close", name, unix.Close(fd))
+	return scratchError(name, sys.Close(fd))
 }
 
 // truncateSetuid makes a record with both Modify and Attrib: truncating a set-user-ID file
 // also clears that bit, unless the thread has CAP_FSETID.
 func truncateSetuid(dir int, name string) error {
-	if err := sys.Retry(func() error { return unix.Fchmodat(dir, name, 0o4700, 0) }); err != nil {
-		return callError("fchmodat", name, err)
+	if err := sys.Fchmodat(dir, name, 0o4700); err != nil {
+		return scratchError(name, err)
 	}
 	fd, err := openAt(dir, name, unix.O_WRONLY|unix.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}
-	err = withoutFsetid(func() error {
-		return callError("ftruncate", name, sys.Retry(func() error { return unix.Ftruncate(fd, 0) }))
-	})
-	return errors.Join(err, callError("close", name, unix.Close(fd)))
-}
-
-// withoutFsetid calls f on a thread that lacks CAP_FSETID meanwhile.
-func withoutFsetid(f func() error) error {
-	runtime.LockOSThread()
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var had [2]unix.CapUserData
-	if err := unix.Capget(&header, &had[0]); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("capget: %w", err)
-	}
-	reduced := had
-	reduced[0].Effective &^= 1 << unix.CAP_FSETID
-	if reduced == had {
-		defer runtime.UnlockOSThread()
-		return f()
-	}
-	if err := unix.Capset(&header, &reduced[0]); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("capset without CAP_FSETID: %w", err)
-	}
-	err := f()
-	if cerr := unix.Capset(&header, &had[0]); cerr != nil {
-		return errors.Join(err, fmt.Errorf("capset: %w", cerr)) // the thread stays this goroutine's
-	}
-	runtime.UnlockOSThread()
-	return err
+	err = sys.WithoutFsetid(func() error { return sys.Truncate(fd) })
+	return scratchError(name, errors.Join(err, sys.Close(fd)))
 }

@@ -26,7 +26,7 @@ func newScratch(below string) (scratch, error) {
 	if below != "" {
 		return scratchBelow(below)
 	}
-	fd, err := newMount()
+	fd, err := sys.Tmpfs()
 	if err == nil {
 		return scratch{fd: fd}, nil
 	}
@@ -60,37 +60,13 @@ func scratchBelow(dir string) (scratch, error) {
 	return scratch{fd, path}, nil
 }
 
-// newMount makes a tmpfs that is mounted nowhere. It ends when its last descriptor is closed.
-func newMount() (mount int, err error) {
-	var config int
-	err = sys.Retry(func() (err error) {
-		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
-		return err
-	})
-	if err != nil {
-		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
-	}
-	defer unix.Close(config)
-	if err := sys.Retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
-		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
-	}
-	err = sys.Retry(func() (err error) {
-		mount, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
-		return err
-	})
-	if err != nil {
-		return -1, fmt.Errorf("fsmount tmpfs: %w", err)
-	}
-	return mount, nil
-}
-
-// canMount returns whether newMount is allowed and supported. It fails if that is unknown, for
+// canMount returns whether sys.Tmpfs is allowed and supported. It fails if that is unknown, for
 // example because there is no free descriptor.
 func canMount() (bool, error) {
-	fd, err := newMount()
+	fd, err := sys.Tmpfs()
 	switch {
 	case err == nil:
-		unix.Close(fd)
+		sys.Close(fd)
 		return true, nil
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENODEV):
 		return false, nil
@@ -112,39 +88,31 @@ func (s scratch) remove() error {
 // procPath is the path of a name below an open directory.
 func procPath(fd int, name string) string { return sys.ProcFD(fd) + "/" + name }
 
-// The system calls below are repeated if a signal interrupts them.
-
-func callError(call, name string, err error) error {
+// scratchError adds the name of a scratch file to an error that is not nil.
+func scratchError(name string, err error) error {
 	if err != nil {
-		return fmt.Errorf("%s scratch %q: %w", call, name, err)
+		return fmt.Errorf("scratch %q: %w", name, err)
 	}
 	return nil
 }
 
 func openAt(dir int, name string, flags int) (fd int, err error) {
-	err = sys.Retry(func() (err error) {
-		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0o600)
-		return err
-	})
-	return fd, callError("openat", name, err)
+	fd, err = sys.OpenFileAt(dir, name, flags)
+	return fd, scratchError(name, err)
 }
 
 // create makes a file or a directory.
 func create(dir int, name string, isDir bool) error {
 	if isDir {
-		return callError("mkdirat", name, sys.Retry(func() error { return unix.Mkdirat(dir, name, 0o700) }))
+		return scratchError(name, sys.Mkdirat(dir, name))
 	}
-	return callError("mknodat", name, sys.Retry(func() error { return unix.Mknodat(dir, name, unix.S_IFREG|0o600, 0) }))
+	return scratchError(name, sys.Mknodat(dir, name))
 }
 
 func remove(dir int, name string, isDir bool) error {
-	flags := 0
-	if isDir {
-		flags = unix.AT_REMOVEDIR
-	}
-	return callError("unlinkat", name, sys.Retry(func() error { return unix.Unlinkat(dir, name, flags) }))
+	return scratchError(name, sys.Unlinkat(dir, name, isDir))
 }
 
 func rename(dir int, from, to string) error {
-	return callError("renameat", from, sys.Retry(func() error { return unix.Renameat(dir, from, dir, to) }))
+	return scratchError(from, sys.Renameat(dir, from, to))
 }

@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // A watch is a scratch watch, on a scratch file or directory of its own.
@@ -66,7 +65,7 @@ func (ws *watches) get(wd inotify.WD, k kind, mask inotify.Mask) (*watch, error)
 func (ws *watches) add(wd inotify.WD, k kind, mask inotify.Mask) (w *watch, err error) {
 	w = &watch{kind: k, dir: ws.dir, name: ws.newName(), mask: mask}
 	if k.mounted() {
-		if w.dir, err = newMount(); err != nil {
+		if w.dir, err = sys.Tmpfs(); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +90,7 @@ func (ws *watches) discard(w *watch) error {
 	}
 	fd := w.dir
 	w.dir = unmounted // also if close fails, which closes in any case
-	return unix.Close(fd)
+	return sys.Close(fd)
 }
 
 // drop removes a watch. That queues an Ignored, unless the queue is full and has its

@@ -51,6 +51,25 @@ func FDInode(fd int) (Inode, error) {
 	return inodeOf(&st), nil
 }
 
+// FDInodeUnsynced is FDInode, but on a network or FUSE filesystem it asks for no attributes.
+func FDInodeUnsynced(fd int) (Inode, error) {
+	var st unix.Statx_t
+	err := Retry(func() error {
+		return unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
+	})
+	switch err {
+	case nil:
+		return inodeOfStatx(&st), nil
+	case ENOSYS, EPERM: // before Linux 4.11; a seccomp profile
+		return FDInode(fd)
+	}
+	return Inode{}, CallError(CallStatx, err)
+}
+
+func inodeOfStatx(st *unix.Statx_t) Inode {
+	return Inode{st.Dev_major, st.Dev_minor, st.Ino, uint32(st.Mode) & unix.S_IFMT}
+}
+
 // LinkInode returns the inode at a path: that of a symbolic link, not of its target.
 func LinkInode(path string) (Inode, error) {
 	var st unix.Stat_t
@@ -90,7 +109,7 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 	})
 	switch err {
 	case nil:
-		return Inode{st.Dev_major, st.Dev_minor, st.Ino, uint32(st.Mode) & unix.S_IFMT}, nil
+		return inodeOfStatx(&st), nil
 	case ENOSYS, EPERM, EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 		var st unix.Stat_t
 		err := Retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
@@ -100,7 +119,7 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 }
 
 // Close closes a descriptor.
-func Close(fd int) { unix.Close(fd) }
+func Close(fd int) error { return CallError("close", unix.Close(fd)) }
 
 // Memfd returns a descriptor of a new inode, which no other process has open.
 func Memfd() (int, error) {

@@ -59,7 +59,7 @@ func FDInode(int) (Inode, error) { return Inode{}, errors.ErrUnsupported }
 
 func PathInode(string, bool) (Inode, error) { return Inode{}, errors.ErrUnsupported }
 
-func Close(int) {}
+func Close(int) error { return errors.ErrUnsupported }
 
 func Memfd() (int, error) { return -1, errors.ErrUnsupported }
 

@@ -102,6 +102,12 @@ func IsNull(fd int) bool {
 // Dup3 makes to a duplicate of from that execve leaves open.
 func Dup3(from, to int) error { return CallError("dup3", unix.Dup3(from, to, 0)) }
 
+// UnshareFS gives the calling thread its own working directory, root directory and umask.
+func UnshareFS() error { return CallError("unshare", unix.Unshare(unix.CLONE_FS)) }
+
+// OnMainThread reports whether the calling thread is the process's first one.
+func OnMainThread() bool { return unix.Gettid() == os.Getpid() }
+
 // UnshareFiles gives the calling thread a private descriptor table. Seccomp profiles often
 // forbid unshare because of its other flags. Then close_range with CLOSE_RANGE_UNSHARE (Linux
 // 5.9) does the same; its range has no descriptor, so it closes none.
