@@ -117,9 +117,16 @@ func closedRollback(request string) (left string, err error) {
 	}
 	defer other.Close()
 	closed, over := make(chan error, 1), make(chan struct{})
+	late := false
 	go func() {
 		if waitForFew(other, few, over) {
-			closed <- n.Close()
+			err := n.Close()
+			select {
+			case <-over:
+				late = true
+			default:
+			}
+			closed <- err
 		}
 		close(closed)
 	}()
@@ -128,7 +135,7 @@ func closedRollback(request string) (left string, err error) {
 	if e := <-closed; e != nil {
 		return "", e
 	}
-	if n.Close() == nil {
+	if n.Close() == nil || late {
 		return tooFast, nil
 	}
 	if !errors.Is(err, unix.ENOENT) || !errors.Is(err, os.ErrClosed) {
