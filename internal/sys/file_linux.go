@@ -4,6 +4,7 @@
 package sys
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"unsafe"
@@ -164,4 +165,59 @@ func Mountinfo() ([]byte, error) {
 		text = slices.Grow(text, 4096)
 	}
 	return nil, EAGAIN
+}
+
+// Truncate makes a file empty.
+func Truncate(fd int) error {
+	return CallError("ftruncate", Retry(func() error { return unix.Ftruncate(fd, 0) }))
+}
+
+// ReadByte reads the first byte of a file.
+func ReadByte(fd int) error {
+	var b [1]byte
+	for {
+		if _, err := unix.Pread(fd, b[:], 0); err != EINTR {
+			return CallError("pread", err)
+		}
+	}
+}
+
+// WriteByte writes the first byte of a file.
+func WriteByte(fd int) error {
+	return CallError("pwrite", Retry(func() error {
+		_, err := unix.Pwrite(fd, []byte{1}, 0)
+		return err
+	}))
+}
+
+// FilesystemMagic returns the number of the filesystem type that fd is on (f_type of statfs(2)).
+func FilesystemMagic(fd int) (uint32, error) {
+	var st unix.Statfs_t
+	err := Retry(func() error { return unix.Fstatfs(fd, &st) })
+	return uint32(st.Type), CallError("fstatfs", err)
+}
+
+// Tmpfs makes a tmpfs that is mounted nowhere (Linux 5.2), and returns a descriptor of its root
+// directory. The filesystem ends when the last descriptor of it is closed.
+func Tmpfs() (root int, err error) {
+	var config int
+	err = Retry(func() (err error) {
+		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
+	}
+	defer unix.Close(config)
+	if err := Retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
+		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
+	}
+	err = Retry(func() (err error) {
+		root, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, fmt.Errorf("fsmount tmpfs: %w", err)
+	}
+	return root, nil
 }

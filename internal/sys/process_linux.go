@@ -4,7 +4,10 @@
 package sys
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -117,4 +120,31 @@ func UnshareFiles() error {
 		return nil
 	}
 	return CallError("unshare", err)
+}
+
+// WithoutFsetid calls f on a thread that lacks CAP_FSETID meanwhile.
+func WithoutFsetid(f func() error) error {
+	runtime.LockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var had [2]unix.CapUserData
+	if err := unix.Capget(&header, &had[0]); err != nil {
+		runtime.UnlockOSThread()
+		return CallError("capget", err)
+	}
+	reduced := had
+	reduced[0].Effective &^= 1 << unix.CAP_FSETID
+	if reduced == had {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
+	if err := unix.Capset(&header, &reduced[0]); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("capset without CAP_FSETID: %w", err)
+	}
+	err := f()
+	if cerr := unix.Capset(&header, &had[0]); cerr != nil {
+		return errors.Join(err, CallError("capset", cerr)) // the thread stays this goroutine's
+	}
+	runtime.UnlockOSThread()
+	return err
 }
