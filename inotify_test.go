@@ -440,15 +440,7 @@ func TestCloseRemovesNoWatch(t *testing.T) {
 	n := newInotify(t)
 	path := files(t, 1)[0]
 	wd := add(t, n, path, inotify.Attrib)
-	f, err := n.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared, err := inotify.FromFile(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shared.Close()
+	shared := share(t, n)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -461,15 +453,7 @@ func TestCloseRemovesNoWatch(t *testing.T) {
 // File returns a close-on-exec duplicate, which has the same watches.
 func TestFileSharesTheInstance(t *testing.T) {
 	n := newInotify(t)
-	f, err := n.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := inotify.FromFile(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := share(t, n)
 	path := files(t, 1)[0]
 	if one, two := add(t, n, path, inotify.Open), add(t, other, path, inotify.Open); one != two {
 		t.Errorf("the same inode has wd %d and wd %d", one, two)

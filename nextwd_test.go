@@ -347,18 +347,10 @@ func TestRestoreNextWDShared(t *testing.T) {
 	byEachWay(t, func(t *testing.T) {
 		needLists(t)
 		n := newInotify(t)
-		f, err := n.File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		other, err := inotify.FromFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
+		other := share(t, n)
 		paths := files(t, 5)
 		restore(t, n, 5, paths[0], inotify.Attrib)
-		err = other.RestoreNextWD(kerneltest.Context(t), 6)
+		err := other.RestoreNextWD(kerneltest.Context(t), 6)
 		if ioctl := kerneltest.SupportsSetNext(n); ioctl != (err == nil) {
 			t.Errorf("error %v where 6 is next; kernel has the ioctl: %t", err, ioctl)
 		}
@@ -467,15 +459,7 @@ func TestRestoreNextWDAboveUsedOnes(t *testing.T) {
 	for i, wd := range []inotify.WD{38, 39, 10} {
 		restore(t, n, wd, paths[i], inotify.Attrib)
 	}
-	f, err := n.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := inotify.FromFile(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := share(t, n)
 	withoutIoctl(t)
 	if err := other.RestoreNextWD(kerneltest.Context(t), 40); err != nil {
 		t.Fatal(err)
