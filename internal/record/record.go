@@ -83,31 +83,39 @@ type Event struct {
 	Name   string
 }
 
-// A nameCache has recent names, so that a name that comes again costs no allocation. Each
-// name has one slot; names with the same slot replace each other.
-type nameCache [128]string
+// A nameCache has recent names, so that a name that comes again costs no allocation. A name
+// belongs to one set, by its hash, and replaces the older name there.
+type nameCache [128][2]string
 
 // get returns the name of a record, which has NULs behind it.
 func (c *nameCache) get(padded []byte) string {
-	name := withoutPadding(padded)
-	if len(name) == 0 {
-		return ""
+	set := &c[hash(padded)%uint64(len(c))]
+	if isPadded(set[0], padded) {
+		return set[0]
 	}
-	slot := &c[hash(padded, len(name))%uint64(len(c))]
-	if *slot != string(name) {
-		*slot = string(name)
+	if isPadded(set[1], padded) {
+		return set[1]
 	}
-	return *slot
+	name := string(withoutPadding(padded))
+	set[0], set[1] = name, set[0]
+	return name
 }
 
-// hash hashes a name of so many bytes, which the kernel has padded with NULs to a multiple of
-// HeaderSize. It is faster than a hash with a secret seed. An attacker can make names collide,
-// which costs allocations only.
-func hash(padded []byte, size int) uint64 {
-	h := uint64(size)
-	for i := 0; i < size && i+8 <= len(padded); i += 8 {
-		h = (h ^ binary.NativeEndian.Uint64(padded[i:])) * 0x9e3779b97f4a7c15
+// isPadded reports whether padded is the name with NULs behind it. The name has no NUL.
+func isPadded(name string, padded []byte) bool {
+	n := len(name)
+	return n < len(padded) && padded[n] == 0 && string(padded[:n]) == name
+}
+
+// hash hashes a name, which the kernel has padded with NULs to a multiple of HeaderSize, to 7
+// bits. It is faster than a hash with a secret seed. An attacker can make names collide, which
+// costs allocations only.
+func hash(padded []byte) uint64 {
+	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	h := uint64(0)
+	for ; len(padded) >= 8; padded = padded[8:] {
+		h = (h ^ binary.NativeEndian.Uint64(padded)) * golden
 		h ^= h >> 32
 	}
-	return h >> 57
+	return h * golden >> 57
 }
