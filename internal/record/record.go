@@ -84,7 +84,8 @@ type Event struct {
 }
 
 // A nameCache has recent names, so that a name that comes again costs no allocation. A name
-// belongs to one set, by its hash, and replaces the older name there.
+// belongs to one set, by its hash, and replaces the older name there. All together hold at
+// most 64 KiB.
 type nameCache [128][2]string
 
 // get returns the name of a record, which has NULs behind it.
