@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// A restore yields after so many steps or so much time, whichever comes first. So at
-	// most that many internal records are queued at any time.
-	sliceSteps = 64
+	// A restore yields after so many steps or so much time, whichever comes first. At most
+	// twice that many internal records are queued: those of one slice are read while the
+	// helper of the cycle makes steps of the next.
+	sliceSteps = 128
 	sliceTime  = 300 * time.Microsecond
 )
 
@@ -212,7 +213,7 @@ func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 	if c == nil {
 		err = a.mark(fd, q)
 	} else {
-		room, err = c.makeRoom(fd, q)
+		room, err = c.room, c.closeSpans(fd, q)
 	}
 	if err != nil {
 		return nothing, err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed10546c08/inotify/internal/record"
@@ -31,14 +32,16 @@ const (
 // A cycle is the state of an add/remove cycle, which advances the instance's wd counter by
 // adding and removing scratch watches.
 type cycle struct {
-	missing error   // of INOTIFY_IOC_SETNEXTWD
-	mask    uint32  // of scratch watches
-	scratch scratch // this thread's
-	helper  *helper // or nil
-	memfd   int     // or -1
-	room    int     // for internal records in the kernel's queue
-	from    uint64  // the position before which no scratch watch of this cycle has a record
-	first   int32   // the wd of the first step
+	missing error      // of INOTIFY_IOC_SETNEXTWD
+	mask    uint32     // of scratch watches
+	scratch scratch    // this thread's
+	helper  *helper    // or nil
+	memfd   int        // or -1
+	room    int        // for internal records in the kernel's queue
+	unread  uint64     // the position up to which the slice has to read the queue; 0 after that
+	reading sync.Mutex // locked to read the queue: the helper must not determine its end then
+	from    uint64     // the position before which no scratch watch of this cycle has a record
+	first   int32      // the wd of the first step
 
 	start, reported time.Time
 	pause           time.Duration // between two reports
@@ -203,17 +206,28 @@ func (c *cycle) startHelper() {
 	go h.work()
 }
 
-// makeRoom reads what is in the kernel's queue, and returns how many steps a slice may make.
-func (c *cycle) makeRoom(fd int, q *record.Queue) (steps int, err error) {
-	end, err := q.End(fd)
-	if err != nil {
-		return 0, err
+// closeSpans ends the spans of the scratch watches, which have been removed, at the end of
+// the queue. The slice then calls readQueue.
+func (c *cycle) closeSpans(fd int, q *record.Queue) (err error) {
+	if c.unread, err = q.End(fd); err == nil {
+		q.CloseSpans(c.unread)
 	}
-	q.CloseSpans(end) // the scratch watches have been removed
-	if err = q.DrainTo(fd, end); err == nil {
+	return err
+}
+
+// readQueue reads what was in the kernel's queue when the slice began, if it was not read yet.
+func (c *cycle) readQueue(fd int, q *record.Queue) error {
+	if c.unread == 0 {
+		return nil
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	err := q.DrainTo(fd, c.unread)
+	c.unread = 0
+	if err == nil {
 		err = q.CheckFull()
 	}
-	return c.room, err
+	return err
 }
 
 // steps makes steps until the target's wd is next, room steps were made or the time is over.
@@ -222,9 +236,12 @@ func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (
 	for made < room {
 		free := a.free()
 		if free == 0 {
-			return true, made, nil
+			return true, made, a.cycle.readQueue(fd, q)
 		}
-		j := job{known: a.known(), q: q, fd: fd, until: until, mask: a.cycle.mask, from: a.cycle.from, last: a.last}
+		j := job{
+			known: a.known(), q: q, reading: &a.cycle.reading, fd: fd, until: until,
+			mask: a.cycle.mask, from: a.cycle.from, last: a.last,
+		}
 		some, last, err := a.cycle.advance(j, a.target.wd, int(min(free, int64(room-made))))
 		made += some
 		a.last = last
@@ -251,12 +268,13 @@ func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err e
 		}
 		j.mask = c.mask
 	}
-	if c.helper == nil || steps <= groupSteps {
+	if c.helper != nil && steps > groupSteps {
+		err = c.helper.share(c, &j, steps)
+	} else if err = c.readQueue(j.fd, j.q); err == nil {
 		c.scratch.run(&j, steps)
-	} else {
-		c.helper.share(&j, &c.scratch, steps)
 	}
-	return c.merge(&j, wd)
+	made, last, failed := c.merge(&j, wd)
+	return made, last, cmp.Or(err, failed)
 }
 
 // merge adds the spans of both threads' scratch watches to the queue's filter. It returns how

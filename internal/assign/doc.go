@@ -10,7 +10,7 @@
 //
 //	Restore                 assign.go    lock the wds; add all watches or none
 //	    |
-//	   run                  assign.go    slices of at most 0.3 ms or 64 steps, until all are added
+//	   run                  assign.go    slices of at most 0.3 ms or 128 steps, until all are added
 //	    |
 //	  slice                 assign.go    for each watch:
 //	    |-- sys.SetNext                  make its wd the next one, by the ioctl

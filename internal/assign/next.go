@@ -40,7 +40,7 @@ func Next(in *instance.Instance) (int32, error) {
 		}
 		from, err := q.End(fd)
 		if err == nil {
-			wd, err = c.probe(job{known: a.known(), q: q, fd: fd, mask: c.mask, from: from})
+			wd, err = c.probe(job{known: a.known(), q: q, reading: &c.reading, fd: fd, mask: c.mask, from: from})
 		}
 		return Join(err, q.Discard(fd))
 	})

@@ -5,6 +5,7 @@ package assign
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,13 @@ const groupSteps = 8
 // A job is what the threads that make steps need to know. It does not change while they work.
 type job struct {
 	known
-	q     *record.Queue // locked; used for Queue.End only
-	fd    int
-	until time.Time
-	mask  uint32 // of scratch watches
-	from  uint64 // the position before which no scratch watch of this cycle has a record
-	last  int32  // the wd given last before
+	q       *record.Queue // locked; used for Queue.End only
+	reading *sync.Mutex   // locked to read the queue
+	fd      int
+	until   time.Time
+	mask    uint32 // of scratch watches
+	from    uint64 // the position before which no scratch watch of this cycle has a record
+	last    int32  // the wd given last before
 }
 
 // existed is known.existed for a scratch watch. A wd up to last cannot be a new watch's, so
@@ -42,6 +44,8 @@ func (j *job) existed(wd int32) bool {
 func (j *job) span(wd int32) record.Span {
 	s := record.Span{WD: wd, From: j.from, Until: record.Open, Only: sys.Ignored}
 	if j.used.MayHave(wd) {
+		j.reading.Lock()
+		defer j.reading.Unlock()
 		if end, err := j.q.End(j.fd); err == nil {
 			s.From = end
 		}
@@ -159,16 +163,19 @@ func (h *helper) work() {
 	}
 }
 
-// share makes steps on both threads, and returns when they are made.
-func (h *helper) share(j *job, here *scratch, steps int) {
+// share makes steps on both threads, and returns when they are made. First this thread reads
+// the queue.
+func (h *helper) share(c *cycle, j *job, steps int) error {
 	h.job = *j // the helper reads it only after it has reserved steps
 	h.left.Store(int32(steps))
+	err := c.readQueue(j.fd, j.q)
 	for steps := h.reserve(); steps > 0; steps = h.reserve() {
-		here.run(j, steps)
+		c.scratch.run(j, steps)
 	}
 	for h.working.Load() {
 		runtime.Gosched()
 	}
+	return err
 }
 
 // end ends the helper, and returns the paths of its inodes.
