@@ -17,12 +17,13 @@ import (
 )
 
 const (
-	// A restore yields after so many steps or so much time, whichever comes first. At most
-	// twice that many internal records are queued: those of one slice are read while the
-	// helper of the cycle makes steps of the next.
+	// A slice ends after so many steps or so much time, whichever comes first. At most twice
+	// that many internal records are queued: those of one slice are read while the helper of
+	// the cycle makes steps of the next.
 	sliceSteps = 128
 	sliceTime  = 300 * time.Microsecond
 
+	// yieldInterval is how long a restore keeps the processor to itself, if there is only one.
 	yieldInterval = time.Millisecond
 )
 
