@@ -18,6 +18,7 @@ import (
 
 // Each operation makes exactly the system calls that testdata/calls.txt lists.
 func TestCalls(t *testing.T) {
+	t.Parallel()
 	needIoctl(t)
 	if _, err := os.Stat("/proc/sys/fs/inotify/max_queued_events"); err != nil {
 		t.Skip("this needs the sysctls that some operations read: ", err)

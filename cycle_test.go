@@ -900,7 +900,7 @@ func TestCycleWhenWDsBecomeFree(t *testing.T) {
 	needIoctl(t)
 	needLists(t)
 	n := newInotify(t)
-	const wd = 200_000
+	const wd = 100_000
 	var want []inotify.Event
 	for i, path := range files(t, 500) {
 		restore(t, n, wd/2+inotify.WD(i), path, inotify.Attrib)
@@ -1007,7 +1007,7 @@ func TestCycleResolvesThePathAtTheEnd(t *testing.T) {
 // the progress function. It tries higher wds until the cycle takes long enough for that.
 func restoreWithProgress(t *testing.T, n *inotify.Inotify, path string, meanwhile func()) {
 	t.Helper()
-	for wd, called := inotify.WD(200_000), 0; called < 2; wd *= 4 {
+	for wd, called := inotify.WD(100_000), 0; called < 2; wd *= 4 {
 		called = 0
 		if err := n.RestoreWatch(kerneltest.Context(t), wd, path, inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(p inotify.Progress) {
 			if called++; called == 1 && p.Done < p.Steps-1000 {

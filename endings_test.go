@@ -47,12 +47,12 @@ var endings = []ending{
 	{name: "RestoreWatch with the same wd", way: "without IN_MASK_CREATE", next: 6, first: victim, do: endingRestore(victim, "a"), made: []inotify.WD{victim}},
 	{name: "RestoreWatch below a used wd", way: "without the ioctl", next: 6, first: victim - 1, do: endingRestore(victim-1, "a"), made: []inotify.WD{victim - 1}, long: true},
 	{name: "RestoreWatches that fails", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true},
-	{name: "RestoreWatches that fails", way: "without the ioctl", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true},
+	{name: "RestoreWatches that fails", way: "without the ioctl", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true, long: true},
 	{name: "RestoreWatches that fails", way: "without IN_MASK_CREATE", next: 6, first: 8, do: endingFail(8, victim, 11), fails: true, long: true},
 	{name: "RestoreWatches that fails", way: "without both", next: 6, first: 8, do: endingFail(8, 11, 12), fails: true, long: true},
 	{name: "RestoreWatches of a watched inode", next: 6, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
 	{name: "RestoreWatches of a watched inode", way: "without the ioctl", next: 3, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
-	{name: "RestoreWatches of a watched inode", way: "without IN_MASK_CREATE", next: 6, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true},
+	{name: "RestoreWatches of a watched inode", way: "without IN_MASK_CREATE", next: 6, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true, long: true},
 	{name: "RestoreWatches of a watched inode", way: "without both", next: 3, do: endingWatched, made: []inotify.WD{5, victim}, sameDir: true, long: true},
 	{name: "NextWD", next: victim, do: func(r *endingRig) error {
 		_, err := r.n.NextWD()

@@ -427,6 +427,7 @@ func TestDumpAndRestoreQueueNoEvents(t *testing.T) {
 }
 
 func TestRestoreOfUnsortedWatches(t *testing.T) {
+	t.Parallel()
 	needLists(t)
 	count := 10_000
 	if !hasIoctl(t) {

@@ -712,6 +712,7 @@ var untried = []kerneltest.Tolerance{
 // TestFaults: whichever system call of an operation fails, the error is reported, nothing
 // leaks, and the operation can be repeated.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	needIoctl(t)
 	f := kerneltest.FaultTest{
 		Command: func() *exec.Cmd { return faultsCommand(t) }, Ways: faultWays,

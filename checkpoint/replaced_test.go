@@ -23,6 +23,7 @@ import (
 
 // A dump of a descriptor that the process replaces all the time is of one instance, or fails.
 func TestDumpFDOfAReplacedDescriptor(t *testing.T) {
+	t.Parallel()
 	needLists(t)
 	const enough = 500 // snapshots without an error
 	for _, others := range []int{0, 2} {

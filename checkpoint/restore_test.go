@@ -289,6 +289,7 @@ func TestReleaseReturnsPending(t *testing.T) {
 // If Release is called while other goroutines read, each event is delivered once: to a
 // reader, by Release, or from the file.
 func TestReleaseWhileOthersRead(t *testing.T) {
+	t.Parallel()
 	kerneltest.NeedDuplicates(t)
 	needLists(t)
 	n := newInotify(t)

@@ -148,8 +148,8 @@ func subjects(z sizes, names int) []subject {
 		all = append(all, consecutive(count), apart(count))
 	}
 	all = append(all,
-		cycling("two processors", 2, z.goal, floorOfTwo, 0.36),
-		cycling("GOMAXPROCS=1", 1, z.goal, floorOfOne, 0.55),
+		cycling("two processors", 2, z.goal, floorOfTwo, 0.38),
+		cycling("GOMAXPROCS=1", 1, z.goal, floorOfOne, 0.57),
 		ending("cancel", 1, z.cancels),
 		ending("cancel", 2, z.cancels),
 		ending("deadline", 1, z.cancels),
@@ -178,7 +178,7 @@ func consecutive(count int) subject {
 		job:   restoreJob(count, 1, 1),
 		peers: []peer{
 			{name: "C, CRIU's way", most: 0.40, job: restorePeer("criu", count, 1)},
-			{name: "C, the fewest system calls", most: 1.15, job: restorePeer("floor", count, 1)},
+			{name: "C, the fewest system calls", most: 1.12, job: restorePeer("floor", count, 1)},
 		},
 	}
 }

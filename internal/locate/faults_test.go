@@ -309,7 +309,10 @@ var tolerances = []kerneltest.Tolerance{
 
 // TestFaults: whichever system call of an operation fails, nothing is found wrongly, the
 // reason is reported, and the operation can be repeated.
-func TestFaults(t *testing.T) { faultTest(t).Run(t) }
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	faultTest(t).Run(t)
+}
 
 // faultTest has all operations.
 func faultTest(t *testing.T) *kerneltest.FaultTest {

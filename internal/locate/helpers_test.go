@@ -121,6 +121,7 @@ func inChildren(t *testing.T, namespace uintptr, lacking ...string) (lack string
 	}
 	for _, lack := range lacking {
 		t.Run(lack, func(t *testing.T) {
+			t.Parallel()
 			runtime.LockOSThread() // never unlocked, so that the restricted thread exits
 			parent, _, _ := strings.Cut(t.Name(), "/")
 			cmd := exec.Command(kerneltest.Executable(t), "-test.v", "-test.run=^"+parent+"$")
