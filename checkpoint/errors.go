@@ -58,7 +58,10 @@ type VerifyError struct {
 }
 
 func (e *VerifyError) Error() string {
-	text := fmt.Sprintf("restored instance differs from the snapshot: %v", e.Differences[0])
+	text := "restored instance differs from the snapshot"
+	if len(e.Differences) > 0 {
+		text += fmt.Sprintf(": %v", e.Differences[0])
+	}
 	if more := len(e.Differences) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
