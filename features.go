@@ -6,6 +6,9 @@ package inotify
 import (
 	"errors"
 	"sync"
+
+	"github.com/seed10546c08/inotify/internal/instance"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // HaveSetNextWD reports whether INOTIFY_IOC_SETNEXTWD works: the kernel has it (Linux 4.17
@@ -60,11 +63,11 @@ func (f *feature) have() error {
 }
 
 func (n *Inotify) haveSetNext() error {
-	e, err := n.in.HasSetNext()
-	if err != nil {
+	var e sys.Errno
+	if err := n.in.Control(func(fd int) { e = instance.ProbeSetNext(fd) }); err != nil {
 		return err
 	}
-	err = setNextError(e)
+	err := setNextError(e)
 	if unsupported := (*UnsupportedError)(nil); errors.As(err, &unsupported) {
 		return unsupported
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed10546c08/inotify/internal/instance"
 	"github.com/seed10546c08/inotify/internal/record"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -191,7 +192,7 @@ func (n *Inotify) RemoveWatch(wd WD) error {
 func (n *Inotify) Watches() ([]Watch, error) {
 	list, err := n.in.Watches()
 	if err == nil && len(list) == 0 {
-		err = n.haveWatchList()
+		err = instance.NotListed(n.haveWatchList())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inotify: list watches: %w", needsProc("listing watches", err))

@@ -17,6 +17,7 @@ import (
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/fdinfo"
+	"github.com/seed10546c08/inotify/internal/instance"
 	"github.com/seed10546c08/inotify/internal/locate"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -372,7 +373,7 @@ func (d *dumper) setWatches(text []byte) error {
 		return err
 	}
 	if len(ws) == 0 {
-		return haveWatchList()
+		return instance.NotListed(inotify.HaveWatchList())
 	}
 	d.s.Watches = ws
 	return nil
@@ -389,16 +390,6 @@ func parseWatches(text []byte) ([]Watch, error) {
 		ws[i].Watch = inotify.Watch{WD: inotify.WD(w.WD), Mask: inotify.Mask(w.Mask), Device: w.Device, Inode: w.Inode, Handle: w.Handle}
 	}
 	return ws, nil
-}
-
-// haveWatchList returns an error if this kernel lists no watches in fdinfo. An instance
-// without listed watches may then have some.
-func haveWatchList() error {
-	err := inotify.HaveWatchList()
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("no watches are listed, and whether the kernel lists watches could not be determined: %w", err)
-	}
-	return err
 }
 
 // readOwner reads the owner and the signal.

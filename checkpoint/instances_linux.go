@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/abandon"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -452,7 +453,7 @@ func (l *lister) finishCounting(c *counting, result watchCount) (again bool) {
 func clearWatchCounts(is []Instance) []Instance {
 	some := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches > 0 })
 	none := slices.ContainsFunc(is, func(i Instance) bool { return i.Watches == 0 })
-	if none && !some && haveWatchList() != nil {
+	if none && !some && inotify.HaveWatchList() != nil {
 		for i := range is {
 			is[i].Watches = -1
 		}

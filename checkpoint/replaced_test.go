@@ -225,6 +225,7 @@ func TestDrainHasNoEventsOfTheSearch(t *testing.T) {
 	me := localHolder{t: t}
 	dir, file = prepare(&me)
 	defer me.n.Close()
+	defer me.do("close") // not by a finalizer before
 	s, err = checkpoint.Dump(kerneltest.Context(t), me.n, options(dir)...)
 	if err != nil {
 		t.Fatal(err)

@@ -70,29 +70,40 @@ func (a *assignment) runCycle(ctx context.Context, missing error) (left residue,
 	defer c.release()
 	a.cycle = c
 	c.room = queueRoom()
-	if a.create { // otherwise lock has read them
-		err = a.readUsed()
-	}
-	if err == nil {
-		err = a.markAll()
-	}
-	if err == nil {
-		c.start = time.Now()
-		c.reported = c.start
-		left, failed, err = a.firstStep()
-	}
-	if err == nil && a.done < len(a.ws) {
-		if failed, err = a.chooseScratch(ctx); err == nil {
-			left, failed, err = a.run(ctx)
-			if err != nil {
-				err = a.stopReason(err, failed)
-			}
-		}
-	}
+	left, failed, err = a.stepToAll(ctx)
 	if a.locked && (err == nil || a.done == 0 && left == nothing) { // otherwise rollBack does it
 		err = Join(err, a.in.With(discardHere))
 	}
 	return left, failed, err
+}
+
+// stepToAll makes the first step and then the others, and adds the watches on the way.
+func (a *assignment) stepToAll(ctx context.Context) (left residue, failed int, err error) {
+	if err := a.beginLocked(); err != nil {
+		return nothing, 0, err
+	}
+	a.cycle.start = time.Now()
+	a.cycle.reported = a.cycle.start
+	if left, failed, err = a.firstStep(); err != nil || a.done == len(a.ws) {
+		return left, failed, err
+	}
+	if failed, err = a.chooseScratch(ctx); err != nil {
+		return nothing, failed, err
+	}
+	if left, failed, err = a.run(ctx); err != nil {
+		err = a.stopReason(err, failed)
+	}
+	return left, failed, err
+}
+
+// beginLocked reads the used wds and marks the queue, when the wds have been locked.
+func (a *assignment) beginLocked() error {
+	if a.create { // otherwise lock has read them
+		if err := a.readUsed(); err != nil {
+			return err
+		}
+	}
+	return a.markAll()
 }
 
 // markAll adds a mark for all watches that are not added yet. It is called when the used wds
@@ -157,37 +168,46 @@ func (a *assignment) firstStep() (left residue, failed int, err error) {
 	return left, 0, nil
 }
 
-// chooseScratch chooses the directories for scratch watches, without those that the restore
-// watches, and starts a helper thread if that makes the cycle faster. It returns the index of
-// the watch that failed.
+// chooseScratch chooses the directories for scratch watches, and starts a helper thread if
+// that makes the cycle faster. It returns the index of the watch that failed.
 func (a *assignment) chooseScratch(ctx context.Context) (failed int, err error) {
-	wanted := 2 * groupSteps
-	if a.allSteps() < minHelperSteps {
-		wanted = groupSteps
+	long := a.allSteps() >= minHelperSteps
+	wanted := groupSteps
+	if long {
+		wanted *= 2
 	}
 	dirs, inodes, mounts := ScratchDirs(wanted)
-	for i := range a.ws {
-		if i%64 == 0 && (ctx.Err() != nil || a.in.Closed.Load()) {
-			return a.done, a.stopped(a.done, cmp.Or(ctx.Err(), os.ErrClosed))
-		}
-		w := &a.ws[i] // a missing path is an error before a cycle that may be long
-		target, err := sys.PathInode(w.Path, w.Mask&sys.DontFollow != 0)
-		if err != nil {
-			return i, err
-		}
-		if at := slices.Index(inodes, target); at >= 0 {
-			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
-		}
+	dirs, failed, err = a.withoutTargets(ctx, dirs, inodes)
+	if err != nil {
+		return failed, err
 	}
 	c := a.cycle
 	for _, dir := range dirs {
 		c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
 	}
 	c.mask |= sys.DontFollow
-	if runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && a.allSteps() >= minHelperSteps && c.room == sliceSteps-1 && sameElsewhere(mounts) {
+	if long && runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && c.room == sliceSteps-1 && sameElsewhere(mounts) {
 		c.startHelper()
 	}
 	return 0, nil
+}
+
+// withoutTargets removes the directories that the restore watches, by their inodes. It looks
+// up all targets, so that a missing path is an error before a cycle that may be long.
+func (a *assignment) withoutTargets(ctx context.Context, dirs []string, inodes []sys.Inode) (left []string, failed int, err error) {
+	for i := range a.ws {
+		if i%64 == 0 && (ctx.Err() != nil || a.in.Closed.Load()) {
+			return nil, a.done, a.stopped(a.done, cmp.Or(ctx.Err(), os.ErrClosed))
+		}
+		target, err := sys.PathInode(a.ws[i].Path, a.ws[i].Mask&sys.DontFollow != 0)
+		if err != nil {
+			return nil, i, err
+		}
+		if at := slices.Index(inodes, target); at >= 0 {
+			dirs, inodes = slices.Delete(dirs, at, at+1), slices.Delete(inodes, at, at+1)
+		}
+	}
+	return dirs, 0, nil
 }
 
 // startHelper starts a helper thread with half of the inodes.
@@ -353,13 +373,7 @@ func (a *assignment) callProgress(ctx context.Context) (failed int, err error) {
 		}
 		return a.done, err
 	}
-	if a.create { // otherwise lock has read them
-		err = a.readUsed()
-	}
-	if err == nil {
-		err = a.markAll()
-	}
-	if err != nil {
+	if err := a.beginLocked(); err != nil {
 		return a.done, err
 	}
 	c.reported = time.Now()

@@ -32,7 +32,7 @@ func Next(in *instance.Instance) (int32, error) {
 	c.scratch.paths = append(c.scratch.paths, sys.CString("/"))
 	wd := int32(-1)
 	err := in.With(func(fd int, q *record.Queue) error {
-		if e := sys.SetNext(fd, 0); e != sys.EINVAL {
+		if e := instance.ProbeSetNext(fd); e != sys.OK {
 			return in.Explain(sys.CallSetNext, e, 0)
 		}
 		if err := q.CheckFull(); err != nil {

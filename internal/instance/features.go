@@ -62,14 +62,14 @@ func (in *Instance) ProbeMaskCreate() (bool, error) {
 	return false, in.explain(sys.CallAdd, alone, sys.MaskCreate)
 }
 
-// HasSetNext returns OK if the kernel has INOTIFY_IOC_SETNEXTWD, and otherwise the errno. It
+// ProbeSetNext returns OK if the kernel has INOTIFY_IOC_SETNEXTWD, and otherwise the errno. It
 // tries to set the next wd 0, which the ioctl refuses with EINVAL and without a change.
-func (in *Instance) HasSetNext() (e sys.Errno, err error) {
-	err = in.Control(func(fd int) { e = sys.SetNext(fd, 0) })
+func ProbeSetNext(fd int) sys.Errno {
+	e := sys.SetNext(fd, 0)
 	if e == sys.EINVAL {
-		e = sys.OK
+		return sys.OK
 	}
-	return e, err
+	return e
 }
 
 // ListsWatches reports whether the kernel lists watches in fdinfo, by a watch in another
@@ -80,16 +80,21 @@ func (in *Instance) ListsWatches() (bool, error) {
 		if create, _ := in.HasMaskCreate(); create {
 			return true, nil // Linux 4.18 or later, which lists them
 		}
-		return false, notProbed(in.explain(sys.CallInit, err, 0))
+		return false, in.explain(sys.CallInit, err, 0)
 	}
 	defer sys.Close(fd)
 	if _, e := sys.Add(fd, sys.CString("/"), sys.MaskAdd); e != sys.OK {
-		return false, notProbed(in.explain(sys.CallAdd, e, sys.MaskAdd))
+		return false, in.explain(sys.CallAdd, e, sys.MaskAdd)
 	}
 	ws, err := list(func(f func(fd int)) error { f(fd); return nil })
 	return len(ws) > 0, err
 }
 
-func notProbed(err error) error {
+// NotListed is for an instance without listed watches. It returns the error of the probe
+// whether the kernel lists watches, and says what could not be probed.
+func NotListed(err error) error {
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	return fmt.Errorf("no watches are listed, and whether the kernel lists watches could not be determined: %w", err)
 }

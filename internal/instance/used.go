@@ -80,6 +80,7 @@ func (in *Instance) Used() (UsedWDs, error) {
 	listed := true
 	if !create && err == nil && len(ws) == 0 {
 		listed, err = in.ListsWatches() // Existed depends on it
+		err = NotListed(err)
 	}
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
