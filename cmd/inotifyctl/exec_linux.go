@@ -74,7 +74,7 @@ func execWithFD(f *os.File, fd int, path string, argv []string) error {
 			if err := dupTo(from, fd); err != nil {
 				return err
 			}
-			return os.NewSyscallError("execve", syscall.Exec(path, argv, os.Environ()))
+			return sys.Exec(path, argv, os.Environ())
 		})
 	}()
 	return <-result

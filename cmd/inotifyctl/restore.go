@@ -140,8 +140,8 @@ func (r *restore) checkPending(s *checkpoint.Snapshot, stderr io.Writer) error {
 	return nil
 }
 
-func undumpedError(bytes int) error {
-	return fmt.Errorf("the dump lacks %d bytes of pending events: dump again with -drain, or drop them with -drop-pending", bytes)
+func undumpedError(n int) error {
+	return fmt.Errorf("the dump lacks %d bytes of pending events: dump again with -drain, or drop them with -drop-pending", n)
 }
 
 // pendingError says that events are not in the queue. The cause was printed.

@@ -205,9 +205,9 @@ func TestPrinter(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for json, want := range map[bool]string{false: tt.plain, true: tt.json} {
+			for asJSON, want := range map[bool]string{false: tt.plain, true: tt.json} {
 				var w writes
-				p := newPrinter(&w, json)
+				p := newPrinter(&w, asJSON)
 				p.paths[3] = "/dir"
 				if err := p.event(tt.event); err != nil {
 					t.Fatal(err)

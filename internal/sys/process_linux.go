@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -147,4 +148,10 @@ func WithoutFsetid(f func() error) error {
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// Exec is execve(2). The program gets the soft limit of open files that this process was
+// started with, which the Go runtime has raised: syscall.Exec sets it back.
+func Exec(path string, argv, env []string) error {
+	return CallError("execve", syscall.Exec(path, argv, env))
 }
