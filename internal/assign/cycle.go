@@ -34,7 +34,7 @@ const (
 type cycle struct {
 	missing error      // of INOTIFY_IOC_SETNEXTWD
 	mask    uint32     // of scratch watches
-	scratch scratch    // this thread's
+	stepper stepper    // this thread's
 	helper  *helper    // or nil
 	memfd   int        // or -1
 	room    int        // for internal records in the kernel's queue
@@ -183,7 +183,7 @@ func (a *assignment) chooseScratch(ctx context.Context) (failed int, err error) 
 	}
 	c := a.cycle
 	for _, dir := range dirs {
-		c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
+		c.stepper.paths = append(c.stepper.paths, sys.CString(dir))
 	}
 	c.mask |= sys.DontFollow
 	if long && runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && c.room == sliceSteps-1 && sameElsewhere(mounts) {
@@ -213,11 +213,11 @@ func (a *assignment) withoutTargets(ctx context.Context, dirs []string, inodes [
 // startHelper starts a helper thread with half of the inodes.
 func (c *cycle) startHelper() {
 	h := &helper{ended: make(chan struct{})}
-	paths := c.scratch.paths
-	c.scratch.paths = nil
+	paths := c.stepper.paths
+	c.stepper.paths = nil
 	for i, path := range paths {
 		if i%2 == 0 {
-			c.scratch.paths = append(c.scratch.paths, path)
+			c.stepper.paths = append(c.stepper.paths, path)
 		} else {
 			h.paths = append(h.paths, path)
 		}
@@ -279,10 +279,10 @@ func (a *assignment) steps(fd int, q *record.Queue, room int, until time.Time) (
 // advance makes steps towards a wd, with the helper if there is one. It returns how many it
 // made and which wd was given last.
 func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err error) {
-	if len(c.scratch.paths) == 0 && c.helper != nil {
-		c.scratch.paths, c.helper = c.helper.end(), nil
+	if len(c.stepper.paths) == 0 && c.helper != nil {
+		c.stepper.paths, c.helper = c.helper.end(), nil
 	}
-	if len(c.scratch.paths) == 0 {
+	if len(c.stepper.paths) == 0 {
 		if err := c.useMemfd(); err != nil {
 			return 0, j.last, err
 		}
@@ -291,7 +291,7 @@ func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err e
 	if c.helper != nil && steps > groupSteps {
 		err = c.helper.share(c, &j, steps)
 	} else if err = c.readQueue(j.fd, j.q); err == nil {
-		c.scratch.run(&j, steps)
+		c.stepper.run(&j, steps)
 	}
 	made, last, failed := c.merge(&j, wd)
 	return made, last, cmp.Or(err, failed)
@@ -300,7 +300,7 @@ func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err e
 // merge adds the spans of both threads' scratch watches to the queue's filter. It returns how
 // many steps were made and which wd was given last.
 func (c *cycle) merge(j *job, wd int32) (made int, last int32, err error) {
-	s := &c.scratch
+	s := &c.stepper
 	made, full, failed := s.made(), s.full, s.leaked.error()
 	if h := c.helper; h != nil {
 		made += h.made()

@@ -117,16 +117,16 @@ func sameElsewhere(mounts []byte) bool {
 // is left: only this restore has it open, so the instance does not watch it yet.
 func (c *cycle) useMemfd() (err error) {
 	if c.memfd >= 0 {
-		if c.scratch.unusable == sys.OK {
+		if c.stepper.unusable == sys.OK {
 			return errNoInode
 		}
-		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.scratch.unusable))
+		return fmt.Errorf("%w: %w", errNoInode, sys.CallError(sys.CallAdd, c.stepper.unusable))
 	}
 	if c.memfd, err = sys.Memfd(); err != nil {
 		return fmt.Errorf("no inode for scratch watches: %w", err)
 	}
 	c.mask &^= sys.DontFollow // its path is a symbolic link
-	c.scratch.paths = append(c.scratch.paths, sys.CString(sys.ProcFD(c.memfd)))
+	c.stepper.paths = append(c.stepper.paths, sys.CString(sys.ProcFD(c.memfd)))
 	return nil
 }
 

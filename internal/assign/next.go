@@ -29,7 +29,7 @@ func Next(in *instance.Instance) (int32, error) {
 	defer c.release()
 	// The root directory needs no lookup that can block. To find out which others of
 	// ScratchPaths can be used takes longer than all the rest.
-	c.scratch.paths = append(c.scratch.paths, sys.CString("/"))
+	c.stepper.paths = append(c.stepper.paths, sys.CString("/"))
 	wd := int32(-1)
 	err := in.With(func(fd int, q *record.Queue) error {
 		if e := instance.ProbeSetNext(fd); e != sys.OK {
@@ -51,26 +51,26 @@ func Next(in *instance.Instance) (int32, error) {
 // directory cannot be used, it tries a memory file, and then the other directories.
 func (c *cycle) probe(j job) (int32, error) {
 	var noMemfd error
-	for len(c.scratch.given) == 0 {
-		if len(c.scratch.paths) == 0 && noMemfd == nil {
+	for len(c.stepper.given) == 0 {
+		if len(c.stepper.paths) == 0 && noMemfd == nil {
 			if noMemfd = c.useMemfd(); noMemfd != nil { // for example without /proc
 				dirs, _, _ := ScratchDirs(2 * groupSteps)
 				for _, dir := range dirs {
-					c.scratch.paths = append(c.scratch.paths, sys.CString(dir))
+					c.stepper.paths = append(c.stepper.paths, sys.CString(dir))
 				}
 				c.mask |= sys.DontFollow
 			}
 			j.mask = c.mask
 		}
-		if len(c.scratch.paths) == 0 {
+		if len(c.stepper.paths) == 0 {
 			return -1, noMemfd
 		}
 		j.until = time.Now()
-		if c.scratch.add(&j, 1); c.scratch.full != nil {
-			return -1, c.scratch.full
+		if c.stepper.add(&j, 1); c.stepper.full != nil {
+			return -1, c.stepper.full
 		}
 	}
-	given := c.scratch.given
+	given := c.stepper.given
 	j.q.Filter(given...)
 	var leaked leaks
 	err := removeSome(j.in, j.fd, j.q, given, &leaked)

@@ -53,8 +53,8 @@ func (j *job) span(wd int32) record.Span {
 	return s
 }
 
-// A scratch has the inodes for the scratch watches of one thread, and their results.
-type scratch struct {
+// A stepper makes steps on one thread: it has the inodes for its scratch watches, and the results.
+type stepper struct {
 	paths    []*byte       // of the inodes; one that cannot be used is dropped
 	given    []record.Span // the watches that were added and removed since the last merge
 	burned   int           // failed adds since then that used up a wd
@@ -66,7 +66,7 @@ type scratch struct {
 // run makes at most so many steps, in groups, until the time is over. It works on a copy of s,
 // because the other thread reads memory next to s, and sharing cache lines would slow both
 // down.
-func (s *scratch) run(j *job, steps int) {
+func (s *stepper) run(j *job, steps int) {
 	local := *s
 	last := local.made() + steps
 	for local.made() < last && len(local.paths) > 0 && local.full == nil && local.leaked.count == 0 {
@@ -84,10 +84,10 @@ func (s *scratch) run(j *job, steps int) {
 	*s = local
 }
 
-func (s *scratch) made() int { return len(s.given) + s.burned }
+func (s *stepper) made() int { return len(s.given) + s.burned }
 
 // add adds a watch on each inode until made returns last.
-func (s *scratch) add(j *job, last int) {
+func (s *stepper) add(j *job, last int) {
 	for i := 0; i < len(s.paths) && s.made() < last; {
 		if i == groupSteps && time.Now().After(j.until) {
 			return
@@ -122,7 +122,7 @@ func (s *scratch) add(j *job, last int) {
 //
 // More than two threads gain nothing, because they wait for each other in the kernel.
 type helper struct {
-	scratch
+	stepper
 	_       [64]byte // separate cache lines for what each thread writes
 	job     job
 	left    atomic.Int32
@@ -170,7 +170,7 @@ func (h *helper) share(c *cycle, j *job, steps int) error {
 	h.left.Store(int32(steps))
 	err := c.readQueue(j.fd, j.q)
 	for steps := h.reserve(); steps > 0; steps = h.reserve() {
-		c.scratch.run(j, steps)
+		c.stepper.run(j, steps)
 	}
 	for h.working.Load() {
 		runtime.Gosched()
