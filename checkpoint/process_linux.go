@@ -190,7 +190,7 @@ func (p *process) isInotify(fd int) (bool, error) {
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
 	n, e := sys.Readlink(int(p.dir.Fd()), sys.CString(name), buf[:])
-	if e == syscall.ENAMETOOLONG { // a file whose path is longer than a page
+	if e == sys.ENAMETOOLONG { // a file whose path is longer than a page
 		return false, nil
 	}
 	if e != sys.OK {

@@ -92,7 +92,7 @@ func absolute(path string) bool {
 
 func (p *process) resolveOne(r *resolved, c *comparer) {
 	if !absolute(r.path) {
-		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
+		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, sys.EINVAL)
 		return
 	}
 	fd, e := p.lookup(sys.CString(r.path))

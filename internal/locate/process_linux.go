@@ -139,7 +139,7 @@ func (p *process) readRoot() error {
 	}
 	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
 	if e != sys.OK {
-		return os.NewSyscallError("readlink", e)
+		return sys.CallError("readlink", e)
 	}
 	p.sameRoot, p.rootID, p.rootPath = a == b && rootID == ourID, rootID, string(text)
 	return nil
@@ -159,13 +159,13 @@ func (p *process) locationOf(fd int) (sys.Inode, int32, error) {
 // that it is missing.
 func (p *process) probe() {
 	fd, e := sys.Openat2(p.procFD, sys.CString("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
-	p.hasOpenat2 = e != unix.ENOSYS
+	p.hasOpenat2 = e != sys.ENOSYS
 	if e == sys.OK {
 		sys.Close(fd)
 	}
 	var h sys.RawHandle
 	_, e = sys.NameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
-	p.hasHandleFID = e != unix.EINVAL
+	p.hasHandleFID = e != sys.EINVAL
 }
 
 // handleFlags returns the flags for name_to_handle_at. Without AT_HANDLE_FID it gives the same
@@ -344,9 +344,9 @@ func (p *process) fromRoot(path string) (string, bool) {
 // explain adds to an errno of lookup what it means.
 func (p *process) explain(e sys.Errno) error {
 	switch {
-	case e == unix.ENOSYS && !p.hasOpenat2:
+	case e == sys.ENOSYS && !p.hasOpenat2:
 		return fmt.Errorf("the process has another root directory, and openat2 (Linux 5.6) is missing: %w", e)
-	case e == unix.ENAMETOOLONG:
+	case e == sys.ENAMETOOLONG:
 		return fmt.Errorf("the path is too long for one system call: %w", e)
 	}
 	return e

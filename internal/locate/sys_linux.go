@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -36,13 +35,13 @@ func readlinkFD(procFD, fd int, buf []byte) ([]byte, sys.Errno) {
 func mountOf(procFD, fd int) (int32, error) {
 	info, e := sys.Openat(procFD, sys.CString("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
 	if e != sys.OK {
-		return 0, os.NewSyscallError("open fdinfo", e)
+		return 0, sys.CallError("open fdinfo", e)
 	}
 	defer sys.Close(info)
 	var text [1024]byte
 	n, e := sys.Read(info, text[:])
 	if e != sys.OK {
-		return 0, os.NewSyscallError("read fdinfo", e)
+		return 0, sys.CallError("read fdinfo", e)
 	}
 	id, found := fdinfo.Field(text[:n], "mnt_id")
 	if !found {

@@ -133,7 +133,7 @@ func Memfd() (int, error) {
 func Mountinfo() ([]byte, error) {
 	const flags = unix.O_RDONLY | unix.O_CLOEXEC
 	fd, err := unix.Open("/proc/thread-self/mountinfo", flags, 0)
-	if err == unix.ENOENT { // before Linux 3.17
+	if err == ENOENT { // before Linux 3.17
 		fd, err = unix.Open("/proc/self/mountinfo", flags, 0)
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func Mountinfo() ([]byte, error) {
 	for tries := 0; tries < 10; {
 		n, err := unix.Read(fd, text[len(text):cap(text)])
 		switch {
-		case err == unix.EINTR:
+		case err == EINTR:
 			continue
 		case err != nil:
 			return nil, err
