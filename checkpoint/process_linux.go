@@ -67,7 +67,7 @@ func openTask(pid, flags int) (*process, error) {
 
 // openSelf opens this process, even if /proc is of another pid namespace. It must be closed.
 func openSelf() (*process, error) {
-	dir, err := openPath("/proc/self")
+	dir, err := openPath(sys.ProcSelf)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (p *process) checkNamespace() error {
 	if p.pidfd < 0 {
 		return checkOwnNamespace()
 	}
-	pids, err := procPIDs("fdinfo/"+strconv.Itoa(p.pidfd), "Pid")
+	pids, err := procPIDs(sys.FDInfo(p.pidfd), "Pid")
 	switch {
 	case err != nil || len(pids) == 0:
 		return err
@@ -99,19 +99,19 @@ func (p *process) checkNamespace() error {
 // checkOwnNamespace returns ErrOtherNamespace unless /proc is of this process's pid namespace.
 // NSpid lists the process's pids, from the namespace of /proc down to its own (Linux 4.1).
 func checkOwnNamespace() error {
-	pids, err := procPIDs("status", "NSpid")
+	pids, err := procPIDs(sys.ProcSelf+"/status", "NSpid")
 	if err == nil && len(pids) > 1 {
 		return fmt.Errorf("%w: this process, %s, is %s there", ErrOtherNamespace, pids[len(pids)-1], pids[0])
 	}
 	return err
 }
 
-// procPIDs returns the pids in the field with a name in a file of /proc/self, or none if there
-// is no such line.
-func procPIDs(name, key string) ([]string, error) {
-	text, err := os.ReadFile("/proc/self/" + name)
+// procPIDs returns the pids in the field with a name in a file of sys.ProcSelf, or none if
+// there is no such line.
+func procPIDs(file, key string) ([]string, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		if _, lerr := os.Readlink("/proc/self"); errors.Is(lerr, fs.ErrNotExist) {
+		if _, lerr := os.Readlink(sys.ProcSelf); errors.Is(lerr, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: this process is not in it", ErrOtherNamespace)
 		}
 		return nil, err

@@ -414,9 +414,9 @@ func (t *decodeThread) read(fd int) (in decodedInode, err error) {
 	if e := sys.Fstat(fd, &in.st); e != sys.OK {
 		return decodedInode{}, sys.CallError("fstat", e)
 	}
-	text, e := readlinkFD(t.p.procFD, fd, t.path[:unix.PathMax])
-	if e != sys.OK {
-		return in, sys.CallError("readlink", e)
+	text, err := sys.ReadlinkFD(t.p.procFD, fd, t.path[:unix.PathMax])
+	if err != nil {
+		return in, err
 	}
 	in.text = string(text)
 	return in, nil

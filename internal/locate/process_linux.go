@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,7 +28,7 @@ var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
 // open, because the open file keeps showing the root and the namespace that it was opened in.
 type process struct {
 	root           int    // O_PATH
-	procFD         int    // our /proc/self/fd, O_PATH
+	procFD         int    // our sys.ProcFDs, O_PATH
 	sameRoot       bool   // its root directory is ours
 	rootPath       string // as seen from our root directory
 	rootID         int32  // of the mount that the root is on
@@ -72,7 +73,7 @@ func (p *process) open(ctx context.Context, proc *os.File) error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.root, p.file = files.root, files.mountinfo
-	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
+	if p.procFD, err = openPath(sys.ProcFDs); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
 	if err := p.readRoot(); err != nil {
@@ -137,9 +138,9 @@ func (p *process) readRoot() error {
 	if err != nil {
 		return err
 	}
-	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
-	if e != sys.OK {
-		return sys.CallError("readlink", e)
+	text, err := sys.ReadlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
+	if err != nil {
+		return err
 	}
 	p.sameRoot, p.rootID, p.rootPath = a == b && rootID == ourID, rootID, string(text)
 	return nil
@@ -219,9 +220,8 @@ func (p *process) addRootMount(ms []Mount) []Mount {
 // unlistedMount returns a mount that the process's mountinfo omits, from our mountinfo or by a
 // watch on the root directory.
 func (p *process) unlistedMount(id int32) (m Mount, known bool) {
-	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
-		defer f.Close()
-		for m := range mountinfo.Parse(f) {
+	if text, err := sys.Mountinfo(); err == nil {
+		for m := range mountinfo.Parse(bytes.NewReader(text)) {
 			if m.ID == id {
 				m.Root = "" // unknown for the process
 				return m, true

@@ -88,11 +88,17 @@ func CString(s string) *byte { return &AppendCString(nil, s)[0] }
 // AppendCString appends s and a final NUL to b. s has no NUL inside.
 func AppendCString(b []byte, s string) []byte { return append(append(b, s...), 0) }
 
+// This process's directory in /proc, and the directory of its descriptors.
+const (
+	ProcSelf = "/proc/self"
+	ProcFDs  = ProcSelf + "/fd"
+)
+
 // ProcFD returns the path that leads to exactly the inode of an open descriptor.
-func ProcFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+func ProcFD(fd int) string { return ProcFDs + "/" + strconv.Itoa(fd) }
 
 // FDInfo returns the path of a descriptor's fdinfo, which lists flags and watches.
-func FDInfo(fd int) string { return "/proc/self/fdinfo/" + strconv.Itoa(fd) }
+func FDInfo(fd int) string { return ProcSelf + "/fdinfo/" + strconv.Itoa(fd) }
 
 // OpenFDInfo opens the file at FDInfo.
 func OpenFDInfo(fd int) (*os.File, error) { return os.Open(FDInfo(fd)) }
