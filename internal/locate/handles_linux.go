@@ -530,8 +530,7 @@ func (t *decodeThread) compare(w *inotify.Watch, path string) error {
 // pathHandle reads the handle at a path into t.h, and returns the id of its mount. If the
 // process's root directory is ours, it is one call by path: no path leads out of our root.
 func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
-	t.path[copy(t.path[:], path)] = 0
-	name, flags := &t.path[0], t.p.handleFlags()
+	name, flags := &sys.AppendCString(t.path[:0], path)[0], t.p.handleFlags()
 	if t.p.sameRoot {
 		return sys.NameToHandle(unix.AT_FDCWD, name, flags, &t.h)
 	}
@@ -540,7 +539,7 @@ func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
 		return 0, e
 	}
 	defer sys.Close(fd)
-	return sys.NameToHandle(fd, &empty[0], flags|unix.AT_EMPTY_PATH, &t.h)
+	return sys.NameToHandle(fd, &sys.EmptyPath[0], flags|unix.AT_EMPTY_PATH, &t.h)
 }
 
 // notOpened explains why open_by_handle_at failed.

@@ -165,7 +165,7 @@ func (p *process) probe() {
 		sys.Close(fd)
 	}
 	var h sys.RawHandle
-	_, e = sys.NameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
+	_, e = sys.NameToHandle(p.root, &sys.EmptyPath[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
 	p.hasHandleFID = e != sys.EINVAL
 }
 

@@ -15,8 +15,6 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-var empty = [1]byte{} // the empty path
-
 func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // mountOf returns the id of the mount of an open descriptor, from fdinfo (Linux 3.15). procFD is

@@ -100,7 +100,7 @@ func (w *walk) compareRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if !w.compareHandles || w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) != sys.OK || w.handleLacking {
+	if !w.compareHandles || w.compareHandle(root, sys.EmptyPath[:], unix.AT_EMPTY_PATH) != sys.OK || w.handleLacking {
 		w.addByFdinfo("")
 	}
 	return nil

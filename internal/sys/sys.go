@@ -82,6 +82,9 @@ func Control(c syscall.Conn, f func(fd int) error) error {
 	return err
 }
 
+// EmptyPath is the empty path, with its final NUL, which a call never changes.
+var EmptyPath [1]byte
+
 // CString returns s with a final NUL for a system call. s has no NUL inside.
 func CString(s string) *byte { return &AppendCString(nil, s)[0] }
 
