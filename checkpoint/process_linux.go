@@ -12,7 +12,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
@@ -53,7 +52,7 @@ func openTask(pid, flags int) (*process, error) {
 	}
 	err := p.checkNamespace()
 	if err == nil {
-		p.dir, err = openPath("/proc/" + strconv.Itoa(pid))
+		p.dir, err = openDir("/proc/" + strconv.Itoa(pid))
 	}
 	if err == nil {
 		err = p.checkAlive()
@@ -67,7 +66,7 @@ func openTask(pid, flags int) (*process, error) {
 
 // openSelf opens this process, even if /proc is of another pid namespace. It must be closed.
 func openSelf() (*process, error) {
-	dir, err := openPath(sys.ProcSelf)
+	dir, err := openDir(sys.ProcSelf)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +119,13 @@ func procPIDs(file, key string) ([]string, error) {
 	return strings.Fields(value), nil
 }
 
-func openPath(path string) (*os.File, error) {
-	return os.OpenFile(path, sys.OPath|syscall.O_DIRECTORY, 0)
+// openDir opens a directory with sys.OPath.
+func openDir(path string) (*os.File, error) {
+	fd, err := sys.OpenPathDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func (p *process) close() {

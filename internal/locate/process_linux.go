@@ -73,7 +73,7 @@ func (p *process) open(ctx context.Context, proc *os.File) error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.root, p.file = files.root, files.mountinfo
-	if p.procFD, err = openPath(sys.ProcFDs); err != nil {
+	if p.procFD, err = sys.OpenPathDir(sys.ProcFDs); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
 	if err := p.readRoot(); err != nil {
@@ -125,7 +125,7 @@ func openProcFilesAt(proc int, name string) (procFiles, error) {
 // the same mount. Mount ids are unique across namespaces. The filesystem, which may block,
 // is not called.
 func (p *process) readRoot() error {
-	ours, err := openPath("/")
+	ours, err := sys.OpenPathDir("/")
 	if err != nil {
 		return err
 	}
@@ -350,12 +350,4 @@ func (p *process) explain(e sys.Errno) error {
 		return fmt.Errorf("the path is too long for one system call: %w", e)
 	}
 	return e
-}
-
-func openPath(path string) (int, error) {
-	fd, e := sys.Openat(unix.AT_FDCWD, sys.CString(path), unix.O_PATH|unix.O_DIRECTORY)
-	if e != sys.OK {
-		return -1, &os.PathError{Op: "open", Path: path, Err: e}
-	}
-	return fd, nil
 }

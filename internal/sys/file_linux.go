@@ -6,6 +6,7 @@ package sys
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -42,6 +43,15 @@ func OpenPath(path string, nofollow bool) (fd int, err error) {
 		return err
 	})
 	return fd, CallError(CallOpenPath, err)
+}
+
+// OpenPathDir opens a directory with OPath. The error has the path.
+func OpenPathDir(path string) (int, error) {
+	fd, e := Openat(unix.AT_FDCWD, CString(path), OPath|unix.O_DIRECTORY)
+	if e != OK {
+		return -1, &os.PathError{Op: "open", Path: path, Err: e}
+	}
+	return fd, nil
 }
 
 // FDInode returns the inode that fd refers to.
