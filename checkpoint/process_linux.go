@@ -12,7 +12,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/seed10546c08/inotify/internal/fdinfo"
 	"github.com/seed10546c08/inotify/internal/sys"
@@ -53,7 +52,7 @@ func openTask(pid, flags int) (*process, error) {
 	}
 	err := p.checkNamespace()
 	if err == nil {
-		p.dir, err = openPath("/proc/" + strconv.Itoa(pid))
+		p.dir, err = openDir("/proc/" + strconv.Itoa(pid))
 	}
 	if err == nil {
 		err = p.checkAlive()
@@ -67,7 +66,7 @@ func openTask(pid, flags int) (*process, error) {
 
 // openSelf opens this process, even if /proc is of another pid namespace. It must be closed.
 func openSelf() (*process, error) {
-	dir, err := openPath("/proc/self")
+	dir, err := openDir(sys.ProcSelf)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +81,7 @@ func (p *process) checkNamespace() error {
 	if p.pidfd < 0 {
 		return checkOwnNamespace()
 	}
-	pids, err := procPIDs("fdinfo/"+strconv.Itoa(p.pidfd), "Pid")
+	pids, err := procPIDs(sys.FDInfo(p.pidfd), "Pid")
 	switch {
 	case err != nil || len(pids) == 0:
 		return err
@@ -99,19 +98,19 @@ func (p *process) checkNamespace() error {
 // checkOwnNamespace returns ErrOtherNamespace unless /proc is of this process's pid namespace.
 // NSpid lists the process's pids, from the namespace of /proc down to its own (Linux 4.1).
 func checkOwnNamespace() error {
-	pids, err := procPIDs("status", "NSpid")
+	pids, err := procPIDs(sys.ProcSelf+"/status", "NSpid")
 	if err == nil && len(pids) > 1 {
 		return fmt.Errorf("%w: this process, %s, is %s there", ErrOtherNamespace, pids[len(pids)-1], pids[0])
 	}
 	return err
 }
 
-// procPIDs returns the pids in the field with a name in a file of /proc/self, or none if there
-// is no such line.
-func procPIDs(name, key string) ([]string, error) {
-	text, err := os.ReadFile("/proc/self/" + name)
+// procPIDs returns the pids in the field with a name in a file of sys.ProcSelf, or none if
+// there is no such line.
+func procPIDs(file, key string) ([]string, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		if _, lerr := os.Readlink("/proc/self"); errors.Is(lerr, fs.ErrNotExist) {
+		if _, lerr := os.Readlink(sys.ProcSelf); errors.Is(lerr, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: this process is not in it", ErrOtherNamespace)
 		}
 		return nil, err
@@ -120,8 +119,13 @@ func procPIDs(name, key string) ([]string, error) {
 	return strings.Fields(value), nil
 }
 
-func openPath(path string) (*os.File, error) {
-	return os.OpenFile(path, sys.OPath|syscall.O_DIRECTORY, 0)
+// openDir opens a directory with sys.OPath.
+func openDir(path string) (*os.File, error) {
+	fd, err := sys.OpenPathDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func (p *process) close() {
@@ -190,7 +194,7 @@ func (p *process) isInotify(fd int) (bool, error) {
 func (p *process) isInotifyLink(name string) (bool, error) {
 	var buf [64]byte
 	n, e := sys.Readlink(int(p.dir.Fd()), sys.CString(name), buf[:])
-	if e == syscall.ENAMETOOLONG { // a file whose path is longer than a page
+	if e == sys.ENAMETOOLONG { // a file whose path is longer than a page
 		return false, nil
 	}
 	if e != sys.OK {

@@ -222,7 +222,7 @@ func (r *restorer) skipMissing() error {
 // explain replaces ENOTDIR of IN_ONLYDIR by an error that names the type of the file.
 func (r *restorer) explain(err error) error {
 	var failed *inotify.RestoreError
-	if errors.As(err, &failed) && errors.Is(err, syscall.ENOTDIR) {
+	if errors.As(err, &failed) && errors.Is(err, sys.ENOTDIR) {
 		for i := range r.ws {
 			if w := &r.ws[i]; w.WD == failed.Watch.WD && w.Type == TypeDirectory {
 				if terr := checkType(w); terr != nil {

@@ -92,9 +92,9 @@ func checkWeakHandle(h inotify.Handle, target *inotify.Watch) error {
 	}
 	var raw sys.RawHandle
 	switch e := sys.PathHandle(target.Path, !target.Mask.Has(inotify.DontFollow), &raw); e {
-	case sys.OK, syscall.EOVERFLOW:
+	case sys.OK, sys.EOVERFLOW:
 		return nil
-	case syscall.EOPNOTSUPP:
+	case sys.EOPNOTSUPP:
 		return errWeakHandle
 	default:
 		return fmt.Errorf("weak identity: the handle may be just an inode number: name_to_handle_at %q: %w", target.Path, e)
@@ -231,7 +231,7 @@ func (t *typeReader) check(w *Watch) error {
 func checkType(w *Watch) error {
 	inode, err := sys.LinkInode(w.Path)
 	switch {
-	case errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, sys.ENOTDIR):
 		return errNoParent
 	case err != nil:
 		return err

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
@@ -29,12 +27,12 @@ func (w *walk) compareEntry(fd int, d dirent) (isMountPoint bool) {
 		if w.handleLacking {
 			w.addByFdinfo(string(d.name))
 		}
-	case unix.EXDEV:
+	case sys.EXDEV:
 		return true
-	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
+	case sys.EOPNOTSUPP, sys.ENOSYS, sys.EINVAL, sys.EPERM:
 		w.compareHandles = false
 		w.addByFdinfo(string(d.name))
-	case unix.ENOENT: // it was removed
+	case sys.ENOENT: // it was removed
 	default:
 		w.uncompared.add(fmt.Errorf("name_to_handle_at %q: %w", w.join(string(d.name)), e))
 	}
@@ -52,7 +50,7 @@ func (w *walk) compareHandle(fd int, name []byte, flags int) sys.Errno {
 		w.comparePath(w.join(string(name[:len(name)-1])), among)
 	}
 	if id != w.mount.ID {
-		return unix.EXDEV
+		return sys.EXDEV
 	}
 	return sys.OK
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -211,7 +210,7 @@ var errHidden = errors.New("hidden by another mount")
 // mount.
 func (p *process) openMount(m Mount) (fd int, onDir bool, err error) {
 	fd, e := p.lookup(sys.CString(m.Point))
-	if e == unix.ENOENT || e == unix.ENOTDIR {
+	if e == sys.ENOENT || e == sys.ENOTDIR {
 		return -1, false, errHidden
 	}
 	if e != sys.OK {
@@ -237,7 +236,7 @@ func (p *process) checkMount(m Mount, fd int) (onDir bool, err error) {
 	}
 	var st unix.Stat_t
 	if e := sys.Fstat(fd, &st); e != sys.OK {
-		return false, openMountError(m, os.NewSyscallError("fstat", e))
+		return false, openMountError(m, sys.CallError("fstat", e))
 	}
 	return isDir(&st), nil
 }
@@ -413,11 +412,11 @@ type decodedInode struct {
 func (t *decodeThread) read(fd int) (in decodedInode, err error) {
 	defer sys.Close(fd)
 	if e := sys.Fstat(fd, &in.st); e != sys.OK {
-		return decodedInode{}, os.NewSyscallError("fstat", e)
+		return decodedInode{}, sys.CallError("fstat", e)
 	}
-	text, e := readlinkFD(t.p.procFD, fd, t.path[:unix.PathMax])
-	if e != sys.OK {
-		return in, os.NewSyscallError("readlink", e)
+	text, err := sys.ReadlinkFD(t.p.procFD, fd, t.path[:unix.PathMax])
+	if err != nil {
+		return in, err
 	}
 	in.text = string(text)
 	return in, nil
@@ -511,9 +510,9 @@ func (t *decodeThread) compare(w *inotify.Watch, path string) error {
 	id, e := t.pathHandle(path)
 	switch e {
 	case sys.OK:
-	case unix.ENOENT, unix.ENOTDIR:
+	case sys.ENOENT, sys.ENOTDIR:
 		return errOtherInode
-	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM:
+	case sys.EOPNOTSUPP, sys.ENOSYS, sys.EINVAL, sys.EPERM:
 		return errUnverified
 	default:
 		return t.p.explain(e)
@@ -531,8 +530,7 @@ func (t *decodeThread) compare(w *inotify.Watch, path string) error {
 // pathHandle reads the handle at a path into t.h, and returns the id of its mount. If the
 // process's root directory is ours, it is one call by path: no path leads out of our root.
 func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
-	t.path[copy(t.path[:], path)] = 0
-	name, flags := &t.path[0], t.p.handleFlags()
+	name, flags := &sys.AppendCString(t.path[:0], path)[0], t.p.handleFlags()
 	if t.p.sameRoot {
 		return sys.NameToHandle(unix.AT_FDCWD, name, flags, &t.h)
 	}
@@ -541,16 +539,16 @@ func (t *decodeThread) pathHandle(path string) (mount int32, e sys.Errno) {
 		return 0, e
 	}
 	defer sys.Close(fd)
-	return sys.NameToHandle(fd, &empty[0], flags|unix.AT_EMPTY_PATH, &t.h)
+	return sys.NameToHandle(fd, &sys.EmptyPath[0], flags|unix.AT_EMPTY_PATH, &t.h)
 }
 
 // notOpened explains why open_by_handle_at failed.
 func (t *decodeThread) notOpened(e sys.Errno, w *inotify.Watch, m *mountDir) reason {
-	err := os.NewSyscallError("open_by_handle_at", e)
+	err := sys.CallError("open_by_handle_at", e)
 	switch e {
-	case unix.EPERM:
+	case sys.EPERM:
 		return t.stop(fmt.Errorf("opening file handles needs CAP_DAC_READ_SEARCH in the initial user namespace, and a seccomp profile that allows it: %w", err))
-	case unix.ESTALE, unix.EOPNOTSUPP:
+	case sys.ESTALE, sys.EOPNOTSUPP:
 		if m.Type == "overlay" && t.p.overlayOf(m.Mount).alwaysAmbiguous(w) {
 			return reason{rank: ambiguous, err: ErrAmbiguous}
 		}

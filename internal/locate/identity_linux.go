@@ -92,7 +92,7 @@ func absolute(path string) bool {
 
 func (p *process) resolveOne(r *resolved, c *comparer) {
 	if !absolute(r.path) {
-		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, unix.EINVAL)
+		r.err = fmt.Errorf("%q is not an absolute path: %w", r.path, sys.EINVAL)
 		return
 	}
 	fd, e := p.lookup(sys.CString(r.path))
@@ -116,7 +116,7 @@ func (p *process) resolveOne(r *resolved, c *comparer) {
 // known.
 func (p *process) readHandle(r *resolved, fd int) bool {
 	var h sys.RawHandle
-	id, e := sys.NameToHandle(fd, &empty[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
+	id, e := sys.NameToHandle(fd, &sys.EmptyPath[0], unix.AT_EMPTY_PATH|p.handleFlags(), &h)
 	if e != sys.OK {
 		id, r.mountErr = mountOf(p.procFD, fd)
 	}

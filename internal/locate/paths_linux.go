@@ -11,9 +11,8 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed10546c08/inotify"
+	"github.com/seed10546c08/inotify/internal/sys"
 )
 
 // Paths finds the paths of a process's watches. proc is the process's directory in /proc. The
@@ -40,7 +39,7 @@ func Paths(ctx context.Context, proc *os.File, ws []inotify.Watch, o Options) (*
 	defer p.close()
 	l.p = p
 	if !p.sameRoot && !p.hasOpenat2 {
-		l.setErrors(p.explain(unix.ENOSYS))
+		l.setErrors(p.explain(sys.ENOSYS))
 		return l.res, nil
 	}
 	before := p.mounts
@@ -230,7 +229,7 @@ func notComparable(err error) reason {
 
 // isGone reports whether err means that nothing is at a path.
 func isGone(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	return errors.Is(err, sys.ENOENT) || errors.Is(err, sys.ENOTDIR)
 }
 
 // accept sets the path of a watch, if it has none yet.

@@ -4,6 +4,7 @@
 package locate
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,7 +28,7 @@ var errNoMountID = errors.New("fdinfo has no mnt_id (Linux 3.15)")
 // open, because the open file keeps showing the root and the namespace that it was opened in.
 type process struct {
 	root           int    // O_PATH
-	procFD         int    // our /proc/self/fd, O_PATH
+	procFD         int    // our sys.ProcFDs, O_PATH
 	sameRoot       bool   // its root directory is ours
 	rootPath       string // as seen from our root directory
 	rootID         int32  // of the mount that the root is on
@@ -72,7 +73,7 @@ func (p *process) open(ctx context.Context, proc *os.File) error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	p.root, p.file = files.root, files.mountinfo
-	if p.procFD, err = openPath("/proc/self/fd"); err != nil {
+	if p.procFD, err = sys.OpenPathDir(sys.ProcFDs); err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}
 	if err := p.readRoot(); err != nil {
@@ -124,7 +125,7 @@ func openProcFilesAt(proc int, name string) (procFiles, error) {
 // the same mount. Mount ids are unique across namespaces. The filesystem, which may block,
 // is not called.
 func (p *process) readRoot() error {
-	ours, err := openPath("/")
+	ours, err := sys.OpenPathDir("/")
 	if err != nil {
 		return err
 	}
@@ -137,9 +138,9 @@ func (p *process) readRoot() error {
 	if err != nil {
 		return err
 	}
-	text, e := readlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
-	if e != sys.OK {
-		return os.NewSyscallError("readlink", e)
+	text, err := sys.ReadlinkFD(p.procFD, p.root, make([]byte, unix.PathMax))
+	if err != nil {
+		return err
 	}
 	p.sameRoot, p.rootID, p.rootPath = a == b && rootID == ourID, rootID, string(text)
 	return nil
@@ -159,13 +160,13 @@ func (p *process) locationOf(fd int) (sys.Inode, int32, error) {
 // that it is missing.
 func (p *process) probe() {
 	fd, e := sys.Openat2(p.procFD, sys.CString("."), unix.O_PATH, unix.RESOLVE_IN_ROOT)
-	p.hasOpenat2 = e != unix.ENOSYS
+	p.hasOpenat2 = e != sys.ENOSYS
 	if e == sys.OK {
 		sys.Close(fd)
 	}
 	var h sys.RawHandle
-	_, e = sys.NameToHandle(p.root, &empty[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
-	p.hasHandleFID = e != unix.EINVAL
+	_, e = sys.NameToHandle(p.root, &sys.EmptyPath[0], unix.AT_EMPTY_PATH|sys.HandleFID, &h)
+	p.hasHandleFID = e != sys.EINVAL
 }
 
 // handleFlags returns the flags for name_to_handle_at. Without AT_HANDLE_FID it gives the same
@@ -219,9 +220,8 @@ func (p *process) addRootMount(ms []Mount) []Mount {
 // unlistedMount returns a mount that the process's mountinfo omits, from our mountinfo or by a
 // watch on the root directory.
 func (p *process) unlistedMount(id int32) (m Mount, known bool) {
-	if f, err := os.Open("/proc/self/mountinfo"); err == nil {
-		defer f.Close()
-		for m := range mountinfo.Parse(f) {
+	if text, err := sys.Mountinfo(); err == nil {
+		for m := range mountinfo.Parse(bytes.NewReader(text)) {
 			if m.ID == id {
 				m.Root = "" // unknown for the process
 				return m, true
@@ -344,18 +344,10 @@ func (p *process) fromRoot(path string) (string, bool) {
 // explain adds to an errno of lookup what it means.
 func (p *process) explain(e sys.Errno) error {
 	switch {
-	case e == unix.ENOSYS && !p.hasOpenat2:
+	case e == sys.ENOSYS && !p.hasOpenat2:
 		return fmt.Errorf("the process has another root directory, and openat2 (Linux 5.6) is missing: %w", e)
-	case e == unix.ENAMETOOLONG:
+	case e == sys.ENAMETOOLONG:
 		return fmt.Errorf("the path is too long for one system call: %w", e)
 	}
 	return e
-}
-
-func openPath(path string) (int, error) {
-	fd, e := sys.Openat(unix.AT_FDCWD, sys.CString(path), unix.O_PATH|unix.O_DIRECTORY)
-	if e != sys.OK {
-		return -1, &os.PathError{Op: "open", Path: path, Err: e}
-	}
-	return fd, nil
 }

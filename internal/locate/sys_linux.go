@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -16,35 +15,17 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-var empty = [1]byte{} // the empty path
-
 func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// readlinkFD returns the kernel's path of an open descriptor, from our root directory, in buf.
-// procFD is /proc/self/fd.
-func readlinkFD(procFD, fd int, buf []byte) ([]byte, sys.Errno) {
-	var name [20]byte
-	strconv.AppendInt(name[:0], int64(fd), 10) // the rest is 0
-	n, e := sys.Readlink(procFD, &name[0], buf)
-	if e != sys.OK {
-		return nil, e
-	}
-	return buf[:n], sys.OK
-}
-
-// mountOf returns the id of the mount of an open descriptor, from fdinfo (Linux 3.15).
+// mountOf returns the id of the mount of an open descriptor, from fdinfo (Linux 3.15). procFD is
+// open on sys.ProcFDs.
 func mountOf(procFD, fd int) (int32, error) {
-	info, e := sys.Openat(procFD, sys.CString("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
-	if e != sys.OK {
-		return 0, os.NewSyscallError("open fdinfo", e)
+	var buf [1024]byte
+	text, err := sys.ReadFDInfo(procFD, fd, buf[:])
+	if err != nil {
+		return 0, err
 	}
-	defer sys.Close(info)
-	var text [1024]byte
-	n, e := sys.Read(info, text[:])
-	if e != sys.OK {
-		return 0, os.NewSyscallError("read fdinfo", e)
-	}
-	id, found := fdinfo.Field(text[:n], "mnt_id")
+	id, found := fdinfo.Field(text, "mnt_id")
 	if !found {
 		return 0, errNoMountID
 	}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -101,7 +100,7 @@ func (w *walk) compareRoot(ctx context.Context, root int) error {
 	if err := w.count(ctx); err != nil {
 		return err
 	}
-	if !w.compareHandles || w.compareHandle(root, empty[:], unix.AT_EMPTY_PATH) != sys.OK || w.handleLacking {
+	if !w.compareHandles || w.compareHandle(root, sys.EmptyPath[:], unix.AT_EMPTY_PATH) != sys.OK || w.handleLacking {
 		w.addByFdinfo("")
 	}
 	return nil
@@ -134,9 +133,9 @@ func (w *walk) enter(ctx context.Context, parent int, name string) error {
 		return w.push(ctx, d)
 	case err == nil:
 		sys.Close(d.fd)
-	case errors.Is(err, unix.EXDEV):
+	case errors.Is(err, sys.EXDEV):
 		w.hidden = append(w.hidden, w.join(name))
-	case isGone(err), errors.Is(err, unix.ELOOP): // it was removed or replaced
+	case isGone(err), errors.Is(err, sys.ELOOP): // it was removed or replaced
 	default:
 		w.notRead(name, err)
 	}
@@ -164,20 +163,20 @@ func (w *walk) push(ctx context.Context, d directory) error {
 func (w *walk) openDir(parent int, name string) (directory, error) {
 	cname := sys.CString(name)
 	fd, e := openDirWith(parent, cname, w.p.hasOpenat2, unix.O_NOATIME)
-	if e == unix.EPERM { // O_NOATIME is only for the owner
+	if e == sys.EPERM { // O_NOATIME is only for the owner
 		fd, e = openDirWith(parent, cname, w.p.hasOpenat2, 0)
 	}
 	if e != sys.OK {
-		return directory{}, os.NewSyscallError("open", e)
+		return directory{}, sys.CallError("open", e)
 	}
 	var st unix.Stat_t
 	e = sys.Fstat(fd, &st)
 	if e == sys.OK && !w.p.hasOpenat2 && len(w.stack) > 0 && uint64(st.Dev) != w.stack[0].id.dev {
-		e = unix.EXDEV
+		e = sys.EXDEV
 	}
 	if e != sys.OK {
 		sys.Close(fd)
-		return directory{}, os.NewSyscallError("fstat", e)
+		return directory{}, sys.CallError("fstat", e)
 	}
 	return directory{name: name, fd: fd, id: w.dirID(&st)}, nil
 }
@@ -231,7 +230,7 @@ func (w *walk) reopen(at int) error {
 		}
 		if again.id != d.id {
 			sys.Close(again.fd)
-			return unix.ESTALE
+			return sys.ESTALE
 		}
 		d.fd = again.fd
 		w.open++
@@ -249,7 +248,7 @@ func (w *walk) read(ctx context.Context, fd int) error {
 		switch {
 		case e != sys.OK:
 			if e != sys.ENOENT { // the directory was removed
-				w.notRead("", os.NewSyscallError("getdents64", e))
+				w.notRead("", sys.CallError("getdents64", e))
 			}
 			return nil
 		case n == 0:

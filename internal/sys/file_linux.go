@@ -6,7 +6,9 @@ package sys
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +43,15 @@ func OpenPath(path string, nofollow bool) (fd int, err error) {
 		return err
 	})
 	return fd, CallError(CallOpenPath, err)
+}
+
+// OpenPathDir opens a directory with OPath. The error has the path.
+func OpenPathDir(path string) (int, error) {
+	fd, e := Openat(unix.AT_FDCWD, CString(path), OPath|unix.O_DIRECTORY)
+	if e != OK {
+		return -1, &os.PathError{Op: "open", Path: path, Err: e}
+	}
+	return fd, nil
 }
 
 // FDInode returns the inode that fd refers to.
@@ -131,23 +142,19 @@ func Memfd() (int, error) {
 // Mountinfo returns the mounts as the calling thread sees them, at one moment. Reading
 // mountinfo asks no filesystem for anything.
 func Mountinfo() ([]byte, error) {
-	const flags = unix.O_RDONLY | unix.O_CLOEXEC
-	fd, err := unix.Open("/proc/thread-self/mountinfo", flags, 0)
-	if err == unix.ENOENT { // before Linux 3.17
-		fd, err = unix.Open("/proc/self/mountinfo", flags, 0)
+	fd, e := Openat(unix.AT_FDCWD, CString("/proc/thread-self/mountinfo"), unix.O_RDONLY)
+	if e == ENOENT { // before Linux 3.17
+		fd, e = Openat(unix.AT_FDCWD, CString(ProcSelf+"/mountinfo"), unix.O_RDONLY)
 	}
-	if err != nil {
-		return nil, err
+	if e != OK {
+		return nil, e
 	}
 	defer unix.Close(fd)
 	text := make([]byte, 0, 8192)
 	for tries := 0; tries < 10; {
-		n, err := unix.Read(fd, text[len(text):cap(text)])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return nil, err
+		n, e := Read(fd, text[len(text):cap(text)])
+		if e != OK {
+			return nil, e
 		}
 		text = text[:len(text)+n]
 		if n == 0 {
@@ -165,6 +172,32 @@ func Mountinfo() ([]byte, error) {
 		text = slices.Grow(text, 4096)
 	}
 	return nil, EAGAIN
+}
+
+// ReadFDInfo reads the beginning of the file at FDInfo into buf. procFDs is open on ProcFDs.
+func ReadFDInfo(procFDs, fd int, buf []byte) ([]byte, error) {
+	info, e := Openat(procFDs, CString("../fdinfo/"+strconv.Itoa(fd)), unix.O_RDONLY)
+	if e != OK {
+		return nil, CallError("open fdinfo", e)
+	}
+	defer unix.Close(info)
+	n, e := Read(info, buf)
+	if e != OK {
+		return nil, CallError("read fdinfo", e)
+	}
+	return buf[:n], nil
+}
+
+// ReadlinkFD returns the kernel's path of an open descriptor, from our root directory, in buf.
+// procFDs is open on ProcFDs.
+func ReadlinkFD(procFDs, fd int, buf []byte) ([]byte, error) {
+	var digits [20]byte
+	name := append(strconv.AppendInt(digits[:0], int64(fd), 10), 0)
+	n, e := Readlink(procFDs, &name[0], buf)
+	if e != OK {
+		return nil, CallError("readlink", e)
+	}
+	return buf[:n], nil
 }
 
 // Truncate makes a file empty.

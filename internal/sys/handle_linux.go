@@ -37,7 +37,7 @@ func NameToHandle(dir int, name *byte, flags int, h *RawHandle) (mount int32, e 
 		h.Size = MaxHandle
 		_, _, e = unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(dir), uintptr(unsafe.Pointer(name)),
 			uintptr(unsafe.Pointer(h)), uintptr(unsafe.Pointer(&mount)), uintptr(flags), 0)
-		if e != unix.EINTR {
+		if e != EINTR {
 			return mount, e
 		}
 	}
@@ -62,7 +62,7 @@ func OpenHandle(h *RawHandle) (int, Errno) {
 		cwd := unix.AT_FDCWD
 		fd, _, e := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(cwd), uintptr(unsafe.Pointer(h)),
 			unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC)
-		if e != unix.EINTR {
+		if e != EINTR {
 			return int(fd), e
 		}
 	}
@@ -73,7 +73,7 @@ func Openat(dir int, name *byte, flags int) (int, Errno) {
 	for {
 		fd, _, e := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(name)),
 			uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
-		if e != unix.EINTR {
+		if e != EINTR {
 			return int(fd), e
 		}
 	}
@@ -87,8 +87,8 @@ func Openat2(dir int, name *byte, flags int, resolve uint64) (int, Errno) {
 		fd, _, e := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dir), uintptr(unsafe.Pointer(name)),
 			uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
 		switch {
-		case e == unix.EINTR:
-		case e == unix.EAGAIN && tries < 64:
+		case e == EINTR:
+		case e == EAGAIN && tries < 64:
 			tries++
 		default:
 			return int(fd), e

@@ -14,20 +14,29 @@ import (
 type Errno = unix.Errno
 
 const (
-	OK     Errno = 0
-	EAGAIN       = unix.EAGAIN
-	EBADF        = unix.EBADF
-	EEXIST       = unix.EEXIST
-	EINTR        = unix.EINTR
-	EINVAL       = unix.EINVAL
-	EMFILE       = unix.EMFILE
-	ENOENT       = unix.ENOENT
-	ENOMEM       = unix.ENOMEM
-	ENOSPC       = unix.ENOSPC
-	ENOSYS       = unix.ENOSYS
-	ENOTTY       = unix.ENOTTY
-	EPERM        = unix.EPERM
-	ESRCH        = unix.ESRCH
+	OK           Errno = 0
+	EACCES             = unix.EACCES
+	EAGAIN             = unix.EAGAIN
+	EBADF              = unix.EBADF
+	EEXIST             = unix.EEXIST
+	EINTR              = unix.EINTR
+	EINVAL             = unix.EINVAL
+	ELOOP              = unix.ELOOP
+	EMFILE             = unix.EMFILE
+	ENAMETOOLONG       = unix.ENAMETOOLONG
+	ENODEV             = unix.ENODEV
+	ENOENT             = unix.ENOENT
+	ENOMEM             = unix.ENOMEM
+	ENOSPC             = unix.ENOSPC
+	ENOSYS             = unix.ENOSYS
+	ENOTDIR            = unix.ENOTDIR
+	ENOTTY             = unix.ENOTTY
+	EOPNOTSUPP         = unix.EOPNOTSUPP
+	EOVERFLOW          = unix.EOVERFLOW
+	EPERM              = unix.EPERM
+	ESRCH              = unix.ESRCH
+	ESTALE             = unix.ESTALE
+	EXDEV              = unix.EXDEV
 )
 
 // Init makes an instance. The error is the errno.

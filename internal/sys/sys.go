@@ -82,17 +82,26 @@ func Control(c syscall.Conn, f func(fd int) error) error {
 	return err
 }
 
+// EmptyPath is the empty path, with its final NUL, which a call never changes.
+var EmptyPath [1]byte
+
 // CString returns s with a final NUL for a system call. s has no NUL inside.
 func CString(s string) *byte { return &AppendCString(nil, s)[0] }
 
 // AppendCString appends s and a final NUL to b. s has no NUL inside.
 func AppendCString(b []byte, s string) []byte { return append(append(b, s...), 0) }
 
+// This process's directory in /proc, and the directory of its descriptors.
+const (
+	ProcSelf = "/proc/self"
+	ProcFDs  = ProcSelf + "/fd"
+)
+
 // ProcFD returns the path that leads to exactly the inode of an open descriptor.
-func ProcFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+func ProcFD(fd int) string { return ProcFDs + "/" + strconv.Itoa(fd) }
 
 // FDInfo returns the path of a descriptor's fdinfo, which lists flags and watches.
-func FDInfo(fd int) string { return "/proc/self/fdinfo/" + strconv.Itoa(fd) }
+func FDInfo(fd int) string { return ProcSelf + "/fdinfo/" + strconv.Itoa(fd) }
 
 // OpenFDInfo opens the file at FDInfo.
 func OpenFDInfo(fd int) (*os.File, error) { return os.Open(FDInfo(fd)) }
