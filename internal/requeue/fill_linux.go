@@ -44,10 +44,7 @@ func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts 
 }
 
 func checkAndFill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
-	in, err := newInstance(n)
-	if err != nil {
-		return Result{}, err
-	}
+	in := instance{n}
 	if err := in.check(); err != nil {
 		return Result{}, err
 	}

@@ -55,11 +55,7 @@ func rehearseEvents(ctx context.Context, events []inotify.Event, opts Options) e
 		return err
 	}
 	defer n.Close()
-	in, err := newInstance(n)
-	if err != nil {
-		return err
-	}
-	p, err := fill(ctx, in, events, opts)
+	p, err := fill(ctx, instance{n}, events, opts)
 	if err != nil {
 		return err
 	}
