@@ -200,10 +200,10 @@ func runReader(how string) error {
 		ready = func() error { return await(poll) }
 	case async:
 		flags = unix.O_NONBLOCK | unix.O_ASYNC
-		io := make(chan os.Signal, 1000)
-		signal.Notify(io, unix.SIGIO)
+		sigio := make(chan os.Signal, 1000)
+		signal.Notify(sigio, unix.SIGIO)
 		go func() {
-			for range io {
+			for range sigio {
 				signals.Add(1)
 			}
 		}()
