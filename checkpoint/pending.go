@@ -150,9 +150,6 @@ func (s *Snapshot) undrained() bool {
 	return s.PendingBytes > 0 && (len(s.Pending) == 0 || !s.Known(FieldPending))
 }
 
-// overflowEvent is the event for lost events.
-var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-
 // drain reads what is queued into pending.
 func (r *Restored) drain() error {
 	r.mu.Lock()

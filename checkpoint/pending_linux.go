@@ -73,7 +73,7 @@ func (r *restorer) newInstance() (*inotify.Inotify, error) {
 func (r *restorer) keepEvents(overflow bool) {
 	r.kept = slices.Clone(r.s.Pending)
 	if overflow && !slices.ContainsFunc(r.kept, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
-		r.kept = append(r.kept, overflowEvent)
+		r.kept = append(r.kept, requeue.OverflowEvent)
 	}
 }
 

@@ -72,7 +72,7 @@ func (p *plan) events() []inotify.Event {
 	events := make([]inotify.Event, 0, len(p.records)+1)
 	for i := range len(p.records) + 1 {
 		if i == p.overflow {
-			events = append(events, overflowEvent)
+			events = append(events, OverflowEvent)
 		}
 		if i < len(p.records) {
 			events = append(events, p.records[i].Event)
@@ -81,14 +81,15 @@ func (p *plan) events() []inotify.Event {
 	return events
 }
 
-var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+// OverflowEvent is the event that says that events were lost.
+var OverflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
 
 func (p *plan) change(r plannedRecord, reason Reason, detail string) {
 	p.changes = append(p.changes, Change{Index: r.index, Event: r.Event, Reason: reason, Detail: detail})
 }
 
 func (p *plan) addOverflow(detail string) {
-	p.change(plannedRecord{overflowEvent, none}, OverflowAdded, detail)
+	p.change(plannedRecord{OverflowEvent, none}, OverflowAdded, detail)
 }
 
 // makeable returns a plan with the records that can be made, in the events' order.
@@ -136,10 +137,16 @@ func impossible(e inotify.Event) string {
 		return "it is about a directory"
 	case len(e.Name) > 255:
 		return fmt.Sprintf("its name has %d bytes, and 255 can be made", len(e.Name))
-	case strings.ContainsAny(e.Name, "/\x00") || e.Name == "." || e.Name == "..":
+	case ImpossibleName(e.Name):
 		return "no file has such a name"
 	}
 	return ""
+}
+
+// ImpossibleName reports whether no file can have the name, on any filesystem. An empty name,
+// which an event without a name has, is not meant.
+func ImpossibleName(name string) bool {
+	return strings.ContainsAny(name, "/\x00") || name == "." || name == ".."
 }
 
 // splits reports whether the event has several bits of which no operation here makes one
@@ -184,7 +191,7 @@ func (p *plan) trim(capacity int) {
 
 func (p *plan) putOverflowFirst(detail string) {
 	p.overflow = 0
-	p.change(plannedRecord{overflowEvent, p.index}, OverflowFirst, detail)
+	p.change(plannedRecord{OverflowEvent, p.index}, OverflowFirst, detail)
 }
 
 // ends reports whether the watch ends with the record, so that the kernel queues an

@@ -133,7 +133,7 @@ func everyKind() []inotify.Event {
 	add(d, dirName, dirTouched...)
 	add(d, "", dirTouched...)
 	add(f, "", inotify.DeleteSelf, inotify.Ignored)
-	events = append(events, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+	events = append(events, OverflowEvent)
 	add(d, fileName, inotify.Create, inotify.Delete)
 	add(d, dirName, inotify.Create|inotify.IsDir, inotify.Delete|inotify.IsDir)
 	rename(d, d, 1, 0)
