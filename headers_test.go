@@ -48,7 +48,7 @@ func TestKernelHeaders(t *testing.T) {
 	if err != nil {
 		t.Skip("this needs a C compiler: ", err)
 	}
-	if any, _ := filepath.Glob("/usr/*-linux-gnu*/include/linux/inotify.h"); len(any) == 0 {
+	if found, _ := filepath.Glob("/usr/*-linux-gnu*/include/linux/inotify.h"); len(found) == 0 {
 		t.Skip("this needs the packages linux-libc-dev-*-cross")
 	}
 	for _, h := range headers {
@@ -129,17 +129,17 @@ func headerValues(t *testing.T, cc, dir string) map[string]uint64 {
 	write("")
 	var text strings.Builder
 	text.WriteString("int printf(const char *, ...);\nint main(void)\n{\n")
-	print := func(name, value string) {
+	addLine := func(name, value string) {
 		fmt.Fprintf(&text, "\tprintf(\"%s %%llu\\n\", (unsigned long long)(%s));\n", name, value)
 	}
 	for _, line := range strings.Split(run(exec.Command(cc, append([]string{"-E", "-dM"}, args...)...)), "\n") {
 		if words := strings.Fields(line); len(words) > 2 && (words[1] == "INOTIFY_IOC_SETNEXTWD" || strings.HasPrefix(words[1], "IN_")) {
-			print(words[1], words[1])
+			addLine(words[1], words[1])
 		}
 	}
-	print("sizeof", "sizeof(struct inotify_event)")
+	addLine("sizeof", "sizeof(struct inotify_event)")
 	for _, field := range []string{"wd", "mask", "cookie", "len", "name"} {
-		print(field, "__builtin_offsetof(struct inotify_event, "+field+")")
+		addLine(field, "__builtin_offsetof(struct inotify_event, "+field+")")
 	}
 	text.WriteString("\treturn 0;\n}\n")
 	write(text.String())

@@ -176,12 +176,7 @@ func TestFlagsAreRestored(t *testing.T) {
 		if err != nil || len(pending) != 0 {
 			t.Fatal(pending, err)
 		}
-		var fd int
-		conn, err := f.SyscallConn() // f.Fd would clear O_NONBLOCK
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.Control(func(f uintptr) { fd = int(f) })
+		fd := fdOf(t, f) // f.Fd would clear O_NONBLOCK
 		status, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		fdFlags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if got := fdFlags&unix.FD_CLOEXEC != 0; got != (flags&checkpoint.CloseOnExec != 0) {

@@ -133,18 +133,6 @@ func TestDumpFails(t *testing.T) {
 	}
 }
 
-func fdOf(t testing.TB, n *inotify.Inotify) (fd int) {
-	t.Helper()
-	conn, err := n.SyscallConn()
-	if err == nil {
-		err = conn.Control(func(f uintptr) { fd = int(f) })
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fd
-}
-
 // An instance of another process is dumped and not changed.
 func TestDumpFD(t *testing.T) {
 	needLists(t)

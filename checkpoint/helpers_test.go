@@ -28,15 +28,19 @@ import (
 )
 
 var (
-	newInotify = kerneltest.NewInotify
-	files      = kerneltest.Files
-	touch      = kerneltest.Touch
-	tryAll     = kerneltest.Pending
-	wantEvents = kerneltest.WantEvents
-	wantError  = kerneltest.WantError
-	hasIoctl   = kerneltest.HasIoctl
-	needIoctl  = kerneltest.NeedIoctl
-	needLists  = kerneltest.NeedLists
+	newInotify     = kerneltest.NewInotify
+	files          = kerneltest.Files
+	touch          = kerneltest.Touch
+	tryAll         = kerneltest.Pending
+	wantEvents     = kerneltest.WantEvents
+	wantError      = kerneltest.WantError
+	fdOf           = kerneltest.FD
+	wantEquivalent = kerneltest.WantSame
+	read           = kerneltest.ReadAll
+	overflow       = kerneltest.Overflow
+	hasIoctl       = kerneltest.HasIoctl
+	needIoctl      = kerneltest.NeedIoctl
+	needLists      = kerneltest.NeedLists
 
 	needHandles = kerneltest.NeedHandles
 )

@@ -482,7 +482,6 @@ func TestValidateBounds(t *testing.T) {
 func TestValidatePending(t *testing.T) {
 	create := func(wd inotify.WD) inotify.Event { return inotify.Event{WD: wd, Mask: inotify.Create, Name: "a"} }
 	ignored := inotify.Event{WD: 7, Mask: inotify.Ignored}
-	overflow := inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
 	listed := []checkpoint.Gap{{Field: "pending", WD: 7, Reason: "the watch was destroyed"}}
 	for name, c := range map[string]struct {
 		pending []inotify.Event

@@ -151,7 +151,7 @@ func TestSmallQueue(t *testing.T) {
 			}
 		}
 		if count > 16 {
-			want = append(want, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+			want = append(want, overflow)
 		}
 		s := dump(t, n, checkpoint.WithDrain())
 		wantEvents(t, s.Pending, want...)

@@ -273,15 +273,15 @@ func TestChroot(t *testing.T) {
 func TestOtherMountNamespace(t *testing.T) {
 	kerneltest.NeedBootID(t)
 	h, dir := startMounter(t)
-	make := "cd " + dir + "; mkdir -p d/e; touch d/f"
-	h.sh(make)
+	populate := "cd " + dir + "; mkdir -p d/e; touch d/f"
+	h.sh(populate)
 	paths := []string{dir + "/d", dir + "/d/e", dir + "/d/f"}
 	h.watchAll(paths...)
 	s := roundTrip(t, h.dump())
 	h.wantPaths(s, paths...)
 
 	other := startHolder(t, unix.CLONE_NEWNS, 0)
-	other.sh("mount -t tmpfs tmpfs " + dir + "; touch " + dir + "/1 " + dir + "/2; " + make)
+	other.sh("mount -t tmpfs tmpfs " + dir + "; touch " + dir + "/1 " + dir + "/2; " + populate)
 	err := other.restore(s)
 	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "d")) {
 		t.Errorf("other inodes were accepted: %v", err)

@@ -12,7 +12,7 @@ import (
 
 // queueOptions are the options for pending events.
 type queueOptions struct {
-	leave    bool // leave the events with the caller
+	keep     bool // keep the events out of the queue, for the caller
 	overflow bool
 	scratch  string
 	maxQueue int
@@ -22,7 +22,7 @@ type queueOptions struct {
 // WithPendingKept leaves the snapshot's pending events with the caller: [Restored.Pending],
 // [Restored.Events] and [Restored.Release] return them, and the instance begins with an
 // empty queue. If events were pending and were not drained, no overflow event is added.
-func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.leave = true } }
+func WithPendingKept() RestoreOption { return func(o *restoreOptions) { o.queue.keep = true } }
 
 // WithOverflow adds an overflow event after the pending events, unless one is among
 // them, so that the program rescans what it watches. Without the option this is done
@@ -47,12 +47,12 @@ func WithScratch(dir string) RestoreOption {
 // [WithMaxQueue] says otherwise. To fill it takes about a second and 100 MB of kernel memory.
 const DefaultMaxQueue = requeue.DefaultMaxQueue
 
-// WithMaxQueue sets the longest queue, in events, into which pending events are put. To put
+// WithMaxQueue sets the length of the longest queue into which pending events are put. To put
 // even one event there, Restore fills the whole queue for a moment. So the time depends on
-// fs.inotify.max_queued_events: 20 ms at the default of 16,384. If that setting is higher
-// than max, the pending events are left with the caller.
-func WithMaxQueue(max int) RestoreOption {
-	return func(o *restoreOptions) { o.queue.maxQueue = max }
+// fs.inotify.max_queued_events: 20 ms at the default of 16,384. If that setting is more than
+// this number of events, the pending events are left with the caller.
+func WithMaxQueue(events int) RestoreOption {
+	return func(o *restoreOptions) { o.queue.maxQueue = events }
 }
 
 // WithQueueProgress calls f about ten times a second while pending events are put into the
@@ -149,9 +149,6 @@ func (r *Restored) lost(events int) error {
 func (s *Snapshot) undrained() bool {
 	return s.PendingBytes > 0 && (len(s.Pending) == 0 || !s.Known(FieldPending))
 }
-
-// overflowEvent is the event for lost events.
-var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
 
 // drain reads what is queued into pending.
 func (r *Restored) drain() error {

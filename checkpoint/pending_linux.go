@@ -22,9 +22,9 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	if err != nil {
 		return nil, err
 	}
-	overflow := r.opts.queue.overflow || !r.opts.queue.leave && r.s.undrained()
-	if r.opts.queue.leave {
-		r.leaveEvents(overflow)
+	overflow := r.opts.queue.overflow || !r.opts.queue.keep && r.s.undrained()
+	if r.opts.queue.keep {
+		r.keepEvents(overflow)
 		return n, nil
 	}
 	if len(r.s.Pending) == 0 && !overflow {
@@ -55,7 +55,7 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 		return nil, errors.Join(err, nerr)
 	}
 	r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
-	r.leaveEvents(overflow)
+	r.keepEvents(overflow)
 	return n, nil
 }
 
@@ -65,15 +65,15 @@ func (r *restorer) newInstance() (*inotify.Inotify, error) {
 		return nil, err
 	}
 	r.out = &Restored{Inotify: n, NotRestored: slices.Clone(r.skipped), flags: r.s.Flags}
-	r.filled, r.before, r.left, r.ioctl = false, 0, nil, false
+	r.filled, r.before, r.kept, r.ioctl = false, 0, nil, false
 	return n, nil
 }
 
-// leaveEvents leaves the events with the caller.
-func (r *restorer) leaveEvents(overflow bool) {
-	r.left = slices.Clone(r.s.Pending)
-	if overflow && !slices.ContainsFunc(r.left, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
-		r.left = append(r.left, overflowEvent)
+// keepEvents keeps the events out of the queue, for the caller.
+func (r *restorer) keepEvents(overflow bool) {
+	r.kept = slices.Clone(r.s.Pending)
+	if overflow && !slices.ContainsFunc(r.kept, func(ev inotify.Event) bool { return ev.Mask.Has(inotify.QOverflow) }) {
+		r.kept = append(r.kept, requeue.OverflowEvent)
 	}
 }
 

@@ -6,9 +6,7 @@
 package checkpoint_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -27,41 +25,6 @@ import (
 	"github.com/seed10546c08/inotify/internal/kerneltest"
 )
 
-var overflow = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
-
-// decode decodes records.
-func decode(b []byte) (events []inotify.Event) {
-	for len(b) > 0 {
-		u := binary.NativeEndian.Uint32
-		size := 16 + int(u(b[12:]))
-		events = append(events, inotify.Event{
-			WD: inotify.WD(u(b)), Mask: inotify.Mask(u(b[4:])), Cookie: u(b[8:]),
-			Name: string(bytes.TrimRight(b[16:size], "\x00")),
-		})
-		b = b[size:]
-	}
-	return events
-}
-
-// read reads all events of a descriptor, with read(2).
-func read(t testing.TB, f *os.File) (events []inotify.Event) {
-	t.Helper()
-	buf := make([]byte, 1<<16)
-	for bytesIn(t, f) > 0 {
-		var n int
-		var err error
-		conn, cerr := f.SyscallConn()
-		if cerr == nil {
-			cerr = conn.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
-		}
-		if err := errors.Join(cerr, err); err != nil {
-			t.Fatal(err)
-		}
-		events = append(events, decode(buf[:n])...)
-	}
-	return events
-}
-
 // readInChild returns what another program, which inherits the descriptor, reads with one
 // read(2).
 func readInChild(t *testing.T, f *os.File) []inotify.Event {
@@ -76,28 +39,7 @@ func readInChild(t *testing.T, f *os.File) []inotify.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return decode(out)
-}
-
-// normalizeCookies replaces the cookies by 1, 2 and so on, in the order of the events.
-func normalizeCookies(events []inotify.Event) []inotify.Event {
-	cookies := map[uint32]uint32{0: 0}
-	events = slices.Clone(events)
-	for i := range events {
-		c, ok := cookies[events[i].Cookie]
-		if !ok {
-			c = uint32(len(cookies))
-			cookies[events[i].Cookie] = c
-		}
-		events[i].Cookie = c
-	}
-	return events
-}
-
-// wantEquivalent compares events. Cookies may differ if the same ones are equal.
-func wantEquivalent(t *testing.T, got []inotify.Event, want ...inotify.Event) {
-	t.Helper()
-	wantEvents(t, normalizeCookies(got), normalizeCookies(want)...)
+	return kerneltest.Decode(out)
 }
 
 // release calls Release, which must return no events.

@@ -52,11 +52,7 @@ func TestPendingOfAsyncInstance(t *testing.T) {
 		t.Errorf("%d events in the queue, want %d; not restored: %v", r.Queued, len(s.Pending), r.NotRestored)
 	}
 	f := release(t, r)
-	var status int
-	conn, err := f.SyscallConn()
-	if err == nil {
-		err = conn.Control(func(fd uintptr) { status, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) })
-	}
+	status, err := unix.FcntlInt(uintptr(fdOf(t, f)), unix.F_GETFL, 0)
 	if err != nil || status&unix.O_ASYNC == 0 || signalled() {
 		t.Errorf("flags %#o, %v; want O_ASYNC and no signal", status, err)
 	}

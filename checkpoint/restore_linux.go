@@ -31,7 +31,7 @@ type restorer struct {
 
 	filled bool            // events were put into the queue
 	before int             // how many bytes the queue had before the watches were added
-	left   []inotify.Event // events that are left with the caller
+	kept   []inotify.Event // events that were kept out of the queue, for the caller
 	ioctl  bool            // the next wd was set by the ioctl
 
 	out *Restored
@@ -252,7 +252,7 @@ func (r *restorer) restoreInto(ctx context.Context, n *inotify.Inotify) error {
 	if r.notCompared != nil && len(r.ws) > 0 {
 		r.addGap(FieldInode, 0, r.notCompared)
 	}
-	r.out.pending = append(r.left, r.out.pending...)
+	r.out.pending = append(r.kept, r.out.pending...)
 	ahead, err := r.out.readAhead()
 	r.out.clean = (r.filled || r.ioctl) && ahead == 0
 	return err

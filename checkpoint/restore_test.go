@@ -464,13 +464,9 @@ func TestReleaseFails(t *testing.T) {
 
 func bytesIn(t testing.TB, f *os.File) uint32 {
 	t.Helper()
-	conn, err := f.SyscallConn()
+	n, err := unix.IoctlGetUint32(fdOf(t, f), unix.TIOCINQ)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var n uint32
-	if cerr := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetUint32(int(fd), unix.TIOCINQ) }); cerr != nil || err != nil {
-		t.Fatal(cerr, err)
 	}
 	return n
 }
@@ -508,13 +504,7 @@ func TestSignalCarriesReleasedDescriptor(t *testing.T) {
 	if k, err := unix.Read(fd, (*[unsafe.Sizeof(info)]byte)(unsafe.Pointer(&info))[:]); k != int(unsafe.Sizeof(info)) || err != nil {
 		t.Fatalf("no signal was received: %d, %v", k, err)
 	}
-	var have int
-	conn, err := f.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Control(func(fd uintptr) { have = int(fd) })
-	if int(info.Fd) != have {
+	if have := fdOf(t, f); int(info.Fd) != have {
 		t.Errorf("the signal carries descriptor %d, want %d", info.Fd, have)
 	}
 }

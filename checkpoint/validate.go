@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/bywd"
+	"github.com/seed10546c08/inotify/internal/requeue"
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
@@ -189,7 +190,7 @@ func validateEvent(ev inotify.Event) error {
 		return fmt.Errorf("an overflow event with name %.100q", ev.Name)
 	case len(ev.Name) > maxName:
 		return fmt.Errorf("name is longer than %d bytes", maxName)
-	case strings.ContainsAny(ev.Name, "/\x00"), ev.Name == ".", ev.Name == "..":
+	case requeue.ImpossibleName(ev.Name):
 		return fmt.Errorf("invalid name %q", ev.Name)
 	}
 	return nil

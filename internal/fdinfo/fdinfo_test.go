@@ -81,7 +81,7 @@ func TestWatchesStopsEarly(t *testing.T) {
 }
 
 func TestMalformedLines(t *testing.T) {
-	change := func(old, new string) string { return strings.Replace(line, old, new, 1) }
+	change := func(from, to string) string { return strings.Replace(line, from, to, 1) }
 	for name, text := range map[string]string{
 		"only the first word":   "inotify ",
 		"cut off":               "inotify wd:1 ino:2",

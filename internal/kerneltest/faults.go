@@ -404,13 +404,6 @@ func Traced(f func()) {
 	unix.RawSyscall(unix.SYS_GETPGID, windowEnds, 0, 0)
 }
 
-// Untraced runs f, within Traced, without that.
-func Untraced(f func()) {
-	unix.RawSyscall(unix.SYS_GETPGID, windowEnds, 0, 0)
-	f()
-	unix.RawSyscall(unix.SYS_GETPGID, windowBegins, 0, 0)
-}
-
 // CloseShut closes the files that replaced descriptors whose close failed, and returns how many
 // there were.
 func CloseShut() int {

@@ -104,8 +104,8 @@ func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 			parts = append(parts, "/", "/one/deep")
 			orders = append(orders, "file before", "file behind", "hidden before", "hidden behind")
 		}
-		for _, real := range parts {
-			t.Run(lost.name+" in "+real, func(t *testing.T) {
+		for _, part := range parts {
+			t.Run(lost.name+" in "+part, func(t *testing.T) {
 				at, other := t.TempDir(), t.TempDir()
 				var alone string
 				for _, order := range orders {
@@ -114,7 +114,7 @@ func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 					}
 					t.Run(order, func(t *testing.T) {
 						base := tmpfs(t)
-						mkdir(t, base+real)
+						mkdir(t, base+part)
 						mkdir(t, base+"/two/x")
 						file := touch(t, t.TempDir()+"/f")
 						unrelated := func(where string) {
@@ -129,7 +129,7 @@ func TestUnrelatedMountDoesNotChangeTheReason(t *testing.T) {
 							}
 						}
 						unrelated("before")
-						bind(t, base+real, at)
+						bind(t, base+part, at)
 						unrelated("behind")
 						try(t, unix.Unmount(base, unix.MNT_DETACH))
 						p := find(t, 0, lost.lose(t, at), byHandles)

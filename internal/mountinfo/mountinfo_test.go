@@ -47,7 +47,7 @@ func TestMountLines(t *testing.T) {
 		return m
 	}
 	long := "lowerdir=" + strings.Repeat("/layer:", 100_000) + "/last"
-	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
+	replace := func(from, to string) string { return strings.Replace(mountLine, from, to, 1) }
 	for name, test := range map[string]struct {
 		text string
 		want mountinfo.Mount
@@ -84,7 +84,7 @@ func TestMountLines(t *testing.T) {
 }
 
 func TestMalformedMountLines(t *testing.T) {
-	replace := func(old, new string) string { return strings.Replace(mountLine, old, new, 1) }
+	replace := func(from, to string) string { return strings.Replace(mountLine, from, to, 1) }
 	for name, text := range map[string]string{
 		"empty":               "",
 		"no separator":        replace(" - ", " "),

@@ -44,10 +44,7 @@ func Fill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts 
 }
 
 func checkAndFill(ctx context.Context, n *inotify.Inotify, events []inotify.Event, opts Options) (Result, error) {
-	in, err := newInstance(n)
-	if err != nil {
-		return Result{}, err
-	}
+	in := instance{n}
 	if err := in.check(); err != nil {
 		return Result{}, err
 	}
@@ -261,7 +258,7 @@ func (f *filler) makeBefore(p plan, capacity int) (junkQueue, error) {
 	before := p.records[:p.overflow]
 	steps := stepsFor(before, kindsOf(p.records)[:p.overflow])
 	for i := range steps {
-		if err := f.make(&steps[i]); err != nil {
+		if err := f.perform(&steps[i]); err != nil {
 			return junk, err
 		}
 	}
@@ -271,8 +268,9 @@ func (f *filler) makeBefore(p plan, capacity int) (junkQueue, error) {
 	return junk, f.in.wantQueued(junk.bytes() + recordsSize(before) + headerSize)
 }
 
-func (f *filler) make(s *step) error {
-	if err := f.watches.make(s); err != nil {
+// perform performs a step, and counts its records.
+func (f *filler) perform(s *step) error {
+	if err := f.watches.perform(s); err != nil {
 		return err
 	}
 	return f.count(s.records())
@@ -301,7 +299,7 @@ func (f *filler) makeBehind(steps []step, junk junkQueue, made int) (junkQueue, 
 			return junk, err
 		}
 		for i := range steps[:n] {
-			if err := f.make(&steps[i]); err != nil {
+			if err := f.perform(&steps[i]); err != nil {
 				return junk, err
 			}
 			made += steps[i].size()
@@ -321,7 +319,7 @@ func (f *filler) prepare(steps []step) (int, error) {
 	for i := range steps {
 		err := f.prepareWatch(steps[i].WD, steps[i].kind, steps[i].mask(), used)
 		if err == nil && steps[i].paired {
-			err = f.prepareWatch(steps[i].to.WD, dir, inotify.MovedTo, used)
+			err = f.prepareWatch(steps[i].to.WD, kindDir, inotify.MovedTo, used)
 		}
 		var limit *inotify.LimitError
 		if i > 0 && errors.As(err, &limit) {

@@ -6,16 +6,12 @@
 package requeue_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed10546c08/inotify"
 	"github.com/seed10546c08/inotify/internal/kerneltest"
@@ -58,38 +54,9 @@ func wantWatches(t *testing.T, n *inotify.Inotify) {
 	}
 }
 
-// wantSame compares events. Cookies may differ if the same ones are equal.
 func wantSame(t *testing.T, got, want []inotify.Event) {
 	t.Helper()
-	g, w := normalizeCookies(got), normalizeCookies(want)
-	if slices.Equal(g, w) {
-		return
-	}
-	for i := range max(len(g), len(w)) {
-		if i >= len(g) || i >= len(w) || g[i] != w[i] {
-			t.Errorf("%d events, want %d; from index %d:\n got %v\nwant %v", len(g), len(w), i, excerpt(g, i), excerpt(w, i))
-			return
-		}
-	}
-}
-
-func excerpt(events []inotify.Event, from int) []inotify.Event {
-	return events[min(from, len(events)):min(from+8, len(events))]
-}
-
-// normalizeCookies replaces the cookies by 1, 2 and so on, in the order of the events.
-func normalizeCookies(events []inotify.Event) []inotify.Event {
-	cookies := map[uint32]uint32{0: 0}
-	events = slices.Clone(events)
-	for i := range events {
-		c, ok := cookies[events[i].Cookie]
-		if !ok {
-			c = uint32(len(cookies))
-			cookies[events[i].Cookie] = c
-		}
-		events[i].Cookie = c
-	}
-	return events
+	kerneltest.WantSame(t, got, want...)
 }
 
 // parse parses events: "3 MOVED_FROM|ISDIR 7 name" is wd, mask, cookie and name, of which
@@ -112,7 +79,7 @@ func parse(t *testing.T, lines ...string) (events []inotify.Event) {
 	return events
 }
 
-var overflow = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+var overflow = kerneltest.Overflow
 
 func maskOf(t *testing.T, text string) (mask inotify.Mask) {
 	t.Helper()
@@ -205,34 +172,4 @@ func partner(events []inotify.Event, e inotify.Event) int {
 		}
 	}
 	return len(events) - 1
-}
-
-// readRecords reads all events of a descriptor.
-func readRecords(t *testing.T, fd int) (events []inotify.Event) {
-	t.Helper()
-	buf := make([]byte, 1<<16)
-	for {
-		n, err := unix.Read(fd, buf)
-		if err == unix.EAGAIN {
-			return events
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		events = append(events, decode(buf[:n])...)
-	}
-}
-
-// decode decodes records.
-func decode(b []byte) (events []inotify.Event) {
-	for len(b) > 0 {
-		u := binary.NativeEndian.Uint32
-		size := 16 + int(u(b[12:]))
-		events = append(events, inotify.Event{
-			WD: inotify.WD(u(b)), Mask: inotify.Mask(u(b[4:])), Cookie: u(b[8:]),
-			Name: string(bytes.TrimRight(b[16:size], "\x00")),
-		})
-		b = b[size:]
-	}
-	return events
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,15 +19,7 @@ import (
 
 // An instance is the one whose queue is filled. Its descriptor is read directly and not by
 // n's methods, so that no junk record gets into n's buffer.
-type instance struct {
-	n    *inotify.Inotify
-	conn syscall.RawConn
-}
-
-func newInstance(n *inotify.Inotify) (instance, error) {
-	conn, err := n.SyscallConn()
-	return instance{n, conn}, err
-}
+type instance struct{ n *inotify.Inotify }
 
 // check returns why the instance cannot be used as it is, or nil.
 func (in instance) check() error {
@@ -61,12 +52,11 @@ func (in instance) checkWatches() error {
 // whether the kernel lists watches at all: each kernel that has the ioctl does.
 func (in instance) eachWatch(f func(inotify.WD) error) error {
 	var list *os.File
-	err := in.call("open fdinfo", func(fd int) (err error) {
+	if err := sys.Control(in.n, func(fd int) (err error) {
 		list, err = sys.OpenFDInfo(fd)
 		return err
-	})
-	if err != nil {
-		return err
+	}); err != nil {
+		return fmt.Errorf("open fdinfo: %w", err)
 	}
 	defer list.Close()
 	for w, err := range fdinfo.Watches(list) {
@@ -112,19 +102,6 @@ func (in instance) checkFlags() error {
 		return errors.New("the descriptor is in blocking mode: set O_NONBLOCK first")
 	case flags&unix.O_ASYNC != 0:
 		return errors.New("the descriptor has O_ASYNC, which would send a signal for each junk record: clear it first")
-	}
-	return nil
-}
-
-// call makes a system call with the descriptor, again if a signal interrupts it.
-func (in instance) call(name string, f func(fd int) error) error {
-	var err error
-	cerr := in.conn.Control(func(fd uintptr) { err = sys.Retry(func() error { return f(int(fd)) }) })
-	if cerr != nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
@@ -189,14 +166,14 @@ func (e *sizeError) Error() string {
 // was empty for too long, and may then have a record of the waker.
 func (in instance) read(buf []byte) (n int, err error) {
 	w := newWaker(in)
-	err = in.call("read", func(fd int) error {
+	err = sys.Control(in.n, func(fd int) error {
 		var e sys.Errno
 		n, e = sys.Read(fd, buf)
 		return errorOf(e)
 	})
 	switch woken := w.stop(); {
 	case err != nil && !errors.Is(err, sys.EAGAIN):
-		return n, err
+		return n, fmt.Errorf("read: %w", err)
 	case woken:
 		return n, errWoken
 	}

@@ -21,22 +21,31 @@ import (
 	"github.com/seed10546c08/inotify/internal/requeue"
 )
 
-// An interferingReader reads a record from the instance at the nth call of Err.
-type interferingReader struct {
+// An atCall is a context that calls do at the nth call of Err. If at is 0, it never does.
+type atCall struct {
 	context.Context
-	fd    int
-	calls int
-	at    int
+	calls, at int
+	do        func()
 }
 
-func (m *interferingReader) Err() error {
-	if m.calls++; m.calls == m.at {
-		buf := make([]byte, 32)
-		if n, _ := unix.Read(m.fd, buf[:16]); n <= 0 {
-			unix.Read(m.fd, buf)
-		}
+func (c *atCall) Err() error {
+	if c.calls++; c.calls == c.at {
+		c.do()
 	}
 	return nil
+}
+
+// countCalls returns how many times Fill calls Err, once the rehearsal is done. The events are
+// then in n's queue, and at is 0.
+func (c *atCall) countCalls(t *testing.T, n *inotify.Inotify, events []inotify.Event) int {
+	t.Helper()
+	fill(t, n, events, requeue.Options{}) // makes the rehearsal
+	kerneltest.Pending(t, n)
+	c.at, c.calls = 0, 0
+	if _, err := requeue.Fill(c, n, events, requeue.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return c.calls
 }
 
 // If another reader removes a record, the queue does not have the expected size. Then Fill
@@ -47,39 +56,27 @@ func TestOtherReader(t *testing.T) {
 	n := kerneltest.NewInotify(t)
 	file := must(n.File())
 	defer file.Close()
-	m := interferingReader{Context: context.Background()}
-	if err := must(file.SyscallConn()).Control(func(fd uintptr) { m.fd = int(fd) }); err != nil {
-		t.Fatal(err)
-	}
+	fd := kerneltest.FD(t, file)
+	c := atCall{Context: context.Background(), do: func() { // reads a record
+		buf := make([]byte, 32)
+		if n, _ := unix.Read(fd, buf[:16]); n <= 0 {
+			unix.Read(fd, buf)
+		}
+	}}
 	for _, events := range [][]inotify.Event{
 		parse(t, "3 ATTRIB", "4 ATTRIB", "5 ATTRIB", "3 OPEN"),
 		parse(t, "3 ATTRIB", "OVERFLOW", "4 ATTRIB", "5 ATTRIB"),
 	} {
-		m.at, m.calls = -1, 0
-		fillBy(t, n, events, &m)
+		calls := c.countCalls(t, n, events)
 		wantSame(t, kerneltest.Pending(t, n), events)
-		calls := m.calls
 		for _, before := range []int{12, 6, 4, 0} { // the last calls are for the events, and for reading the junk
-			m.at, m.calls = calls-before, 0
-			if _, err := requeue.Fill(&m, n, events, requeue.Options{}); err == nil {
+			c.at, c.calls = calls-before, 0
+			if _, err := requeue.Fill(&c, n, events, requeue.Options{}); err == nil {
 				wantSame(t, kerneltest.Pending(t, n), events)
 			}
 			wantEmpty(t, n)
 		}
 	}
-}
-
-// An interferingRemover removes a watch from the instance at the nth call of Err.
-type interferingRemover struct {
-	interferingReader
-	wd uint32
-}
-
-func (r *interferingRemover) Err() error {
-	if r.calls++; r.calls == r.at {
-		unix.InotifyRmWatch(r.fd, r.wd)
-	}
-	return nil
 }
 
 // If another process removes one of the watches for junk, Fill removes the other.
@@ -89,30 +86,17 @@ func TestJunkWatchIsRemoved(t *testing.T) {
 	n := kerneltest.NewInotify(t)
 	file := must(n.File())
 	defer file.Close()
+	fd := kerneltest.FD(t, file)
 	events := parse(t, "3 ATTRIB", "4 ATTRIB")
 	fill(t, n, events, requeue.Options{}) // makes the rehearsal
 	kerneltest.Pending(t, n)
 	for _, wd := range []uint32{math.MaxInt32, math.MaxInt32 - 1} {
-		r := interferingRemover{interferingReader{Context: context.Background(), at: 5}, wd}
-		if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := requeue.Fill(&r, n, events, requeue.Options{}); !errors.Is(err, inotify.ErrNoWatch) {
+		c := atCall{Context: context.Background(), at: 5, do: func() { unix.InotifyRmWatch(fd, wd) }}
+		if _, err := requeue.Fill(&c, n, events, requeue.Options{}); !errors.Is(err, inotify.ErrNoWatch) {
 			t.Errorf("error %v after watch %d was removed", err, wd)
 		}
 		wantWatches(t, n)
 		wantEmpty(t, n)
-	}
-}
-
-func fillBy(t *testing.T, n *inotify.Inotify, events []inotify.Event, ctx context.Context) {
-	t.Helper()
-	for range 2 { // the first makes the rehearsal
-		kerneltest.Pending(t, n)
-		ctx.(*interferingReader).calls = 0
-		if _, err := requeue.Fill(ctx, n, events, requeue.Options{}); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -148,20 +132,6 @@ func TestRehearsal(t *testing.T) {
 	wantError("rehearsal: record 1 "+different, requeue.Options{Rehearse: true}, "3 ATTRIB", "7 MODIFY|ATTRIB")
 }
 
-// A blockingReader clears O_NONBLOCK and takes all records when the context is asked for the nth
-// time, so that a read would sleep.
-type blockingReader struct{ interferingReader }
-
-func (r *blockingReader) Err() error {
-	if r.calls++; r.calls == r.at {
-		buf := make([]byte, 1<<16)
-		for n := 1; n > 0; n, _ = unix.Read(r.fd, buf) {
-		}
-		unix.SetNonblock(r.fd, false)
-	}
-	return nil
-}
-
 // No read waits for records that nobody makes, though another holder of the instance has
 // cleared O_NONBLOCK.
 func TestReadDoesNotSleep(t *testing.T) {
@@ -170,27 +140,25 @@ func TestReadDoesNotSleep(t *testing.T) {
 	n := kerneltest.NewInotify(t)
 	file := must(n.File())
 	defer file.Close()
-	r := blockingReader{interferingReader{Context: context.Background(), at: -1}}
-	if err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) }); err != nil {
-		t.Fatal(err)
-	}
+	fd := kerneltest.FD(t, file)
+	c := atCall{Context: context.Background(), do: func() { // takes all records, so that a read would sleep
+		buf := make([]byte, 1<<16)
+		for n := 1; n > 0; n, _ = unix.Read(fd, buf) {
+		}
+		unix.SetNonblock(fd, false)
+	}}
 	events := parse(t, "3 ATTRIB", "4 ATTRIB", "5 ATTRIB", "3 OPEN")
-	fill(t, n, events, requeue.Options{}) // with the rehearsal
-	kerneltest.Pending(t, n)
-	if _, err := requeue.Fill(&r, n, events, requeue.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	calls := r.calls
+	calls := c.countCalls(t, n, events)
 	for _, before := range []int{calls - 5, 4, 1} {
 		kerneltest.Pending(t, n)
-		r.at, r.calls = calls-before, 0
-		if _, err := requeue.Fill(&r, n, events, requeue.Options{}); err == nil {
+		c.at, c.calls = calls-before, 0
+		if _, err := requeue.Fill(&c, n, events, requeue.Options{}); err == nil {
 			t.Errorf("no error of records that are taken %d calls before the end", before)
 		}
 		wantEmpty(t, n)
-		if nonblock, err := unix.FcntlInt(uintptr(r.fd), unix.F_GETFL, 0); nonblock&unix.O_NONBLOCK == 0 {
+		if nonblock, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); nonblock&unix.O_NONBLOCK == 0 {
 			t.Errorf("O_NONBLOCK is not set, %v", err)
-			unix.SetNonblock(r.fd, true)
+			unix.SetNonblock(fd, true)
 		}
 	}
 }

@@ -23,7 +23,7 @@ type conditions struct {
 
 // A plan is what is to be in the queue.
 type plan struct {
-	records  []record
+	records  []plannedRecord
 	overflow int // how many records are before the overflow record, or none
 	index    int // of the event that the overflow record is from, or none
 	changes  []Change
@@ -31,8 +31,8 @@ type plan struct {
 
 const none = -1
 
-// A record is an event that can be made.
-type record struct {
+// A plannedRecord is an event that can be made.
+type plannedRecord struct {
 	inotify.Event
 	index int // of the event that it is from
 }
@@ -72,7 +72,7 @@ func (p *plan) events() []inotify.Event {
 	events := make([]inotify.Event, 0, len(p.records)+1)
 	for i := range len(p.records) + 1 {
 		if i == p.overflow {
-			events = append(events, overflowEvent)
+			events = append(events, OverflowEvent)
 		}
 		if i < len(p.records) {
 			events = append(events, p.records[i].Event)
@@ -81,21 +81,22 @@ func (p *plan) events() []inotify.Event {
 	return events
 }
 
-var overflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
+// OverflowEvent is the event that says that events were lost.
+var OverflowEvent = inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow}
 
-func (p *plan) change(r record, reason Reason, detail string) {
+func (p *plan) change(r plannedRecord, reason Reason, detail string) {
 	p.changes = append(p.changes, Change{Index: r.index, Event: r.Event, Reason: reason, Detail: detail})
 }
 
 func (p *plan) addOverflow(detail string) {
-	p.change(record{overflowEvent, none}, OverflowAdded, detail)
+	p.change(plannedRecord{OverflowEvent, none}, OverflowAdded, detail)
 }
 
 // makeable returns a plan with the records that can be made, in the events' order.
 func makeable(events []inotify.Event, unmount bool) plan {
 	p := plan{overflow: none, index: none}
 	for i, e := range events {
-		r := record{e, i}
+		r := plannedRecord{e, i}
 		switch why := impossible(e); {
 		case e.Mask == inotify.QOverflow && p.overflow == none:
 			p.overflow, p.index = len(p.records), i
@@ -115,7 +116,9 @@ func makeable(events []inotify.Event, unmount bool) plan {
 	return p
 }
 
-const changes = inotify.Access | inotify.Modify | inotify.Attrib
+// changeBits are the bits that one record can have together: the kernel sets them for a change
+// of several attributes of a file.
+const changeBits = inotify.Access | inotify.Modify | inotify.Attrib
 
 // impossible returns why no operation makes such a record, or "".
 func impossible(e inotify.Event) string {
@@ -124,7 +127,7 @@ func impossible(e inotify.Event) string {
 	}
 	isDir, named := e.Mask.Has(inotify.IsDir), e.Name != ""
 	switch bits := e.Mask &^ inotify.IsDir; {
-	case bits == 0 || bits&(bits-1) != 0 && bits&^changes != 0 || bits&^(inotify.AllEvents|inotify.Unmount|inotify.Ignored) != 0:
+	case bits == 0 || bits&(bits-1) != 0 && bits&^changeBits != 0 || bits&^(inotify.AllEvents|inotify.Unmount|inotify.Ignored) != 0:
 		return "no event has these bits"
 	case !named && bits&(inotify.Create|inotify.Delete|inotify.Move) != 0:
 		return "it has no name"
@@ -134,20 +137,26 @@ func impossible(e inotify.Event) string {
 		return "it is about a directory"
 	case len(e.Name) > 255:
 		return fmt.Sprintf("its name has %d bytes, and 255 can be made", len(e.Name))
-	case strings.ContainsAny(e.Name, "/\x00") || e.Name == "." || e.Name == "..":
+	case ImpossibleName(e.Name):
 		return "no file has such a name"
 	}
 	return ""
 }
 
+// ImpossibleName reports whether no file can have the name, on any filesystem. An empty name,
+// which an event without a name has, is not meant.
+func ImpossibleName(name string) bool {
+	return strings.ContainsAny(name, "/\x00") || name == "." || name == ".."
+}
+
 // splits reports whether the event has several bits of which no operation here makes one
 // record. Only servers like nfsd set several attributes of a file at once.
 func splits(e inotify.Event) bool {
-	bits := e.Mask & changes
+	bits := e.Mask & changeBits
 	return bits&(bits-1) != 0 && e.Mask != inotify.Modify|inotify.Attrib
 }
 
-func split(r record) (rs []record) {
+func split(r plannedRecord) (rs []plannedRecord) {
 	for _, bit := range []inotify.Mask{inotify.Access, inotify.Modify, inotify.Attrib} {
 		if r.Mask.Has(bit) {
 			one := r
@@ -182,19 +191,19 @@ func (p *plan) trim(capacity int) {
 
 func (p *plan) putOverflowFirst(detail string) {
 	p.overflow = 0
-	p.change(record{overflowEvent, p.index}, OverflowFirst, detail)
+	p.change(plannedRecord{OverflowEvent, p.index}, OverflowFirst, detail)
 }
 
 // ends reports whether the watch ends with the record, so that the kernel queues an
 // Ignored.
-func (r record) ends() bool {
+func (r plannedRecord) ends() bool {
 	return r.Mask.Has(inotify.DeleteSelf) || r.Mask.Has(inotify.Unmount)
 }
 
 // freesWD reports whether the wd has no watch behind the record.
-func (r record) freesWD() bool { return r.ends() || r.Mask.Has(inotify.Ignored) }
+func (r plannedRecord) freesWD() bool { return r.ends() || r.Mask.Has(inotify.Ignored) }
 
-func (r record) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(inotify.Ignored) }
+func (r plannedRecord) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(inotify.Ignored) }
 
 // advanceIgnored changes the records before the overflow so that they can be made there, and
 // reports whether they can. There the queue is not full: when a watch ends, its Ignored is
@@ -203,8 +212,8 @@ func (r record) ignores(wd inotify.WD) bool { return r.WD == wd && r.Mask.Has(in
 // record is the last before the overflow need it not be: then its Ignored is the one that
 // overflows the queue, and is lost.
 func (p *plan) advanceIgnored() bool {
-	rs, before, moved := make([]record, 0, len(p.records)), p.overflow, map[int]bool{}
-	var advanced []record
+	rs, before, moved := make([]plannedRecord, 0, len(p.records)), p.overflow, map[int]bool{}
+	var advanced []plannedRecord
 	ignored := ignoredOf(p.records)
 	for i, r := range p.records {
 		if moved[i] {
@@ -235,7 +244,7 @@ func (p *plan) advanceIgnored() bool {
 }
 
 // ignoredOf maps the index of each record that ends a watch to that of the watch's Ignored.
-func ignoredOf(rs []record) map[int]int {
+func ignoredOf(rs []plannedRecord) map[int]int {
 	ignored, next := map[int]int{}, map[inotify.WD]int{}
 	for i, r := range slices.Backward(rs) {
 		if r.Mask.Has(inotify.Ignored) {
@@ -249,7 +258,7 @@ func ignoredOf(rs []record) map[int]int {
 }
 
 // steady reports whether each watch, from its first record to its end, is on one inode.
-func steady(rs []record, kinds []kind) bool {
+func steady(rs []plannedRecord, kinds []kind) bool {
 	on := map[inotify.WD]kind{}
 	for i, r := range rs {
 		if k, ok := on[r.WD]; ok && k != kinds[i] {
@@ -271,7 +280,7 @@ func (p *plan) pairRenames() {
 	for _, i := range to {
 		moved[i] = true
 	}
-	rs := make([]record, 0, len(p.records))
+	rs := make([]plannedRecord, 0, len(p.records))
 	for i, r := range p.records {
 		if moved[i] {
 			continue
@@ -329,7 +338,7 @@ type renamed struct {
 
 // merge leaves out what the kernel would merge with the record before it.
 func (p *plan) merge() {
-	rs, before := make([]record, 0, len(p.records)), p.overflow
+	rs, before := make([]plannedRecord, 0, len(p.records)), p.overflow
 	for i, r := range p.records {
 		last := len(rs) - 1
 		if last < 0 || i == p.overflow || !equal(rs[last], r) {
@@ -347,6 +356,6 @@ func (p *plan) merge() {
 	p.records, p.overflow = rs, before
 }
 
-func equal(a, b record) bool {
+func equal(a, b plannedRecord) bool {
 	return a.WD == b.WD && a.Mask == b.Mask && a.Name == b.Name && !a.Mask.Has(inotify.Ignored)
 }

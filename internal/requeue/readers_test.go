@@ -95,12 +95,8 @@ func startReader(t *testing.T, n *inotify.Inotify, how string) *reader {
 	t.Cleanup(func() { file.Close() })
 	cmd := child(t, how)
 	cmd.ExtraFiles = []*os.File{file}
-	r := &reader{t: t, cmd: cmd, in: must(cmd.StdinPipe()), out: bufio.NewReader(must(cmd.StdoutPipe()))}
-	err := must(file.SyscallConn()).Control(func(fd uintptr) { r.fd = int(fd) })
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
+	r := &reader{t: t, cmd: cmd, in: must(cmd.StdinPipe()), out: bufio.NewReader(must(cmd.StdoutPipe())), fd: kerneltest.FD(t, file)}
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -169,7 +165,7 @@ func (r *reader) read(count int) []inotify.Event {
 		if err != nil {
 			r.t.Fatalf("the reader printed %q", line)
 		}
-		events = append(events, decode(b)...)
+		events = append(events, kerneltest.Decode(b)...)
 	}
 	return events
 }
@@ -204,10 +200,10 @@ func runReader(how string) error {
 		ready = func() error { return await(poll) }
 	case async:
 		flags = unix.O_NONBLOCK | unix.O_ASYNC
-		io := make(chan os.Signal, 1000)
-		signal.Notify(io, unix.SIGIO)
+		sigio := make(chan os.Signal, 1000)
+		signal.Notify(sigio, unix.SIGIO)
 		go func() {
-			for range io {
+			for range sigio {
 				signals.Add(1)
 			}
 		}()
@@ -252,7 +248,7 @@ func printRecords(fd, count int) error {
 			return err
 		}
 		fmt.Println(hex.EncodeToString(buf[:n]))
-		count -= len(decode(buf[:n]))
+		count -= len(kerneltest.Decode(buf[:n]))
 	}
 	return nil
 }

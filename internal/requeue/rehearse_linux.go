@@ -55,11 +55,7 @@ func rehearseEvents(ctx context.Context, events []inotify.Event, opts Options) e
 		return err
 	}
 	defer n.Close()
-	in, err := newInstance(n)
-	if err != nil {
-		return err
-	}
-	p, err := fill(ctx, in, events, opts)
+	p, err := fill(ctx, instance{n}, events, opts)
 	if err != nil {
 		return err
 	}
@@ -137,7 +133,7 @@ func everyKind() []inotify.Event {
 	add(d, dirName, dirTouched...)
 	add(d, "", dirTouched...)
 	add(f, "", inotify.DeleteSelf, inotify.Ignored)
-	events = append(events, inotify.Event{WD: inotify.NoWD, Mask: inotify.QOverflow})
+	events = append(events, OverflowEvent)
 	add(d, fileName, inotify.Create, inotify.Delete)
 	add(d, dirName, inotify.Create|inotify.IsDir, inotify.Delete|inotify.IsDir)
 	rename(d, d, 1, 0)

@@ -259,8 +259,8 @@ func TestFillThroughDuplicate(t *testing.T) {
 	kerneltest.NeedIoctl(t)
 	kerneltest.NeedDuplicates(t)
 	fd := must(unix.InotifyInit1(unix.IN_CLOEXEC)) // blocking
-	theirs := must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))
-	defer unix.Close(theirs)
+	theirs := os.NewFile(uintptr(must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))), "theirs")
+	defer theirs.Close()
 	n := must(inotify.FromFile(os.NewFile(uintptr(fd), "blocking")))
 	defer n.Close()
 	events := parse(t, every...)
@@ -268,11 +268,11 @@ func TestFillThroughDuplicate(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "blocking mode") {
 		t.Errorf("error %v of a blocking descriptor", err)
 	}
-	if err := unix.SetNonblock(theirs, true); err != nil {
+	if err := unix.SetNonblock(kerneltest.FD(t, theirs), true); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, n, events, requeue.Options{})
-	wantSame(t, readRecords(t, theirs), events)
+	wantSame(t, kerneltest.ReadAll(t, theirs), events)
 }
 
 func TestNoEvents(t *testing.T) {
@@ -325,12 +325,7 @@ func TestFillRefuses(t *testing.T) {
 
 func setFlags(t *testing.T, n *inotify.Inotify, flags int) {
 	t.Helper()
-	err := must(n.SyscallConn()).Control(func(fd uintptr) {
-		if _, err := unix.FcntlInt(fd, unix.F_SETFL, flags); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
+	if _, err := unix.FcntlInt(uintptr(kerneltest.FD(t, n)), unix.F_SETFL, flags); err != nil {
 		t.Fatal(err)
 	}
 }

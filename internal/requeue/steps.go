@@ -5,26 +5,26 @@ package requeue
 
 import (
 	"github.com/seed10546c08/inotify"
-	eventrecord "github.com/seed10546c08/inotify/internal/record"
+	"github.com/seed10546c08/inotify/internal/record"
 )
 
 // A kind is what a scratch watch has to be on.
 type kind uint8
 
 const (
-	unknown kind = iota
-	file
-	dir
-	mountFile // in a mount of its own, for Unmount
-	mountDir
+	kindUnknown kind = iota
+	kindFile
+	kindDir
+	kindMountFile // in a mount of its own, for Unmount
+	kindMountDir
 )
 
-func (k kind) isDir() bool   { return k == dir || k == mountDir }
-func (k kind) mounted() bool { return k == mountFile || k == mountDir }
+func (k kind) isDir() bool   { return k == kindDir || k == kindMountDir }
+func (k kind) mounted() bool { return k == kindMountFile || k == kindMountDir }
 
 // kindsOf returns the kind for each record. Where the record alone does not show it, such as
 // IN_MOVE_SELF, the next record of the same watch does, or else an earlier one.
-func kindsOf(rs []record) []kind {
+func kindsOf(rs []plannedRecord) []kind {
 	kinds, next := make([]kind, len(rs)), map[inotify.WD]kind{}
 	for i := len(rs) - 1; i >= 0; i-- {
 		r := rs[i]
@@ -32,7 +32,7 @@ func kindsOf(rs []record) []kind {
 		if r.freesWD() {
 			delete(next, r.WD)
 		}
-		if k == unknown {
+		if k == kindUnknown {
 			k = next[r.WD]
 		}
 		if kinds[i] = k; !k.mounted() {
@@ -41,8 +41,8 @@ func kindsOf(rs []record) []kind {
 	}
 	last := map[inotify.WD]kind{}
 	for i, r := range rs { // what is still unknown is as before it
-		if kinds[i] == unknown {
-			kinds[i] = max(last[r.WD], file)
+		if kinds[i] == kindUnknown {
+			kinds[i] = max(last[r.WD], kindFile)
 		}
 		if last[r.WD] = kinds[i]; r.freesWD() {
 			delete(last, r.WD)
@@ -51,22 +51,22 @@ func kindsOf(rs []record) []kind {
 	return kinds
 }
 
-// kindOf returns the kind that an event shows by itself, or unknown.
+// kindOf returns the kind that an event shows by itself, or kindUnknown.
 func kindOf(e inotify.Event) kind {
 	isDir := e.Mask.Has(inotify.IsDir)
 	switch e.Mask &^ inotify.IsDir {
 	case inotify.Ignored, inotify.MoveSelf, inotify.DeleteSelf:
-		return unknown
+		return kindUnknown
 	case inotify.Unmount:
 		if isDir {
-			return mountDir
+			return kindMountDir
 		}
-		return mountFile
+		return kindMountFile
 	}
 	if e.Name != "" || isDir {
-		return dir
+		return kindDir
 	}
-	return file
+	return kindFile
 }
 
 // A step makes a record, or two that the kernel queues at once.
@@ -88,9 +88,9 @@ func (s *step) records() int {
 
 // size returns how many bytes of the queue they take.
 func (s *step) size() (bytes int) {
-	bytes = eventrecord.Size(s.Name)
+	bytes = record.Size(s.Name)
 	if s.paired {
-		bytes += eventrecord.Size(s.to.Name)
+		bytes += record.Size(s.to.Name)
 	}
 	if s.ignored {
 		bytes += headerSize
@@ -100,9 +100,9 @@ func (s *step) size() (bytes int) {
 
 // leavesIgnored reports whether the kernel queues an Ignored that is not wanted, if there
 // is room.
-func (s *step) leavesIgnored() bool { return record{Event: s.Event}.ends() && !s.ignored }
+func (s *step) leavesIgnored() bool { return plannedRecord{Event: s.Event}.ends() && !s.ignored }
 
-func (s *step) freesWD() bool { return record{Event: s.Event}.freesWD() }
+func (s *step) freesWD() bool { return plannedRecord{Event: s.Event}.freesWD() }
 
 // mask returns the mask that the watch needs.
 func (s *step) mask() inotify.Mask {
@@ -119,7 +119,7 @@ func (s *step) mask() inotify.Mask {
 }
 
 // stepsFor returns the steps that make the records.
-func stepsFor(rs []record, kinds []kind) []step {
+func stepsFor(rs []plannedRecord, kinds []kind) []step {
 	steps := make([]step, 0, len(rs))
 	for i := 0; i < len(rs); i += steps[len(steps)-1].records() {
 		s := step{Event: rs[i].Event, kind: kinds[i]}
@@ -152,11 +152,11 @@ func segment(steps []step) int {
 		if k, ok := kinds[s.WD]; ok && k != s.kind {
 			return i
 		}
-		if k, ok := kinds[s.to.WD]; s.paired && ok && k != dir {
+		if k, ok := kinds[s.to.WD]; s.paired && ok && k != kindDir {
 			return i
 		}
 		if kinds[s.WD] = s.kind; s.paired {
-			kinds[s.to.WD] = dir
+			kinds[s.to.WD] = kindDir
 		}
 		if s.freesWD() {
 			delete(kinds, s.WD)
@@ -168,11 +168,11 @@ func segment(steps []step) int {
 	return min(len(steps), maxSegment)
 }
 
-const headerSize = eventrecord.HeaderSize // a record without a name
+const headerSize = record.HeaderSize // a record without a name
 
-func recordsSize(rs []record) (bytes int) {
+func recordsSize(rs []plannedRecord) (bytes int) {
 	for _, r := range rs {
-		bytes += eventrecord.Size(r.Name)
+		bytes += record.Size(r.Name)
 	}
 	return bytes
 }

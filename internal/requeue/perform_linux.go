@@ -16,8 +16,8 @@ import (
 	"github.com/seed10546c08/inotify/internal/sys"
 )
 
-// make makes a step's records.
-func (ws *watches) make(s *step) error {
+// perform performs a step, which makes its records.
+func (ws *watches) perform(s *step) error {
 	w, err := ws.get(s.WD, s.kind, s.mask())
 	if err == nil {
 		switch {
@@ -42,7 +42,7 @@ func (ws *watches) renamePair(w *watch, s *step) error {
 	to := w
 	if s.to.WD != s.WD {
 		var err error
-		if to, err = ws.get(s.to.WD, dir, inotify.MovedTo); err != nil {
+		if to, err = ws.get(s.to.WD, kindDir, inotify.MovedTo); err != nil {
 			return err
 		}
 	}
