@@ -248,7 +248,7 @@ func needsProc(feature string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, gone := os.Stat("/proc/self/fd"); gone == nil {
+	if _, gone := os.Stat(sys.ProcFDs); gone == nil {
 		return err
 	}
 	return &UnsupportedError{Feature: feature, Needs: "/proc, which is not mounted"}

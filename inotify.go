@@ -131,7 +131,7 @@ func newInotify(f *os.File) (*Inotify, error) {
 // any case: with EINVAL if fd is no inotify descriptor, which it checks first,
 // and with ENOENT if it is one. It reports whether fd is in non-blocking mode.
 func checkInotify(fd int) (nonblock bool, err error) {
-	switch _, e := sys.Add(fd, sys.CString(""), uint32(IsDir)); e {
+	switch _, e := sys.Add(fd, &sys.EmptyPath[0], uint32(IsDir)); e {
 	case sys.ENOENT:
 		return sys.Nonblock(fd)
 	case sys.EINVAL, sys.EBADF:

@@ -91,8 +91,8 @@ func (r *readerTest) start(count int, read func(n *inotify.Inotify) (inotify.Eve
 	})
 }
 
-// make creates files, each of which causes an event.
-func (r *readerTest) make(count int) {
+// cause causes events, by creating files.
+func (r *readerTest) cause(count int) {
 	r.Helper()
 	for range count {
 		if err := unix.Mknod(filepath.Join(r.dir, fmt.Sprint(r.made)), unix.S_IFREG|0o600, 0); err != nil {
@@ -163,7 +163,7 @@ func TestTryReadEventWakesAReader(t *testing.T) {
 			r.start(-1, read)
 			for range rounds(50, 5000) {
 				settleReaders()
-				r.make(3)
+				r.cause(3)
 				r.tryRead()
 				r.wait(3)
 			}
@@ -205,7 +205,7 @@ func TestReadersBehindAnIdleRead(t *testing.T) {
 				r.idleRead(func() bool { return false })
 				r.start(-1, read)
 				settleReaders()
-				r.make(3)
+				r.cause(3)
 				fill(r)
 				r.wait(3)
 			})
@@ -219,11 +219,11 @@ func TestReaderComesToAnIdleRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newReaderTest(t)
 			r.idleRead(func() bool { return false })
-			r.make(3)
+			r.cause(3)
 			settleReaders()
 			r.start(-1, read)
 			r.wait(3)
-			r.make(3)
+			r.cause(3)
 			r.tryRead()
 			r.wait(3)
 		})
@@ -240,7 +240,7 @@ func TestReadersBehindABusyRead(t *testing.T) {
 			defer close(done)
 			r.start(-1, read)
 			settleReaders()
-			r.make(3)
+			r.cause(3)
 			r.tryRead()
 			r.wait(3)
 		})
@@ -282,7 +282,7 @@ func TestIdleReadDoesNotSpin(t *testing.T) {
 				})
 			}
 			settleReaders()
-			r.make(3)
+			r.cause(3)
 			r.tryRead()
 			for range 20 {
 				settleReaders()
@@ -330,11 +330,11 @@ func TestEveryReaderIsWoken(t *testing.T) {
 					settleReaders()
 				}
 				want := 2 * len(readers)
-				r.make(want)
+				r.cause(want)
 				go cancel()
 				extra := r.tryRead()
 				extra += <-ended
-				r.make(extra) // in place of the events that those two read
+				r.cause(extra) // in place of the events that those two read
 				r.wait(want + extra)
 			}
 		})

@@ -50,7 +50,7 @@ package checkpoint
 //	   |  RestoreWatches             package inotify    all wds or nothing
 //	   |  fdinfo of the new instance verify_linux.go    compared with the snapshot
 //	   |  next wd, owner, signal
-//	Restored                         restore.go         events left with the caller first, then the kernel's
+//	Restored                         restore.go         events kept for the caller first, then the kernel's
 //
 // The package uses package inotify's public interface only. What cannot be determined or
 // restored is listed in Snapshot.Unknown or Restored.NotRestored; the call fails only if

@@ -50,7 +50,7 @@ const DefaultMaxQueue = requeue.DefaultMaxQueue
 // WithMaxQueue sets the length of the longest queue into which pending events are put. To put
 // even one event there, Restore fills the whole queue for a moment. So the time depends on
 // fs.inotify.max_queued_events: 20 ms at the default of 16,384. If that setting is more than
-// this number of events, the pending events are left with the caller.
+// this number of events, the pending events are kept for the caller.
 func WithMaxQueue(events int) RestoreOption {
 	return func(o *restoreOptions) { o.queue.maxQueue = events }
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // instance makes the instance that r.out is about, with the pending events in its queue or
-// left with the caller.
+// kept for the caller.
 func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	n, err := r.newInstance()
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *restorer) instance(ctx context.Context) (*inotify.Inotify, error) {
 	if nerr != nil {
 		return nil, errors.Join(err, nerr)
 	}
-	r.addGap(FieldPending, 0, fmt.Errorf("the events are left with the caller: %w", err))
+	r.addGap(FieldPending, 0, fmt.Errorf("the events are kept for the caller: %w", err))
 	r.keepEvents(overflow)
 	return n, nil
 }

@@ -124,7 +124,7 @@ type Restored struct {
 }
 
 // Pending returns the events that Events will yield before those of Inotify: those of the
-// snapshot that were left with the caller, and those that were read during the restore.
+// snapshot that were kept for the caller, and those that were read during the restore.
 // There are none if the events of the snapshot were put into the instance's queue, unless
 // the queue was read during the restore.
 func (r *Restored) Pending() []inotify.Event {
@@ -205,7 +205,7 @@ func (r *Restored) Close() error { return r.Inotify.Close() }
 // snapshot, and the events to be handled before any that the file will return. It closes r
 // and its Inotify. Events in the instance's queue stay there.
 //
-// The events returned are those that were left with the caller ([WithPendingKept], or as
+// The events returned are those that were kept for the caller ([WithPendingKept], or as
 // NotRestored says under [FieldPending]), and those that the Inotify has read and not delivered.
 // Usually there are none. There can be some if r or its Inotify was read, if the kernel lacks
 // INOTIFY_IOC_SETNEXTWD, or if a watch reported an event during the restore.
@@ -249,7 +249,7 @@ func (r *Restored) Release() (*os.File, []inotify.Event, error) {
 //
 // To put events into the queue, Restore needs INOTIFY_IOC_SETNEXTWD, some 20 ms, scratch files
 // ([WithScratch]), two watches and, once per process, another instance. If that fails, the events
-// are left with the caller, and NotRestored lists [FieldPending] with the reason. If the queue
+// are kept for the caller, and NotRestored lists [FieldPending] with the reason. If the queue
 // has events, the next wd is set but not verified, as reading it would leave a record there.
 //
 // A watch is restored on what its path names now, in the root directory and mount namespace

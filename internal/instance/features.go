@@ -41,11 +41,10 @@ func (in *Instance) ProbeMaskCreate() (bool, error) {
 	if known := in.create.Load(); known != createUnknown {
 		return known == createHonored, nil
 	}
-	var empty byte
 	var alone, both sys.Errno
 	if err := in.Control(func(fd int) {
-		_, alone = sys.Add(fd, &empty, sys.MaskCreate)
-		_, both = sys.Add(fd, &empty, sys.MaskCreate|sys.MaskAdd)
+		_, alone = sys.Add(fd, &sys.EmptyPath[0], sys.MaskCreate)
+		_, both = sys.Add(fd, &sys.EmptyPath[0], sys.MaskCreate|sys.MaskAdd)
 	}); err != nil {
 		return false, err
 	}

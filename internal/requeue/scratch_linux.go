@@ -68,7 +68,7 @@ func canMount() (bool, error) {
 	case err == nil:
 		sys.Close(fd)
 		return true, nil
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENODEV):
+	case errors.Is(err, sys.EPERM), errors.Is(err, sys.EACCES), errors.Is(err, sys.ENOSYS), errors.Is(err, sys.ENODEV):
 		return false, nil
 	}
 	return false, err

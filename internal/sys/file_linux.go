@@ -38,7 +38,7 @@ func OpenPath(path string, nofollow bool) (fd int, err error) {
 	if nofollow {
 		flags |= unix.O_NOFOLLOW
 	}
-	err = Retry(func() (err error) {
+	err = retry(func() (err error) {
 		fd, err = unix.Open(path, flags, 0)
 		return err
 	})
@@ -66,7 +66,7 @@ func FDInode(fd int) (Inode, error) {
 // FDInodeUnsynced is FDInode, but on a network or FUSE filesystem it asks for no attributes.
 func FDInodeUnsynced(fd int) (Inode, error) {
 	var st unix.Statx_t
-	err := Retry(func() error {
+	err := retry(func() error {
 		return unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
 	})
 	switch err {
@@ -85,7 +85,7 @@ func inodeOfStatx(st *unix.Statx_t) Inode {
 // LinkInode returns the inode at a path: that of a symbolic link, not of its target.
 func LinkInode(path string) (Inode, error) {
 	var st unix.Stat_t
-	err := Retry(func() error { return unix.Lstat(path, &st) })
+	err := retry(func() error { return unix.Lstat(path, &st) })
 	return inodeOf(&st), CallError("lstat", err)
 }
 
@@ -116,7 +116,7 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 		flags = unix.AT_SYMLINK_NOFOLLOW
 	}
 	var st unix.Statx_t
-	err := Retry(func() error {
+	err := retry(func() error {
 		return unix.Statx(unix.AT_FDCWD, path, flags|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
 	})
 	switch err {
@@ -124,7 +124,7 @@ func PathInode(path string, nofollow bool) (Inode, error) {
 		return inodeOfStatx(&st), nil
 	case ENOSYS, EPERM, EINVAL: // before Linux 4.11; a seccomp profile; gVisor
 		var st unix.Stat_t
-		err := Retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
+		err := retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, flags) })
 		return inodeOf(&st), CallError(CallStat, err)
 	}
 	return Inode{}, CallError(CallStatx, err)
@@ -202,7 +202,7 @@ func ReadlinkFD(procFDs, fd int, buf []byte) ([]byte, error) {
 
 // Truncate makes a file empty.
 func Truncate(fd int) error {
-	return CallError("ftruncate", Retry(func() error { return unix.Ftruncate(fd, 0) }))
+	return CallError("ftruncate", retry(func() error { return unix.Ftruncate(fd, 0) }))
 }
 
 // ReadByte reads the first byte of a file.
@@ -217,7 +217,7 @@ func ReadByte(fd int) error {
 
 // WriteByte writes the first byte of a file.
 func WriteByte(fd int) error {
-	return CallError("pwrite", Retry(func() error {
+	return CallError("pwrite", retry(func() error {
 		_, err := unix.Pwrite(fd, []byte{1}, 0)
 		return err
 	}))
@@ -226,7 +226,7 @@ func WriteByte(fd int) error {
 // FilesystemMagic returns the number of the filesystem type that fd is on (f_type of statfs(2)).
 func FilesystemMagic(fd int) (uint32, error) {
 	var st unix.Statfs_t
-	err := Retry(func() error { return unix.Fstatfs(fd, &st) })
+	err := retry(func() error { return unix.Fstatfs(fd, &st) })
 	return uint32(st.Type), CallError("fstatfs", err)
 }
 
@@ -234,7 +234,7 @@ func FilesystemMagic(fd int) (uint32, error) {
 // directory. The filesystem ends when the last descriptor of it is closed.
 func Tmpfs() (root int, err error) {
 	var config int
-	err = Retry(func() (err error) {
+	err = retry(func() (err error) {
 		config, err = unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 		return err
 	})
@@ -242,10 +242,10 @@ func Tmpfs() (root int, err error) {
 		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
 	defer unix.Close(config)
-	if err := Retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
+	if err := retry(func() error { return unix.FsconfigCreate(config) }); err != nil {
 		return -1, fmt.Errorf("fsconfig FSCONFIG_CMD_CREATE tmpfs: %w", err)
 	}
-	err = Retry(func() (err error) {
+	err = retry(func() (err error) {
 		root, err = unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
 		return err
 	})

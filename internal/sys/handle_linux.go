@@ -98,13 +98,13 @@ func Openat2(dir int, name *byte, flags int, resolve uint64) (int, Errno) {
 
 // Fstat is fstat(2).
 func Fstat(fd int, st *unix.Stat_t) Errno {
-	return errno(Retry(func() error { return unix.Fstat(fd, st) }))
+	return errno(retry(func() error { return unix.Fstat(fd, st) }))
 }
 
 // StatAt is fstatat(2) of a file itself, also if it is a symbolic link.
 func StatAt(dir int, name *byte, st *unix.Stat_t) Errno {
 	path := unix.BytePtrToString(name)
-	return errno(Retry(func() error { return unix.Fstatat(dir, path, st, unix.AT_SYMLINK_NOFOLLOW) }))
+	return errno(retry(func() error { return unix.Fstatat(dir, path, st, unix.AT_SYMLINK_NOFOLLOW) }))
 }
 
 func errno(err error) Errno {

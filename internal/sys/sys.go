@@ -60,8 +60,8 @@ const Directory = 0o040000
 // CallError adds the name of the call to an error that is not nil.
 func CallError(call string, err error) error { return os.NewSyscallError(call, err) }
 
-// Retry calls f again as long as a signal interrupts it.
-func Retry(f func() error) error {
+// retry calls f again as long as a signal interrupts it.
+func retry(f func() error) error {
 	for {
 		if err := f(); err != EINTR {
 			return err
