@@ -1059,3 +1059,94 @@ func TestCycleStopsWhenReadFails(t *testing.T) {
 		wantUntouched(t, n, watches(t, newInotify(t)))
 	}
 }
+
+// If watches cannot be removed either, the error names those that are left: the helper may
+// have made steps when the read fails.
+func TestCycleReportsLeaksWhenReadFails(t *testing.T) {
+	withoutIoctl(t)
+	for range 3 {
+		n := newInotify(t)
+		dir := t.TempDir()
+		add(t, n, dir, inotify.Create)
+		descriptor := uint32(kerneltest.FD(t, n))
+		failed := false
+		err := n.RestoreWatch(kerneltest.Context(t), far, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(far), inotify.WithProgress(func(inotify.Progress) {
+			if !failed {
+				failed = true
+				for i := range 5 {
+					touch(t, filepath.Join(dir, fmt.Sprint(i)))
+				}
+				failCalls(t, unix.SYS_READ, 0, descriptor, false, unix.EIO)
+				failCalls(t, unix.SYS_INOTIFY_RM_WATCH, 0, descriptor, false, unix.EPERM)
+			}
+		}))
+		wantError(t, err, unix.EIO)
+		if ws := watches(t, n); len(ws) != 1+leakedCount(err) {
+			t.Errorf("watches %v are left besides one, and %d are reported: %v", ws, leakedCount(err), err)
+		}
+	}
+}
+
+// A hook is a context that calls a function whenever it is checked.
+type hook struct {
+	context.Context
+	f func()
+}
+
+func (h *hook) Err() error {
+	h.f()
+	return h.Context.Err()
+}
+
+// While another holder of the instance reads from a long queue, the cycle's internal records
+// stay out of what is read here.
+func TestCycleWhileAnotherHolderReads(t *testing.T) {
+	size := queueSize(t)
+	withoutIoctl(t)
+	n := newInotify(t)
+	dir := t.TempDir()
+	wd := add(t, n, dir, inotify.MovedTo)
+	file, err := n.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	descriptor := kerneltest.FD(t, file)
+	var reading, ended atomic.Bool
+	var other sync.WaitGroup
+	kerneltest.Go(&other, func() {
+		buf := make([]byte, 1600)
+		for !ended.Load() {
+			if reading.Load() {
+				unix.Read(descriptor, buf)
+			} else {
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	})
+	ctx, cancel := context.WithCancel(kerneltest.Context(t))
+	internal, slices := 0, 0
+	err = n.RestoreWatch(&hook{ctx, func() {
+		if slices++; slices%10 > 0 || slices < 100 {
+			return
+		}
+		reading.Store(false)
+		for _, ev := range pending(t, n) {
+			if ev.WD != wd {
+				internal++
+			}
+		}
+		if slices == 150 {
+			cancel()
+			return
+		}
+		move(t, dir, "x", size-1000)
+		reading.Store(true)
+	}}, far, files(t, 1)[0], inotify.Attrib, inotify.WithMaxSteps(far))
+	wantError(t, err, context.Canceled)
+	ended.Store(true)
+	other.Wait()
+	if internal > 0 {
+		t.Errorf("%d internal records were read", internal)
+	}
+}

@@ -17,13 +17,15 @@ import (
 )
 
 const (
-	// A slice ends after so many steps or so much time, whichever comes first. At most twice
-	// that many internal records are queued: those of one slice are read while the helper of
-	// the cycle makes steps of the next.
+	// A slice ends after so much time. A slice of the cycle has fewer steps than this.
 	sliceSteps = 128
 	sliceTime  = 300 * time.Microsecond
 
-	// yieldInterval is how long a restore keeps the processor to itself, if there is only one.
+	// maxInternal is how many internal records may be queued: those of one slice are read while
+	// the helper of the cycle makes steps of the next.
+	maxInternal = 2 * sliceSteps
+
+	// yieldInterval is how long a restore does not let other goroutines run on its processor.
 	yieldInterval = time.Millisecond
 )
 
@@ -183,9 +185,8 @@ func (a *assignment) run(ctx context.Context) (left residue, failed int, err err
 	return nothing, 0, nil
 }
 
-// yield lets other goroutines run on this processor, if it has not done so for a while. The
-// runtime then also wakes another thread: after each slice that would make a restore by the
-// ioctl 5 % slower.
+// yield lets other goroutines run on this processor, if it has not done so for a while. Each
+// Gosched also wakes another thread. Once per slice, it would slow a restore by the ioctl by 5 %.
 func (a *assignment) yield() {
 	if now := time.Now(); now.Sub(a.yielded) > yieldInterval {
 		runtime.Gosched()
@@ -227,7 +228,7 @@ func (a *assignment) slice(fd int, q *record.Queue) (left residue, err error) {
 	if c == nil {
 		err = a.mark(fd, q)
 	} else {
-		room, err = c.room, c.closeSpans(fd, q)
+		room, err = min(c.room, sliceSteps-1), c.closeSpans(fd, q)
 	}
 	if err != nil {
 		return nothing, err

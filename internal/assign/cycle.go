@@ -39,7 +39,7 @@ type cycle struct {
 	memfd   int        // or -1
 	room    int        // for internal records in the kernel's queue
 	unread  uint64     // the position up to which the slice has to read the queue; 0 after that
-	reading sync.Mutex // locked to read the queue: the helper must not determine its end then
+	reading sync.Mutex // locked to read the queue, as the helper may determine its end meanwhile
 	from    uint64     // the position before which no scratch watch of this cycle has a record
 	first   int32      // the wd of the first step
 
@@ -186,7 +186,7 @@ func (a *assignment) chooseScratch(ctx context.Context) (failed int, err error) 
 		c.stepper.paths = append(c.stepper.paths, sys.CString(dir))
 	}
 	c.mask |= sys.DontFollow
-	if long && runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && c.room == sliceSteps-1 && sameElsewhere(mounts) {
+	if long && runtime.GOMAXPROCS(0) >= 2 && len(dirs) >= 2 && c.room == maxInternal && sameElsewhere(mounts) {
 		c.startHelper()
 	}
 	return 0, nil
@@ -227,7 +227,7 @@ func (c *cycle) startHelper() {
 }
 
 // closeSpans ends the spans of the scratch watches, which have been removed, at the end of
-// the queue. The slice then calls readQueue.
+// the queue. The slice has to read the queue up to there, but for the last record.
 func (c *cycle) closeSpans(fd int, q *record.Queue) (err error) {
 	if c.unread, err = q.End(fd); err == nil {
 		q.CloseSpans(c.unread)
@@ -235,7 +235,16 @@ func (c *cycle) closeSpans(fd int, q *record.Queue) (err error) {
 	return err
 }
 
-// readQueue reads what was in the kernel's queue when the slice began, if it was not read yet.
+// mayReadLate reports whether the helper may make steps before the queue has been read. Then
+// the queue must have room for their records, too, and no other holder of the instance may read
+// from it: instead of what that takes, readQueue would read records of watches that the filter
+// does not know yet.
+func (c *cycle) mayReadLate(j *job) bool {
+	return !j.in.Shared.Load() && c.unread-j.q.Pos() <= maxInternal*record.HeaderSize
+}
+
+// readQueue reads what was in the kernel's queue when the slice began, but for the last record,
+// unless it has been read.
 func (c *cycle) readQueue(fd int, q *record.Queue) error {
 	if c.unread == 0 {
 		return nil
@@ -288,13 +297,19 @@ func (c *cycle) advance(j job, wd int32, steps int) (made int, last int32, err e
 		}
 		j.mask = c.mask
 	}
-	if c.helper != nil && steps > groupSteps {
+	share := c.helper != nil && steps > groupSteps
+	if !share || !c.mayReadLate(&j) {
+		if err := c.readQueue(j.fd, j.q); err != nil {
+			return 0, j.last, err
+		}
+	}
+	if share {
 		err = c.helper.share(c, &j, steps)
-	} else if err = c.readQueue(j.fd, j.q); err == nil {
+	} else {
 		c.stepper.run(&j, steps)
 	}
 	made, last, failed := c.merge(&j, wd)
-	return made, last, cmp.Or(err, failed)
+	return made, last, Join(err, failed)
 }
 
 // merge adds the spans of both threads' scratch watches to the queue's filter. It returns how

@@ -10,7 +10,7 @@
 //
 //	Restore                 assign.go    lock the wds; add all watches or none
 //	    |
-//	   run                  assign.go    slices of at most 0.3 ms or 128 steps, until all are added
+//	   run                  assign.go    slices of at most 0.3 ms, until all are added
 //	    |
 //	  slice                 assign.go    for each watch:
 //	    |-- sys.SetNext                  make its wd the next one, by the ioctl
@@ -44,9 +44,10 @@
 // restore determines the end of the kernel's queue (FIONREAD) before it adds such a watch and
 // after it has removed it; the internal records are between these two positions. Each read,
 // by a reader or by the next slice, drops them and buffers the others in order. The restore
-// reads the kernel's queue before it removes watches and at the beginning of each slice of a
-// cycle, so that its records do not overflow the queue. It buffers up to 16 MiB for the
-// readers.
+// reads the kernel's queue before it removes watches and in each slice of a cycle, so that its
+// records do not overflow the queue. The helper may begin before that, if the queue is short:
+// the slice reads only what was queued when it began, so no record of a watch that the filter
+// does not know yet. It buffers up to 16 MiB for the readers.
 //
 // After an error, or if a watch got another wd, the restore removes what it has added, in
 // slices. Records of a watch can follow its IN_IGNORED, so the rollback waits until all are

@@ -189,7 +189,7 @@ func (a *assignment) removeAdded() (rest []record.Span, err error) {
 		return rest, err
 	}
 	var leaked leaks
-	for room := queueRoom(); len(rest) > 0; runtime.Gosched() {
+	for room := min(queueRoom(), sliceSteps-1); len(rest) > 0; runtime.Gosched() {
 		some := rest[:min(room, len(rest))]
 		failed := a.in.With(func(fd int, q *record.Queue) error {
 			return removeSome(a.in, fd, q, some, &leaked)
@@ -210,9 +210,9 @@ func (a *assignment) removeAdded() (rest []record.Span, err error) {
 func queueRoom() int {
 	size := sys.Sysctl("fs.inotify.max_queued_events")
 	if size < 0 {
-		return sliceSteps - 1
+		return maxInternal
 	}
-	return int(min(max(size/4, 1), sliceSteps-1))
+	return int(min(max(size/4, 1), maxInternal))
 }
 
 // removeThrough removes watches of a shared instance through a duplicate, after the Inotify was

@@ -18,11 +18,12 @@ import (
 // takes two thirds of the time (measured on Linux 6.18); larger groups gain little more.
 const groupSteps = 8
 
-// A job is what the threads that make steps need to know. It does not change while they work.
+// A job is what the threads that make steps need to know. Only the queue changes while they
+// work: see reading.
 type job struct {
 	known
 	q       *record.Queue // locked; used for Queue.End only
-	reading *sync.Mutex   // locked to read the queue
+	reading *sync.Mutex   // locked to read the queue or to determine its end
 	fd      int
 	until   time.Time
 	mask    uint32 // of scratch watches
@@ -163,12 +164,16 @@ func (h *helper) work() {
 	}
 }
 
-// share makes steps on both threads, and returns when they are made. First this thread reads
-// the queue.
+// share makes steps on both threads, and returns when they are made. While the helper begins,
+// this thread reads the queue, if that has not been done. If that fails, only the steps that
+// the helper has reserved are made.
 func (h *helper) share(c *cycle, j *job, steps int) error {
 	h.job = *j // the helper reads it only after it has reserved steps
 	h.left.Store(int32(steps))
 	err := c.readQueue(j.fd, j.q)
+	if err != nil {
+		h.left.Store(0)
+	}
 	for steps := h.reserve(); steps > 0; steps = h.reserve() {
 		c.stepper.run(j, steps)
 	}

@@ -85,11 +85,16 @@ type Event struct {
 
 // A nameCache has recent names, so that a name that comes again costs no allocation. A name
 // belongs to one set, by its hash, and replaces the older name there. All together hold at
-// most 64 KiB.
+// most 64 KiB: longer names, as on FUSE, are not kept.
 type nameCache [128][2]string
+
+const maxCached = 256 // bytes of a name and its NULs
 
 // get returns the name of a record, which has NULs behind it.
 func (c *nameCache) get(padded []byte) string {
+	if len(padded) > maxCached {
+		return string(withoutPadding(padded))
+	}
 	set := &c[hash(padded)%uint64(len(c))]
 	if isPadded(set[0], padded) {
 		return set[0]
