@@ -76,7 +76,7 @@ func (p Progress) Remaining() time.Duration {
 // It sets the next wd with INOTIFY_IOC_SETNEXTWD. Where the kernel lacks the ioctl, it adds
 // and removes scratch watches until the wd is the next one. This add/remove cycle takes
 // some microseconds a step and can only move the next wd up. If it fails the error is a
-// [*CycleError]. It stops within about a millisecond when ctx ends or the Inotify is
+// [*CycleError]. It stops within a millisecond or two when ctx ends or the Inotify is
 // closed.
 //
 // After a failure everything is as before except the next wd, and no reader gets an event
@@ -94,7 +94,8 @@ func (p Progress) Remaining() time.Duration {
 // If others read the same instance through a duplicate of the descriptor (see
 // [Inotify.File]), the cycle affects both sides. From its start until the events that it
 // buffered in this Inotify have been read, the others can get events of scratch watches, and
-// this Inotify can get events that the others would have read.
+// this Inotify can get events that the others would have read. If another reads while the cycle
+// runs, this Inotify, too, can get an Ignored of scratch watches.
 func (n *Inotify) RestoreWatch(ctx context.Context, wd WD, path string, mask Mask, opts ...RestoreOption) error {
 	w := Watch{WD: wd, Path: path, Mask: mask}
 	if n.in.Closed.Load() {
