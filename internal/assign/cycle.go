@@ -240,7 +240,7 @@ func (c *cycle) closeSpans(fd int, q *record.Queue) (err error) {
 // from it: instead of what that takes, readQueue would read records of watches that the filter
 // does not know yet.
 func (c *cycle) mayReadLate(j *job) bool {
-	return !j.in.Shared.Load() && c.unread-j.q.Pos() <= maxInternal*record.HeaderSize
+	return !j.in.Shared.Load() && c.unread <= j.q.Pos()+maxInternal*record.HeaderSize
 }
 
 // readQueue reads what was in the kernel's queue when the slice began, but for the last record,

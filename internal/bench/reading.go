@@ -46,8 +46,8 @@ type sums struct {
 }
 
 // fill causes events and returns the sums of events with this mask. It makes raw system calls,
-// as the peer does: after thousands of others, the thread by which the runtime watches system
-// calls wakes up often, and slows down the reading that follows.
+// as the peer does. After thousands of calls that the Go runtime knows of, the thread by which
+// it watches them wakes up often, and slows down the reading that follows.
 func (w *writer) fill(events, mask int) (sums, error) {
 	var want sums
 	b := []byte("x")

@@ -89,8 +89,8 @@ func (in *Instance) ListsWatches() (bool, error) {
 	return len(ws) > 0, err
 }
 
-// NotListed is for an instance without listed watches. It returns the error of the probe
-// whether the kernel lists watches, and says what could not be probed.
+// NotListed adds to the error of a probe, whether the kernel lists watches, that it was made
+// because no watches are listed. The kernel's answer, nil or ErrUnsupported, stays as it is.
 func NotListed(err error) error {
 	if err == nil || errors.Is(err, errors.ErrUnsupported) {
 		return err

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// readSize is how much one read(2) asks for. A record has at most 272 bytes, or
-	// some 4 KiB with a name on FUSE, and the kernel refuses a buffer too small for the next.
+	// readSize is how much one read(2) asks for. A record has at most 272 bytes,
+	// or more with a name of over 255 bytes, as on FUSE, and the kernel refuses a buffer too
+	// small for the next.
 	readSize = 32 << 10
 
 	// MaxBuffered is how many bytes of records the add/remove cycle buffers for

@@ -214,3 +214,35 @@ func TestUnlockWakesReaders(t *testing.T) {
 		}
 	}
 }
+
+// A name of over 255 bytes, as FUSE allows, is read whole, and is not kept in the cache.
+func TestLongNameIsNotCached(t *testing.T) {
+	k, q := newKernel(t), new(record.Queue)
+	for size, want := range map[int]float64{255: 0, 256: 1, 1000: 1} {
+		name := strings.Repeat("n", size)
+		read := func() {
+			k.queue(1, create, name)
+			if ev, ok, err := q.Fetch(k.read); !ok || err != nil || ev.Name != name {
+				t.Fatalf("%d bytes: read %d, %v, %v", size, len(ev.Name), ok, err)
+			}
+		}
+		empty := testing.AllocsPerRun(50, func() { encode(1, create, name) })
+		if got := testing.AllocsPerRun(50, read) - empty; got != want {
+			t.Errorf("a name of %d bytes is allocated %v times, want %v", size, got, want)
+		}
+	}
+}
+
+// A cached name is not taken for a longer one that begins with it, nor the reverse.
+func TestNamesThatBeginAlike(t *testing.T) {
+	k, q := newKernel(t), new(record.Queue)
+	for range 2 {
+		for size := 1; size <= 255; size++ {
+			name := strings.Repeat("n", size)
+			k.queue(1, create, name)
+			if ev, _, err := q.Fetch(k.read); err != nil || ev.Name != name {
+				t.Fatalf("%d bytes: read %d, %v", size, len(ev.Name), err)
+			}
+		}
+	}
+}
